@@ -1,0 +1,1 @@
+//! Fault injection, tracefs and CPU pinning for guest tests.

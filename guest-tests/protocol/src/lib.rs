@@ -1,0 +1,119 @@
+//! What host and guest say to each other, with the one encoder and the one parser that both use.
+//!
+//! The guest measures and reports; it never judges. Everything here is plain data: this crate touches no
+//! file, clock or process, so that host tests can drive it with any bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// Path, inside the initramfs, of the [`Request`] as JSON.
+pub const REQUEST_PATH: &str = "/request.json";
+
+/// Name of the virtio-serial port that carries results (the console carries only the kernel's own words).
+pub const PORT_NAME: &str = "org.patchproof.results";
+
+/// Kernel command line key that carries the nonce of this boot.
+pub const NONCE_KEY: &str = "patchproof.nonce";
+
+/// What the host asks one boot to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The scenarios to run, in order.
+    pub scenarios: Vec<Ask>,
+    /// False turns fault injection off although the demand stays: the run must then come out vacuous.
+    pub inject: bool,
+}
+
+/// One scenario and how many failed batch allocations it has to force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    pub name: String,
+    pub fallbacks: u64,
+}
+
+/// One line of the result channel, before framing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// The guest is up: what it runs on.
+    Hello(Hello),
+    /// The scenarios that will run, in order; the host compares it with its request.
+    Plan { scenarios: Vec<String> },
+    /// A scenario starts.
+    Begin { scenario: String },
+    /// A scenario ran to its end and measured this.
+    Measured { scenario: String, measured: Measured },
+    /// A scenario could not be carried out (not: a bad count, which is for the host to judge).
+    Broken { scenario: String, why: String },
+    /// The last line of a boot that came to its planned end.
+    Trailer(Trailer),
+}
+
+/// What the guest runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// `/sys/devices/system/cpu/online`, counted.
+    pub cpus_online: u32,
+    /// `/sys/kernel/rcu_expedited`: not 0 means grace periods are made of IPIs and the counts mean nothing.
+    pub rcu_expedited: u64,
+    /// Which of the functions of interest `/proc/kallsyms` lists.
+    pub symbols: Vec<String>,
+}
+
+/// Everything one scenario measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The function in whose address range allocation failures were injected (the stack filter's range).
+    pub injected_in: String,
+    /// Failures asked for: the `times` written to `fail_page_alloc`.
+    pub demanded: u64,
+    /// Failures injected: how far `times` went down.
+    pub injected: u64,
+    /// The same operation before, with injection off.
+    pub quiet: Counts,
+    /// The operation under injection.
+    pub forced: Counts,
+    /// `nr_page_table_pages` of /proc/vmstat: before the operation's tables were made, when they were all
+    /// there, and after they had been freed and a grace period had passed.
+    pub page_tables: PageTables,
+    /// Trace events lost to ring-buffer overrun; not 0 makes the counts worthless.
+    pub lost_events: u64,
+    /// Rise of `CAL` in /proc/interrupts over the forced operation, by CPU: a second witness, never the count.
+    pub cross_calls: Vec<u64>,
+    /// Wall time of the quiet and of the forced operation, microseconds.
+    pub quiet_micros: u64,
+    pub forced_micros: u64,
+}
+
+/// How often each mechanism ran because of the path under test.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Broadcasts: calls of `smp_call_function` from the fallback (function tracer).
+    pub ipi: u64,
+    /// `csd:csd_queue_cpu` events carrying `tlb_remove_table_smp_sync`, to CPUs other than the victim's.
+    pub bystander_ipis: u64,
+    /// Calls of `synchronize_rcu` from the fallback (function tracer).
+    pub rcu_sync: u64,
+    /// Executions of `__tlb_remove_table_one_rcu`, the RCU callback of the PT_RECLAIM branch.
+    pub call_rcu: u64,
+}
+
+/// `nr_page_table_pages` of /proc/vmstat at three moments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageTables {
+    pub before: u64,
+    pub peak: u64,
+    pub after: u64,
+}
+
+/// The planned end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// Scenarios that reported `measured`.
+    pub measured: u32,
+    /// `/proc/sys/kernel/tainted`.
+    pub tainted: u64,
+}
