@@ -3,11 +3,18 @@
 #![allow(dead_code, reason = "until the runner uses every module")]
 
 mod accel;
+mod arch;
+mod cli;
+mod config;
+mod console;
+mod control;
 mod failure;
 mod host;
+mod kconfig;
 mod patch;
 mod process;
 mod source;
+mod splat;
 
 fn main() {
     println!("skeleton");

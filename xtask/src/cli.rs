@@ -1,0 +1,134 @@
+//! The command line: what can be asked, in the words of the people who ask. Nothing is decided here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
+/// every sign of trouble, beside the same kernel without the patch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
+                        fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
+                        130 interrupted.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build, boot and judge every cell of the campaign
+    Matrix(Matrix),
+    /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
+    Patch(Patch),
+    /// Show what this host has: tools, disk, cores, accelerator
+    Doctor(Doctor),
+    /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
+    Ci(Ci),
+}
+
+#[derive(Debug, Args)]
+pub struct Source {
+    /// Campaign to take: a name in configs/ or a YAML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "mmu-gather")]
+    pub campaign: String,
+    /// Use DIR as the source of tree NAME (a directory or a git checkout; it is never modified)
+    #[arg(long = "tree", value_name = "NAME=DIR")]
+    pub trees: Vec<String>,
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Matrix {
+    /// Patch under test: a diff, a mail, an mbox, or a mail pasted from a web archive [default: the campaign's]
+    #[arg(long, value_name = "FILE")]
+    pub patch: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+    /// Only the cells that match, such as '7.2/x86_64/pt-reclaim-off/*' (may be given several times)
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// How QEMU runs the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: AccelWish,
+    /// Parallel compile jobs, and the most guests that run at once [default: the cores of this host]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Directory of this run [default: a new one below target/patchproof/runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Show the plan with the exact make and QEMU commands, and stop
+    #[arg(long, visible_alias = "list")]
+    pub dry_run: bool,
+    /// Go on after a cell that went wrong (the default)
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
+    /// Stop after the first cell that went wrong
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// What standard output gets at the end
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Show every step of every cell
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Leave fault injection off: the verdict must then be vacuous
+    #[arg(long, hide = true)]
+    pub test_no_injection: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccelWish {
+    /// KVM if it has booted a kernel here, else TCG
+    Auto,
+    /// KVM or nothing
+    Kvm,
+    /// QEMU's own emulation
+    Tcg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Patch {
+    /// The patch file
+    pub file: PathBuf,
+    /// Write the sound patch here (only when every result is proved)
+    #[arg(long, value_name = "OUT")]
+    pub write: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ci {
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

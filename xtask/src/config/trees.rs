@@ -1,0 +1,76 @@
+//! The kernel trees that campaigns name: where their source comes from, and what makes it the right base.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{check_name, parse};
+use crate::failure::{Failure, Result};
+
+/// One tree of `configs/trees.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    pub name: String,
+    #[serde(default)]
+    pub debian: Option<Debian>,
+    #[serde(default)]
+    pub kernel_org: Option<KernelOrg>,
+    /// Patches, names in `patches/TREE`, applied before anything else.
+    #[serde(default)]
+    pub prepare: Vec<String>,
+}
+
+/// A `linux-source` package of Debian, and the suites to look for it in, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debian {
+    pub package: String,
+    pub suites: Vec<String>,
+}
+
+/// A release tarball of kernel.org; without its sha256 it is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelOrg {
+    pub version: String,
+    pub sha256: String,
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    trees: Vec<Tree>,
+}
+
+/// Reads `configs/trees.yaml`.
+///
+/// # Errors
+/// When it is missing or not valid: with file and line.
+pub fn load(root: &Path) -> Result<Vec<Tree>> {
+    let path = root.join("configs/trees.yaml");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error.to_string()))?;
+    let raw: Raw = parse(&path, &text)?;
+    for tree in &raw.trees {
+        check_name(&path, "tree", &tree.name)?;
+        for patch in &tree.prepare {
+            check_name(&path, "patch", patch)?;
+        }
+    }
+    Ok(raw.trees)
+}
+
+/// The tree called `name`.
+///
+/// # Errors
+/// When there is none: with the names there are.
+pub fn find<'a>(trees: &'a [Tree], name: &str) -> Result<&'a Tree> {
+    trees.iter().find(|tree| tree.name == name).ok_or_else(|| {
+        let known: Vec<&str> = trees.iter().map(|tree| tree.name.as_str()).collect();
+        Failure::usage(format!("no tree `{name}` in configs/trees.yaml"))
+            .next(format!("trees there: {}", known.join(", ")))
+    })
+}
