@@ -1,0 +1,141 @@
+//! What was measured in one cell, as plain data. It begins as "not run" and each stage fills in its part; nothing
+//! here says whether it is good: that is the judge's.
+
+use protocol::{Hello, Measured, Trailer};
+use serde::Serialize;
+
+use crate::console::Splat;
+use crate::kconfig::Lost;
+
+/// Everything known of one cell.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Evidence {
+    pub build: Build,
+    pub boot: Boot,
+}
+
+/// What became of the kernel build.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Build {
+    #[default]
+    NotRun,
+    Built(Built),
+    /// The compiler refused the source.
+    CompileError(CompileError),
+    /// The build did not come to an end for a reason that is not in the source.
+    Infra { why: String },
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Built {
+    pub secs: f64,
+    /// The object directory was empty before.
+    pub cold: bool,
+    pub lost_symbols: Vec<Lost>,
+}
+
+/// The first error of a build log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CompileError {
+    pub message: String,
+    /// Relative to the tree, if the message names a place.
+    pub file: Option<String>,
+    pub line: Option<u32>,
+    /// The patch under test changes that file.
+    pub touched_by_patch: bool,
+}
+
+/// What became of the boot.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Boot {
+    #[default]
+    NotRun,
+    Ran(Box<Ran>),
+    Infra {
+        why: String,
+    },
+}
+
+/// How a guest ended, as seen from outside. Only the trailer says that it did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestEnd {
+    /// QEMU ended by itself with status 0, which proves nothing.
+    QemuExited,
+    /// QEMU ended with an error of its own, or was killed.
+    QemuFailed,
+    /// It was killed: its time was up.
+    DeadlinePassed,
+    /// It was killed: neither console nor results said anything for too long.
+    Silent,
+    /// It was killed: it wrote more than any sound guest does.
+    Flooded,
+}
+
+/// One boot.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ran {
+    pub accel: String,
+    /// From the start of QEMU to the guest's first message, and from there to its trailer.
+    pub boot_secs: Option<f64>,
+    pub test_secs: Option<f64>,
+    pub end: GuestEnd,
+    /// QEMU's own words when it failed.
+    pub qemu_said: Option<String>,
+    pub kernel_spoke: bool,
+    pub hello: Option<Hello>,
+    /// The plan the guest announced.
+    pub planned: Vec<String>,
+    pub scenarios: Vec<ScenarioRan>,
+    pub trailer: Option<Trailer>,
+    /// Lines of the result channel that are not what a sound guest sends.
+    pub rejects: Vec<String>,
+    pub splats: Vec<Splat>,
+    /// Also counts those whose text was not kept.
+    pub splats_total: u64,
+    pub last_lines: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ScenarioRan {
+    pub name: String,
+    pub outcome: Outcome,
+    /// Splats whose headline came while it ran.
+    pub splats: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Begun, and nothing heard since.
+    Unfinished,
+    Broken(String),
+    Measured(Measured),
+}
+
+impl Ran {
+    pub fn measured(&self, scenario: &str) -> Option<&Measured> {
+        self.scenarios.iter().find(|ran| ran.name == scenario).and_then(|ran| match &ran.outcome {
+            Outcome::Measured(measured) => Some(measured),
+            Outcome::Unfinished | Outcome::Broken(_) => None,
+        })
+    }
+}
+
+impl Evidence {
+    pub fn ran(&self) -> Option<&Ran> {
+        match &self.boot {
+            Boot::Ran(ran) => Some(ran),
+            Boot::NotRun | Boot::Infra { .. } => None,
+        }
+    }
+
+    pub fn built(&self) -> Option<&Built> {
+        match &self.build {
+            Build::Built(built) => Some(built),
+            Build::NotRun | Build::CompileError(_) | Build::Infra { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Looks at the evidence of one arm and lists everything that stands between it and a pass.
+
+use protocol::{Counts, Hello, Measured};
+
+use crate::config::{Expect, Mechanism, Scenario};
+use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
+
+/// What one finding is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    Infra,
+    Vacuous,
+    Bad,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub weight: Weight,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arm {
+    Base,
+    Patched,
+}
+
+/// What the cells of one variant were asked to show.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub expect: Expect,
+    pub scenarios: &'a [Scenario],
+    /// CPUs the guest was given.
+    pub cpus: u32,
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, weight: Weight, text: impl Into<String>) {
+        self.0.push(Finding { weight, text: text.into() });
+    }
+}
+
+/// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
+pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
+    if let Some(ran) = examine_build(&mut found, evidence) {
+        examine_end(&mut found, ran);
+        examine_trouble(&mut found, ran);
+        if let Some(hello) = &ran.hello {
+            examine_hello(&mut found, asked, hello);
+        }
+        for scenario in asked.scenarios {
+            examine_scenario(&mut found, asked, arm, scenario, ran);
+        }
+    }
+    found.0
+}
+
+fn examine_build<'a>(found: &mut Findings, evidence: &'a Evidence) -> Option<&'a Ran> {
+    match &evidence.build {
+        Build::NotRun => found.add(Weight::Infra, "not run"),
+        Build::Infra { why } => found.add(Weight::Infra, why.clone()),
+        Build::CompileError(error) => {
+            let whose = if error.touched_by_patch { "a file the patch changes" } else { "a file the patch leaves alone" };
+            found.add(Weight::Bad, format!("does not compile, in {whose}: {}", error.message));
+        }
+        Build::Built(built) => {
+            for lost in &built.lost_symbols {
+                found.add(Weight::Vacuous, lost.to_string());
+            }
+            match &evidence.boot {
+                Boot::NotRun => found.add(Weight::Infra, "built and not booted"),
+                Boot::Infra { why } => found.add(Weight::Infra, why.clone()),
+                Boot::Ran(ran) => return Some(ran),
+            }
+        }
+    }
+    None
+}
+
+fn examine_end(found: &mut Findings, ran: &Ran) {
+    for reject in ran.rejects.iter().take(3) {
+        found.add(Weight::Infra, format!("the result channel cannot be trusted: {reject}"));
+    }
+    if !ran.kernel_spoke {
+        found.add(Weight::Infra, "the kernel printed nothing");
+    }
+    let trailer = ran.trailer.is_some();
+    let after = if trailer { "after its trailer" } else { "before its trailer" };
+    match ran.end {
+        GuestEnd::QemuExited if trailer => {}
+        GuestEnd::QemuExited => found.add(end_weight(ran), "the guest ended before its trailer"),
+        GuestEnd::QemuFailed => {
+            let said = ran.qemu_said.as_deref().unwrap_or("nothing");
+            found.add(Weight::Infra, format!("QEMU failed; it said: {said}"));
+        }
+        GuestEnd::DeadlinePassed => found.add(end_weight(ran), format!("the guest's time was up {after}")),
+        GuestEnd::Silent => found.add(end_weight(ran), format!("the guest fell silent {after}")),
+        GuestEnd::Flooded => found.add(end_weight(ran), format!("the guest flooded the host {after}")),
+    }
+}
+
+/// A guest whose init was up and that then stopped is a kernel gone wrong; one that never got there is not.
+fn end_weight(ran: &Ran) -> Weight {
+    if ran.hello.is_some() || ran.splats_total > 0 { Weight::Bad } else { Weight::Infra }
+}
+
+fn examine_trouble(found: &mut Findings, ran: &Ran) {
+    for splat in ran.splats.iter().take(5) {
+        found.add(Weight::Bad, format!("splat ({}): {}", splat.kind.name(), splat.headline));
+    }
+    if ran.splats_total > 5 {
+        found.add(Weight::Bad, format!("{} splats in all", ran.splats_total));
+    }
+    if let Some(tainted) = ran.trailer.as_ref().map(|trailer| trailer.tainted).filter(|&bits| bits != 0) {
+        let seen = if ran.splats_total == 0 { " although no splat was seen" } else { "" };
+        found.add(Weight::Bad, format!("the kernel is tainted ({tainted}){seen}"));
+    }
+}
+
+fn examine_hello(found: &mut Findings, asked: &Asked<'_>, hello: &Hello) {
+    if hello.cpus_online != asked.cpus {
+        found.add(Weight::Vacuous, format!("{} CPUs online instead of {}", hello.cpus_online, asked.cpus));
+    }
+    if hello.rcu_expedited != 0 {
+        found.add(Weight::Vacuous, "grace periods are expedited: they are made of IPIs and prove nothing");
+    }
+}
+
+fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario: &Scenario, ran: &Ran) {
+    let name = &scenario.name;
+    let outcome = ran.scenarios.iter().find(|ran| ran.name == *name).map(|ran| &ran.outcome);
+    let measured = match outcome {
+        Some(Outcome::Measured(measured)) => measured,
+        Some(Outcome::Broken(why)) => return found.add(Weight::Vacuous, format!("{name}: not carried out: {why}")),
+        Some(Outcome::Unfinished) => return found.add(Weight::Vacuous, format!("{name}: begun and not finished")),
+        None => return found.add(Weight::Vacuous, format!("{name}: planned and not run")),
+    };
+    if measured.lost_events != 0 {
+        found.add(Weight::Vacuous, format!("{name}: {} trace events were lost", measured.lost_events));
+    }
+    if measured.quiet != Counts::default() {
+        found.add(Weight::Bad, format!("{name}: without any failure: {}", describe(&measured.quiet)));
+    }
+    let mechanism = match arm {
+        Arm::Base => asked.expect.base,
+        Arm::Patched => asked.expect.patched,
+    };
+    if mechanism == Mechanism::None {
+        examine_absence(found, name, scenario, measured, ran);
+    } else {
+        examine_presence(found, asked, arm, scenario, mechanism, measured);
+    }
+}
+
+/// The kernel has a fallback: as many failures as asked for, and its mechanism exactly once for each.
+fn examine_presence(
+    found: &mut Findings,
+    asked: &Asked<'_>,
+    arm: Arm,
+    scenario: &Scenario,
+    mechanism: Mechanism,
+    measured: &Measured,
+) {
+    let name = &scenario.name;
+    let injected = measured.injected;
+    if measured.demanded < scenario.fallbacks || injected < scenario.fallbacks {
+        let text = format!("{name}: {injected} failures injected of {} asked for", scenario.fallbacks);
+        return found.add(Weight::Vacuous, text);
+    }
+    let expected = match mechanism {
+        Mechanism::Ipi => Counts {
+            ipi: injected,
+            bystander_ipis: injected * u64::from(asked.cpus.saturating_sub(1)),
+            ..Counts::default()
+        },
+        Mechanism::RcuSync => Counts { rcu_sync: injected, ..Counts::default() },
+        Mechanism::CallRcu => Counts { call_rcu: injected, ..Counts::default() },
+        Mechanism::None => Counts::default(),
+    };
+    if measured.forced != expected {
+        // A base that is not what it is said to be is no evidence against the patch.
+        let weight = if arm == Arm::Base { Weight::Vacuous } else { Weight::Bad };
+        let (want, got) = (describe(&expected), describe(&measured.forced));
+        found.add(weight, format!("{name}: {injected} fallbacks should give {want}; measured: {got}"));
+    }
+    let tables = measured.page_tables;
+    if tables.peak < tables.before + injected {
+        found.add(Weight::Vacuous, format!("{name}: fewer page tables than failures: {tables:?}"));
+    } else if tables.after >= tables.before + injected {
+        found.add(Weight::Bad, format!("{name}: page tables were not freed: {tables:?}"));
+    }
+}
+
+/// The kernel has no fallback: its symbols are gone, page tables were freed, allocations failed, nothing ran.
+fn examine_absence(found: &mut Findings, name: &str, scenario: &Scenario, measured: &Measured, ran: &Ran) {
+    let symbols = ran.hello.as_ref().map(|hello| hello.symbols.as_slice()).unwrap_or_default();
+    for symbol in symbols.iter().filter(|symbol| symbol.starts_with("tlb_remove_table")) {
+        found.add(Weight::Vacuous, format!("{name}: the kernel has {symbol}, so there is a fallback"));
+    }
+    if measured.injected == 0 {
+        found.add(Weight::Vacuous, format!("{name}: no allocation failed, so nothing was shown"));
+    }
+    if measured.forced != Counts::default() {
+        found.add(Weight::Bad, format!("{name}: no fallback is compiled, and yet {}", describe(&measured.forced)));
+    }
+    let tables = measured.page_tables;
+    if tables.peak < tables.before + scenario.fallbacks {
+        found.add(Weight::Vacuous, format!("{name}: too few page tables to show anything: {tables:?}"));
+    } else if tables.after >= tables.before + scenario.fallbacks {
+        found.add(Weight::Bad, format!("{name}: page tables were not freed: {tables:?}"));
+    }
+}
+
+fn describe(counts: &Counts) -> String {
+    let Counts { ipi, bystander_ipis, rcu_sync, call_rcu } = *counts;
+    format!("{ipi} broadcasts, {bystander_ipis} bystander IPIs, {rcu_sync} synchronize_rcu, {call_rcu} call_rcu")
+}

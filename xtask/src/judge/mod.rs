@@ -1,0 +1,143 @@
+//! The one place that builds a pass, and only from complete evidence. Pure: evidence in, verdict out.
+//!
+//! A pair (the base and the patched arm of one variant) starts as `infra: not run`. Each arm is examined; what
+//! is found is worth `infra`, `vacuous` or `bad`; the pair's verdict follows from the two lists and the
+//! variant's controls.
+
+mod examine;
+
+use serde::Serialize;
+
+use crate::control::{Control, Exposure};
+use crate::evidence::Evidence;
+pub use examine::{Arm, Asked, Finding, Weight, examine};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Complete evidence, and nothing wrong in it.
+    Pass,
+    /// The patched arm is bad and the base is not: the patch is to blame.
+    Fail,
+    /// Both arms are bad: not this patch's doing.
+    BaseAlsoFails,
+    /// The experiment proves nothing: path not reached, config not as asked, a control not caught.
+    Vacuous,
+    /// Host, QEMU or a build tool.
+    Infra,
+}
+
+impl Verdict {
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::BaseAlsoFails => "base-also-fails",
+            Verdict::Vacuous => "vacuous",
+            Verdict::Infra => "infra",
+        }
+    }
+}
+
+/// A verdict and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+}
+
+/// Whether a control was caught, by what, and what else spoke.
+#[derive(Debug, Clone, Serialize)]
+pub struct Caught {
+    pub caught: bool,
+    /// The evidence that caught it, or, if it was not caught, what was seen instead.
+    pub by: String,
+    /// The text of the splat that caught it.
+    pub splat: Vec<String>,
+}
+
+/// Judges one pair. `controls` are the variant's, each with what became of it.
+pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, controls: &[(&Control, Caught)]) -> Judgement {
+    let found_base = examine(asked, Arm::Base, base);
+    let found_patched = examine(asked, Arm::Patched, patched);
+    let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
+    let verdict = if of(&found_patched, Weight::Bad) && of(&found_base, Weight::Bad) {
+        Verdict::BaseAlsoFails
+    } else if of(&found_base, Weight::Infra) || of(&found_patched, Weight::Infra) {
+        Verdict::Infra
+    } else if of(&found_base, Weight::Bad) {
+        Verdict::BaseAlsoFails
+    } else if of(&found_base, Weight::Vacuous) {
+        Verdict::Vacuous
+    } else if of(&found_patched, Weight::Bad) {
+        Verdict::Fail
+    } else if of(&found_patched, Weight::Vacuous) {
+        Verdict::Vacuous
+    } else {
+        return pass_unless_blind(asked, base, patched, controls);
+    };
+    let reasons = [("base", &found_base), ("patched", &found_patched)]
+        .into_iter()
+        .flat_map(|(arm, found)| found.iter().map(move |finding| format!("{arm}: {}", finding.text)))
+        .collect();
+    Judgement { verdict, reasons }
+}
+
+fn pass_unless_blind(
+    asked: &Asked<'_>,
+    base: &Evidence,
+    patched: &Evidence,
+    controls: &[(&Control, Caught)],
+) -> Judgement {
+    let mut blind: Vec<String> = controls
+        .iter()
+        .filter(|(_, caught)| !caught.caught)
+        .map(|(control, caught)| {
+            format!("blind: control `{}` was not caught by {}: {}", control.name, control.exposed_by, caught.by)
+        })
+        .collect();
+    blind.extend(unequal_demand(asked, base, patched));
+    match blind.is_empty() {
+        true => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
+        false => Judgement { verdict: Verdict::Vacuous, reasons: blind },
+    }
+}
+
+fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<String> {
+    let injected = |evidence: &Evidence, name: &str| evidence.ran().and_then(|ran| Some(ran.measured(name)?.injected));
+    asked
+        .scenarios
+        .iter()
+        .filter(|scenario| injected(base, &scenario.name) != injected(patched, &scenario.name))
+        .map(|scenario| format!("{}: base and patched were not given the same number of failures", scenario.name))
+        .collect()
+}
+
+/// Whether `control` was caught, by exactly the evidence that its header names.
+pub fn catch(control: &Control, evidence: &Evidence) -> Caught {
+    let Some(ran) = evidence.ran() else {
+        return Caught { caught: false, by: "its kernel did not run".to_owned(), splat: Vec::new() };
+    };
+    let injected = ran.scenarios.iter().any(|scenario| ran.measured(&scenario.name).is_some_and(|m| m.injected > 0));
+    let Exposure::Splat { kind, file } = &control.exposed_by;
+    let fits = |splat: &&crate::console::Splat| {
+        splat.kind == *kind
+            && file.as_ref().is_none_or(|file| {
+                splat.location.as_deref().and_then(|at| at.rsplit_once(':')).is_some_and(|(seen, _)| seen == file)
+            })
+    };
+    match ran.splats.iter().find(fits) {
+        Some(splat) => Caught { caught: true, by: splat.headline.clone(), splat: splat.text.clone() },
+        None => {
+            let by = match (ran.splats.first(), injected) {
+                (Some(other), _) => format!("seen instead: {}", other.headline),
+                (None, true) => "failures were injected and no splat was seen".to_owned(),
+                (None, false) => "no failure was injected, no splat was seen".to_owned(),
+            };
+            Caught { caught: false, by, splat: Vec::new() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

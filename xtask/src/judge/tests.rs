@@ -1,0 +1,280 @@
+//! The judge against evidence with one thing wrong at a time: none of it may come out as a pass.
+
+use protocol::{Counts, Hello, Measured, PageTables, Trailer};
+
+use super::*;
+use crate::config::{Expect, Mechanism, Scenario};
+use crate::console::Splat;
+use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan};
+use crate::kconfig::Lost;
+use crate::splat::Kind;
+
+fn scenarios() -> Vec<Scenario> {
+    vec![Scenario { name: "munmap".to_owned(), fallbacks: 200 }]
+}
+
+fn asked(scenarios: &[Scenario]) -> Asked<'_> {
+    Asked { expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync }, scenarios, cpus: 4 }
+}
+
+const IPI: Counts = Counts { ipi: 200, bystander_ipis: 600, rcu_sync: 0, call_rcu: 0 };
+const RCU: Counts = Counts { ipi: 0, bystander_ipis: 0, rcu_sync: 200, call_rcu: 0 };
+
+fn measured(forced: Counts) -> Measured {
+    Measured {
+        injected_in: "tlb_remove_table".to_owned(),
+        demanded: 200,
+        injected: 200,
+        quiet: Counts::default(),
+        forced,
+        page_tables: PageTables { before: 40, peak: 260, after: 40 },
+        lost_events: 0,
+        cross_calls: vec![0; 4],
+        quiet_micros: 1,
+        forced_micros: 1,
+    }
+}
+
+fn sound(forced: Counts) -> Ran {
+    Ran {
+        accel: "tcg".to_owned(),
+        boot_secs: Some(1.0),
+        test_secs: Some(1.0),
+        end: GuestEnd::QemuExited,
+        qemu_said: None,
+        kernel_spoke: true,
+        hello: Some(Hello {
+            kernel_release: "7.2.12".to_owned(),
+            cpus_online: 4,
+            rcu_expedited: 0,
+            symbols: vec!["tlb_remove_table".to_owned()],
+        }),
+        planned: vec!["munmap".to_owned()],
+        scenarios: vec![ScenarioRan {
+            name: "munmap".to_owned(),
+            outcome: Outcome::Measured(measured(forced)),
+            splats: 0,
+        }],
+        trailer: Some(Trailer { measured: 1, tainted: 0 }),
+        rejects: Vec::new(),
+        splats: Vec::new(),
+        splats_total: 0,
+        last_lines: Vec::new(),
+    }
+}
+
+fn evidence(ran: Ran) -> Evidence {
+    Evidence {
+        build: Build::Built(Built { secs: 1.0, cold: false, lost_symbols: Vec::new() }),
+        boot: Boot::Ran(Box::new(ran)),
+    }
+}
+
+fn splat(kind: Kind, location: &str) -> Splat {
+    Splat { kind, headline: "headline".to_owned(), location: Some(location.to_owned()), text: vec!["text".to_owned()] }
+}
+
+fn change(mut ran: Ran, by: impl FnOnce(&mut Ran)) -> Evidence {
+    by(&mut ran);
+    evidence(ran)
+}
+
+fn change_measured(ran: Ran, by: impl FnOnce(&mut Measured)) -> Evidence {
+    change(ran, |ran| match &mut ran.scenarios[0].outcome {
+        Outcome::Measured(measured) => by(measured),
+        other => panic!("{other:?}"),
+    })
+}
+
+fn control() -> Control {
+    Control {
+        name: "c".to_owned(),
+        plants: "a bug".to_owned(),
+        exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: Some("mm/mmu_gather.c".to_owned()) },
+    }
+}
+
+fn verdict(base: &Evidence, patched: &Evidence) -> Verdict {
+    judge(&asked(&scenarios()), base, patched, &[]).verdict
+}
+
+fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
+    verdict(&evidence(sound(IPI)), &change(sound(RCU), by))
+}
+
+fn patched_measuring(by: impl FnOnce(&mut Measured)) -> Verdict {
+    verdict(&evidence(sound(IPI)), &change_measured(sound(RCU), by))
+}
+
+#[test]
+fn complete_evidence_with_nothing_wrong_passes() {
+    assert_eq!(verdict(&evidence(sound(IPI)), &evidence(sound(RCU))), Verdict::Pass);
+}
+
+#[test]
+fn what_was_not_run_is_infra() {
+    let nothing = Evidence::default();
+    assert_eq!(verdict(&nothing, &nothing), Verdict::Infra);
+    assert_eq!(verdict(&evidence(sound(IPI)), &nothing), Verdict::Infra);
+    assert_eq!(verdict(&nothing, &evidence(sound(RCU))), Verdict::Infra);
+}
+
+#[test]
+fn a_patched_kernel_that_still_sends_ipis_fails() {
+    assert_eq!(verdict(&evidence(sound(IPI)), &evidence(sound(IPI))), Verdict::Fail);
+}
+
+#[test]
+fn one_missing_grace_period_among_two_hundred_fails() {
+    assert_eq!(patched_measuring(|m| m.forced.rcu_sync = 199), Verdict::Fail);
+}
+
+#[test]
+fn a_base_that_does_not_send_the_ipis_makes_the_pair_vacuous() {
+    assert_eq!(verdict(&evidence(sound(RCU)), &evidence(sound(RCU))), Verdict::Vacuous);
+}
+
+#[test]
+fn too_few_or_no_injected_failures_are_vacuous() {
+    for injected in [0, 199] {
+        assert_eq!(patched_measuring(|m| m.injected = injected), Verdict::Vacuous);
+    }
+    assert_eq!(patched_measuring(|m| m.demanded = 100), Verdict::Vacuous);
+}
+
+#[test]
+fn a_count_that_may_be_wrong_is_vacuous() {
+    assert_eq!(patched_measuring(|m| m.lost_events = 1), Verdict::Vacuous);
+    assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().rcu_expedited = 1), Verdict::Vacuous);
+    assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().cpus_online = 1), Verdict::Vacuous);
+}
+
+#[test]
+fn the_slow_path_without_any_failure_fails() {
+    assert_eq!(patched_measuring(|m| m.quiet.rcu_sync = 1), Verdict::Fail);
+}
+
+#[test]
+fn page_tables_that_are_never_freed_fail() {
+    assert_eq!(patched_measuring(|m| m.page_tables.after = 240), Verdict::Fail);
+}
+
+#[test]
+fn a_splat_or_a_taint_fails_and_on_both_arms_it_is_not_the_patch() {
+    let splatted = |ran: &mut Ran| {
+        ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")];
+        ran.splats_total = 1;
+    };
+    assert_eq!(patched_with(splatted), Verdict::Fail);
+    assert_eq!(patched_with(|ran| ran.trailer.as_mut().unwrap().tainted = 512), Verdict::Fail);
+    assert_eq!(verdict(&change(sound(IPI), splatted), &change(sound(RCU), splatted)), Verdict::BaseAlsoFails);
+    assert_eq!(verdict(&change(sound(IPI), splatted), &evidence(sound(RCU))), Verdict::BaseAlsoFails);
+}
+
+#[test]
+fn a_guest_that_stops_without_its_trailer_never_passes() {
+    for end in [GuestEnd::QemuExited, GuestEnd::DeadlinePassed, GuestEnd::Silent, GuestEnd::Flooded] {
+        let stopped = |ran: &mut Ran| {
+            ran.end = end;
+            ran.trailer = None;
+        };
+        assert_eq!(patched_with(stopped), Verdict::Fail, "{end:?}");
+        let before_init = |ran: &mut Ran| {
+            stopped(ran);
+            ran.hello = None;
+        };
+        assert_eq!(patched_with(before_init), Verdict::Infra, "{end:?}");
+    }
+}
+
+#[test]
+fn trouble_of_the_host_is_infra() {
+    assert_eq!(patched_with(|ran| ran.end = GuestEnd::QemuFailed), Verdict::Infra);
+    assert_eq!(patched_with(|ran| ran.kernel_spoke = false), Verdict::Infra);
+    assert_eq!(patched_with(|ran| ran.rejects.push("wrong nonce".to_owned())), Verdict::Infra);
+}
+
+#[test]
+fn a_guest_that_hangs_after_its_trailer_fails() {
+    assert_eq!(patched_with(|ran| ran.end = GuestEnd::Silent), Verdict::Fail);
+}
+
+#[test]
+fn a_scenario_that_did_not_measure_is_vacuous() {
+    for outcome in [Outcome::Unfinished, Outcome::Broken("why".to_owned())] {
+        assert_eq!(patched_with(|ran| ran.scenarios[0].outcome = outcome), Verdict::Vacuous);
+    }
+    assert_eq!(patched_with(|ran| ran.scenarios.clear()), Verdict::Vacuous);
+}
+
+#[test]
+fn a_lost_symbol_is_vacuous_and_named() {
+    let mut patched = evidence(sound(RCU));
+    let lost = Lost {
+        symbol: "FAIL_PAGE_ALLOC".to_owned(),
+        wanted: "y".to_owned(),
+        got: "n".to_owned(),
+        origin: "debug.config:3".to_owned(),
+        depends_on: Some("FAULT_INJECTION".to_owned()),
+    };
+    patched.build = Build::Built(Built { secs: 1.0, cold: false, lost_symbols: vec![lost] });
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
+    assert_eq!(judgement.verdict, Verdict::Vacuous);
+    assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");
+}
+
+#[test]
+fn a_compile_error_is_a_patch_failure_and_a_killed_compiler_is_not() {
+    let mut patched = Evidence {
+        build: Build::CompileError(CompileError {
+            message: "mm/mmu_gather.c:1: error: x".to_owned(),
+            file: Some("mm/mmu_gather.c".to_owned()),
+            line: Some(1),
+            touched_by_patch: true,
+        }),
+        boot: Boot::NotRun,
+    };
+    assert_eq!(verdict(&evidence(sound(IPI)), &patched), Verdict::Fail);
+    patched.build = Build::Infra { why: "cc1 was killed".to_owned() };
+    assert_eq!(verdict(&evidence(sound(IPI)), &patched), Verdict::Infra);
+}
+
+#[test]
+fn a_control_that_is_not_caught_takes_the_pass_away() {
+    let control = control();
+    let base = evidence(sound(IPI));
+    let patched = evidence(sound(RCU));
+    for (planted, expected) in [
+        (evidence(sound(RCU)), Verdict::Vacuous),
+        (Evidence::default(), Verdict::Vacuous),
+        // The right kind at the wrong place, and the wrong kind at the right place.
+        (change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "kernel/x.c:1")]), Verdict::Vacuous),
+        (change(sound(RCU), |ran| ran.splats = vec![splat(Kind::Warning, "mm/mmu_gather.c:1")]), Verdict::Vacuous),
+        (change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")]), Verdict::Pass),
+    ] {
+        let caught = catch(&control, &planted);
+        let judgement = judge(&asked(&scenarios()), &base, &patched, &[(&control, caught)]);
+        assert_eq!(judgement.verdict, expected, "{judgement:?}");
+    }
+}
+
+#[test]
+fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
+    let scenarios = scenarios();
+    let expect = Expect { base: Mechanism::None, patched: Mechanism::None };
+    let asked = Asked { expect, ..asked(&scenarios) };
+    let absent = || {
+        let mut ran = sound(Counts::default());
+        ran.hello.as_mut().unwrap().symbols.clear();
+        if let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome {
+            measured.injected = 3;
+        }
+        ran
+    };
+    let judged = |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &[]).verdict;
+    assert_eq!(judged(evidence(absent())), Verdict::Pass);
+    assert_eq!(judged(evidence(sound(Counts::default()))), Verdict::Vacuous);
+    assert_eq!(judged(change_measured(absent(), |m| m.injected = 0)), Verdict::Vacuous);
+    assert_eq!(judged(change_measured(absent(), |m| m.page_tables.peak = 50)), Verdict::Vacuous);
+    assert_eq!(judged(change_measured(absent(), |m| m.forced.ipi = 1)), Verdict::Fail);
+}
