@@ -4,16 +4,19 @@
 
 mod accel;
 mod arch;
+mod build;
 mod cli;
 mod config;
 mod console;
 mod control;
 mod evidence;
 mod failure;
+mod guest;
 mod host;
 mod judge;
 mod kconfig;
 mod patch;
+mod plan;
 mod process;
 mod source;
 mod splat;

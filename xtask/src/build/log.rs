@@ -1,0 +1,164 @@
+//! Reads a kernel build log: how far it is, and, when it failed, whose fault that is.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::evidence::{Build, CompileError};
+
+static ERROR: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::unwrap_used, reason = "a constant")]
+    Regex::new(r"^(?P<file>[^:\s]+\.\w+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: ").unwrap()
+});
+
+/// Words that mean that the host failed and not the source.
+const HOST_TROUBLE: [(&str, &str); 6] = [
+    ("No space left on device", "the disk is full"),
+    ("Killed signal terminated program", "the compiler was killed, most likely for memory"),
+    ("internal compiler error", "the compiler itself failed"),
+    ("virtual memory exhausted", "the compiler ran out of memory"),
+    ("Cannot allocate memory", "the build ran out of memory"),
+    ("Read-only file system", "the file system is read-only"),
+];
+
+/// What the words of a failed build say.
+pub fn diagnose(log: &str, tree: &Path, touched: &BTreeSet<String>, how: &str) -> Build {
+    if let Some((_, why)) = HOST_TROUBLE.iter().find(|(words, _)| log.contains(words)) {
+        return Build::Infra { why: format!("{how}: {why}") };
+    }
+    let error = log.lines().find_map(|line| compile_error(line, tree, touched));
+    match error.or_else(|| log.lines().find_map(|line| link_error(line, touched))) {
+        Some(error) => Build::CompileError(error),
+        None => Build::Infra { why: format!("{how}, and the log names no compile error") },
+    }
+}
+
+fn compile_error(line: &str, tree: &Path, touched: &BTreeSet<String>) -> Option<CompileError> {
+    let found = ERROR.captures(line)?;
+    let tree_prefix = format!("{}/", tree.display());
+    let file = found["file"].trim_start_matches(&tree_prefix).trim_start_matches("./").to_owned();
+    Some(CompileError {
+        message: line.replace(&tree_prefix, ""),
+        touched_by_patch: touched.contains(&file),
+        line: found["line"].parse().ok(),
+        file: Some(file),
+    })
+}
+
+/// `ld: mm/x.o: in function ...: undefined reference to ...`: the object names the source.
+fn link_error(line: &str, touched: &BTreeSet<String>) -> Option<CompileError> {
+    if !line.contains("undefined reference to") && !line.contains("multiple definition of") {
+        return None;
+    }
+    let object = line.split([':', ' ']).find(|word| word.ends_with(".o"));
+    let file = object.map(|object| format!("{}.c", object.trim_end_matches(".o")));
+    let touched_by_patch = file.as_ref().is_some_and(|file| touched.contains(file));
+    Some(CompileError { message: line.to_owned(), file, line: None, touched_by_patch })
+}
+
+/// Follows a build log that is being written.
+#[derive(Debug)]
+pub struct Tail {
+    path: PathBuf,
+    file: Option<File>,
+    partial: Vec<u8>,
+    /// Objects made so far.
+    pub objects: u64,
+    /// What make said last, such as `CC mm/mmu_gather.o`.
+    pub last: String,
+}
+
+impl Tail {
+    pub fn new(path: &Path) -> Tail {
+        Tail { path: path.to_owned(), file: None, partial: Vec::new(), objects: 0, last: String::new() }
+    }
+
+    /// Reads what is new; says whether there was anything.
+    pub fn read(&mut self) -> bool {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let mut new = Vec::new();
+        if let Some(file) = &mut self.file {
+            // A log that cannot be read shows no progress; the build itself says what is wrong.
+            let _ = file.read_to_end(&mut new);
+        }
+        for &byte in &new {
+            match byte {
+                b'\n' => self.end_line(),
+                byte => self.partial.push(byte),
+            }
+        }
+        !new.is_empty()
+    }
+
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&self.partial).into_owned();
+        self.partial.clear();
+        // Kbuild's short lines: two spaces, a word in capitals, what it makes.
+        let Some(step) = line.strip_prefix("  ") else { return };
+        let words: Vec<&str> = step.split_whitespace().collect();
+        if let [tool, made] = words.as_slice()
+            && tool.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        {
+            self.objects += u64::from(matches!(*tool, "CC" | "AS"));
+            self.last = format!("{tool} {made}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagnosed(log: &str) -> Build {
+        let touched = BTreeSet::from(["mm/mmu_gather.c".to_owned()]);
+        diagnose(log, Path::new("/src/linux"), &touched, "make vmlinux ended with status 2")
+    }
+
+    #[test]
+    fn the_first_error_is_kept_with_its_place_and_whether_the_patch_touched_it() {
+        let log = "  CC      mm/mmu_gather.o\n/src/linux/mm/mmu_gather.c:315:2: error: implicit declaration\nmake: *** [x] Error 1\n";
+        let Build::CompileError(error) = diagnosed(log) else { panic!() };
+        assert_eq!(error.file.as_deref(), Some("mm/mmu_gather.c"));
+        assert_eq!((error.line, error.touched_by_patch), (Some(315), true));
+        assert!(error.message.starts_with("mm/mmu_gather.c:315:2: error:"));
+        let Build::CompileError(error) = diagnosed("../linux/mm/gup.c:3:1: error: x\n") else { panic!() };
+        assert!(!error.touched_by_patch);
+    }
+
+    #[test]
+    fn a_link_error_names_the_source_of_its_object() {
+        let log = "ld: mm/mmu_gather.o: in function `f':\nld: mm/mmu_gather.o:(.text+0x1): undefined reference to `g'\n";
+        let Build::CompileError(error) = diagnosed(log) else { panic!() };
+        assert_eq!(error.file.as_deref(), Some("mm/mmu_gather.c"));
+        assert!(error.touched_by_patch);
+    }
+
+    #[test]
+    fn a_killed_compiler_and_a_full_disk_are_not_the_sources_fault() {
+        for log in [
+            "gcc: fatal error: Killed signal terminated program cc1\nmm/mmu_gather.c:1:1: error: x\n",
+            "/tmp/x.s: fatal error: No space left on device\n",
+            "make: *** [x] Error 1\n",
+            "",
+        ] {
+            assert!(matches!(diagnosed(log), Build::Infra { .. }), "{log}");
+        }
+    }
+
+    #[test]
+    fn progress_is_read_from_kbuilds_short_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut tail = Tail::new(&path);
+        assert!(!tail.read());
+        std::fs::write(&path, "  GEN     Makefile\n  CC      mm/a.o\n  CC      mm/mmu_ga").unwrap();
+        assert!(tail.read());
+        assert_eq!((tail.objects, tail.last.as_str()), (1, "CC mm/a.o"));
+    }
+}

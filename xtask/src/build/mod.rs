@@ -1,0 +1,155 @@
+//! Configures and compiles one kernel in an object directory that the cells of a tree share, so that each build
+//! starts from its neighbour's objects. Knows make; knows nothing of patches or verdicts.
+
+mod log;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::arch::Arch;
+use crate::evidence::{Build, Built};
+use crate::failure::{Context, Failure, Result};
+use crate::kconfig::{self, Request};
+use crate::process::{self, End, Watch};
+pub use log::Tail;
+
+/// One kernel to build.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    pub tree: &'a Path,
+    pub objects: &'a Path,
+    pub arch: &'a Arch,
+    pub requests: &'a [Request],
+    pub jobs: usize,
+    /// Where the requested fragment, the build log, the `.config` and the image go.
+    pub cell_dir: &'a Path,
+    /// Files that the patch under test changes.
+    pub touched: &'a BTreeSet<String>,
+}
+
+/// Far above any build of a minimal kernel, so that only a stuck one meets it.
+const DEADLINE: Duration = Duration::from_secs(3 * 3600);
+
+/// A build that was cut off may leave half an object that make takes for whole.
+const UNFINISHED: &str = ".patchproof-unfinished";
+
+impl Job<'_> {
+    pub fn fragment(&self) -> PathBuf {
+        self.cell_dir.join("requested.config")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.cell_dir.join("build.log")
+    }
+
+    pub fn image(&self) -> PathBuf {
+        self.cell_dir.join(self.arch.image)
+    }
+
+    /// The two make commands, as they are run and as `--dry-run` shows them.
+    pub fn commands(&self) -> [Vec<String>; 2] {
+        let make = |rest: &[String]| {
+            let mut words = vec![
+                "make".to_owned(),
+                "-C".to_owned(),
+                self.tree.display().to_string(),
+                format!("O={}", self.objects.display()),
+                format!("ARCH={}", self.arch.kernel_arch),
+            ];
+            words.extend_from_slice(rest);
+            words
+        };
+        [
+            make(&[format!("KCONFIG_ALLCONFIG={}", self.fragment().display()), "allnoconfig".to_owned()]),
+            make(&[format!("-j{}", self.jobs), self.arch.image.to_owned()]),
+        ]
+    }
+}
+
+/// Builds the kernel. What a compiler or a full disk says is a value; `Err` is for what stops the whole run.
+///
+/// # Errors
+/// On interruption, and when the harness's own files cannot be written.
+pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
+    let started = Instant::now();
+    let cold = prepare(job)?;
+    let [configure, compile] = job.commands();
+    let mut tail = Tail::new(&job.log());
+    for command in [configure, compile] {
+        let what = command.last().map_or("make", String::as_str).to_owned();
+        let end = process::run(&format!("make {what}"), make(&command), &job.log(), DEADLINE, |_| {
+            if tail.read() {
+                look(&tail);
+            }
+            Watch::Continue
+        })?;
+        match end {
+            End::Exited(0) => {}
+            End::Interrupted => return Err(Failure::interrupted()),
+            End::Exited(status) => return failed(job, &format!("make {what} ended with status {status}")),
+            End::Signalled(signal) => return failed(job, &format!("make {what} was killed by signal {signal}")),
+            End::DeadlinePassed | End::Stopped => return failed(job, &format!("make {what} took too long")),
+        }
+    }
+    let lost_symbols = keep(job)?;
+    finished(job)?;
+    Ok(Build::Built(Built { secs: started.elapsed().as_secs_f64(), cold, lost_symbols }))
+}
+
+/// Makes the object directory one that can be built in; says whether it is empty.
+fn prepare(job: &Job<'_>) -> Result<bool> {
+    let objects = job.objects;
+    let doing = || format!("prepare the object directory {}", objects.display());
+    if objects.join(UNFINISHED).exists() {
+        std::fs::remove_dir_all(objects).or_infra(doing)?;
+    }
+    let cold = !objects.join(".config").exists();
+    std::fs::create_dir_all(objects).or_infra(doing)?;
+    std::fs::write(objects.join(UNFINISHED), "").or_infra(doing)?;
+    std::fs::write(job.fragment(), kconfig::render(job.requests))
+        .or_infra(|| format!("write {}", job.fragment().display()))?;
+    Ok(cold)
+}
+
+fn finished(job: &Job<'_>) -> Result<()> {
+    std::fs::remove_file(job.objects.join(UNFINISHED)).or_infra(|| "mark the build as finished".to_owned())
+}
+
+/// The kernel's build system with an environment that is always the same: nothing of the caller's reaches it,
+/// and equal sources give equal images.
+fn make(command: &[String]) -> duct::Expression {
+    let mut expression = duct::cmd(&command[0], &command[1..]).env("LC_ALL", "C");
+    for (key, value) in [("TIMESTAMP", "2026-01-01"), ("USER", "patchproof"), ("HOST", "localhost"), ("VERSION", "1")] {
+        expression = expression.env(format!("KBUILD_BUILD_{key}"), value);
+    }
+    let strangers = ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCFLAGS", "KBUILD_OUTPUT", "O"];
+    for name in strangers.into_iter().chain(["KCONFIG_CONFIG", "KCONFIG_ALLCONFIG", "LLVM", "V", "W", "C"]) {
+        expression = expression.env_remove(name);
+    }
+    expression
+}
+
+fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
+    let bytes = std::fs::read(job.log()).or_infra(|| format!("read {}", job.log().display()))?;
+    let build = log::diagnose(&String::from_utf8_lossy(&bytes), job.tree, job.touched, how);
+    // After a compile error the objects are whole: make removes the target of a failed command.
+    if matches!(build, Build::CompileError(_)) {
+        finished(job)?;
+    }
+    Ok(build)
+}
+
+/// Copies what is needed of the build into the cell's directory and compares the `.config` with the requests.
+fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
+    let config_path = job.objects.join(".config");
+    let config = std::fs::read_to_string(&config_path).or_infra(|| format!("read {}", config_path.display()))?;
+    std::fs::write(job.cell_dir.join("config"), &config).or_infra(|| "keep the .config".to_owned())?;
+    let image = job.objects.join(job.arch.image);
+    std::fs::copy(&image, job.image()).or_infra(|| format!("keep {}", image.display()))?;
+    let mut lost = kconfig::lost(job.requests, &config);
+    for symbol in &mut lost {
+        symbol.depends_on = kconfig::depends_on(job.tree, &symbol.symbol);
+    }
+    Ok(lost)
+}

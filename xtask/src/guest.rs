@@ -1,0 +1,126 @@
+//! The guest side of a boot, on the host: static binaries from `guest-tests`, and the initramfs that carries
+//! them, written in process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cpio::newc::{Builder, trailer};
+use protocol::Request;
+
+use crate::arch::Arch;
+use crate::failure::{Context, Failure, Result};
+use crate::process::{self, End, Watch};
+
+/// The static binaries of one architecture.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    pub init: PathBuf,
+    pub scenarios: PathBuf,
+}
+
+/// A clean build of the guest crates takes some 20 s.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+/// Compiles the guest binaries, in a target directory of their own so that their flags do not make cargo
+/// compile the harness again.
+///
+/// # Errors
+/// When cargo fails: with its log.
+pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
+    let target_dir = work.join("guest");
+    let log = work.join("guest.log");
+    std::fs::create_dir_all(work).or_infra(|| format!("create {}", work.display()))?;
+    let _ = std::fs::remove_file(&log);
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let args = ["build", "--locked", "--profile", "guest", "-p", "init", "-p", "scenarios", "--target"];
+    let command = duct::cmd(cargo, args.into_iter().chain([arch.rust_target]))
+        .dir(root)
+        .env("CARGO_TARGET_DIR", &target_dir)
+        // Static, because the initramfs has no dynamic linker. This replaces flags of the caller.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET");
+    match process::run("the build of the guest binaries", command, &log, DEADLINE, |_| Watch::Continue)? {
+        End::Exited(0) => {}
+        End::Interrupted => return Err(Failure::interrupted()),
+        end => {
+            return Err(Failure::infra("the guest binaries do not build")
+                .because(format!("cargo: {end:?}"))
+                .next(format!("rustup target add {}", arch.rust_target))
+                .log(&log));
+        }
+    }
+    let out = target_dir.join(arch.rust_target).join("guest");
+    Ok(Binaries { init: out.join("init"), scenarios: out.join("scenarios") })
+}
+
+const DIRECTORY: u32 = 0o040_755;
+const PROGRAM: u32 = 0o100_755;
+const PLAIN: u32 = 0o100_644;
+const CHARACTER_DEVICE: u32 = 0o020_600;
+
+/// The initramfs of one boot, as bytes: `/init`, the scenarios, the request, and the mount points.
+///
+/// # Errors
+/// When a binary cannot be read.
+pub fn initramfs(binaries: &Binaries, request: &Request) -> Result<Vec<u8>> {
+    let read = |path: &Path| std::fs::read(path).or_infra(|| format!("read {}", path.display()));
+    let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
+    let mut archive = Archive { bytes: Vec::new(), inode: 0 };
+    for dir in ["bin", "dev", "proc", "sys", "tmp"] {
+        archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
+    }
+    // The kernel opens it for init's standard streams before anything is mounted (init/main.c,
+    // console_on_rootfs).
+    let console = Builder::new("dev/console").mode(CHARACTER_DEVICE).rdev_major(5).rdev_minor(1);
+    archive.add(console, &[])?;
+    archive.add(Builder::new("init").mode(PROGRAM), &read(&binaries.init)?)?;
+    archive.add(Builder::new("bin/scenarios").mode(PROGRAM), &read(&binaries.scenarios)?)?;
+    let request_path = protocol::REQUEST_PATH.trim_start_matches('/');
+    archive.add(Builder::new(request_path).mode(PLAIN), &request)?;
+    trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
+}
+
+struct Archive {
+    bytes: Vec<u8>,
+    inode: u32,
+}
+
+impl Archive {
+    fn add(&mut self, entry: Builder, content: &[u8]) -> Result<()> {
+        self.inode += 1;
+        let size = u32::try_from(content.len()).or_infra(|| "write the initramfs".to_owned())?;
+        let mut writer = entry.ino(self.inode).write(&mut self.bytes, size);
+        std::io::Write::write_all(&mut writer, content)
+            .and_then(|()| writer.finish().map(drop))
+            .or_infra(|| "write the initramfs".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_initramfs_carries_the_binaries_and_the_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let binaries = Binaries { init: dir.path().join("i"), scenarios: dir.path().join("s") };
+        std::fs::write(&binaries.init, "INIT").unwrap();
+        std::fs::write(&binaries.scenarios, "SCENARIOS").unwrap();
+        let request = Request { scenarios: Vec::new(), inject: true };
+        let bytes = initramfs(&binaries, &request).unwrap();
+        let mut names = Vec::new();
+        let mut rest = bytes.as_slice();
+        loop {
+            let reader = cpio::NewcReader::new(rest).unwrap();
+            if reader.entry().is_trailer() {
+                break;
+            }
+            names.push(format!("{} {:o}", reader.entry().name(), reader.entry().mode()));
+            rest = reader.finish().unwrap();
+        }
+        assert!(names.contains(&"init 100755".to_owned()), "{names:?}");
+        assert!(names.contains(&"request.json 100644".to_owned()), "{names:?}");
+        assert_eq!(names.len(), 9);
+    }
+}

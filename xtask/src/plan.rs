@@ -1,0 +1,175 @@
+//! Which cells there are and in what order they are built. Pure: a campaign and its controls in, a plan out.
+
+use regex::Regex;
+
+use crate::arch::{self, Arch};
+use crate::config::{Campaign, Variant};
+use crate::control::Control;
+use crate::failure::{Failure, Result};
+
+/// One kernel to build and boot.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    pub tree: String,
+    pub variant: Variant,
+    pub arch: &'static Arch,
+    pub arm: Arm,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arm {
+    Base,
+    Patched,
+    Control(Control),
+}
+
+impl Arm {
+    pub fn name(&self) -> &str {
+        match self {
+            Arm::Base => "base",
+            Arm::Patched => "patched",
+            Arm::Control(control) => &control.name,
+        }
+    }
+
+    /// The patch under test is applied.
+    pub fn has_patch(&self) -> bool {
+        *self != Arm::Base
+    }
+}
+
+impl Cell {
+    /// `TREE/ARCH/VARIANT/ARM`: stable, and the path of its directory below the run.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.pair_id(), self.arm.name())
+    }
+
+    /// `TREE/ARCH/VARIANT`.
+    pub fn pair_id(&self) -> String {
+        format!("{}/{}/{}", self.tree, self.arch.name, self.variant.name)
+    }
+}
+
+/// The cells of `campaign` in build order.
+///
+/// Along the line only one thing changes from a cell to the next, the arm or the variant, because every change
+/// of either makes the kernel's build system compile again what depends on it. So the arms go forth in one
+/// variant and back in the next.
+///
+/// # Errors
+/// When a variant names an architecture that is not known.
+pub fn cells(campaign: &Campaign, controls: &[Control]) -> Result<Vec<Cell>> {
+    let mut cells = Vec::new();
+    for tree in &campaign.trees {
+        for (index, variant) in campaign.variants.iter().enumerate() {
+            let arch = arch::find(&variant.arch)?;
+            let mut arms = vec![Arm::Base];
+            arms.extend(
+                controls.iter().filter(|c| variant.controls.contains(&c.name)).cloned().map(Arm::Control),
+            );
+            // Beside its neighbour in source: a control differs from the patched arm by its planted lines only.
+            arms.push(Arm::Patched);
+            if index % 2 == 1 {
+                arms.reverse();
+            }
+            cells.extend(arms.into_iter().map(|arm| Cell {
+                tree: tree.clone(),
+                variant: variant.clone(),
+                arch,
+                arm,
+            }));
+        }
+    }
+    Ok(cells)
+}
+
+/// The cells whose id matches one of `globs`; all of them if there are none.
+///
+/// # Errors
+/// When a glob matches no cell: with the cells there are.
+pub fn select(cells: Vec<Cell>, globs: &[String]) -> Result<Vec<Cell>> {
+    let patterns = globs.iter().map(|glob| pattern(glob)).collect::<Result<Vec<_>>>()?;
+    let ids: Vec<String> = cells.iter().map(Cell::id).collect();
+    for (glob, pattern) in globs.iter().zip(&patterns) {
+        if !ids.iter().any(|id| pattern.is_match(id)) {
+            let mut failure = Failure::usage(format!("no cell matches `{glob}`"));
+            for id in &ids {
+                failure = failure.next(format!("there is {id}"));
+            }
+            return Err(failure);
+        }
+    }
+    let wanted = |id: &String| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(id));
+    Ok(cells.into_iter().zip(&ids).filter(|(_, id)| wanted(id)).map(|(cell, _)| cell).collect())
+}
+
+/// A shell glob in which `*` and `?` also match `/`, as a regular expression.
+fn pattern(glob: &str) -> Result<Regex> {
+    let escaped = regex::escape(glob).replace(r"\*", ".*").replace(r"\?", ".");
+    Regex::new(&format!("^{escaped}$"))
+        .map_err(|error| Failure::usage(format!("`{glob}` is no glob")).because(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::{Expect, Mechanism};
+    use crate::control::Exposure;
+    use crate::splat::Kind;
+
+    fn campaign() -> Campaign {
+        let variant = |name: &str, controls: &[&str]| Variant {
+            name: name.to_owned(),
+            arch: "x86_64".to_owned(),
+            about: String::new(),
+            fragments: Vec::new(),
+            helpers: Vec::new(),
+            expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync },
+            controls: controls.iter().map(ToString::to_string).collect(),
+        };
+        Campaign {
+            name: "c".to_owned(),
+            patch: PathBuf::new(),
+            trees: vec!["7.2".to_owned()],
+            scenarios: Vec::new(),
+            variants: vec![variant("on", &[]), variant("off", &["c1"]), variant("none", &[])],
+        }
+    }
+
+    fn planned(globs: &[&str]) -> Result<Vec<String>> {
+        let control = Control {
+            name: "c1".to_owned(),
+            plants: String::new(),
+            exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: None },
+        };
+        let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
+        let cells = select(cells(&campaign(), &[control])?, &globs)?;
+        Ok(cells.iter().map(Cell::id).collect())
+    }
+
+    #[test]
+    fn from_a_cell_to_the_next_only_the_arm_or_the_variant_changes() {
+        assert_eq!(
+            planned(&[]).unwrap(),
+            [
+                "7.2/x86_64/on/base",
+                "7.2/x86_64/on/patched",
+                "7.2/x86_64/off/patched",
+                "7.2/x86_64/off/c1",
+                "7.2/x86_64/off/base",
+                "7.2/x86_64/none/base",
+                "7.2/x86_64/none/patched",
+            ]
+        );
+    }
+
+    #[test]
+    fn globs_select_cells_and_one_that_selects_none_lists_them() {
+        assert_eq!(planned(&["*/on/*", "*/none/base"]).unwrap().len(), 3);
+        let failure = planned(&["*/on/*", "*/onn/*"]).unwrap_err();
+        assert_eq!(failure.what, "no cell matches `*/onn/*`");
+        assert!(failure.next.contains(&"there is 7.2/x86_64/on/base".to_owned()));
+    }
+}

@@ -1,0 +1,52 @@
+//! The QEMU command line of a cell, as a pure function: what runs, what the report shows and what `repro.sh`
+//! repeats is one and the same list.
+
+use std::path::Path;
+
+use crate::accel::Accel;
+use crate::arch::Arch;
+
+/// The files one guest reads and writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    pub kernel: &'a Path,
+    pub initramfs: &'a Path,
+    pub console: &'a Path,
+    pub results: &'a Path,
+}
+
+/// QEMU and its arguments.
+pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
+    // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
+    let append = format!("console={} panic=-1 {}={nonce}", arch.console, protocol::NONCE_KEY);
+    let mut command: Vec<String> = vec![arch.qemu.to_owned()];
+    let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
+    add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model()]);
+    add(&["-smp", &arch.cpus.to_string(), "-m", &format!("{}M", arch.memory_mib)]);
+    // No device that was not asked for; a restart ends QEMU, with status 0 whatever happened.
+    add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    add(&["-kernel", &path(files.kernel), "-initrd", &path(files.initramfs)]);
+    // The console goes to a file: a pty without a reader would stall the guest.
+    add(&["-serial", &format!("file:{}", escape(files.console))]);
+    add(&["-device", "virtio-serial-pci"]);
+    add(&["-chardev", &format!("file,id=results,path={}", escape(files.results))]);
+    add(&["-device", &format!("virtserialport,chardev=results,name={}", protocol::PORT_NAME)]);
+    add(&["-append", &append]);
+    command
+}
+
+/// QEMU's option syntax splits at commas; a doubled one is a comma.
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// The command as a line for a shell.
+pub fn shell_line(command: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    let quote = |word: &String| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    command.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
