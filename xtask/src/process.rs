@@ -1,6 +1,7 @@
 //! Children that cannot outlive the run: each in a process group of its own, under a deadline, ended as a
 //! group when the deadline passes or the user interrupts. Nothing else in the harness starts a long child.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -47,6 +48,18 @@ pub enum End {
 impl End {
     pub fn success(self) -> bool {
         self == End::Exited(0)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Exited(status) => write!(f, "ended with status {status}"),
+            End::Signalled(signal) => write!(f, "was killed by signal {signal}"),
+            End::DeadlinePassed => write!(f, "did not end before its deadline"),
+            End::Interrupted => write!(f, "was interrupted"),
+            End::Stopped => write!(f, "was stopped"),
+        }
     }
 }
 
@@ -110,6 +123,31 @@ pub fn run(
     group.kill();
     let _ = handle.wait();
     Ok(end)
+}
+
+/// How many of a failed child's last lines a failure repeats.
+const LAST_LINES: usize = 4;
+
+/// Runs `command` as [`run`] does and gives back what it wrote; `log` is emptied first. For a child without
+/// whose success there is no going on.
+///
+/// # Errors
+/// When the child cannot be started or does not end with status 0: then with its last lines.
+pub fn must(what: &str, command: duct::Expression, log: &Path, deadline: Duration) -> Result<String> {
+    File::create(log).or_infra(|| format!("write the log of {what}, {}", log.display()))?;
+    let end = run(what, command, log, deadline, |_| Watch::Continue)?;
+    let output = std::fs::read(log).or_infra(|| format!("read the log of {what}, {}", log.display()))?;
+    let output = String::from_utf8_lossy(&output).into_owned();
+    if end.success() {
+        return Ok(output);
+    }
+    if end == End::Interrupted {
+        return Err(Failure::interrupted());
+    }
+    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    let failure = Failure::infra(format!("{what} failed")).because(format!("it {end}"));
+    Err(last.iter().fold(failure, |failure, line| failure.because(*line)).log(log))
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -179,6 +217,17 @@ mod tests {
             std::fs::read_to_string(grandchild.join("stat")).map_or(true, |stat| stat.contains(") Z "))
         };
         assert!((0..100).any(gone), "the grandchild is still there");
+    }
+
+    #[test]
+    fn what_must_succeed_fails_with_its_status_and_last_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let sh = |script| must("the step", duct::cmd!("sh", "-c", script), &log, Duration::from_secs(10));
+        assert_eq!(sh("echo fine").unwrap(), "fine\n");
+        let failure = sh("echo no space; exit 2").unwrap_err();
+        assert_eq!(failure.what, "the step failed");
+        assert_eq!(failure.because, ["it ended with status 2", "no space"]);
     }
 
     #[test]
