@@ -1,1 +1,169 @@
-//! Where a kernel source comes from.
+//! Where a kernel source comes from: a directory that the user names, Debian's package, or a kernel.org
+//! tarball. Knows nothing of patches and variants; what it returns is complete, or it is an error.
+
+mod apt_sources;
+mod debian;
+mod disk;
+mod journal;
+mod kernel_org;
+mod local;
+mod lock;
+mod snapshot;
+mod unpacked;
+pub mod worktree;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::failure::{Exit, Failure, Result};
+use lock::Lock;
+use unpacked::{Archive, Label};
+
+/// A source as a tree's description asks for it. The places are tried in the order of the fields.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Such as `7.2`; it names a directory of the cache.
+    pub name: String,
+    pub local: Option<PathBuf>,
+    pub debian: Option<Debian>,
+    pub kernel_org: Option<KernelOrg>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Debian {
+    pub package: String,
+    /// Tried in order.
+    pub suites: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct KernelOrg {
+    pub version: String,
+    pub sha256: String,
+    /// Instead of kernel.org's own address.
+    pub url: Option<String>,
+}
+
+/// A kernel source on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub dir: PathBuf,
+    /// Read from its Makefile, such as `7.2.12`.
+    pub version: String,
+    /// One line for the report.
+    pub origin: String,
+    /// Set for a source that this module unpacked: names this unpacking. `None` is a user's own directory,
+    /// which nothing may change.
+    incarnation: Option<String>,
+}
+
+/// How long a run waits for another that fetches the same source.
+const FETCH_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Finds the source, fetching it below `cache` if need be; `progress` hears what is being done.
+///
+/// # Errors
+/// When no place has it: with the reason of each.
+pub fn fetch(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
+    if let Some(dir) = &wanted.local {
+        return Ok(Source {
+            version: local::version(dir)?,
+            origin: local::describe(dir)?,
+            dir: dir.clone(),
+            incarnation: None,
+        });
+    }
+    let home = home(cache, &wanted.name)?;
+    disk::create_dir(&cache.join("source"))?;
+    let what = format!("the source of {}", wanted.name);
+    let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, FETCH_PATIENCE, progress)?;
+    let wish = format!("{:?} {:?}", wanted.debian, wanted.kernel_org);
+    if let Some(source) = unpacked::stored(&home, &wanted.name, &wish) {
+        if journal::is_sound(&home) {
+            return Ok(source);
+        }
+        progress(&format!("{} cannot be trusted after a crash; it is fetched anew", home.display()));
+    }
+    // Nobody may be building in the tree that is about to be replaced.
+    let _tree = worktree::lock(&home, progress)?;
+    download_and_unpack(wanted, &wish, &home, progress)
+}
+
+fn home(cache: &Path, name: &str) -> Result<PathBuf> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Failure::usage(format!("{name:?} cannot name a tree"))
+            .because("it names a directory, so it is made of letters, digits and . _ - +"));
+    }
+    Ok(cache.join("source").join(name))
+}
+
+fn download_and_unpack(wanted: &Wanted, wish: &str, home: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
+    let downloads = disk::with_suffix(home, ".download");
+    disk::create_dir(&downloads)?;
+    let mut failures = Vec::new();
+    for place in [from_debian, from_kernel_org] {
+        match place(wanted, &downloads, progress) {
+            Ok(Some((archive, origin, sha256))) => {
+                progress(&format!("unpacking {origin}"));
+                let label =
+                    Label { name: &wanted.name, wanted: wish, origin: &origin, archive_sha256: &sha256 };
+                match unpacked::unpack(&archive, home, &label, &downloads) {
+                    Ok(source) => {
+                        disk::discard(&downloads)?;
+                        return Ok(source);
+                    }
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            Ok(None) => {}
+            Err(failure) => failures.push(failure),
+        }
+        if let Some(interrupted) = failures.iter().find(|failure| failure.exit == Exit::Interrupted) {
+            return Err(interrupted.clone());
+        }
+    }
+    Err(all_of(&wanted.name, failures))
+}
+
+/// A verified archive, where it is from, and its SHA-256; `None` when the tree does not name this place.
+type Found = Option<(Archive, String, String)>;
+
+fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
+    let Some(debian) = &wanted.debian else { return Ok(None) };
+    let package = debian::fetch(debian, downloads, progress)?;
+    let archive = Archive::Deb { file: package.file, package: debian.package.clone() };
+    Ok(Some((archive, package.origin, package.sha256)))
+}
+
+fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
+    let Some(tarball) = &wanted.kernel_org else { return Ok(None) };
+    let file = kernel_org::fetch(tarball, downloads, progress)?;
+    let origin = match &tarball.url {
+        Some(url) => format!("{url} (sha256 checked)"),
+        None => format!("kernel.org linux-{} (sha256 checked)", tarball.version),
+    };
+    Ok(Some((Archive::Tar { file }, origin, tarball.sha256.to_ascii_lowercase())))
+}
+
+/// Every place's failure in one.
+fn all_of(name: &str, failures: Vec<Failure>) -> Failure {
+    let mut all = Failure::infra(format!("no source for tree {name}"));
+    if failures.is_empty() {
+        all = all.because("its description names neither a Debian package nor a kernel.org tarball");
+    }
+    for failure in failures {
+        all.because.push(failure.what);
+        all.because.extend(failure.because.into_iter().map(|why| format!("  {why}")));
+        for step in failure.next {
+            if !all.next.contains(&step) {
+                all.next.push(step);
+            }
+        }
+        all.log = all.log.or(failure.log);
+    }
+    all.next(format!("or give a directory: --tree {name}=DIR"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! A kernel source that is already on disk: is it one, which version, which commit. Reads only.
+
+use std::path::Path;
+
+use crate::failure::{Context, Failure, Result};
+
+/// The version written in the top Makefile of the kernel tree `dir`, as `make kernelversion` prints it: such
+/// as `7.2.12` or `7.3.0-rc1`.
+///
+/// # Errors
+/// When `dir` does not look like a kernel tree.
+pub fn version(dir: &Path) -> Result<String> {
+    for entry in ["mm", "Kconfig"] {
+        if !dir.join(entry).exists() {
+            return Err(not_a_tree(dir, format!("it has no {entry}")));
+        }
+    }
+    let makefile = dir.join("Makefile");
+    let text = std::fs::read(&makefile).map_err(|error| not_a_tree(dir, format!("its Makefile: {error}")))?;
+    makefile_version(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| not_a_tree(dir, "its Makefile sets no VERSION, PATCHLEVEL and SUBLEVEL".to_owned()))
+}
+
+fn not_a_tree(dir: &Path, why: String) -> Failure {
+    Failure::usage(format!("{} is not a Linux source tree", dir.display()))
+        .because(why)
+        .next("name the top directory of a kernel source")
+}
+
+fn makefile_version(text: &str) -> Option<String> {
+    let value = |name: &str| {
+        text.lines()
+            .take_while(|line| !line.starts_with("include"))
+            .filter_map(|line| line.split_once('='))
+            .find(|(key, _)| key.trim() == name)
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    let number = |name: &str| value(name).filter(|text| text.parse::<u32>().is_ok());
+    let (version, patchlevel, sublevel) = (number("VERSION")?, number("PATCHLEVEL")?, number("SUBLEVEL")?);
+    let extra = value("EXTRAVERSION").unwrap_or_default();
+    Some(format!("{version}.{patchlevel}.{sublevel}{extra}"))
+}
+
+/// One line that says what `dir` is: its path, and its commit when it is a git checkout.
+///
+/// # Errors
+/// When the directory's real path cannot be found.
+pub fn describe(dir: &Path) -> Result<String> {
+    let dir = dir.canonicalize().or_infra(|| format!("find {}", dir.display()))?;
+    let path = dir.display();
+    if !dir.join(".git").exists() {
+        return Ok(format!("directory {path}"));
+    }
+    Ok(match git(&dir, &["rev-parse", "--short=12", "HEAD"]) {
+        Some(head) => match git(&dir, &["status", "--porcelain", "--untracked-files=no"]) {
+            Some(changes) if changes.is_empty() => format!("directory {path} (git {head})"),
+            Some(_) => format!("directory {path} (git {head}, dirty)"),
+            None => format!("directory {path} (git {head}, git status failed)"),
+        },
+        None => format!("directory {path} (a git checkout, but git did not tell its commit)"),
+    })
+}
+
+/// What git prints, or `None` when it is not there or fails. It may not refresh the index: the directory is
+/// never modified.
+fn git(dir: &Path, args: &[&str]) -> Option<String> {
+    let output = std::process::Command::new("git")
+        .arg("--no-optional-locks")
+        .arg("-C")
+        .arg(dir)
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_makefiles() {
+        let text = "# SPDX\nVERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 12\nEXTRAVERSION =\nNAME = x\n";
+        assert_eq!(makefile_version(text).as_deref(), Some("7.2.12"));
+        let candidate = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\n";
+        assert_eq!(makefile_version(candidate).as_deref(), Some("7.3.0-rc1"));
+    }
+
+    #[test]
+    fn a_makefile_of_something_else_has_no_version() {
+        assert_eq!(makefile_version("VERSION = 1.2\nall:\n\ttrue\n"), None);
+    }
+
+    #[test]
+    fn a_directory_that_is_no_kernel_is_refused_with_what_it_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = version(dir.path()).unwrap_err();
+        assert!(failure.what.contains("is not a Linux source tree"), "{failure}");
+        assert_eq!(failure.because, ["it has no mm"]);
+    }
+
+    #[test]
+    fn a_checkout_is_described_by_its_commit_and_whether_it_is_dirty() {
+        let dir = tempfile::tempdir().unwrap();
+        let sh = |script: &str| {
+            let run = std::process::Command::new("sh").args(["-ec", script]).current_dir(&dir).status();
+            assert!(run.unwrap().success());
+        };
+        sh("git init -q . && echo a >f && git add f && git -c user.name=a -c user.email=a@b commit -qm a");
+        let clean = describe(dir.path()).unwrap();
+        assert!(clean.contains("(git ") && clean.ends_with(')') && !clean.contains("dirty"), "{clean}");
+        sh("echo b >f");
+        assert!(describe(dir.path()).unwrap().ends_with(", dirty)"));
+    }
+}
