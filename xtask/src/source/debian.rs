@@ -106,7 +106,11 @@ fn from_suite(
     };
     let update = apt("apt-get", &["update", "-q"], "update.log", UPDATE_DEADLINE);
     update.map_err(|failure| explain_update(failure, dir))?;
-    let record = apt("apt-cache", &["show", "--no-all-versions", package], "show.log", QUERY_DEADLINE)?;
+    let record = apt("apt-cache", &["show", "--no-all-versions", package], "show.log", QUERY_DEADLINE)
+        .map_err(|failure| match failure.because.iter().any(|why| why.contains("No packages found")) {
+            true => Failure::infra(format!("{package} is not in {suite}")),
+            false => failure,
+        })?;
     let record = Record::parse(&record).ok_or_else(|| {
         Failure::infra(format!("apt's record of {package} lacks a version or hash"))
             .log(&dir.join("show.log"))
@@ -160,6 +164,8 @@ fn configuration(dir: &str, root: bool) -> String {
     set("Dir::Cache", &format!("{dir}/cache"));
     set("Acquire::Languages", "none");
     set("Acquire::Retries", "2");
+    // Without it an unreachable mirror is a warning and status 0.
+    set("APT::Update::Error-Mode", "any");
     if root {
         // Root's apt downloads as the user _apt, who may have no way into a private directory.
         set("APT::Sandbox::User", "root");
@@ -177,7 +183,7 @@ fn explain_update(failure: Failure, dir: &Path) -> Failure {
     if output.contains("NO_PUBKEY") {
         return failure
             .because("this host's Debian keyring is older than the suite: it lacks the key that signs it")
-            .next("apt-get update && apt-get install --only-upgrade debian-archive-keyring");
+            .next("as root: apt-get update && apt-get install --only-upgrade debian-archive-keyring");
     }
     if output.contains("Could not resolve") || output.contains("Could not connect") {
         return failure.next("check the network, or the proxy in apt's configuration");

@@ -180,11 +180,11 @@ fn put(file: &Path, bytes: &[u8], mode: u32, staging: &Path) -> io::Result<()> {
     let mut aside = tempfile::NamedTempFile::new_in(staging)?;
     aside.write_all(bytes)?;
     aside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    if let Ok(before) = fs::metadata(file).and_then(|found| found.modified()) {
-        if before >= SystemTime::now() {
-            aside.as_file().set_modified(before + Duration::from_secs(1))?;
-        }
-    }
+    let now = SystemTime::now();
+    let before = fs::metadata(file).and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    // Set by hand: the file system's own clock ticks only every few milliseconds, and two writes in one tick
+    // would look alike to make.
+    aside.as_file().set_modified(now.max(before + Duration::from_millis(1)))?;
     aside.as_file().sync_all()?;
     aside.persist(file)?;
     Ok(())
