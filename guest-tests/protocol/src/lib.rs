@@ -3,6 +3,14 @@
 //! The guest measures and reports; it never judges. Everything here is plain data: this crate touches no
 //! file, clock or process, so that host tests can drive it with any bytes.
 
+mod frame;
+mod parser;
+mod transcript;
+
+pub use frame::{Encoder, LINE_LIMIT, Nonce};
+pub use parser::{Parser, Reject, RejectKind};
+pub use transcript::{MESSAGE_LIMIT, REJECT_LIMIT, Transcript};
+
 use serde::{Deserialize, Serialize};
 
 /// Path, inside the initramfs, of the [`Request`] as JSON.
@@ -30,6 +38,24 @@ pub struct Request {
 pub struct Ask {
     pub name: String,
     pub fallbacks: u64,
+}
+
+/// What PID 1 tells a scenario process, as its one argument in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    pub ask: Ask,
+    /// [`Request::inject`].
+    pub inject: bool,
+}
+
+/// What a scenario process answers: one line of JSON on its standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Measured(Measured),
+    /// Why it could not be carried out.
+    Broken(String),
 }
 
 /// One line of the result channel, before framing.

@@ -1,0 +1,233 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Counts, Encoder, Hello, Measured, PageTables, Trailer};
+
+fn nonce() -> Nonce {
+    Nonce::from_bytes([0x5a; 16])
+}
+
+fn one_of_each_kind() -> Vec<Message> {
+    let counts = Counts { ipi: 200, bystander_ipis: 600, rcu_sync: 0, call_rcu: 0 };
+    vec![
+        Message::Hello(Hello {
+            kernel_release: "7.2.12".into(),
+            cpus_online: 4,
+            rcu_expedited: 0,
+            symbols: vec!["tlb_remove_table".into()],
+        }),
+        Message::Plan { scenarios: vec!["munmap".into(), "exit".into()] },
+        Message::Begin { scenario: "munmap".into() },
+        Message::Measured {
+            scenario: "munmap".into(),
+            measured: Measured {
+                injected_in: "tlb_remove_table".into(),
+                demanded: 200,
+                injected: 200,
+                quiet: Counts::default(),
+                forced: counts,
+                page_tables: PageTables { before: 10, peak: 226, after: 10 },
+                lost_events: 0,
+                cross_calls: vec![0, 200, 200, 200],
+                quiet_micros: 900,
+                forced_micros: 90_000,
+            },
+        },
+        Message::Broken { scenario: "exit".into(), why: "line\none, \"two\" \u{1f980}".into() },
+        Message::Trailer(Trailer { measured: 1, tainted: 512 }),
+    ]
+}
+
+fn encode(messages: &[Message]) -> Vec<u8> {
+    let mut encoder = Encoder::new(nonce());
+    messages.iter().flat_map(|message| encoder.encode(message).into_bytes()).collect()
+}
+
+fn parse_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<Message, Reject>> {
+    let mut parser = Parser::new(nonce());
+    let mut lines = Vec::new();
+    for piece in pieces {
+        parser.feed(piece, &mut |line| lines.push(line));
+    }
+    parser.finish(&mut |line| lines.push(line));
+    lines
+}
+
+fn parse(bytes: &[u8]) -> Vec<Result<Message, Reject>> {
+    parse_in_pieces([bytes])
+}
+
+fn only_reject(bytes: &[u8]) -> RejectKind {
+    let [Err(reject)] = &parse(bytes)[..] else { panic!("not one reject: {:?}", parse(bytes)) };
+    reject.kind.clone()
+}
+
+fn framed(sequence: u64, json: &str) -> Vec<u8> {
+    format!("pp1 {} {sequence} {:08x} {json}\n", nonce(), crc32fast::hash(json.as_bytes())).into_bytes()
+}
+
+#[test]
+fn every_kind_of_message_survives_the_channel() {
+    let sent = one_of_each_kind();
+    let received: Result<Vec<_>, _> = parse(&encode(&sent)).into_iter().collect();
+    assert_eq!(received, Ok(sent));
+}
+
+#[test]
+fn the_list_of_kinds_is_the_list_of_messages() {
+    let mut kinds = Vec::new();
+    for message in one_of_each_kind() {
+        kinds.push(serde_json::to_value(&message).unwrap()["kind"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(kinds, KINDS);
+}
+
+#[test]
+fn a_line_of_another_boot_is_rejected_for_its_nonce() {
+    let line = Encoder::new(Nonce::from_bytes([1; 16])).encode(&Message::Plan { scenarios: vec![] });
+    assert_eq!(only_reject(line.as_bytes()), RejectKind::WrongNonce);
+}
+
+#[test]
+fn a_changed_message_is_rejected_for_its_checksum() {
+    let line = String::from_utf8(encode(&[Message::Trailer(Trailer { measured: 2, tainted: 512 })])).unwrap();
+    let forged = line.replace("512", "0");
+    assert_ne!(line, forged);
+    assert_eq!(only_reject(forged.as_bytes()), RejectKind::BadChecksum);
+}
+
+#[test]
+fn a_missing_line_is_one_gap_and_what_follows_is_read() {
+    let bytes = encode(&one_of_each_kind());
+    let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.remove(1);
+    let results = parse(&lines.concat());
+    let kinds: Vec<_> = results.iter().map(|result| result.as_ref().map_err(|reject| &reject.kind)).collect();
+    assert!(kinds[0].is_ok());
+    assert_eq!(kinds[1], Err(&RejectKind::SequenceGap { expected: 1, found: 2 }));
+    assert!(kinds[2..].iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_line_sent_twice_is_a_repeat() {
+    let line = encode(&[Message::Plan { scenarios: vec![] }]);
+    let results = parse(&[line.clone(), line].concat());
+    assert!(results[0].is_ok());
+    assert_eq!(results[1].as_ref().unwrap_err().kind, RejectKind::SequenceRepeat { expected: 1, found: 0 });
+}
+
+#[test]
+fn the_highest_sequence_number_does_not_overflow() {
+    let found = u64::MAX;
+    assert_eq!(only_reject(&framed(found, "{}")), RejectKind::SequenceGap { expected: 0, found });
+}
+
+#[test]
+fn an_unknown_kind_is_named() {
+    let json = r#"{"kind":"verdict","pass":true}"#;
+    assert_eq!(only_reject(&framed(0, json)), RejectKind::UnknownKind("verdict".into()));
+}
+
+#[test]
+fn intact_json_that_is_no_message_is_told_apart_from_garbage() {
+    for json in ["", "{", "[]", r#"{"kind":"trailer"}"#, r#"{"kind":"begin","scenario":3}"#] {
+        let kind = only_reject(&framed(0, json));
+        assert!(matches!(kind, RejectKind::BadMessage(_)), "{json}: {kind:?}");
+    }
+}
+
+#[test]
+fn what_is_not_framed_is_garbage() {
+    let crc = crc32fast::hash(b"{}");
+    let nonce = nonce();
+    let lines = [
+        "\n".to_owned(),
+        "hello\n".to_owned(),
+        format!("pp2 {nonce} 0 {crc:08x} {{}}\n"),
+        format!("pp1 {nonce} +0 {crc:08x} {{}}\n"),
+        format!("pp1 {nonce} 0 {crc:x}0 {{}}\n").replace(&format!("{crc:x}0"), "123456789"),
+        format!("pp1 {nonce} 0 zzzzzzzz {{}}\n"),
+        format!("pp1 {nonce} 99999999999999999999 {crc:08x} {{}}\n"),
+        format!("pp1 {nonce} 0 {crc:08x}\n"),
+    ];
+    for line in lines {
+        assert_eq!(only_reject(line.as_bytes()), RejectKind::Garbage, "{line}");
+    }
+    assert_eq!(only_reject(b"\xff\xfe\x00\n"), RejectKind::Garbage);
+}
+
+#[test]
+fn an_endless_line_is_one_reject_and_holds_no_more_than_the_limit() {
+    let mut parser = Parser::new(nonce());
+    let mut lines = Vec::new();
+    for _ in 0..100 {
+        parser.feed(&[b'x'; LINE_LIMIT], &mut |line| lines.push(line));
+        assert!(parser.line.capacity() <= 2 * LINE_LIMIT);
+    }
+    let good = encode(&[Message::Plan { scenarios: vec![] }]);
+    parser.feed(&[b"\n".as_slice(), &good].concat(), &mut |line| lines.push(line));
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0].as_ref().unwrap_err().kind, RejectKind::TooLong);
+    assert!(lines[1].is_ok());
+}
+
+#[test]
+fn a_line_of_exactly_the_limit_is_not_too_long() {
+    let room = LINE_LIMIT - framed(0, r#"{"kind":""}"#).len() + 1;
+    let line = framed(0, &format!(r#"{{"kind":"{}"}}"#, "k".repeat(room)));
+    assert_eq!(line.len(), LINE_LIMIT + 1);
+    assert!(matches!(only_reject(&line), RejectKind::UnknownKind(_)));
+    let longer = framed(0, &format!(r#"{{"kind":"{}"}}"#, "k".repeat(room + 1)));
+    assert_eq!(only_reject(&longer), RejectKind::TooLong);
+}
+
+#[test]
+fn an_excerpt_is_short_and_printable() {
+    let [Err(reject)] = &parse(&[0x1b; 1000])[..] else { panic!("one reject") };
+    assert_eq!(reject.kind, RejectKind::Unterminated);
+    assert_eq!(reject.excerpt, "\\x1b".repeat(EXCERPT_BYTES));
+}
+
+/// Sound lines with noise between them: what a hostile or broken guest could send.
+fn noisy_channel() -> impl Strategy<Value = Vec<u8>> {
+    let lines: Vec<Vec<u8>> =
+        encode(&one_of_each_kind()).split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let piece = prop_oneof![
+        (0..lines.len()).prop_map(move |index| lines[index].clone()),
+        proptest::collection::vec(any::<u8>(), 0..40),
+        Just(b"\n".to_vec()),
+    ];
+    proptest::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn the_same_bytes_cut_anywhere_give_the_same_results(
+        bytes in noisy_channel(),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+        prop_assert_eq!(parse_in_pieces(pieces), parse(&bytes));
+    }
+
+    #[test]
+    fn every_line_gives_exactly_one_result(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let unterminated = bytes.last().is_some_and(|byte| *byte != b'\n');
+        let newlines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        prop_assert_eq!(parse(&bytes).len(), newlines + usize::from(unterminated));
+    }
+
+    #[test]
+    fn one_flipped_bit_never_yields_another_message(line in 0..6usize, at in any::<prop::sample::Index>(), bit in 0..8u8) {
+        let sent = &one_of_each_kind()[line];
+        let mut bytes = encode(std::slice::from_ref(sent));
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1u8 << bit;
+        for result in parse(&bytes) {
+            prop_assert!(result.is_err() || result.as_ref() == Ok(sent), "byte {} bit {}: {:?}", at, bit, result);
+        }
+    }
+}
