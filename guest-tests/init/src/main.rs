@@ -1,1 +1,55 @@
-fn main() {}
+//! PID 1 of the guest: mounts what the tests need, runs them one after another, reports each on the result
+//! port, and ends the machine. It measures nothing itself and judges nothing.
+//!
+//! Every failure here ends in a restart, which ends QEMU (`-no-reboot`); that a boot came to its planned end
+//! is said by the trailer alone.
+
+mod child;
+mod hello;
+mod machine;
+mod port;
+
+use std::time::Duration;
+
+use kit::files;
+use protocol::{Answer, Message, Nonce, Order, Request, Trailer};
+
+use crate::port::Port;
+
+/// How long one scenario may take before it and all its children are killed.
+const SCENARIO_DEADLINE: Duration = Duration::from_secs(120);
+
+fn main() {
+    // Before this the kernel's own console, if it opened one, is where a panic would show.
+    let outcome = machine::mount_all().and_then(|()| machine::take_console()).and_then(|()| run());
+    if let Err(why) = outcome {
+        eprintln!("patchproof init: {why}");
+    }
+    machine::drain_console();
+    machine::restart();
+}
+
+fn run() -> Result<(), String> {
+    let nonce: Nonce = machine::command_line_value(protocol::NONCE_KEY)?.parse()?;
+    let request = files::read(protocol::REQUEST_PATH)?;
+    let request: Request = serde_json::from_str(&request)
+        .map_err(|error| format!("{} is not a request: {error}", protocol::REQUEST_PATH))?;
+    let mut port = Port::open(nonce)?;
+
+    port.send(&Message::Hello(hello::hello()?))?;
+    let names = request.scenarios.iter().map(|ask| ask.name.clone()).collect();
+    port.send(&Message::Plan { scenarios: names })?;
+    let mut measured = 0;
+    for ask in request.scenarios {
+        let scenario = ask.name.clone();
+        port.send(&Message::Begin { scenario: scenario.clone() })?;
+        match child::run(&Order { ask, inject: request.inject }, SCENARIO_DEADLINE) {
+            Answer::Measured(result) => {
+                measured += 1;
+                port.send(&Message::Measured { scenario, measured: result })?;
+            }
+            Answer::Broken(why) => port.send(&Message::Broken { scenario, why })?,
+        }
+    }
+    port.send(&Message::Trailer(Trailer { measured, tainted: machine::tainted()? }))
+}

@@ -1,0 +1,82 @@
+//! Runs one scenario as a process of its own, so that its end, however it comes, is not the end of PID 1.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kit::files;
+use protocol::{Answer, Order};
+
+const SCENARIOS: &str = "/bin/scenarios";
+
+/// Files, not pipes: nobody has to read while the child writes, and what a killed child said is kept.
+const ANSWER: &str = "/answer";
+const COMPLAINTS: &str = "/complaints";
+
+/// Longest text, in characters, that is passed on when something went wrong: far below a line's limit.
+const EXCERPT_CHARS: usize = 2000;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What a killed process gets to die in; one that is stuck in the kernel does not.
+const DIES_WITHIN: Duration = Duration::from_secs(5);
+
+/// The scenario's answer, or why there is none.
+pub fn run(order: &Order, deadline: Duration) -> Answer {
+    run_to_end(order, deadline).and_then(read_answer).unwrap_or_else(|why| Answer::Broken(excerpt(&why)))
+}
+
+fn run_to_end(order: &Order, deadline: Duration) -> Result<ExitStatus, String> {
+    let file = |path: &str| File::create(path).map_err(|error| format!("could not make {path}: {error}"));
+    let order = serde_json::to_string(order).map_err(|error| error.to_string())?;
+    let mut child = Command::new(SCENARIOS)
+        .arg(order)
+        .stdin(Stdio::null())
+        .stdout(file(ANSWER)?)
+        .stderr(file(COMPLAINTS)?)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("could not start {SCENARIOS}: {error}"))?;
+    if let Some(status) = wait(&mut child, deadline)? {
+        return Ok(status);
+    }
+    let end = match kill_group(&mut child)? {
+        Some(_) => "was killed",
+        None => "could not be killed",
+    };
+    Err(format!("the scenario was not done within {} s and {end}", deadline.as_secs()))
+}
+
+/// None: it still runs at the deadline.
+fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>, String> {
+    let began = Instant::now();
+    loop {
+        let status = child.try_wait().map_err(|error| format!("could not wait for the scenario: {error}"))?;
+        if status.is_some() || began.elapsed() >= deadline {
+            return Ok(status);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn kill_group(child: &mut Child) -> Result<Option<ExitStatus>, String> {
+    let group = libc::pid_t::try_from(child.id()).map_err(|error| error.to_string())?;
+    // SAFETY: takes no memory of ours; the group is the child's own, and the child is not reaped yet.
+    unsafe { libc::kill(-group, libc::SIGKILL) };
+    wait(child, DIES_WITHIN)
+}
+
+fn read_answer(status: ExitStatus) -> Result<Answer, String> {
+    let answer = files::read(ANSWER)?;
+    if !status.success() {
+        return Err(format!("the scenario ended with {status}: {}", files::read(COMPLAINTS)?.trim()));
+    }
+    serde_json::from_str(&answer)
+        .map_err(|error| format!("the scenario's answer is not one ({error}): {answer}"))
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_CHARS).collect()
+}

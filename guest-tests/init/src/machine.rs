@@ -1,0 +1,88 @@
+//! The machine around the tests: mounts, console, kernel command line, taint, restart.
+
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::io::Error;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::thread;
+use std::time::Duration;
+
+use kit::files;
+
+/// Type and mount point, in an order in which each one's mount point exists.
+const MOUNTS: [(&str, &str); 5] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("debugfs", "/sys/kernel/debug"),
+    ("tracefs", "/sys/kernel/tracing"),
+];
+
+/// What a late splat gets to be printed in before the machine ends.
+const LATE_SPLATS: Duration = Duration::from_millis(500);
+
+pub fn mount_all() -> Result<(), String> {
+    for (kind, target) in MOUNTS {
+        // sysfs, debugfs and tracefs bring their own directories; the initramfs may lack the first three.
+        fs::create_dir_all(target).map_err(|error| format!("could not make {target}: {error}"))?;
+        mount(kind, target)?;
+    }
+    Ok(())
+}
+
+fn mount(kind: &str, target: &str) -> Result<(), String> {
+    let c_string = |text: &str| CString::new(text).map_err(|error| error.to_string());
+    let (c_kind, c_target) = (c_string(kind)?, c_string(target)?);
+    // SAFETY: three C strings that outlive the call; these file systems take no data.
+    let status = unsafe { libc::mount(c_kind.as_ptr(), c_target.as_ptr(), c_kind.as_ptr(), 0, ptr::null()) };
+    let error = Error::last_os_error();
+    // EBUSY: the kernel mounted devtmpfs itself (DEVTMPFS_MOUNT).
+    if status != 0 && error.raw_os_error() != Some(libc::EBUSY) {
+        return Err(format!("could not mount {kind} on {target}: {error}"));
+    }
+    Ok(())
+}
+
+/// Makes /dev/console our standard input, output and error, whatever the initramfs had there at boot.
+pub fn take_console() -> Result<(), String> {
+    let context = |error: Error| format!("could not open /dev/console: {error}");
+    let console = OpenOptions::new().read(true).write(true).open("/dev/console").map_err(context)?;
+    for standard in 0..3 {
+        // SAFETY: both are file descriptors of this process, which has no other thread.
+        if unsafe { libc::dup2(console.as_raw_fd(), standard) } < 0 {
+            return Err(context(Error::last_os_error()));
+        }
+    }
+    // One of the numbers just filled may be the file's own: closing it would undo the work.
+    if console.as_raw_fd() < 3 {
+        std::mem::forget(console);
+    }
+    Ok(())
+}
+
+/// Waits until the UART has sent everything: a restart throws away what is still queued.
+pub fn drain_console() {
+    thread::sleep(LATE_SPLATS);
+    // SAFETY: standard error is the console; an error leaves nothing to be done about it.
+    unsafe { libc::tcdrain(libc::STDERR_FILENO) };
+}
+
+/// Restarts the machine; with `-no-reboot` that ends QEMU.
+pub fn restart() -> ! {
+    // SAFETY: takes no memory of ours.
+    unsafe { libc::reboot(libc::RB_AUTOBOOT) };
+    // A PID 1 that ends panics the kernel, which is the next best thing and visible.
+    panic!("the kernel refused to restart: {}", Error::last_os_error());
+}
+
+/// The value of `key=value` on the kernel command line.
+pub fn command_line_value(key: &str) -> Result<String, String> {
+    let line = files::read("/proc/cmdline")?;
+    let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    value.map(str::to_owned).ok_or_else(|| format!("the kernel command line has no {key}="))
+}
+
+pub fn tainted() -> Result<u64, String> {
+    files::read_number("/proc/sys/kernel/tainted")
+}

@@ -1,0 +1,97 @@
+//! Pure readers of the kernel's counter files: /proc/vmstat, /proc/interrupts, CPU lists, ring-buffer stats.
+
+/// The value of `key` in the text of /proc/vmstat.
+pub fn vmstat(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.split(' ').next() == Some(key))?;
+    line.split(' ').nth(1)?.trim().parse().ok()
+}
+
+/// Function-call interrupts by CPU: the `CAL` row of /proc/interrupts.
+pub fn cross_calls(text: &str) -> Option<Vec<u64>> {
+    let row = text.lines().find_map(|line| line.trim_start().strip_prefix("CAL:"))?;
+    let counts: Vec<u64> = row.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    if counts.is_empty() { None } else { Some(counts) }
+}
+
+/// How many CPUs a list such as `0-3,5` names.
+pub fn cpus_in_list(text: &str) -> Option<u32> {
+    let mut count = 0;
+    for part in text.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        count += last.checked_sub(first)?.checked_add(1)?;
+    }
+    Some(count)
+}
+
+/// One CPU's ring buffer, from its `stats` file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RingBuffer {
+    /// Events in the buffer now.
+    pub entries: u64,
+    /// Events that were recorded or tried and are gone: overwritten, lost in nested commits, or dropped.
+    pub lost: u64,
+}
+
+/// Reads `per_cpu/cpuN/stats`; every field that is needed must be there.
+pub fn ring_buffer(text: &str) -> Option<RingBuffer> {
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.strip_prefix(':')?.trim().parse().ok()
+    };
+    let lost = field("overrun")? + field("commit overrun")? + field("dropped events")?;
+    Some(RingBuffer { entries: field("entries")?, lost })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vmstat_wants_the_whole_key() {
+        let text = "nr_page_table_pages_extra 9\nnr_page_table_pages 226\nnr_free_pages 5\n";
+        assert_eq!(vmstat(text, "nr_page_table_pages"), Some(226));
+        assert_eq!(vmstat(text, "nr_page_table"), None);
+        assert_eq!(vmstat("nr_page_table_pages\n", "nr_page_table_pages"), None);
+    }
+
+    #[test]
+    fn cross_calls_stop_at_the_description() {
+        let text = "           CPU0       CPU1\n  4:         12          0   IO-APIC   4-edge      ttyS0\n\
+                    RES:          3          4   Rescheduling interrupts\n\
+                    CAL:       1024        200   Function call interrupts\n";
+        assert_eq!(cross_calls(text), Some(vec![1024, 200]));
+    }
+
+    #[test]
+    fn a_kernel_without_cross_calls_has_no_row() {
+        assert_eq!(cross_calls("  0:   1   timer\n"), None);
+        assert_eq!(cross_calls("CAL:   Function call interrupts\n"), None);
+    }
+
+    #[test]
+    fn cpu_lists_count_ranges_and_single_cpus() {
+        assert_eq!(cpus_in_list("0\n"), Some(1));
+        assert_eq!(cpus_in_list("0-3\n"), Some(4));
+        assert_eq!(cpus_in_list("0,2-3,7\n"), Some(4));
+        for bad in ["", "\n", "3-0", "a-b", "0,"] {
+            assert_eq!(cpus_in_list(bad), None, "{bad:?}");
+        }
+    }
+
+    const STATS: &str = "entries: 803\noverrun: 1\ncommit overrun: 2\nbytes: 33204\n\
+                         oldest event ts:     1.704561\nnow ts:     2.160011\ndropped events: 4\nread events: 0\n";
+
+    #[test]
+    fn every_way_to_lose_an_event_counts_as_lost() {
+        assert_eq!(ring_buffer(STATS), Some(RingBuffer { entries: 803, lost: 7 }));
+    }
+
+    #[test]
+    fn stats_without_a_needed_field_are_no_stats() {
+        for field in ["entries", "overrun", "commit overrun", "dropped events"] {
+            let without: Vec<&str> = STATS.lines().filter(|line| !line.starts_with(field)).collect();
+            assert_eq!(ring_buffer(&without.join("\n")), None, "{field}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! CPU pinning: the victim stays on one CPU, so that every other CPU is a bystander.
+
+use std::io::Error;
+
+/// The CPU every scenario runs on.
+pub const VICTIM_CPU: u32 = 0;
+
+/// Binds this thread, and what it forks, to `cpu`; fails unless it then runs there.
+pub fn pin_to(cpu: u32) -> Result<(), String> {
+    // SAFETY: a zeroed cpu_set_t is the empty set; CPU_SET stays within it, and the call only reads it.
+    let status = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu as usize, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
+    };
+    if status != 0 {
+        return Err(format!("could not pin the victim to CPU {cpu}: {}", Error::last_os_error()));
+    }
+    // SAFETY: takes no arguments and touches no memory of ours.
+    let running_on = unsafe { libc::sched_getcpu() };
+    if u32::try_from(running_on) != Ok(cpu) {
+        return Err(format!("pinned to CPU {cpu} but running on {running_on}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Small kernel files: read, write, and write with proof that the kernel took the value. No meaning here.
+
+use std::fs;
+use std::path::Path;
+
+/// The whole file as text; bytes that are not UTF-8 are replaced.
+pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
+    let path = path.as_ref();
+    match fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) => Err(format!("could not read {}: {error}", path.display())),
+    }
+}
+
+/// The file's content as one number, decimal or with `0x`.
+pub fn read_number(path: impl AsRef<Path>) -> Result<u64, String> {
+    let path = path.as_ref();
+    let text = read(path)?;
+    number(&text).ok_or_else(|| format!("{} holds {:?}, not a number", path.display(), text.trim()))
+}
+
+/// Writes `value` in one `write` call, as kernel files want it.
+pub fn write(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
+    let path = path.as_ref();
+    fs::write(path, value)
+        .map_err(|error| format!("could not write {value:?} to {}: {error}", path.display()))
+}
+
+/// Writes `value` and fails unless the file then reads back as the same value. Kernel files clamp, round and
+/// ignore in silence; a knob that was not taken would make every count behind it a lie.
+pub fn set(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
+    let path = path.as_ref();
+    write(path, value)?;
+    let found = read(path)?;
+    if same_value(value, &found) {
+        return Ok(());
+    }
+    Err(format!("{} reads {:?} after {value:?} was written to it", path.display(), found.trim()))
+}
+
+/// Equal as numbers where both are numbers, else equal as lists of words (some files answer one per line).
+fn same_value(written: &str, found: &str) -> bool {
+    match (number(written), number(found)) {
+        (Some(written), Some(found)) => written == found,
+        _ => written.split_whitespace().eq(found.split_whitespace()),
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_reads_back_in_any_notation() {
+        assert!(same_value("0xffffffff813e1f00", "0xffffffff813e1f00\n"));
+        assert!(same_value("200", "0xc8\n"));
+        assert!(!same_value("200", "199\n"));
+    }
+
+    #[test]
+    fn words_read_back_whatever_the_white_space() {
+        assert!(same_value("Y", "Y\n"));
+        assert!(same_value("synchronize_rcu smp_call_function", "synchronize_rcu\nsmp_call_function\n"));
+        assert!(!same_value("Y", "N\n"));
+        assert!(!same_value("synchronize_rcu", "#### all functions enabled ####\n"));
+        assert!(!same_value("200", ""));
+    }
+
+    #[test]
+    fn set_fails_on_a_file_that_forgets_what_was_written() {
+        let error = set("/dev/null", "1").expect_err("/dev/null reads back empty");
+        assert_eq!(error, "/dev/null reads \"\" after \"1\" was written to it");
+    }
+}

@@ -1,0 +1,53 @@
+//! What one operation cost: wall time, cross calls by CPU, and the page tables there were just before it.
+
+use std::time::Instant;
+
+use crate::{counters, files};
+
+/// What an operation reports about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Performed {
+    /// `nr_page_table_pages` when all the operation's tables were there.
+    pub peak_page_tables: u64,
+    /// Rise of `CAL` in /proc/interrupts, by CPU.
+    pub cross_calls: Vec<u64>,
+    /// Wall time of the operation alone.
+    pub micros: u64,
+}
+
+/// A measurement that has begun: start it when the tables are there, stop it when the operation is over.
+#[derive(Debug)]
+pub struct Meter {
+    peak_page_tables: u64,
+    cross_calls: Vec<u64>,
+    began: Instant,
+}
+
+impl Meter {
+    pub fn start() -> Result<Self, String> {
+        let peak_page_tables = page_tables()?;
+        let cross_calls = cross_calls()?;
+        Ok(Meter { peak_page_tables, cross_calls, began: Instant::now() })
+    }
+
+    pub fn stop(self) -> Result<Performed, String> {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let after = cross_calls()?;
+        let rise = after.iter().zip(&self.cross_calls).map(|(after, before)| after.saturating_sub(*before));
+        Ok(Performed { peak_page_tables: self.peak_page_tables, cross_calls: rise.collect(), micros })
+    }
+}
+
+/// `nr_page_table_pages` of the whole machine, exact: the kernel keeps differences per CPU and folds them
+/// every second or so, or when `stat_refresh` is read (mm/vmstat.c).
+pub fn page_tables() -> Result<u64, String> {
+    files::read("/proc/sys/vm/stat_refresh")?;
+    let text = files::read("/proc/vmstat")?;
+    counters::vmstat(&text, "nr_page_table_pages")
+        .ok_or_else(|| "/proc/vmstat has no nr_page_table_pages".to_owned())
+}
+
+fn cross_calls() -> Result<Vec<u64>, String> {
+    let text = files::read("/proc/interrupts")?;
+    counters::cross_calls(&text).ok_or_else(|| "/proc/interrupts has no CAL row".to_owned())
+}

@@ -1,0 +1,180 @@
+//! Reads the text of a tracefs `trace` file and counts in it what the fallback did. Pure.
+
+use protocol::Counts;
+
+/// The event filter value and trace name of the function a broadcast makes every other CPU run.
+pub const BROADCAST_CALLBACK: &str = "tlb_remove_table_smp_sync";
+
+/// The RCU callback that frees one table where PT_RECLAIM is on.
+pub const TABLE_CALLBACK: &str = "__tlb_remove_table_one_rcu";
+
+/// Callers that make a call of `smp_call_function` or `synchronize_rcu` one of the page-table freeing path.
+///
+/// The fallback is one small function of mm/mmu_gather.c inlined into the next, and where that ends is the
+/// compiler's choice, so the list goes from the innermost function out to the callers of
+/// `tlb_remove_table()` itself. None of these calls either function for another purpose.
+const CALLERS: [&str; 13] = [
+    "tlb_remove_table",
+    "tlb_remove_table_one",
+    "__tlb_remove_table_one",
+    "tlb_remove_table_sync_one",
+    "tlb_remove_table_sync_rcu",
+    "tlb_flush_mmu",
+    "tlb_finish_mmu",
+    "tlb_next_batch",
+    "__tlb_remove_folio_pages_size",
+    "__tlb_remove_folio_pages",
+    "__tlb_remove_page_size",
+    "free_pgtables",
+    "free_pgd_range",
+];
+
+/// Counts the events of `text`. Broadcasts to `victim_cpu` itself are not bystander IPIs.
+///
+/// # Errors
+/// A line that is neither a comment, nor a notice of lost events, nor an event: fail closed.
+pub fn count(text: &str, victim_cpu: u32) -> Result<Counts, String> {
+    let mut counts = Counts::default();
+    for line in text.lines() {
+        if line.trim().is_empty() || line.starts_with('#') || is_lost_notice(line) {
+            continue;
+        }
+        let body = event_body(line).ok_or_else(|| format!("not a trace line: {line:?}"))?;
+        count_event(body, victim_cpu, &mut counts)
+            .ok_or_else(|| format!("not an event this test asked for: {line:?}"))?;
+    }
+    Ok(counts)
+}
+
+fn count_event(body: &str, victim_cpu: u32, counts: &mut Counts) -> Option<()> {
+    if let Some((function, caller)) = body.split_once(" <-") {
+        let of_the_path = CALLERS.contains(&base_name(caller));
+        match function {
+            "smp_call_function" => counts.ipi += u64::from(of_the_path),
+            "synchronize_rcu" => counts.rcu_sync += u64::from(of_the_path),
+            _ => return None,
+        }
+        return Some(());
+    }
+    let (event, fields) = body.split_once(": ")?;
+    let function = base_name(field(fields, "func")?);
+    match event {
+        "csd_queue_cpu" => {
+            let target: u32 = field(fields, "cpu")?.parse().ok()?;
+            counts.bystander_ipis += u64::from(function == BROADCAST_CALLBACK && target != victim_cpu);
+        }
+        "rcu_invoke_callback" => counts.call_rcu += u64::from(function == TABLE_CALLBACK),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// What follows `comm-pid [cpu] flags seconds.micros: `. A comm may hold spaces and brackets, so the first
+/// place where all of this fits is taken, not the first bracket.
+fn event_body(line: &str) -> Option<&str> {
+    line.match_indices(" [").find_map(|(at, _)| body_after_cpu(&line[at + 2..]))
+}
+
+fn body_after_cpu(rest: &str) -> Option<&str> {
+    let (cpu, rest) = rest.split_once("] ")?;
+    let (flags, rest) = rest.trim_start().split_once(' ')?;
+    let (time, body) = rest.trim_start().split_once(": ")?;
+    let (seconds, micros) = time.split_once('.')?;
+    let digits = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let sound = digits(cpu) && flags.len() >= 4 && digits(seconds) && digits(micros);
+    sound.then_some(body)
+}
+
+/// `CPU:1 [LOST 42 EVENTS]`; how many were lost is read from the buffer's stats.
+fn is_lost_notice(line: &str) -> bool {
+    line.starts_with("CPU:") && line.contains("[LOST") && line.ends_with("EVENTS]")
+}
+
+fn field<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
+    fields.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// A function's name without a compiler's suffix (`.constprop.0`, `.part.0`) or a module's `[name]`.
+fn base_name(symbol: &str) -> &str {
+    symbol.split(['.', ' ']).next().unwrap_or(symbol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "# tracer: function\n#\n# entries-in-buffer/entries-written: 4/4   #P:4\n#\n\
+                          #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n";
+
+    fn count_lines(lines: &[&str]) -> Result<Counts, String> {
+        count(&format!("{HEADER}{}\n", lines.join("\n")), 0)
+    }
+
+    #[test]
+    fn each_mechanism_is_counted_by_its_own_event() {
+        let counts = count_lines(&[
+            "       scenarios-60      [000] .....     1.234567: smp_call_function <-tlb_remove_table",
+            "       scenarios-60      [000] d..2.     1.234570: csd_queue_cpu: cpu=1 callsite=smp_call_function_many_cond+0x1a0/0x560 func=tlb_remove_table_smp_sync csd=00000000a1b2c3d4",
+            "       scenarios-60      [000] d..2.     1.234571: csd_queue_cpu: cpu=2 callsite=smp_call_function_many_cond+0x1a0/0x560 func=tlb_remove_table_smp_sync csd=00000000a1b2c3d5",
+            "       scenarios-60      [000] .....     1.234599: synchronize_rcu <-tlb_remove_table",
+            "          <idle>-0       [003] ..s1.     1.300000: rcu_invoke_callback: rcu_preempt rhp=00000000deadbeef func=__tlb_remove_table_one_rcu",
+        ]);
+        assert_eq!(counts, Ok(Counts { ipi: 1, bystander_ipis: 2, rcu_sync: 1, call_rcu: 1 }));
+    }
+
+    #[test]
+    fn the_same_calls_from_elsewhere_do_not_count() {
+        let counts = count_lines(&[
+            "     kworker/0:1-12      [000] .....     1.234567: smp_call_function <-on_each_cpu_cond_mask",
+            "     kworker/0:1-12      [000] .....     1.234568: synchronize_rcu <-ftrace_shutdown",
+            "     kworker/0:1-12      [000] d..2.     1.234570: csd_queue_cpu: cpu=1 callsite=x+0x1/0x2 func=flush_tlb_func csd=00000000a1b2c3d4",
+            "          <idle>-0       [003] ..s1.     1.300000: rcu_invoke_callback: rcu_preempt rhp=00000000deadbeef func=tlb_remove_table_rcu",
+        ]);
+        assert_eq!(counts, Ok(Counts::default()));
+    }
+
+    #[test]
+    fn a_broadcast_to_the_victims_own_cpu_is_no_bystander_ipi() {
+        let line = "  a-1 [001] d..2. 1.2: csd_queue_cpu: cpu=0 callsite=x+0x1/0x2 func=tlb_remove_table_smp_sync csd=0";
+        assert_eq!(count(line, 0).map(|counts| counts.bystander_ipis), Ok(0));
+        assert_eq!(count(line, 1).map(|counts| counts.bystander_ipis), Ok(1));
+    }
+
+    #[test]
+    fn a_compilers_suffix_does_not_hide_a_caller() {
+        let line = "  a-1 [001] ..... 1.2: synchronize_rcu <-tlb_remove_table_sync_rcu.part.0";
+        assert_eq!(count(line, 0).map(|counts| counts.rcu_sync), Ok(1));
+    }
+
+    #[test]
+    fn a_comm_may_hold_spaces_and_brackets() {
+        for comm in ["my test", "a [000] b", "x [001]", "[003] d..2. 1.5"] {
+            let line = format!("  {comm}-77      [002] ..... 12.000001: synchronize_rcu <-tlb_remove_table");
+            assert_eq!(count(&line, 0).map(|counts| counts.rcu_sync), Ok(1), "{comm}");
+        }
+    }
+
+    #[test]
+    fn a_notice_of_lost_events_is_not_an_event() {
+        assert_eq!(count("CPU:1 [LOST 42 EVENTS]\nCPU:0 [LOST EVENTS]\n", 0), Ok(Counts::default()));
+    }
+
+    #[test]
+    fn an_empty_buffer_counts_nothing() {
+        assert_eq!(count_lines(&[]), Ok(Counts::default()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        for line in [
+            "garbage",
+            "  a-1 [001] ..... 1.2: do_exit <-x",
+            "  a-1 [001] ..... 1.2: csd_queue_cpu: cpu=x func=tlb_remove_table_smp_sync",
+            "  a-1 [001] ..... 1.2: csd_queue_cpu: cpu=1 callsite=x+0x1/0x2",
+            "  a-1 [001] ..... 1.2: sched_switch: func=x",
+            "  a-1 [001] ..... soon: synchronize_rcu <-tlb_remove_table",
+        ] {
+            assert!(count(line, 0).is_err(), "{line}");
+        }
+    }
+}

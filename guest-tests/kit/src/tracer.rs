@@ -1,0 +1,123 @@
+//! A tracefs instance of our own that records the three mechanisms a fallback can use, and nothing else.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use protocol::Counts;
+
+use crate::counters::{self, RingBuffer};
+use crate::kallsyms::Kallsyms;
+use crate::trace_text::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
+use crate::{cpu, files};
+
+const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
+
+/// Both are exported functions that are never inlined into their callers.
+const TRACED_FUNCTIONS: &str = "synchronize_rcu smp_call_function";
+
+/// Ring buffer per CPU: a floor, and what one fallback may write (an event of some 50 bytes for each of up
+/// to 15 bystanders, and a function entry).
+const BUFFER_FLOOR_KIB: u64 = 1024;
+const BUFFER_PER_FALLBACK_KIB: u64 = 1;
+
+/// The instance, configured; recording only between [`Tracer::start`] and [`Tracer::stop`].
+#[derive(Debug)]
+pub struct Tracer {
+    instance: PathBuf,
+}
+
+impl Tracer {
+    /// Makes the instance for up to `demand` fallbacks.
+    ///
+    /// A mechanism whose function this kernel does not have cannot be recorded and cannot run: its count is
+    /// 0 by construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is
+    /// an error.
+    pub fn create(kallsyms: &Kallsyms, demand: u64) -> Result<Self, String> {
+        let tracer = Tracer { instance: PathBuf::from(INSTANCE) };
+        remake_directory(&tracer.instance)?;
+        tracer.set("tracing_on", "0")?;
+        tracer.set("buffer_size_kb", &(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB).to_string())?;
+        tracer.trace_functions()?;
+        let has_fallback = kallsyms.has("tlb_remove_table");
+        if kallsyms.has(BROADCAST_CALLBACK) {
+            tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
+        } else if has_fallback {
+            return Err(format!("tlb_remove_table is there, but {BROADCAST_CALLBACK}, its callback, is not"));
+        }
+        if kallsyms.has(TABLE_CALLBACK) {
+            tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
+        }
+        Ok(tracer)
+    }
+
+    /// Empties the buffer and its loss counters, and records from now on.
+    pub fn start(&self) -> Result<(), String> {
+        files::write(self.instance.join("trace"), "")?;
+        let left = self.buffer()?;
+        if left != RingBuffer::default() {
+            return Err(format!("the trace buffer is not empty after it was cleared: {left:?}"));
+        }
+        self.set("tracing_on", "1")
+    }
+
+    pub fn stop(&self) -> Result<(), String> {
+        self.set("tracing_on", "0")
+    }
+
+    /// Events recorded and lost since [`Tracer::start`], over all CPUs.
+    pub fn buffer(&self) -> Result<RingBuffer, String> {
+        let mut total = RingBuffer::default();
+        let directory = self.instance.join("per_cpu");
+        let listing = |error| format!("could not list {}: {error}", directory.display());
+        for cpu in fs::read_dir(&directory).map_err(listing)? {
+            let path = cpu.map_err(listing)?.path().join("stats");
+            let one = counters::ring_buffer(&files::read(&path)?)
+                .ok_or_else(|| format!("{} lacks a field", path.display()))?;
+            total.entries += one.entries;
+            total.lost += one.lost;
+        }
+        Ok(total)
+    }
+
+    /// What was recorded since [`Tracer::start`].
+    pub fn counts(&self) -> Result<Counts, String> {
+        trace_text::count(&files::read(self.instance.join("trace"))?, cpu::VICTIM_CPU)
+    }
+
+    fn trace_functions(&self) -> Result<(), String> {
+        // The filter first: a function tracer without one records the whole kernel.
+        let path = self.instance.join("set_ftrace_filter");
+        files::write(&path, TRACED_FUNCTIONS)?;
+        let found = files::read(&path)?;
+        let mut found: Vec<&str> = found.split_whitespace().collect();
+        let mut asked: Vec<&str> = TRACED_FUNCTIONS.split(' ').collect();
+        found.sort_unstable();
+        asked.sort_unstable();
+        if found != asked {
+            return Err(format!("{} holds {found:?} instead of {asked:?}", path.display()));
+        }
+        self.set("current_tracer", "function")
+    }
+
+    /// Records `event` when its `func` is `function`. Functions declared `inline` are `notrace`, so an RCU
+    /// callback such as this one is seen by the event of its invocation, not by the function tracer.
+    fn trace_event(&self, event: &str, function: &str) -> Result<(), String> {
+        let directory = format!("events/{event}");
+        self.set(&format!("{directory}/filter"), &format!("func.function == {function}"))?;
+        self.set(&format!("{directory}/enable"), "1")
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<(), String> {
+        files::set(self.instance.join(file), value)
+    }
+}
+
+/// A scenario that was killed may have left its instance behind.
+fn remake_directory(path: &PathBuf) -> Result<(), String> {
+    let context = |error| format!("could not make the trace instance {}: {error}", path.display());
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(context(error)),
+        _ => fs::create_dir(path).map_err(context),
+    }
+}
