@@ -1,14 +1,32 @@
 //! Small kernel files: read, write, and write with proof that the kernel took the value. No meaning here.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+
+/// More than any small kernel file holds.
+const READ_BYTES: usize = 64 * 1024;
 
 /// The whole file as text; bytes that are not UTF-8 are replaced.
 pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
     let path = path.as_ref();
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) => Err(format!("could not read {}: {error}", path.display())),
+    let bytes = read_bytes(path).map_err(|error| format!("could not read {}: {error}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Not `fs::read`: it begins with 32 bytes when a file claims to be empty, and an event's `filter` answers
+/// the first read only (`event_filter_read()`, kernel/trace/trace_events.c).
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; READ_BYTES];
+    let mut bytes = Vec::new();
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(length) => bytes.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Tracer {
         let tracer = Tracer { instance: PathBuf::from(INSTANCE) };
         remake_directory(&tracer.instance)?;
         tracer.set("tracing_on", "0")?;
-        tracer.set("buffer_size_kb", &(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB).to_string())?;
+        tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         tracer.trace_functions()?;
         let has_fallback = kallsyms.has("tlb_remove_table");
         if kallsyms.has(BROADCAST_CALLBACK) {
@@ -83,6 +83,17 @@ impl Tracer {
     /// What was recorded since [`Tracer::start`].
     pub fn counts(&self) -> Result<Counts, String> {
         trace_text::count(&files::read(self.instance.join("trace"))?, cpu::VICTIM_CPU)
+    }
+
+    /// The kernel rounds the size up to what its pages hold.
+    fn make_room(&self, kib_per_cpu: u64) -> Result<(), String> {
+        let path = self.instance.join("buffer_size_kb");
+        files::write(&path, &kib_per_cpu.to_string())?;
+        let found = files::read_number(&path)?;
+        if found < kib_per_cpu {
+            return Err(format!("{} reads {found} after {kib_per_cpu} was written to it", path.display()));
+        }
+        Ok(())
     }
 
     fn trace_functions(&self) -> Result<(), String> {
