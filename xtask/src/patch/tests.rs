@@ -1,0 +1,374 @@
+//! The module from outside: input text in, proof or rejection out.
+
+use super::*;
+use crate::failure::Exit;
+use proptest::prelude::*;
+
+const SEED: &[u8] = include_bytes!("../../testdata/patch/seed-v2-pasted.txt");
+const SOUND_V2: &[u8] = include_bytes!("../../../patches/mmu_gather-v2.patch");
+const UNDO: &[u8] = include_bytes!("../../../patches/7.2/undo-mmu_gather-rcu-sync.patch");
+const MMU_GATHER: &[u8] = include_bytes!("../../testdata/patch/base/mm/mmu_gather.c");
+const TLB: &[u8] = include_bytes!("../../testdata/patch/base/include/asm-generic/tlb.h");
+
+/// Ids of the seed's result.
+const TLB_V2: &str = "bdcc2778ac64";
+const MMU_GATHER_V2: &str = "2c6fa8db55df";
+
+struct Files(BTreeMap<String, Vec<u8>>);
+
+impl Files {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        Files(files.iter().map(|(path, content)| (path.to_string(), content.to_vec())).collect())
+    }
+
+    fn seed_base() -> Self {
+        Files::new(&[("mm/mmu_gather.c", MMU_GATHER), ("include/asm-generic/tlb.h", TLB)])
+    }
+}
+
+impl Base for Files {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.get(path).cloned())
+    }
+}
+
+fn prove_text(text: &[u8], base: &Files) -> Result<Proved> {
+    prove(&read(text, "p")?, base)
+}
+
+fn rejection(text: &[u8], base: &Files) -> String {
+    let failure = prove_text(text, base).unwrap_err();
+    assert_eq!(failure.exit, Exit::PatchRejected);
+    failure.to_string()
+}
+
+fn refusal(text: &str) -> String {
+    let failure = read(text.as_bytes(), "p").unwrap_err();
+    assert_eq!(failure.exit, Exit::PatchRejected);
+    failure.to_string()
+}
+
+/// From the first diff to the signature.
+fn diff_part(text: &[u8]) -> &[u8] {
+    let start = text.windows(11).position(|window| window == b"diff --git ").unwrap();
+    let end = text.windows(5).rposition(|window| window == b"\n-- \n").unwrap();
+    &text[start..=end]
+}
+
+fn replaced(text: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = std::str::from_utf8(text).unwrap();
+    assert!(text.contains(from), "{from:?} is not in the text");
+    text.replacen(from, to, 1).into_bytes()
+}
+
+#[test]
+fn the_pasted_seed_is_repaired_and_proved_by_its_blob_ids() {
+    let proved = prove_text(SEED, &Files::seed_base()).unwrap();
+    assert!(proved.repaired);
+    for (file, id) in proved.files.iter().zip([TLB_V2, MMU_GATHER_V2]) {
+        assert_eq!((file.pre_matches, file.post_matches), (Some(true), Some(true)));
+        assert!(blob_id(file.after.as_ref().unwrap()).starts_with(id));
+    }
+}
+
+#[test]
+fn repairing_the_seed_gives_the_sound_patch_that_is_kept() {
+    let proved = prove_text(SEED, &Files::seed_base()).unwrap();
+    assert_eq!(
+        diff_part(&proved.sound).escape_ascii().to_string(),
+        diff_part(SOUND_V2).escape_ascii().to_string()
+    );
+}
+
+#[test]
+fn the_sound_patch_applies_without_repair_and_its_text_is_a_fixed_point() {
+    let proved = prove_text(SOUND_V2, &Files::seed_base()).unwrap();
+    assert!(!proved.repaired && proved.damage.is_empty());
+    assert_eq!(proved.files[1].offsets, [0, 0]);
+    assert_eq!(proved.sound.escape_ascii().to_string(), SOUND_V2.escape_ascii().to_string());
+}
+
+#[test]
+fn the_undo_patch_is_recognised_as_done_on_the_seed_base_and_undoes_nothing_twice() {
+    let undo = read(UNDO, "p").unwrap();
+    assert!(is_applied(&undo, &Files::seed_base()).unwrap());
+    assert!(prove(&undo, &Files::seed_base()).is_err());
+}
+
+#[test]
+fn a_tree_that_holds_the_patch_is_recognised() {
+    let base = Files::seed_base();
+    let series = read(SOUND_V2, "p").unwrap();
+    assert!(!is_applied(&series, &base).unwrap());
+    let mut tree = Overlay::new(&base);
+    tree.add(&prove(&series, &base).unwrap());
+    assert!(is_applied(&series, &tree).unwrap());
+    assert!(is_applied(&read(SEED, "p").unwrap(), &tree).unwrap());
+    assert!(prove(&series, &tree).unwrap_err().to_string().contains("the tree already holds this change"));
+}
+
+#[test]
+fn a_paste_whose_words_changed_is_not_proved() {
+    let text = rejection(&replaced(SEED, "+ might_sleep();", "+ might_not_sleep();"), &Files::seed_base());
+    assert!(text.contains("no repair can be proved"), "{text}");
+    assert!(text.contains("2c6fa8db55df"), "{text}");
+}
+
+#[test]
+fn a_sound_text_that_gives_another_result_is_rejected_as_altered() {
+    let text = rejection(&replaced(SOUND_V2, "+\tmight_sleep();", "+\tmight_weep();"), &Files::seed_base());
+    assert!(text.contains("applies, but not to the result"), "{text}");
+}
+
+#[test]
+fn a_short_index_id_is_no_proof() {
+    let text = rejection(&replaced(SEED, "..2c6fa8db55df", "..2c6fa8db55d"), &Files::seed_base());
+    assert!(text.contains("shorter than the 12 digits"), "{text}");
+}
+
+#[test]
+fn a_damaged_patch_for_another_base_is_not_repaired() {
+    let mut base = Files::seed_base();
+    base.0.get_mut("include/asm-generic/tlb.h").unwrap().push(b'\n');
+    let text = rejection(SEED, &base);
+    assert!(text.contains("it was made on blob 4aeac0c3d3f0"), "{text}");
+}
+
+#[test]
+fn tabs_shown_as_spaces_by_a_terminal_are_repaired() {
+    let text = String::from_utf8(SOUND_V2.to_vec()).unwrap();
+    let shown = text.replace("+\t", "+       ").replace("-\t", "-       ").replace(" \t", "        ");
+    assert!(prove_text(shown.as_bytes(), &Files::seed_base()).unwrap().repaired);
+}
+
+#[test]
+fn crlf_line_ends_are_taken_off_when_the_result_is_proved() {
+    let text = String::from_utf8(diff_part(SOUND_V2).to_vec()).unwrap().replace('\n', "\r\n");
+    let proved = prove_text(text.as_bytes(), &Files::seed_base()).unwrap();
+    assert!(proved.repaired);
+    assert!(proved.damage.iter().all(|damage| damage.kind == DamageKind::CrLf));
+    let unproved =
+        text.lines().filter(|line| !line.starts_with("index ")).collect::<Vec<_>>().join("\r\n") + "\r\n";
+    assert!(rejection(unproved.as_bytes(), &Files::seed_base()).contains("CRLF line ends"));
+}
+
+#[test]
+fn a_wrapped_line_is_repaired_when_proved() {
+    let wrapped = replaced(
+        SOUND_V2,
+        "+ * Software/Lockless page-table walkers use ",
+        "+ * Software/Lockless page-table walkers use\n",
+    );
+    let proved = prove_text(&wrapped, &Files::seed_base()).unwrap();
+    assert_eq!(proved.damage[0].kind, DamageKind::WrappedLine);
+    let wrapped =
+        replaced(SOUND_V2, "(struct mmu_table_batch *batch)\n {", "(struct\nmmu_table_batch *batch)\n {");
+    assert!(prove_text(&wrapped, &Files::seed_base()).unwrap().repaired);
+}
+
+const BASE: &[u8] = b"one\ntwo\nthree\nfour\n";
+
+fn base() -> Files {
+    Files::new(&[("f", BASE)])
+}
+
+fn diff(hunk: &str) -> String {
+    format!("diff --git a/f b/f\n--- a/f\n+++ b/f\n{hunk}")
+}
+
+#[test]
+fn a_departure_names_file_hunk_line_and_both_texts() {
+    let text = rejection(diff("@@ -1,3 +1,3 @@\n one\n-2\n+zwei\n three\n").as_bytes(), &base());
+    insta::assert_snapshot!(text, @"");
+}
+
+#[test]
+fn malformed_hunks_are_diagnosed_from_the_text_alone() {
+    let wrapped = rejection(diff("@@ -1,3 +1,3 @@\n one\n-two\n+zwei\nrest\n three\n").as_bytes(), &base());
+    assert!(wrapped.contains("line wrapped, line 8"), "{wrapped}");
+    let truncated = rejection(diff("@@ -1,3 +1,3 @@\n one\n-two\n").as_bytes(), &base());
+    assert!(truncated.contains("truncated, line 6"), "{truncated}");
+    let long = rejection(diff("@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n four\n").as_bytes(), &base());
+    assert!(long.contains("line counts disagree with the hunk header, line 9"), "{long}");
+    let unspaced = rejection(diff("@@ -1,3 +1,3 @@\none\n-two\n+zwei\nthree\n").as_bytes(), &base());
+    assert!(unspaced.contains("lost leading space, line 5, 8"), "{unspaced}");
+}
+
+#[test]
+fn a_truncated_patch_with_ids_names_where_it_ends() {
+    let text = std::str::from_utf8(SOUND_V2).unwrap();
+    let cut = text.find(" #else /* !CONFIG_MMU_GATHER").unwrap();
+    let text = rejection(text[..cut].as_bytes(), &Files::seed_base());
+    assert!(text.contains("truncated"), "{text}");
+}
+
+#[test]
+fn files_are_created_and_deleted() {
+    let text = "diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n\\ No newline at end of file\n\
+                diff --git a/f b/f\ndeleted file mode 100644\n--- a/f\n+++ /dev/null\n@@ -1,4 +0,0 @@\n-one\n-two\n-three\n-four\n";
+    let proved = prove_text(text.as_bytes(), &base()).unwrap();
+    assert_eq!((proved.files[0].after.as_deref(), proved.files[0].executable), (Some(&b"x"[..]), true));
+    assert_eq!(proved.files[1].after, None);
+    assert_eq!(proved.sound, text.as_bytes());
+    let series = read(text.as_bytes(), "p").unwrap();
+    assert!(is_applied(&series, &Files::new(&[("n", b"x")])).unwrap());
+    assert!(rejection(text.as_bytes(), &Files::new(&[("n", b"")])).contains("the file is there already"));
+    assert!(rejection(&text.as_bytes()[99..], &Files::new(&[])).contains("the tree has no such file"));
+}
+
+#[test]
+fn patches_of_one_input_stack() {
+    let mail = |subject: &str, from: &str, to: &str| {
+        format!(
+            "From a@b Tue Feb 24 11:07:00 2026\nFrom: a@b\nSubject: {subject}\n\nwhy\n---\n{}\n",
+            diff(&format!("@@ -1,2 +1,2 @@\n one\n-{from}\n+{to}\n"))
+        )
+    };
+    let mbox = format!(
+        "From a@b Tue Feb 24 11:00:00 2026\nSubject: cover\n\nno diff\n\n{}{}",
+        mail("1", "two", "2"),
+        mail("2", "2", "II")
+    );
+    let series = read(mbox.as_bytes(), "p").unwrap();
+    assert_eq!(series.patches.len(), 2);
+    let proved = prove(&series, &base()).unwrap();
+    assert_eq!(proved.files[1].after.as_deref(), Some(&b"one\nII\nthree\nfour\n"[..]));
+    let again = prove_text(&proved.sound, &base()).unwrap();
+    assert_eq!(again.files, proved.files);
+}
+
+#[test]
+fn bytes_that_are_not_utf8_survive() {
+    let text = [b"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n one\n-two\n+\xff\xfe\n".as_slice()].concat();
+    let proved = prove_text(&text, &base()).unwrap();
+    assert_eq!(proved.files[0].after.as_deref(), Some(&b"one\n\xff\xfe\nthree\nfour\n"[..]));
+}
+
+#[test]
+fn what_reaches_outside_the_tree_is_refused_with_its_line() {
+    let named = |old: &str, new: &str| refusal(&format!("text\n--- {old}\n+++ {new}\n@@ -1 +1 @@\n-a\n+b\n"));
+    assert!(named("a/../../etc/passwd", "b/../../etc/passwd").starts_with("p:2: "));
+    assert!(named("a/x", "/etc/passwd").starts_with("p:3: "));
+    assert!(named("a/.GIT/config", "b/.GIT/config").contains("reaches into `.git`"));
+    let git = refusal("diff --git a/../x b/../x\n--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-a\n+b\n");
+    assert!(git.starts_with("p:1: ") && git.contains("may not leave the tree"), "{git}");
+}
+
+#[test]
+fn what_is_not_supported_is_refused_and_never_skipped() {
+    let header = |lines: &str| refusal(&format!("diff --git a/x b/x\n{lines}"));
+    let link =
+        "new file mode 120000\nindex 0000000..1de5659\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+target\n";
+    assert!(header(link).starts_with("p:2: a symbolic link"));
+    assert!(header("index 1234567..1234568 160000\n--- a/x\n+++ b/x\n").contains("submodule"));
+    assert!(header("old mode 100644\nnew mode 100755\n").starts_with("p:2: mode changes"));
+    assert!(
+        header("index 1234567..1234568 100644\nGIT binary patch\nliteral 1\n").starts_with("p:3: binary")
+    );
+    assert!(header("Binary files a/x and b/x differ\n").contains("binary"));
+    assert!(
+        refusal("diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to y\n")
+            .contains("renames")
+    );
+    assert!(refusal("hello\n").contains("no diff in it"));
+}
+
+#[test]
+fn ten_megabytes_of_garbage_are_read_in_a_moment() {
+    let started = std::time::Instant::now();
+    for unit in [
+        "@@ -1,999999 +1,999999 @@\n x\n",
+        "--- a/x\n+++ b/x\n@@ -1,9 +1,9 @@\n",
+        "From x\nA: b\n\n",
+        "boundary=\n",
+        "\0\r\n",
+    ] {
+        for head in ["--- a/x\n+++ b/x\n@@ -1,9 +1,9 @@\n", "From: x\n", "From x\n"] {
+            let text = head.to_owned() + &unit.repeat((1 << 20) / unit.len());
+            let _ = read(text.as_bytes(), "p");
+        }
+    }
+    assert!(started.elapsed().as_secs() < 30, "15 MB took {:?}", started.elapsed());
+}
+
+#[test]
+fn people_read_what_it_is_what_is_wrong_and_what_proves_it() {
+    let series = read(SEED, "seed.txt").unwrap();
+    let proved = prove(&series, &Files::seed_base()).unwrap();
+    insta::assert_snapshot!(show(&series, Ok(&proved)), @"");
+}
+
+#[test]
+fn people_read_why_a_patch_is_rejected() {
+    let text = replaced(
+        SEED,
+        "call_rcu(&batch->rcu, tlb_remove_table_rcu);",
+        "call_rcu(&batch->rcu, tlb_remove_table);",
+    );
+    let series = read(&text, "seed.txt").unwrap();
+    let failure = prove(&series, &Files::seed_base()).unwrap_err();
+    insta::assert_snapshot!(show(&series, Err(&failure)), @"");
+}
+
+/// The diff of two files, as one hunk over both.
+fn whole_diff(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let (old, new) = (apply::file_lines(old), apply::file_lines(new));
+    let range = |len: usize| format!("{},{len}", usize::from(len > 0));
+    let mut text =
+        format!("--- a/f\n+++ b/f\n@@ -{} +{} @@\n", range(old.len()), range(new.len())).into_bytes();
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let marked = [(b' ', &old[..same]), (b'-', &old[same..]), (b'+', &new[same..])];
+    for (mark, line) in marked.iter().flat_map(|(mark, lines)| lines.iter().map(move |line| (*mark, line))) {
+        text.push(mark);
+        text.extend_from_slice(line);
+        if !line.ends_with(b"\n") {
+            text.extend_from_slice(b"\n\\ No newline at end of file\n");
+        }
+    }
+    text
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let _ = prove_text(&text, &base());
+    }
+
+    #[test]
+    fn arbitrary_patch_like_lines_never_panic(lines in prop::collection::vec(patch_like_line(), 0..40)) {
+        let _ = prove_text(lines.join("\n").as_bytes(), &base());
+    }
+
+    #[test]
+    fn a_seed_with_a_line_lost_is_proved_right_or_rejected(lost in 50_usize..110) {
+        let kept = SEED.split_inclusive(|&b| b == b'\n').enumerate().filter(|(i, _)| *i != lost);
+        let text: Vec<u8> = kept.flat_map(|(_, line)| line.to_vec()).collect();
+        if let Ok(proved) = prove_text(&text, &Files::seed_base()) {
+            prop_assert!(proved.files.iter().all(|file| file.post_matches == Some(true)));
+        }
+    }
+
+    #[test]
+    fn a_diff_of_two_files_applied_to_the_one_gives_the_other(old in "([ab\r\t]{0,2}\n){1,6}[ab]?", new in "([ab\r\t]{0,2}\n){0,6}[ab]?") {
+        prop_assume!(old != new);
+        let text = whole_diff(old.as_bytes(), new.as_bytes());
+        let proved = prove_text(&text, &Files::new(&[("f", old.as_bytes())])).unwrap();
+        prop_assert_eq!(proved.files[0].after.as_deref(), Some(new.as_bytes()));
+    }
+}
+
+fn patch_like_line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("diff --git a/f b/f".to_owned()),
+        Just("index f384549cbeb4..111111111111 100644".to_owned()),
+        Just("--- a/f".to_owned()),
+        Just("+++ b/f".to_owned()),
+        (0..5_usize, 0..5_usize, 0..5_usize, 0..5_usize)
+            .prop_map(|(a, b, c, d)| format!("@@ -{a},{b} +{c},{d} @@")),
+        Just("\\ No newline at end of file".to_owned()),
+        Just("From a@b".to_owned()),
+        Just("Subject: s".to_owned()),
+        Just(String::new()),
+        "[-+ ]?(one|two|three|four|\\PC{0,5})",
+    ]
+}
