@@ -19,6 +19,9 @@ pub struct Arch {
     pub memory_mib: u32,
 }
 
+/// Looked at where no campaign names an architecture.
+pub const DEFAULT: &Arch = &ARCHES[0];
+
 const ARCHES: [Arch; 1] = [Arch {
     name: "x86_64",
     kernel_arch: "x86_64",

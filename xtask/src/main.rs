@@ -1,14 +1,16 @@
 //! `cargo xtask`: parse the command line, dispatch, turn the outcome into an exit code. No logic of its own.
 
-#![allow(dead_code, reason = "until the runner uses every module")]
-
 mod accel;
 mod arch;
+mod arms;
+mod boot;
 mod build;
 mod cli;
+mod command;
 mod config;
 mod console;
 mod control;
+mod events;
 mod evidence;
 mod failure;
 mod guest;
@@ -18,9 +20,31 @@ mod kconfig;
 mod patch;
 mod plan;
 mod process;
+mod project;
+mod qemu;
+mod report;
+mod run;
+mod rundir;
 mod source;
 mod splat;
 
-fn main() {
-    println!("skeleton");
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let project = project::Project::here();
+    let outcome = match &cli.command {
+        Command::Matrix(args) => command::matrix::matrix(&project, args),
+        Command::Patch(args) => command::patch::patch(&project, args),
+        Command::Doctor(args) => command::doctor::doctor(&project, args),
+        Command::Ci(args) => command::ci::ci(&project, args),
+    };
+    let exit = outcome.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
 }

@@ -18,6 +18,8 @@ pub use log::Tail;
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     pub tree: &'a Path,
+    /// Which copy of the source that is: objects of another one are not used.
+    pub incarnation: &'a str,
     pub objects: &'a Path,
     pub arch: &'a Arch,
     pub requests: &'a [Request],
@@ -33,6 +35,8 @@ const DEADLINE: Duration = Duration::from_secs(3 * 3600);
 
 /// A build that was cut off may leave half an object that make takes for whole.
 const UNFINISHED: &str = ".patchproof-unfinished";
+/// Which copy of the source the objects were made from.
+const INCARNATION: &str = ".patchproof-incarnation";
 
 impl Job<'_> {
     pub fn fragment(&self) -> PathBuf {
@@ -101,12 +105,14 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
 fn prepare(job: &Job<'_>) -> Result<bool> {
     let objects = job.objects;
     let doing = || format!("prepare the object directory {}", objects.display());
-    if objects.join(UNFINISHED).exists() {
+    let made_from = std::fs::read_to_string(objects.join(INCARNATION)).unwrap_or_default();
+    if objects.exists() && (objects.join(UNFINISHED).exists() || made_from != job.incarnation) {
         std::fs::remove_dir_all(objects).or_infra(doing)?;
     }
     let cold = !objects.join(".config").exists();
     std::fs::create_dir_all(objects).or_infra(doing)?;
     std::fs::write(objects.join(UNFINISHED), "").or_infra(doing)?;
+    std::fs::write(objects.join(INCARNATION), job.incarnation).or_infra(doing)?;
     std::fs::write(job.fragment(), kconfig::render(job.requests))
         .or_infra(|| format!("write {}", job.fragment().display()))?;
     Ok(cold)

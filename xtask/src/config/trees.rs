@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{check_name, parse};
 use crate::failure::{Failure, Result};
+use crate::source::{Debian, KernelOrg};
 
 /// One tree of `configs/trees.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -19,24 +20,6 @@ pub struct Tree {
     /// Patches, names in `patches/TREE`, applied before anything else.
     #[serde(default)]
     pub prepare: Vec<String>,
-}
-
-/// A `linux-source` package of Debian, and the suites to look for it in, in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Debian {
-    pub package: String,
-    pub suites: Vec<String>,
-}
-
-/// A release tarball of kernel.org; without its sha256 it is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KernelOrg {
-    pub version: String,
-    pub sha256: String,
-    #[serde(default)]
-    pub url: Option<String>,
 }
 
 #[derive(Deserialize)]

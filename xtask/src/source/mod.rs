@@ -15,6 +15,8 @@ pub mod worktree;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::failure::{Exit, Failure, Result};
 use lock::Lock;
 use unpacked::{Archive, Label};
@@ -29,14 +31,18 @@ pub struct Wanted {
     pub kernel_org: Option<KernelOrg>,
 }
 
-#[derive(Debug, Clone)]
+/// A `linux-source` package of Debian.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Debian {
     pub package: String,
     /// Tried in order.
     pub suites: Vec<String>,
 }
 
-#[derive(Debug, Clone)]
+/// A release tarball of kernel.org; without its sha256 it is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KernelOrg {
     pub version: String,
     pub sha256: String,

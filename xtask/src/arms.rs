@@ -1,0 +1,83 @@
+//! What the source of each arm is: the files that differ from the tree as it was found, computed and proved
+//! before anything is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::config::Tree;
+use crate::failure::{Context, Exit, Failure, Result};
+use crate::patch::{self, Base, Overlay, Proved, Series};
+use crate::plan::{Arm, Cell};
+use crate::project::Project;
+use crate::source::worktree::{Changes, WorkTree};
+
+/// The sources of one tree's cells.
+#[derive(Debug)]
+pub struct Arms {
+    /// The patch under test on this tree.
+    pub proved: Proved,
+    /// By cell id.
+    pub changes: BTreeMap<String, Changes>,
+    /// Files that the patch under test changes.
+    pub touched: BTreeSet<String>,
+}
+
+impl Base for WorkTree {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.pristine(path)
+    }
+}
+
+impl Arms {
+    /// Stacks, for every cell: preparation, patch under test, helpers, control.
+    ///
+    /// # Errors
+    /// When the patch under test is refused, or a patch of ours does not fit the tree.
+    pub fn resolve(project: &Project, tree: &Tree, pristine: &dyn Base, series: &Series, cells: &[Cell]) -> Result<Arms> {
+        let prepared = prepared(project, tree, pristine)?;
+        let proved = patch::prove(series, &prepared)?;
+        let touched = proved.files.iter().map(|file| file.path.clone()).collect();
+        let mut changes = BTreeMap::new();
+        for cell in cells.iter().filter(|cell| cell.tree == tree.name) {
+            let mut overlay = Overlay::new(&prepared);
+            if cell.arm.has_patch() {
+                overlay.add(&proved);
+            }
+            for name in &cell.variant.helpers {
+                ours(&mut overlay, &project.tree_patch(&tree.name, name))?;
+            }
+            if let Arm::Control(control) = &cell.arm {
+                ours(&mut overlay, &project.control_patch(&control.name))?;
+            }
+            let mut all = prepared.changed.clone();
+            all.extend(overlay.changed);
+            changes.insert(cell.id(), all);
+        }
+        Ok(Arms { proved, changes, touched })
+    }
+}
+
+/// Applies one of the project's own patches. That it does not fit says nothing about the patch under test.
+fn ours(overlay: &mut Overlay<'_>, path: &Path) -> Result<()> {
+    let bytes = std::fs::read(path).or_infra(|| format!("read {}", path.display()))?;
+    let series = patch::read(&bytes, &path.display().to_string())?;
+    let proved = patch::prove(&series, overlay).map_err(|failure| Failure {
+        exit: Exit::Inconclusive,
+        what: format!("the project's own patch {} does not fit here: {}", path.display(), failure.what),
+        ..failure
+    })?;
+    overlay.add(&proved);
+    Ok(())
+}
+
+/// The tree as the patch under test finds it: as it came, and prepared.
+///
+/// # Errors
+/// When a preparation does not fit the tree.
+pub fn prepared<'a>(project: &Project, tree: &Tree, pristine: &'a dyn Base) -> Result<Overlay<'a>> {
+    let mut overlay = Overlay::new(pristine);
+    for name in &tree.prepare {
+        ours(&mut overlay, &project.tree_patch(&tree.name, name))?;
+    }
+    Ok(overlay)
+}

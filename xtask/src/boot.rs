@@ -1,0 +1,244 @@
+//! Boots one guest, listens to its console and its result channel, and ends it when it has nothing more to say.
+//! Observes and records; whether what it saw is good is for the judge.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use protocol::{Hello, Message, Nonce, Trailer, Transcript};
+
+use crate::accel::Accel;
+use crate::console::Console;
+use crate::evidence::{Boot, GuestEnd, Outcome, Ran, ScenarioRan};
+use crate::failure::{Context, Failure, Result};
+use crate::process::{self, End, Watch};
+
+/// One guest to boot.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    pub command: &'a [String],
+    pub console: &'a Path,
+    pub results: &'a Path,
+    /// QEMU's own output.
+    pub log: &'a Path,
+    pub nonce: &'a Nonce,
+    pub accel: Accel,
+}
+
+/// For KVM; an emulated guest gets [`Accel::deadline_scale`] times as long.
+const DEADLINE_SECS: u64 = 60;
+/// Neither channel said anything for so long: longer than any single step of a scenario.
+const SILENCE_SECS: u64 = 15;
+/// After its trailer a guest has only its console to drain.
+const AFTER_TRAILER_SECS: u64 = 5;
+/// Hundreds of splats with their stacks take some 2 MB.
+const CONSOLE_BYTES_MAX: u64 = 64 << 20;
+const RESULTS_BYTES_MAX: u64 = 8 << 20;
+
+/// Boots the guest and watches it to its end; `look` hears what it does now.
+///
+/// # Errors
+/// On interruption, and when the harness's own files cannot be read or written. A QEMU that is missing or fails
+/// is a value.
+pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
+    for path in [guest.console, guest.results, guest.log] {
+        File::create(path).or_infra(|| format!("write {}", path.display()))?;
+    }
+    let mut watcher = Watcher::new(guest);
+    let command = duct::cmd(&guest.command[0], &guest.command[1..]);
+    let deadline = Duration::from_secs(DEADLINE_SECS * u64::from(guest.accel.deadline_scale()));
+    let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));
+    let end = match end {
+        Ok(End::Interrupted) => return Err(Failure::interrupted()),
+        Ok(end) => end,
+        Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
+    };
+    watcher.finish();
+    let qemu_said = std::fs::read(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
+    Ok(Boot::Ran(Box::new(watcher.into_ran(end, String::from_utf8_lossy(&qemu_said).trim()))))
+}
+
+struct Watcher<'a> {
+    guest: &'a Guest<'a>,
+    console_file: Follow,
+    results_file: Follow,
+    console: Console,
+    transcript: Transcript,
+    seen: Seen,
+    stopped: Option<GuestEnd>,
+    last_word: Instant,
+}
+
+/// What the messages so far amount to.
+#[derive(Default)]
+struct Seen {
+    messages: usize,
+    hello: Option<(Hello, Duration)>,
+    planned: Vec<String>,
+    scenarios: Vec<ScenarioRan>,
+    trailer: Option<(Trailer, Duration)>,
+    /// Splats on the console when the running scenario began.
+    splats_before: u64,
+    out_of_order: Vec<String>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(guest: &'a Guest<'a>) -> Self {
+        Watcher {
+            guest,
+            console_file: Follow::new(guest.console),
+            results_file: Follow::new(guest.results),
+            console: Console::default(),
+            transcript: Transcript::new(guest.nonce.clone()),
+            seen: Seen::default(),
+            stopped: None,
+            last_word: Instant::now(),
+        }
+    }
+
+    fn look(&mut self, elapsed: Duration, look: &mut impl FnMut(&str)) -> Watch {
+        if self.read(elapsed) {
+            self.last_word = Instant::now();
+            look(&self.seen.doing());
+        }
+        self.stopped = self.reason_to_stop(elapsed);
+        if self.stopped.is_some() { Watch::Stop } else { Watch::Continue }
+    }
+
+    /// Reads what is new on both channels; says whether there was anything.
+    fn read(&mut self, elapsed: Duration) -> bool {
+        let console = self.console_file.read();
+        self.console.feed(&console);
+        let results = self.results_file.read();
+        self.transcript.feed(&results);
+        let messages = self.transcript.messages();
+        for message in &messages[self.seen.messages..] {
+            self.seen.take(message, elapsed, self.console.splats_total());
+        }
+        self.seen.messages = messages.len();
+        !console.is_empty() || !results.is_empty()
+    }
+
+    fn reason_to_stop(&self, elapsed: Duration) -> Option<GuestEnd> {
+        let scaled = |secs| Duration::from_secs(secs * u64::from(self.guest.accel.deadline_scale()));
+        let results = self.results_file.bytes;
+        if self.console.bytes() > CONSOLE_BYTES_MAX || results > RESULTS_BYTES_MAX {
+            Some(GuestEnd::Flooded)
+        } else if self.seen.trailer.as_ref().is_some_and(|(_, at)| elapsed > *at + scaled(AFTER_TRAILER_SECS))
+            || self.last_word.elapsed() > scaled(SILENCE_SECS)
+        {
+            Some(GuestEnd::Silent)
+        } else {
+            None
+        }
+    }
+
+    fn finish(&mut self) {
+        let at = self.seen.trailer.as_ref().map_or(Duration::ZERO, |(_, at)| *at);
+        while self.read(at) {}
+        self.console.finish();
+        self.transcript.finish();
+    }
+
+    fn into_ran(self, end: End, qemu_said: &str) -> Ran {
+        let end = match (self.stopped, end) {
+            (Some(stopped), _) => stopped,
+            (None, End::Exited(0)) => GuestEnd::QemuExited,
+            (None, End::DeadlinePassed) => GuestEnd::DeadlinePassed,
+            (None, End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped) => GuestEnd::QemuFailed,
+        };
+        let mut rejects: Vec<String> = self.transcript.rejects().iter().map(ToString::to_string).collect();
+        rejects.extend(self.seen.out_of_order);
+        let boot_secs = self.seen.hello.as_ref().map(|(_, at)| at.as_secs_f64());
+        let end_secs = self.seen.trailer.as_ref().map(|(_, at)| at.as_secs_f64());
+        Ran {
+            accel: self.guest.accel.name().to_owned(),
+            boot_secs,
+            test_secs: end_secs.zip(boot_secs).map(|(end, boot)| end - boot),
+            end,
+            qemu_said: (!qemu_said.is_empty()).then(|| qemu_said.to_owned()),
+            kernel_spoke: self.console.kernel_spoke(),
+            hello: self.seen.hello.map(|(hello, _)| hello),
+            planned: self.seen.planned,
+            scenarios: self.seen.scenarios,
+            trailer: self.seen.trailer.map(|(trailer, _)| trailer),
+            rejects,
+            splats: self.console.splats().to_vec(),
+            splats_total: self.console.splats_total(),
+            last_lines: self.console.last_lines().map(str::to_owned).collect(),
+        }
+    }
+}
+
+impl Seen {
+    fn take(&mut self, message: &Message, at: Duration, splats: u64) {
+        match message {
+            Message::Hello(hello) if self.hello.is_none() => self.hello = Some((hello.clone(), at)),
+            Message::Plan { scenarios } if self.planned.is_empty() => self.planned.clone_from(scenarios),
+            Message::Begin { scenario } => {
+                self.splats_before = splats;
+                let outcome = Outcome::Unfinished;
+                self.scenarios.push(ScenarioRan { name: scenario.clone(), outcome, splats: 0 });
+            }
+            Message::Measured { scenario, measured } => {
+                self.end_scenario(scenario, Outcome::Measured(measured.clone()), splats);
+            }
+            Message::Broken { scenario, why } => self.end_scenario(scenario, Outcome::Broken(why.clone()), splats),
+            Message::Trailer(trailer) if self.trailer.is_none() => self.trailer = Some((trailer.clone(), at)),
+            Message::Hello(_) | Message::Plan { .. } | Message::Trailer(_) => {
+                self.out_of_order.push("a message that comes once came twice".to_owned());
+            }
+        }
+    }
+
+    fn end_scenario(&mut self, name: &str, outcome: Outcome, splats: u64) {
+        match self.scenarios.last_mut() {
+            Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
+                ran.outcome = outcome;
+                ran.splats = splats - self.splats_before;
+            }
+            _ => self.out_of_order.push(format!("{name} ended without having begun")),
+        }
+    }
+
+    fn doing(&self) -> String {
+        match (&self.trailer, self.scenarios.last(), &self.hello) {
+            (Some(_), _, _) => "done, draining".to_owned(),
+            (None, Some(ran), _) => {
+                format!("{} ({} of {})", ran.name, self.scenarios.len(), self.planned.len().max(1))
+            }
+            (None, None, Some(_)) => "init is up".to_owned(),
+            (None, None, None) => "kernel starting".to_owned(),
+        }
+    }
+}
+
+/// Reads a file that another process appends to.
+struct Follow {
+    path: PathBuf,
+    file: Option<File>,
+    bytes: u64,
+}
+
+/// Most bytes taken at one look, so that a flood cannot fill the host's memory.
+const READ_MAX: u64 = 1 << 20;
+
+impl Follow {
+    fn new(path: &Path) -> Self {
+        Follow { path: path.to_owned(), file: None, bytes: 0 }
+    }
+
+    fn read(&mut self) -> Vec<u8> {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let mut new = Vec::new();
+        if let Some(file) = &mut self.file {
+            // A channel that cannot be read is a channel that says nothing: no trailer, no pass.
+            let _ = file.take(READ_MAX).read_to_end(&mut new);
+        }
+        self.bytes += new.len() as u64;
+        new
+    }
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask doctor`: what this host has and lacks.
+
+use std::path::Path;
+
+use crate::cli;
+use crate::failure::{Exit, Result};
+use crate::{accel, arch, host};
+use crate::project::Project;
+
+/// Prints the host's facts; says with its exit code whether a run could start.
+///
+/// # Errors
+/// When something is missing and could not be installed.
+pub fn doctor(project: &Project, args: &cli::Doctor) -> Result<Exit> {
+    if args.install_deps {
+        host::require(true, &project.install_log())?;
+    }
+    let memory = accel::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
+    let facts = host::facts(&project.work(), accel::describe(memory.as_ref()))?;
+    print!("{}", host::doctor(&facts));
+    Ok(if facts.install.is_none() { Exit::Ok } else { Exit::Inconclusive })
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask matrix --dry-run`: the plan with the exact commands, nothing fetched, built or booted.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::accel::Accel;
+use crate::build::Job;
+use crate::failure::Result;
+use crate::plan::Cell;
+use crate::project::{self, Loaded, Project};
+use crate::qemu::{self, Files};
+
+/// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
+/// accelerator is shown as TCG because only a boot can tell another.
+///
+/// # Errors
+/// When a fragment is missing, not valid, or in conflict with another.
+pub fn render(project: &Project, loaded: &Loaded, cells: &[Cell], jobs: usize) -> Result<String> {
+    let mut text = String::new();
+    let controls = cells.iter().filter(|cell| matches!(cell.arm, crate::plan::Arm::Control(_))).count();
+    let _ = writeln!(text, "campaign {}: {} cells, {controls} of them controls", loaded.campaign.name, cells.len());
+    for scenario in &loaded.campaign.scenarios {
+        let _ = writeln!(text, "scenario {}: {} fallbacks", scenario.name, scenario.fallbacks);
+    }
+    for cell in cells {
+        describe(&mut text, project, cell, jobs)?;
+    }
+    Ok(text)
+}
+
+fn describe(text: &mut String, project: &Project, cell: &Cell, jobs: usize) -> Result<()> {
+    let requests = project::requests(project, &cell.variant)?;
+    let dir = Path::new("RUN/cells").join(cell.id());
+    let tree = project.work().join("source").join(&cell.tree).join("tree");
+    let job = Job {
+        tree: &tree,
+        incarnation: "",
+        objects: &project.objects(&cell.tree, cell.arch.name),
+        arch: cell.arch,
+        requests: &requests,
+        jobs,
+        cell_dir: &dir,
+        touched: &std::collections::BTreeSet::new(),
+    };
+    let kind = if cell.variant.native() { "native" } else { "synthetic" };
+    let _ = writeln!(text, "\n{} ({kind})", cell.id());
+    for command in job.commands() {
+        let _ = writeln!(text, "  {}", qemu::shell_line(&command));
+    }
+    let (initramfs, console, results) =
+        (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
+    let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
+    let _ = writeln!(text, "  {}", qemu::shell_line(&qemu::command(cell.arch, Accel::Tcg, files, "NONCE")));
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask patch FILE`: what the file is, whether it is sound, whether it fits; and no run.
+
+use crate::cli;
+use crate::failure::{Exit, Failure, Result};
+use crate::patch;
+use crate::project::{Loaded, Project};
+use crate::rundir::write_whole;
+use crate::source::worktree::WorkTree;
+use crate::{arms, host};
+
+/// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
+///
+/// # Errors
+/// When the patch is refused; the diagnosis has been printed by then.
+pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
+    let loaded = Loaded::load(project, &args.source.campaign)?;
+    let series = super::read_series(&args.file)?;
+    let local = super::local_trees(&loaded, &args.source)?;
+    let tree = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;
+    if !local.contains_key(&tree.name) {
+        host::require(args.source.install_deps, &project.install_log())?;
+    }
+    let progress = |text: &str| eprintln!("{text}");
+    let source = super::fetch(project, tree, &local, &progress)?;
+    let work = WorkTree::open(&source, &project.work(), &progress)?;
+    let base = arms::prepared(project, tree, &work)?;
+    let outcome = patch::prove(&series, &base);
+    println!("tree {}: {} from {}", tree.name, source.version, source.origin);
+    print!("{}", patch::show(&series, outcome.as_ref()));
+    let proved = outcome?;
+    if let Some(out) = &args.write {
+        write_whole(out, &proved.sound)?;
+        println!("written: {}", out.display());
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,97 @@
+//! Where things are: the project's own directories and what a campaign refers to by name.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Campaign, Tree, Variant};
+use crate::control::Control;
+use crate::failure::{Failure, Result};
+use crate::kconfig::{self, Request};
+
+/// The checkout that this harness was compiled in.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub root: PathBuf,
+}
+
+impl Project {
+    pub fn here() -> Project {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        Project { root: manifest.parent().unwrap_or(manifest).to_owned() }
+    }
+
+    /// Everything that is made and can be made again.
+    pub fn work(&self) -> PathBuf {
+        self.root.join("target/patchproof")
+    }
+
+    pub fn runs(&self) -> PathBuf {
+        self.work().join("runs")
+    }
+
+    /// What was learnt about this host's accelerators.
+    pub fn accel_memory(&self) -> PathBuf {
+        self.work().join("accel.json")
+    }
+
+    pub fn install_log(&self) -> PathBuf {
+        self.work().join("install.log")
+    }
+
+    /// One per tree and architecture: the cells of both arms and of all variants share it.
+    pub fn objects(&self, tree: &str, arch: &str) -> PathBuf {
+        self.work().join("objects").join(tree).join(arch)
+    }
+
+    /// A patch of ours for one tree: a preparation or a helper.
+    pub fn tree_patch(&self, tree: &str, name: &str) -> PathBuf {
+        self.root.join("patches").join(tree).join(format!("{name}.patch"))
+    }
+
+    pub fn control_patch(&self, name: &str) -> PathBuf {
+        self.root.join("patches/controls").join(format!("{name}.patch"))
+    }
+}
+
+/// A campaign with everything that it names, read and checked.
+#[derive(Debug)]
+pub struct Loaded {
+    pub campaign: Campaign,
+    pub trees: Vec<Tree>,
+    pub controls: Vec<Control>,
+}
+
+impl Loaded {
+    /// # Errors
+    /// When anything is missing or not valid: with file and line.
+    pub fn load(project: &Project, wanted: &str) -> Result<Loaded> {
+        let campaign = Campaign::load(&project.root, wanted)?;
+        let known = config::load_trees(&project.root)?;
+        let trees =
+            campaign.trees.iter().map(|name| config::find_tree(&known, name).cloned()).collect::<Result<_>>()?;
+        let mut controls: Vec<Control> = Vec::new();
+        for name in campaign.variants.iter().flat_map(|variant| &variant.controls) {
+            if controls.iter().all(|control| control.name != *name) {
+                let path = project.control_patch(name);
+                controls.push(Control::parse(name, &path, &read(&path)?)?);
+            }
+        }
+        Ok(Loaded { campaign, trees, controls })
+    }
+}
+
+/// The symbols that `variant` asks for, out of all its fragments.
+///
+/// # Errors
+/// When a fragment is missing or not valid, or two of them disagree.
+pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
+    let fragments = variant.fragments.iter().map(|name| {
+        let file = format!("configs/fragments/{name}.config");
+        kconfig::parse_fragment(&file, &read(&project.root.join(&file))?)
+    });
+    kconfig::merge(fragments.collect::<Result<_>>()?)
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error.to_string()))
+}

@@ -1,0 +1,230 @@
+//! The report as a person reads it: the questions about the patch answered first, then a row per variant, then
+//! whatever went wrong. To be read in ten seconds.
+
+use comfy_table::{Table, presets};
+
+use super::{CellReport, PairReport, Report, ScenarioReport};
+use crate::judge::Verdict;
+
+/// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
+pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
+    let mut text = String::new();
+    let mut line = |words: &str| {
+        text.push_str(words);
+        text.push('\n');
+    };
+    line(report.patch.subject.as_deref().unwrap_or(&report.patch.source));
+    for tree in &report.trees {
+        line(&format!("on {} ({})", tree.version, tree.origin));
+    }
+    if report.interrupted {
+        line("INTERRUPTED: this report is partial");
+    }
+    line("");
+    for (question, answer) in questions(report) {
+        line(&format!("{question:<33} {answer}"));
+    }
+    line("");
+    line(&pairs(report, colour));
+    for trouble in troubles(report) {
+        line(&trouble);
+    }
+    line(&cost(report));
+    line(&format!("report, consoles and repro.sh of each cell: {run_dir}"));
+    text
+}
+
+fn questions(report: &Report) -> Vec<(&'static str, String)> {
+    vec![
+        ("Does it apply as posted?", applies(report)),
+        ("Does it build?", builds(report)),
+        ("Does it sleep where it must not?", sleeps(report)),
+        ("Does it take the new path?", new_path(report)),
+        ("Does it stop the IPIs?", ipis(report)),
+        ("What does it cost?", costs(report)),
+    ]
+}
+
+fn applies(report: &Report) -> String {
+    let files = &report.patch.files;
+    let count = |matches: fn(&super::FileReport) -> Option<bool>| {
+        files.iter().filter(|file| matches(file) == Some(true)).count()
+    };
+    let proof = format!(
+        "{} of {} pre-image blobs, {} of {} post-image blobs",
+        count(|file| file.pre_matches),
+        files.len(),
+        count(|file| file.post_matches),
+        files.len()
+    );
+    match report.patch.repaired {
+        true => format!("no: {}, damaged; repaired and proved: {proof}", report.patch.form),
+        false => format!("yes: {proof}"),
+    }
+}
+
+fn patched<'a>(report: &'a Report) -> impl Iterator<Item = &'a CellReport> {
+    report.cells.iter().filter(|cell| cell.arm == "patched")
+}
+
+fn builds(report: &Report) -> String {
+    let cells: Vec<_> = patched(report).collect();
+    let built = cells.iter().filter(|cell| cell.build_secs.is_some()).count();
+    format!("{}: {built} of {} patched kernels", yes(built == cells.len() && built > 0), cells.len())
+}
+
+fn sleeps(report: &Report) -> String {
+    let ran: Vec<_> = patched(report).filter(|cell| cell.tainted.is_some()).collect();
+    let splats: u64 = patched(report).map(|cell| cell.splats_total).sum();
+    let caught = report.controls.iter().filter(|control| control.caught).count();
+    let detector = format!("planted bugs caught: {caught} of {}", report.controls.len());
+    match (ran.is_empty(), splats) {
+        (true, 0) => "not known: no patched kernel came to its end".to_owned(),
+        (false, 0) => format!("no splat in {} patched kernels; {detector}", ran.len()),
+        (_, splats) => format!("TROUBLE: {splats} splats; {detector}"),
+    }
+}
+
+/// Where the patch changes what a fallback does.
+fn changed(report: &Report) -> impl Iterator<Item = &PairReport> {
+    report.pairs.iter().filter(|pair| pair.expect_base != pair.expect_patched)
+}
+
+fn scenarios<'a>(report: &'a Report, pair: &PairReport, arm: &str) -> &'a [ScenarioReport] {
+    report.cell(pair, arm).map_or(&[], |cell| &cell.scenarios)
+}
+
+fn total(scenarios: &[ScenarioReport], of: impl Fn(&ScenarioReport) -> u64) -> u64 {
+    scenarios.iter().map(of).sum()
+}
+
+fn new_path(report: &Report) -> String {
+    let each = changed(report).map(|pair| {
+        let ran = scenarios(report, pair, "patched");
+        let (injected, took) = (total(ran, |s| s.injected), total(ran, |s| s.mechanism.rcu_sync));
+        format!(
+            "{}: {} failed allocations, {} synchronize_rcu() ({})",
+            yes(injected > 0 && injected == took),
+            injected,
+            took,
+            pair.variant
+        )
+    });
+    join_or(each, "not known: no variant in this run compiles it")
+}
+
+fn ipis(report: &Report) -> String {
+    let each = changed(report).map(|pair| {
+        let sent = |arm| total(scenarios(report, pair, arm), |s| s.bystander_ipis);
+        let injected = |arm| total(scenarios(report, pair, arm), |s| s.injected);
+        let (before, after) = (sent("base"), sent("patched"));
+        let stopped = injected("patched") > 0 && before > 0 && after == 0;
+        format!("{}: {before} on base, {after} patched ({})", yes(stopped), pair.variant)
+    });
+    join_or(each, "not known: no variant in this run sends them")
+}
+
+fn costs(report: &Report) -> String {
+    let each = changed(report).flat_map(|pair| {
+        scenarios(report, pair, "patched").iter().filter_map(|after| {
+            let before = scenarios(report, pair, "base").iter().find(|before| before.name == after.name)?;
+            let (before, after_ms) = (before.micros_per_fallback? / 1000.0, after.micros_per_fallback? / 1000.0);
+            let ratio = after_ms / before;
+            Some(format!("{} {before:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", after.name))
+        })
+    });
+    join_or(each, "not measured")
+}
+
+fn yes(so: bool) -> &'static str {
+    if so { "yes" } else { "NO" }
+}
+
+fn join_or(parts: impl Iterator<Item = String>, otherwise: &str) -> String {
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { otherwise.to_owned() } else { parts.join("; ") }
+}
+
+fn pairs(report: &Report, colour: bool) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["variant", "kind", "verdict", "base: per scenario", "patched: per scenario", "controls"]);
+    for pair in &report.pairs {
+        let kind = if pair.native { "native" } else { "synthetic" };
+        table.add_row([
+            format!("{} {} {}", pair.tree, pair.arch, pair.variant),
+            kind.to_owned(),
+            painted(pair.verdict, colour),
+            counts(report, pair, "base"),
+            counts(report, pair, "patched"),
+            controls(report, pair),
+        ]);
+    }
+    table.to_string()
+}
+
+fn painted(verdict: Verdict, colour: bool) -> String {
+    let code = match verdict {
+        Verdict::Pass => 32,
+        Verdict::Fail => 31,
+        Verdict::BaseAlsoFails | Verdict::Vacuous | Verdict::Infra => 33,
+    };
+    match colour {
+        true => format!("\u{1b}[{code}m{}\u{1b}[0m", verdict.name()),
+        false => verdict.name().to_owned(),
+    }
+}
+
+fn counts(report: &Report, pair: &PairReport, arm: &str) -> String {
+    let lines: Vec<String> = scenarios(report, pair, arm).iter().map(scenario).collect();
+    if lines.is_empty() { "not measured".to_owned() } else { lines.join("\n") }
+}
+
+fn scenario(scenario: &ScenarioReport) -> String {
+    let ran = scenario.mechanism;
+    let mut did = Vec::new();
+    for (count, what) in [(ran.ipi, "IPI broadcasts"), (ran.rcu_sync, "rcu_sync"), (ran.call_rcu, "call_rcu")] {
+        if count > 0 {
+            did.push(format!("{count} {what}"));
+        }
+    }
+    if scenario.bystander_ipis > 0 {
+        did.push(format!("{} IPIs", scenario.bystander_ipis));
+    }
+    let did = if did.is_empty() { "no fallback".to_owned() } else { did.join(", ") };
+    format!("{}: {} failed -> {did}", scenario.name, scenario.injected)
+}
+
+fn controls(report: &Report, pair: &PairReport) -> String {
+    let lines: Vec<String> = report
+        .controls
+        .iter()
+        .filter(|control| (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant))
+        .map(|control| format!("{}: {}", control.name, if control.caught { "caught" } else { "NOT CAUGHT" }))
+        .collect();
+    if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
+}
+
+fn troubles(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for pair in report.pairs.iter().filter(|pair| pair.verdict != Verdict::Pass) {
+        lines.push(format!("{} {} {}: {}", pair.tree, pair.arch, pair.variant, pair.verdict.name()));
+        lines.extend(pair.reasons.iter().map(|reason| format!("  {reason}")));
+    }
+    for control in &report.controls {
+        let how = if control.caught { "caught by" } else { "NOT CAUGHT:" };
+        lines.push(format!("control {} ({}) {how} {}", control.name, control.variant, control.by));
+    }
+    lines
+}
+
+fn cost(report: &Report) -> String {
+    let wall = format!("{:.0} s in all, {:.0} s of it for sources", report.wall_secs, report.fetch_secs);
+    match &report.cold_build {
+        Some(cold) => format!(
+            "{wall}; without sources {:.2} x the one cold kernel build in it ({:.0} s, {})",
+            cold.ratio, cold.secs, cold.cell
+        ),
+        None => format!("{wall}; no cold kernel build in this run"),
+    }
+}

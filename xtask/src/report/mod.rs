@@ -1,0 +1,233 @@
+//! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
+//! CI systems. Renderers know nothing but this value and decide nothing.
+
+pub mod human;
+pub mod junit;
+pub mod progress;
+
+use serde::Serialize;
+
+use crate::evidence::{Evidence, Outcome};
+use crate::failure::Exit;
+use crate::judge::Verdict;
+use crate::kconfig::Lost;
+use crate::plan::{Arm, Cell};
+
+/// Raised when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub schema: u32,
+    pub campaign: String,
+    /// UTC, RFC 3339.
+    pub started: String,
+    /// The user stopped the run: what is missing was never tried.
+    pub interrupted: bool,
+    pub patch: PatchReport,
+    pub trees: Vec<TreeReport>,
+    pub accel: Option<AccelReport>,
+    pub cells: Vec<CellReport>,
+    pub controls: Vec<ControlReport>,
+    pub pairs: Vec<PairReport>,
+    /// Of this, how much went into finding, fetching and unpacking sources.
+    pub fetch_secs: f64,
+    pub wall_secs: f64,
+    pub cold_build: Option<ColdBuild>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PatchReport {
+    pub source: String,
+    pub subject: Option<String>,
+    /// What the file is: a mail, a diff, a page pasted as text.
+    pub form: String,
+    /// It was damaged, and what is tested was rebuilt and proved by its post-image blobs.
+    pub repaired: bool,
+    pub damage: Vec<String>,
+    pub files: Vec<FileReport>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct FileReport {
+    pub path: String,
+    /// The `index` line's pre-image; what was found has the same or not.
+    pub pre_blob: Option<String>,
+    pub post_blob: Option<String>,
+    pub pre_matches: Option<bool>,
+    pub post_matches: Option<bool>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TreeReport {
+    pub name: String,
+    pub version: String,
+    pub origin: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct AccelReport {
+    pub name: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct CellReport {
+    pub id: String,
+    pub tree: String,
+    pub tree_version: String,
+    pub arch: String,
+    pub variant: String,
+    pub native: bool,
+    pub arm: String,
+    pub accel: Option<String>,
+    pub build_secs: Option<f64>,
+    /// Nothing of an earlier build was there.
+    pub cold: bool,
+    pub boot_secs: Option<f64>,
+    pub test_secs: Option<f64>,
+    pub scenarios: Vec<ScenarioReport>,
+    pub splats_total: u64,
+    pub splats: Vec<crate::console::Splat>,
+    pub tainted: Option<u64>,
+    pub lost_symbols: Vec<Lost>,
+    /// What stands between this cell and a pass; of a control: what caught it, or why nothing did.
+    pub findings: Vec<String>,
+    /// Below the run's directory.
+    pub dir: String,
+    #[serde(skip)]
+    pub control: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ScenarioReport {
+    pub name: String,
+    pub demanded: u64,
+    pub injected: u64,
+    /// The function whose allocations were made to fail.
+    pub injected_in: String,
+    pub mechanism: MechanismReport,
+    pub bystander_ipis: u64,
+    pub splats: u64,
+    pub micros_per_fallback: Option<f64>,
+    pub page_tables_peak: u64,
+    pub page_tables_left: u64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MechanismReport {
+    pub ipi: u64,
+    pub rcu_sync: u64,
+    pub call_rcu: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ControlReport {
+    pub name: String,
+    pub tree: String,
+    pub arch: String,
+    pub variant: String,
+    pub plants: String,
+    pub exposed_by: String,
+    pub caught: bool,
+    pub by: String,
+    pub splat: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PairReport {
+    pub tree: String,
+    pub arch: String,
+    pub variant: String,
+    pub about: String,
+    pub native: bool,
+    /// What each arm had to show.
+    pub expect_base: String,
+    pub expect_patched: String,
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+}
+
+/// What the run cost in units of one cold build of one of its kernels, measured in the same run.
+#[derive(Debug, Clone, Serialize)]
+pub struct ColdBuild {
+    pub cell: String,
+    pub secs: f64,
+    /// (wall - fetch) / cold build.
+    pub ratio: f64,
+}
+
+impl Report {
+    /// The exit code of the run.
+    pub fn exit(&self) -> Exit {
+        if self.interrupted {
+            Exit::Interrupted
+        } else if self.pairs.iter().any(|pair| pair.verdict == Verdict::Fail) {
+            Exit::PatchFailed
+        } else if !self.pairs.is_empty() && self.pairs.iter().all(|pair| pair.verdict == Verdict::Pass) {
+            Exit::Ok
+        } else {
+            Exit::Inconclusive
+        }
+    }
+
+    pub fn cell(&self, pair: &PairReport, arm: &str) -> Option<&CellReport> {
+        self.cells.iter().find(|cell| {
+            (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant) && cell.arm == arm
+        })
+    }
+}
+
+impl CellReport {
+    pub fn new(cell: &Cell, tree_version: &str, evidence: &Evidence, findings: Vec<String>) -> CellReport {
+        let built = evidence.built();
+        let ran = evidence.ran();
+        let scenarios = ran.map(|ran| ran.scenarios.iter().filter_map(ScenarioReport::new).collect());
+        CellReport {
+            id: cell.id(),
+            tree: cell.tree.clone(),
+            tree_version: tree_version.to_owned(),
+            arch: cell.arch.name.to_owned(),
+            variant: cell.variant.name.clone(),
+            native: cell.variant.native(),
+            arm: cell.arm.name().to_owned(),
+            accel: ran.map(|ran| ran.accel.clone()),
+            build_secs: built.map(|built| built.secs),
+            cold: built.is_some_and(|built| built.cold),
+            boot_secs: ran.and_then(|ran| ran.boot_secs),
+            test_secs: ran.and_then(|ran| ran.test_secs),
+            scenarios: scenarios.unwrap_or_default(),
+            splats_total: ran.map_or(0, |ran| ran.splats_total),
+            splats: ran.map(|ran| ran.splats.clone()).unwrap_or_default(),
+            tainted: ran.and_then(|ran| Some(ran.trailer.as_ref()?.tainted)),
+            lost_symbols: built.map(|built| built.lost_symbols.clone()).unwrap_or_default(),
+            findings,
+            dir: format!("cells/{}", cell.id()),
+            control: matches!(cell.arm, Arm::Control(_)),
+        }
+    }
+}
+
+impl ScenarioReport {
+    fn new(ran: &crate::evidence::ScenarioRan) -> Option<ScenarioReport> {
+        let Outcome::Measured(measured) = &ran.outcome else { return None };
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of seconds")]
+        let micros = |total: u64, count: u64| (count > 0).then(|| total as f64 / count as f64);
+        Some(ScenarioReport {
+            name: ran.name.clone(),
+            demanded: measured.demanded,
+            injected: measured.injected,
+            injected_in: measured.injected_in.clone(),
+            mechanism: MechanismReport {
+                ipi: measured.forced.ipi,
+                rcu_sync: measured.forced.rcu_sync,
+                call_rcu: measured.forced.call_rcu,
+            },
+            bystander_ipis: measured.forced.bystander_ipis,
+            splats: ran.splats,
+            micros_per_fallback: micros(measured.forced_micros, measured.injected),
+            page_tables_peak: measured.page_tables.peak,
+            page_tables_left: measured.page_tables.after.saturating_sub(measured.page_tables.before),
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! The straight line of one run: each cell is built, then booted while the next one is built. Emits events and
+//! collects evidence; judges nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use protocol::{Ask, Nonce, Request};
+
+use crate::accel::{self, Choice, Wish};
+use crate::arms::Arms;
+use crate::boot::{self, Guest};
+use crate::build::{self, Job, Tail};
+use crate::config::Scenario;
+use crate::evidence::{Boot, Build, Evidence};
+use crate::events::{Event, Events, Stage};
+use crate::failure::{Context, Failure, Result};
+use crate::guest::{self, Binaries};
+use crate::plan::Cell;
+use crate::project::{self, Project};
+use crate::qemu::{self, Files};
+use crate::rundir::{RunDir, make_executable, write_whole};
+use crate::source::worktree::WorkTree;
+
+/// A tree that is ready: its files can be set to those of any arm.
+pub struct ReadyTree {
+    pub work: WorkTree,
+    pub arms: Arms,
+}
+
+/// Everything a run needs, decided before it starts.
+pub struct Run<'a> {
+    pub project: &'a Project,
+    pub dir: &'a RunDir,
+    pub cells: &'a [Cell],
+    pub trees: BTreeMap<String, ReadyTree>,
+    pub guests: BTreeMap<&'static str, Binaries>,
+    pub scenarios: &'a [Scenario],
+    pub wish: Wish,
+    pub jobs: usize,
+    pub fail_fast: bool,
+    /// False only in the test that a run without failures comes out vacuous.
+    pub inject: bool,
+    pub events: Events,
+    /// Says of a cell's evidence whether it is as it should be, and puts it in a line.
+    pub look: &'a (dyn Fn(&Cell, &Evidence) -> (bool, String) + Sync),
+    /// What follows `cargo xtask matrix` to repeat one cell.
+    pub repeat_args: Vec<String>,
+}
+
+/// What a run brought.
+pub struct Gathered {
+    /// By index of the cell.
+    pub evidence: Vec<Evidence>,
+    pub accel: Option<Choice>,
+    /// What ended it early.
+    pub ended: Option<Failure>,
+}
+
+/// What builder and booters share.
+struct Shared {
+    evidence: Mutex<Vec<Evidence>>,
+    accel: Mutex<Option<Choice>>,
+    ended: Mutex<Option<Failure>>,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn end(&self, failure: Failure) {
+        locked(&self.ended).get_or_insert(failure);
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// A panic of another thread is reported by itself; what it left is still worth reading.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Run<'_> {
+    /// Builds and boots every cell.
+    pub fn go(mut self) -> Gathered {
+        let shared = Shared {
+            evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
+            accel: Mutex::new(None),
+            ended: Mutex::new(None),
+            stop: AtomicBool::new(false),
+        };
+        let mut trees = std::mem::take(&mut self.trees);
+        // Each guest has four CPUs; a worker of its own for every four jobs does not starve the compiler.
+        let booters = (self.jobs / 4).max(1);
+        let (built, to_boot) = channel();
+        let to_boot = Mutex::new(to_boot);
+        std::thread::scope(|scope| {
+            for _ in 0..booters {
+                scope.spawn(|| self.boot_all(&to_boot, &shared));
+            }
+            for (index, cell) in self.cells.iter().enumerate() {
+                if shared.stopped() {
+                    break;
+                }
+                match self.build_one(cell, &mut trees) {
+                    Ok(evidence @ Build::Built(_)) => {
+                        locked(&shared.evidence)[index].build = evidence;
+                        self.stage(cell, Stage::WaitsForBoot);
+                        // The booters live as long as this sender.
+                        let _ = built.send(index);
+                    }
+                    Ok(other) => {
+                        locked(&shared.evidence)[index].build = other;
+                        self.finished(index, &shared);
+                    }
+                    Err(failure) => shared.end(failure),
+                }
+            }
+            drop(built);
+        });
+        Gathered {
+            evidence: shared.evidence.into_inner().unwrap_or_else(PoisonError::into_inner),
+            accel: shared.accel.into_inner().unwrap_or_else(PoisonError::into_inner),
+            ended: shared.ended.into_inner().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    fn stage(&self, cell: &Cell, stage: Stage) {
+        self.events.send(Event::Stage { cell: cell.id(), stage });
+    }
+
+    fn build_one(&self, cell: &Cell, trees: &mut BTreeMap<String, ReadyTree>) -> Result<Build> {
+        self.stage(cell, Stage::Build);
+        let cell_dir = self.dir.cell(cell)?;
+        let tree = trees
+            .get_mut(&cell.tree)
+            .ok_or_else(|| Failure::internal(format!("{} was planned on a tree that is not ready", cell.id())))?;
+        let changes = tree
+            .arms
+            .changes
+            .get(&cell.id())
+            .ok_or_else(|| Failure::internal(format!("{} has no source", cell.id())))?;
+        tree.work.set(changes)?;
+        let requests = project::requests(self.project, &cell.variant)?;
+        let job = Job {
+            tree: &tree.work.dir(),
+            incarnation: tree.work.incarnation(),
+            objects: &self.project.objects(&cell.tree, cell.arch.name),
+            arch: cell.arch,
+            requests: &requests,
+            jobs: self.jobs,
+            cell_dir: &cell_dir,
+            touched: &tree.arms.touched,
+        };
+        build::build(&job, |tail: &Tail| {
+            let what = format!("{} ({} objects)", tail.last, tail.objects);
+            self.events.send(Event::Doing { cell: cell.id(), what });
+        })
+    }
+
+    fn boot_all(&self, cells: &Mutex<Receiver<usize>>, shared: &Shared) {
+        loop {
+            let next = locked(cells).recv();
+            let Ok(index) = next else { return };
+            if shared.stopped() {
+                continue;
+            }
+            match self.boot_one(&self.cells[index], shared) {
+                Ok(boot) => {
+                    locked(&shared.evidence)[index].boot = boot;
+                    self.finished(index, shared);
+                }
+                Err(failure) => shared.end(failure),
+            }
+        }
+    }
+
+    fn boot_one(&self, cell: &Cell, shared: &Shared) -> Result<Boot> {
+        self.stage(cell, Stage::Boot);
+        let dir = self.dir.cell(cell)?;
+        let kernel = dir.join(cell.arch.image);
+        let choice = self.accelerator(cell, &kernel, shared)?;
+        let nonce = fresh_nonce()?;
+        let request = Request {
+            scenarios: self
+                .scenarios
+                .iter()
+                .map(|scenario| Ask { name: scenario.name.clone(), fallbacks: scenario.fallbacks })
+                .collect(),
+            inject: self.inject,
+        };
+        let binaries = self
+            .guests
+            .get(cell.arch.rust_target)
+            .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
+        let initramfs = dir.join("initramfs.cpio");
+        write_whole(&initramfs, &guest::initramfs(binaries, &request)?)?;
+        let (console, results) = (dir.join("console.log"), dir.join("results.log"));
+        let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
+        let command = qemu::command(cell.arch, choice.accel, files, &nonce.to_string());
+        self.write_repro(cell, &dir, choice.accel, &nonce)?;
+        let log = dir.join("qemu.log");
+        let guest = Guest {
+            command: &command,
+            console: &console,
+            results: &results,
+            log: &log,
+            nonce: &nonce,
+            accel: choice.accel,
+        };
+        boot::boot(&guest, |what| self.events.send(Event::Doing { cell: cell.id(), what: what.to_owned() }))
+    }
+
+    /// Chosen once a kernel is there to prove it with; the other booters wait.
+    fn accelerator(&self, cell: &Cell, kernel: &Path, shared: &Shared) -> Result<Choice> {
+        let mut accel = locked(&shared.accel);
+        if let Some(choice) = &*accel {
+            return Ok(choice.clone());
+        }
+        self.events.send(Event::Doing { cell: cell.id(), what: "which accelerator boots it".to_owned() });
+        let memory = self.project.accel_memory();
+        let choice =
+            accel::choose(self.wish, Path::new(cell.arch.qemu), kernel, &memory, &self.project.work().join("accel"))?;
+        self.events.note(format!("accelerator: {} ({})", choice.accel.name(), choice.reason));
+        *accel = Some(choice.clone());
+        Ok(choice)
+    }
+
+    /// A cell is done: keep its evidence and say so.
+    fn finished(&self, index: usize, shared: &Shared) {
+        let cell = &self.cells[index];
+        let evidence = locked(&shared.evidence)[index].clone();
+        let (good, line) = (self.look)(cell, &evidence);
+        if let Err(failure) = self.keep_evidence(cell, &evidence) {
+            shared.end(failure);
+        }
+        self.events.send(Event::Finished { cell: cell.id(), good, line });
+        if self.fail_fast && !good {
+            shared.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn keep_evidence(&self, cell: &Cell, evidence: &Evidence) -> Result<()> {
+        let path = self.dir.cell(cell)?.join("evidence.json");
+        let json = serde_json::to_vec_pretty(evidence).or_infra(|| "encode the evidence".to_owned())?;
+        write_whole(&path, &json)
+    }
+
+    fn write_repro(&self, cell: &Cell, dir: &Path, accel: accel::Accel, nonce: &Nonce) -> Result<()> {
+        let files = Files {
+            kernel: Path::new(cell.arch.image),
+            initramfs: Path::new("initramfs.cpio"),
+            console: Path::new("again.console.log"),
+            results: Path::new("again.results.log"),
+        };
+        let boot = qemu::shell_line(&qemu::command(cell.arch, accel, files, &nonce.to_string()));
+        let args: Vec<String> = ["cargo", "xtask", "matrix"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(self.repeat_args.iter().cloned())
+            .chain(["--only".to_owned(), cell.id()])
+            .collect();
+        let script = REPRO
+            .replace("@CELL@", &cell.id())
+            .replace("@BOOT@", &boot)
+            .replace("@ROOT@", &qemu::shell_line(&[self.project.root.display().to_string()]))
+            .replace("@MATRIX@", &qemu::shell_line(&args));
+        let path = dir.join("repro.sh");
+        write_whole(&path, script.as_bytes())?;
+        make_executable(&path)
+    }
+}
+
+const REPRO: &str = r#"#!/bin/sh
+# Repeats the cell @CELL@.
+#   ./repro.sh        boots the same image again; prints its console and its results
+#   ./repro.sh build  builds it again from the patch of this run, and boots it
+set -eu
+case "${1:-boot}" in
+boot)
+    cd "$(dirname "$0")"
+    @BOOT@
+    cat again.console.log again.results.log
+    ;;
+build)
+    cd @ROOT@
+    exec @MATRIX@
+    ;;
+*)
+    echo "usage: $0 [boot|build]" >&2
+    exit 2
+    ;;
+esac
+"#;
+
+fn fresh_nonce() -> Result<Nonce> {
+    let mut bytes = [0; 16];
+    let doing = || "read /dev/urandom for a nonce".to_owned();
+    let mut random = std::fs::File::open("/dev/urandom").or_infra(doing)?;
+    std::io::Read::read_exact(&mut random, &mut bytes).or_infra(doing)?;
+    Ok(Nonce::from_bytes(bytes))
+}
