@@ -79,10 +79,27 @@ pub fn restart() -> ! {
 /// The value of `key=value` on the kernel command line.
 pub fn command_line_value(key: &str) -> Result<String, String> {
     let line = files::read("/proc/cmdline")?;
-    let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-    value.map(str::to_owned).ok_or_else(|| format!("the kernel command line has no {key}="))
+    let value = value_of(&line, key).map(str::to_owned);
+    value.ok_or_else(|| format!("the kernel command line has no {key}="))
+}
+
+fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
 pub fn tainted() -> Result<u64, String> {
     files::read_number("/proc/sys/kernel/tainted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_whole_word_of_the_command_line() {
+        let line = "console=ttyS0 patchproof.nonce2=b patchproof.nonce=a panic=-1\n";
+        assert_eq!(value_of(line, "patchproof.nonce"), Some("a"));
+        assert_eq!(value_of(line, "nonce"), None);
+        assert_eq!(value_of("console=ttyS0\n", "patchproof.nonce"), None);
+    }
 }

@@ -127,6 +127,10 @@ impl Tracer {
     /// callback such as this one is seen by the event of its invocation, not by the function tracer.
     fn trace_event(&self, event: &str, function: &str) -> Result<(), String> {
         let directory = format!("events/{event}");
+        if !self.instance.join(&directory).exists() {
+            // The rcu events need RCU_TRACE, which defaults to y but which an allnoconfig turns off.
+            return Err(format!("this kernel has {function} but not the trace event {event} that shows it"));
+        }
         self.set(&format!("{directory}/filter"), &format!("func.function == {function}"))?;
         self.set(&format!("{directory}/enable"), "1")
     }

@@ -85,14 +85,16 @@ pub struct Hello {
     pub cpus_online: u32,
     /// `/sys/kernel/rcu_expedited`: not 0 means grace periods are made of IPIs and the counts mean nothing.
     pub rcu_expedited: u64,
-    /// Which of the functions of interest `/proc/kallsyms` lists.
+    /// Which of the functions of interest `/proc/kallsyms` lists, with or without a compiler's suffix.
     pub symbols: Vec<String>,
 }
 
 /// Everything one scenario measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
-    /// The function in whose address range allocation failures were injected (the stack filter's range).
+    /// The function in whose address range allocation failures were injected (the stack filter's range), by
+    /// its full name in kallsyms: `tlb_remove_table`, or where the kernel has no such function (no
+    /// MMU_GATHER_RCU_TABLE_FREE) the one that allocates page batches.
     pub injected_in: String,
     /// Failures asked for: the `times` written to `fail_page_alloc`.
     pub demanded: u64,
@@ -102,19 +104,22 @@ pub struct Measured {
     pub quiet: Counts,
     /// The operation under injection.
     pub forced: Counts,
-    /// `nr_page_table_pages` of /proc/vmstat: before the operation's tables were made, when they were all
-    /// there, and after they had been freed and a grace period had passed.
+    /// The forced operation's tables: before they were made, when they were all there, and after the operation
+    /// was over and RCU had done its part. A page or two of difference is the scenario process itself.
     pub page_tables: PageTables,
-    /// Trace events lost to ring-buffer overrun; not 0 makes the counts worthless.
+    /// Trace events overwritten, dropped or lost in a commit, in both operations; not 0 makes the counts
+    /// worthless.
     pub lost_events: u64,
-    /// Rise of `CAL` in /proc/interrupts over the forced operation, by CPU: a second witness, never the count.
+    /// Rise of `CAL` in /proc/interrupts over the forced operation, by CPU: a second witness, never the count
+    /// (RCU's own wake-ups are in it, so that waiting for grace periods raises it too).
     pub cross_calls: Vec<u64>,
     /// Wall time of the quiet and of the forced operation, microseconds.
     pub quiet_micros: u64,
     pub forced_micros: u64,
 }
 
-/// How often each mechanism ran because of the path under test.
+/// How often each mechanism ran because of the path under test, whichever task it ran in. A mechanism whose
+/// function the kernel does not have (see [`Hello::symbols`]) counts 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Broadcasts: calls of `smp_call_function` from the fallback (function tracer).
@@ -123,11 +128,12 @@ pub struct Counts {
     pub bystander_ipis: u64,
     /// Calls of `synchronize_rcu` from the fallback (function tracer).
     pub rcu_sync: u64,
-    /// Executions of `__tlb_remove_table_one_rcu`, the RCU callback of the PT_RECLAIM branch.
+    /// Executions of `__tlb_remove_table_one_rcu`, the RCU callback of the PT_RECLAIM branch
+    /// (`rcu:rcu_invoke_callback` events: declared `inline`, it is hidden from the function tracer).
     pub call_rcu: u64,
 }
 
-/// `nr_page_table_pages` of /proc/vmstat at three moments.
+/// `nr_page_table_pages` of /proc/vmstat, folded over all CPUs, at three moments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageTables {
     pub before: u64,
