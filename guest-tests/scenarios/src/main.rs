@@ -7,8 +7,12 @@ mod munmap;
 use kit::measure::{Operation, measure};
 use protocol::{Answer, Order};
 
-/// Every scenario: its name and the operation that it measures. A new one is a file and a line.
-const SCENARIOS: &[(&str, Operation)] = &[("munmap", munmap::operate), ("exit", exit::operate)];
+/// Every scenario: its name and the operation that is measured. A new one is a file and a line here.
+#[rustfmt::skip]
+const SCENARIOS: &[(&str, Operation)] = &[
+    ("munmap", munmap::operate),
+    ("exit", exit::operate),
+];
 
 fn main() {
     let answer = match std::env::args().nth(1) {
