@@ -62,11 +62,9 @@ fn host_archive() -> Result<Archive> {
         .trim_matches('"');
     let archives = configured_archives(Path::new("/etc/apt"));
     apt_sources::debian_main(&archives, codename).cloned().ok_or_else(|| {
-        Failure::infra("this host's apt knows no Debian archive")
-            .because(
-                "no enabled entry of /etc/apt/sources.list or /etc/apt/sources.list.d/ carries Debian's main",
-            )
-            .next("give a kernel source with --tree NAME=DIR")
+        Failure::infra("this host's apt knows no Debian archive").because(
+            "no enabled entry of /etc/apt/sources.list or /etc/apt/sources.list.d/ carries Debian's main",
+        )
     })
 }
 

@@ -34,7 +34,7 @@ pub fn fetch(wanted: &KernelOrg, dir: &Path, progress: &dyn Fn(&str)) -> Result<
         &dir.join("download.log"),
         DOWNLOAD_DEADLINE,
     )
-    .map_err(|failure| failure.next("check the network, or give a kernel source with --tree NAME=DIR"))
+    .map_err(|failure| failure.next("check the network"))
     .and_then(|_| check(&part, wanted, &url));
     if result.is_err() {
         let _ = std::fs::remove_file(&part);
@@ -66,7 +66,7 @@ fn downloader(url: &str, to: &Path) -> Result<duct::Expression> {
     }
     Err(Failure::infra(format!("cannot download {url}"))
         .because("neither curl nor wget is installed")
-        .next("install one of them, or give a kernel source with --tree NAME=DIR"))
+        .next("install curl or wget"))
 }
 
 fn there(program: &str) -> bool {

@@ -79,29 +79,45 @@ pub fn fetch(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<S
             incarnation: None,
         });
     }
-    let home = home(cache, &wanted.name)?;
+    check_names(wanted)?;
+    let home = cache.join("source").join(&wanted.name);
     disk::create_dir(&cache.join("source"))?;
     let what = format!("the source of {}", wanted.name);
     let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, FETCH_PATIENCE, progress)?;
     let wish = format!("{:?} {:?}", wanted.debian, wanted.kernel_org);
-    if let Some(source) = unpacked::stored(&home, &wanted.name, &wish) {
-        if journal::is_sound(&home) {
-            return Ok(source);
-        }
-        progress(&format!("{} cannot be trusted after a crash; it is fetched anew", home.display()));
+    let usable = || unpacked::stored(&home, &wanted.name, &wish).filter(|_| journal::is_sound(&home));
+    if let Some(source) = usable() {
+        return Ok(source);
     }
-    // Nobody may be building in the tree that is about to be replaced.
+    // Nobody may be building in a tree that is about to be replaced; and one that looked broken may have been
+    // another run's, at work just then.
     let _tree = worktree::lock(&home, progress)?;
+    if let Some(source) = usable() {
+        return Ok(source);
+    }
+    if home.exists() {
+        progress(&format!("{} is not complete, not sound or not what is wanted now", home.display()));
+    }
     download_and_unpack(wanted, &wish, &home, progress)
 }
 
-fn home(cache: &Path, name: &str) -> Result<PathBuf> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        return Err(Failure::usage(format!("{name:?} cannot name a tree"))
-            .because("it names a directory, so it is made of letters, digits and . _ - +"));
+/// Refuses names that are not plain words: they become file names, arguments, and lines of apt's files.
+fn check_names(wanted: &Wanted) -> Result<()> {
+    let mut names = vec![("a tree", &wanted.name)];
+    if let Some(debian) = &wanted.debian {
+        names.push(("a Debian package", &debian.package));
+        names.extend(debian.suites.iter().map(|suite| ("a Debian suite", suite)));
     }
-    Ok(cache.join("source").join(name))
+    names.extend(wanted.kernel_org.iter().map(|tarball| ("a kernel version", &tarball.version)));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+    for (what, name) in names {
+        if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
+            return Err(Failure::usage(format!("{name:?} cannot name {what}")).because(
+                "such a name is made of letters, digits and . _ - + and begins with a letter or digit",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn download_and_unpack(wanted: &Wanted, wish: &str, home: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
@@ -168,7 +184,7 @@ fn all_of(name: &str, failures: Vec<Failure>) -> Failure {
         }
         all.log = all.log.or(failure.log);
     }
-    all.next(format!("or give a directory: --tree {name}=DIR"))
+    all.next(format!("give a kernel source of your own: --tree {name}=DIR"))
 }
 
 #[cfg(test)]

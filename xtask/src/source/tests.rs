@@ -116,8 +116,29 @@ fn a_local_directory_comes_first_and_is_used_where_it_is() {
 }
 
 #[test]
-fn a_name_that_is_a_path_is_refused() {
-    for name in ["", "..", ".7", "a/b", "7.2\n"] {
-        assert!(home(Path::new("c"), name).is_err(), "{name:?}");
+fn names_that_are_paths_options_or_lines_are_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    for bad in ["", "..", ".7", "a/b", "-o", "sid\nTrusted: yes"] {
+        let debian = |package: &str, suite: &str| {
+            Some(Debian { package: package.to_owned(), suites: vec![suite.to_owned()] })
+        };
+        for (name, debian) in
+            [(bad, None), ("7.2", debian(bad, "sid")), ("7.2", debian("linux-source-7.2", bad))]
+        {
+            let wanted = Wanted { name: name.to_owned(), local: None, debian, kernel_org: None };
+            let failure = fetch(&wanted, &cache, &|_| ()).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{bad:?}: {failure}");
+        }
     }
+    assert!(!cache.exists());
+}
+
+#[test]
+fn a_tree_that_names_no_place_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = Wanted { name: "7.2".to_owned(), local: None, debian: None, kernel_org: None };
+    let failure = fetch(&wanted, dir.path(), &|_| ()).unwrap_err();
+    assert_eq!(failure.what, "no source for tree 7.2");
+    assert_eq!(failure.next, ["give a kernel source of your own: --tree 7.2=DIR"]);
 }
