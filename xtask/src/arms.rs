@@ -33,7 +33,13 @@ impl Arms {
     ///
     /// # Errors
     /// When the patch under test is refused, or a patch of ours does not fit the tree.
-    pub fn resolve(project: &Project, tree: &Tree, pristine: &dyn Base, series: &Series, cells: &[Cell]) -> Result<Arms> {
+    pub fn resolve(
+        project: &Project,
+        tree: &Tree,
+        pristine: &dyn Base,
+        series: &Series,
+        cells: &[Cell],
+    ) -> Result<Arms> {
         let prepared = prepared(project, tree, pristine)?;
         let proved = patch::prove(series, &prepared)?;
         let touched = proved.files.iter().map(|file| file.path.clone()).collect();

@@ -146,10 +146,15 @@ impl<'a> Watcher<'a> {
             (Some(stopped), _) => stopped,
             (None, End::Exited(0)) => GuestEnd::QemuExited,
             (None, End::DeadlinePassed) => GuestEnd::DeadlinePassed,
-            (None, End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped) => GuestEnd::QemuFailed,
+            (None, End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped) => {
+                GuestEnd::QemuFailed
+            }
         };
         let mut rejects: Vec<String> = self.transcript.rejects().iter().map(ToString::to_string).collect();
         rejects.extend(self.seen.out_of_order);
+        if self.transcript.dropped() > 0 {
+            rejects.push(format!("{} messages too many", self.transcript.dropped()));
+        }
         let boot_secs = self.seen.hello.as_ref().map(|(_, at)| at.as_secs_f64());
         let end_secs = self.seen.trailer.as_ref().map(|(_, at)| at.as_secs_f64());
         Ran {
@@ -184,7 +189,9 @@ impl Seen {
             Message::Measured { scenario, measured } => {
                 self.end_scenario(scenario, Outcome::Measured(measured.clone()), splats);
             }
-            Message::Broken { scenario, why } => self.end_scenario(scenario, Outcome::Broken(why.clone()), splats),
+            Message::Broken { scenario, why } => {
+                self.end_scenario(scenario, Outcome::Broken(why.clone()), splats)
+            }
             Message::Trailer(trailer) if self.trailer.is_none() => self.trailer = Some((trailer.clone(), at)),
             Message::Hello(_) | Message::Plan { .. } | Message::Trailer(_) => {
                 self.out_of_order.push("a message that comes once came twice".to_owned());

@@ -8,9 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// every sign of trouble, beside the same kernel without the patch.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
+#[command(
+    after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
                         fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
-                        130 interrupted.")]
+                        130 interrupted."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -105,7 +105,12 @@ impl Console {
             if self.splats.len() < SPLATS_MAX {
                 self.open.insert(thread.to_owned(), self.splats.len());
                 let location = splat::location(text).map(|(file, line)| format!("{file}:{line}"));
-                self.splats.push(Splat { kind, headline: text.to_owned(), location, text: vec![text.to_owned()] });
+                self.splats.push(Splat {
+                    kind,
+                    headline: text.to_owned(),
+                    location,
+                    text: vec![text.to_owned()],
+                });
             }
         } else if let Some(&at) = self.open.get(thread) {
             let block = &mut self.splats[at].text;
@@ -154,7 +159,9 @@ fn split_prefix(line: &str) -> (&str, &str) {
     let caller = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     match caller.map(|(caller, text)| (caller.trim(), text)) {
         // kernel/printk/printk.c, print_caller(): T and a pid, or C and a CPU.
-        Some((caller, text)) if caller.strip_prefix(['T', 'C']).is_some_and(digits) => (caller, strip_one(text)),
+        Some((caller, text)) if caller.strip_prefix(['T', 'C']).is_some_and(digits) => {
+            (caller, strip_one(text))
+        }
         _ => ("", strip_one(rest)),
     }
 }
@@ -202,7 +209,10 @@ mod tests {
 
     #[test]
     fn nul_bytes_escapes_and_broken_utf8_do_not_hide_a_headline() {
-        assert_eq!(read(b"\0\x1b[2J[   1.000000][  T1] \0BUG: Bad\xff rss-counter state\n").splats_total(), 1);
+        assert_eq!(
+            read(b"\0\x1b[2J[   1.000000][  T1] \0BUG: Bad\xff rss-counter state\n").splats_total(),
+            1
+        );
     }
 
     #[test]

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn the_header_says_what_is_planted_and_what_must_expose_it() {
-        let control = parse("Plants: a bug\nExposed-by: splat might-sleep at mm/x.c\n---\ndiff --git").unwrap();
+        let control =
+            parse("Plants: a bug\nExposed-by: splat might-sleep at mm/x.c\n---\ndiff --git").unwrap();
         assert_eq!(control.plants, "a bug");
         assert_eq!(control.exposed_by.to_string(), "splat might-sleep at mm/x.c");
     }

@@ -24,7 +24,9 @@ pub enum Build {
     /// The compiler refused the source.
     CompileError(CompileError),
     /// The build did not come to an end for a reason that is not in the source.
-    Infra { why: String },
+    Infra {
+        why: String,
+    },
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

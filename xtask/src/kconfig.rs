@@ -32,7 +32,11 @@ pub struct Lost {
 
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "CONFIG_{}: asked for {} ({}), built with {}", self.symbol, self.wanted, self.origin, self.got)?;
+        write!(
+            f,
+            "CONFIG_{}: asked for {} ({}), built with {}",
+            self.symbol, self.wanted, self.origin, self.got
+        )?;
         match &self.depends_on {
             Some(depends) => write!(f, "; it depends on {depends}"),
             None => Ok(()),
@@ -136,7 +140,9 @@ pub fn depends_on(tree: &Path, symbol: &str) -> Option<String> {
             found.get_or_insert_default().extend(depends);
         }
     }
-    found.map(|depends| if depends.is_empty() { "nothing of its own".to_owned() } else { depends.join(" && ") })
+    found.map(
+        |depends| if depends.is_empty() { "nothing of its own".to_owned() } else { depends.join(" && ") },
+    )
 }
 
 fn depends_in(text: &str, symbol: &str) -> Option<Vec<String>> {
@@ -146,7 +152,10 @@ fn depends_in(text: &str, symbol: &str) -> Option<Vec<String>> {
     });
     lines.next()?;
     let body = lines.take_while(|line| line.is_empty() || line.starts_with([' ', '\t', '#']));
-    Some(body.filter_map(|line| line.trim().strip_prefix("depends on ").map(|d| d.trim().to_owned())).collect())
+    Some(
+        body.filter_map(|line| line.trim().strip_prefix("depends on ").map(|d| d.trim().to_owned()))
+            .collect(),
+    )
 }
 
 fn kconfig_files(tree: &Path) -> Vec<PathBuf> {
@@ -187,15 +196,19 @@ mod tests {
 
     #[test]
     fn fragments_that_disagree_are_an_error_that_names_both_places() {
-        let failure =
-            merge(vec![fragment("a", "CONFIG_A=y\n"), fragment("b", "\n# CONFIG_A is not set\n")]).unwrap_err();
+        let failure = merge(vec![fragment("a", "CONFIG_A=y\n"), fragment("b", "\n# CONFIG_A is not set\n")])
+            .unwrap_err();
         assert_eq!(failure.because, ["a:1 asks for y", "b:2 asks for n"]);
-        assert_eq!(merge(vec![fragment("a", "CONFIG_A=y\n"), fragment("b", "CONFIG_A=y\n")]).unwrap().len(), 1);
+        assert_eq!(
+            merge(vec![fragment("a", "CONFIG_A=y\n"), fragment("b", "CONFIG_A=y\n")]).unwrap().len(),
+            1
+        );
     }
 
     #[test]
     fn a_symbol_that_did_not_survive_configuration_is_lost() {
-        let requests = fragment("a", "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n# CONFIG_D is not set\n");
+        let requests =
+            fragment("a", "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\n# CONFIG_D is not set\n");
         let lost = lost(&requests, "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_D=y\n");
         let names: Vec<_> = lost.iter().map(|l| (l.symbol.as_str(), l.got.as_str())).collect();
         assert_eq!(names, [("B", "n"), ("D", "y")]);

@@ -1,5 +1,6 @@
 //! Where things are: the project's own directories and what a campaign refers to by name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Campaign, Tree, Variant};
@@ -19,9 +20,9 @@ impl Project {
         Project { root: manifest.parent().unwrap_or(manifest).to_owned() }
     }
 
-    /// Everything that is made and can be made again.
+    /// Everything that is made and can be made again: `target/patchproof`, or where PATCHPROOF_WORK says.
     pub fn work(&self) -> PathBuf {
-        self.root.join("target/patchproof")
+        std::env::var_os("PATCHPROOF_WORK").map_or_else(|| self.root.join("target/patchproof"), PathBuf::from)
     }
 
     pub fn runs(&self) -> PathBuf {
@@ -64,10 +65,17 @@ impl Loaded {
     /// # Errors
     /// When anything is missing or not valid: with file and line.
     pub fn load(project: &Project, wanted: &str) -> Result<Loaded> {
-        let campaign = Campaign::load(&project.root, wanted)?;
-        let known = config::load_trees(&project.root)?;
-        let trees =
-            campaign.trees.iter().map(|name| config::find_tree(&known, name).cloned()).collect::<Result<_>>()?;
+        let configs = project.root.join("configs");
+        let campaign = Campaign::load(&configs, wanted)?;
+        // A campaign of the user's own may bring its own trees.
+        let beside = config::file_of(&configs, wanted).with_file_name("trees.yaml");
+        let trees_file = if beside.exists() { beside } else { configs.join("trees.yaml") };
+        let known = config::load_trees(&trees_file)?;
+        let trees = campaign
+            .trees
+            .iter()
+            .map(|name| config::find_tree(&known, name).cloned())
+            .collect::<Result<_>>()?;
         let mut controls: Vec<Control> = Vec::new();
         for name in campaign.variants.iter().flat_map(|variant| &variant.controls) {
             if controls.iter().all(|control| control.name != *name) {
@@ -89,6 +97,14 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
         kconfig::parse_fragment(&file, &read(&project.root.join(&file))?)
     });
     kconfig::merge(fragments.collect::<Result<_>>()?)
+}
+
+/// The requests of every variant, by its name. Read once: an edit during a run does not reach its later cells.
+///
+/// # Errors
+/// As [`requests`].
+pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<Request>>> {
+    campaign.variants.iter().map(|variant| Ok((variant.name.clone(), requests(project, variant)?))).collect()
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -14,12 +14,13 @@ use crate::arms::Arms;
 use crate::boot::{self, Guest};
 use crate::build::{self, Job, Tail};
 use crate::config::Scenario;
-use crate::evidence::{Boot, Build, Evidence};
 use crate::events::{Event, Events, Stage};
+use crate::evidence::{Boot, Build, Evidence};
 use crate::failure::{Context, Failure, Result};
 use crate::guest::{self, Binaries};
+use crate::kconfig;
 use crate::plan::Cell;
-use crate::project::{self, Project};
+use crate::project::Project;
 use crate::qemu::{self, Files};
 use crate::rundir::{RunDir, make_executable, write_whole};
 use crate::source::worktree::WorkTree;
@@ -36,6 +37,8 @@ pub struct Run<'a> {
     pub dir: &'a RunDir,
     pub cells: &'a [Cell],
     pub trees: BTreeMap<String, ReadyTree>,
+    /// What each variant asks for, by its name.
+    pub requests: BTreeMap<String, Vec<kconfig::Request>>,
     pub guests: BTreeMap<&'static str, Binaries>,
     pub scenarios: &'a [Scenario],
     pub wish: Wish,
@@ -135,22 +138,25 @@ impl Run<'_> {
     fn build_one(&self, cell: &Cell, trees: &mut BTreeMap<String, ReadyTree>) -> Result<Build> {
         self.stage(cell, Stage::Build);
         let cell_dir = self.dir.cell(cell)?;
-        let tree = trees
-            .get_mut(&cell.tree)
-            .ok_or_else(|| Failure::internal(format!("{} was planned on a tree that is not ready", cell.id())))?;
+        let tree = trees.get_mut(&cell.tree).ok_or_else(|| {
+            Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
+        })?;
         let changes = tree
             .arms
             .changes
             .get(&cell.id())
             .ok_or_else(|| Failure::internal(format!("{} has no source", cell.id())))?;
         tree.work.set(changes)?;
-        let requests = project::requests(self.project, &cell.variant)?;
+        let requests = self
+            .requests
+            .get(&cell.variant.name)
+            .ok_or_else(|| Failure::internal(format!("{} has no fragments", cell.id())))?;
         let job = Job {
             tree: &tree.work.dir(),
             incarnation: tree.work.incarnation(),
             objects: &self.project.objects(&cell.tree, cell.arch.name),
             arch: cell.arch,
-            requests: &requests,
+            requests,
             jobs: self.jobs,
             cell_dir: &cell_dir,
             touched: &tree.arms.touched,
@@ -222,8 +228,13 @@ impl Run<'_> {
         }
         self.events.send(Event::Doing { cell: cell.id(), what: "which accelerator boots it".to_owned() });
         let memory = self.project.accel_memory();
-        let choice =
-            accel::choose(self.wish, Path::new(cell.arch.qemu), kernel, &memory, &self.project.work().join("accel"))?;
+        let choice = accel::choose(
+            self.wish,
+            Path::new(cell.arch.qemu),
+            kernel,
+            &memory,
+            &self.project.work().join("accel"),
+        )?;
         self.events.note(format!("accelerator: {} ({})", choice.accel.name(), choice.reason));
         *accel = Some(choice.clone());
         Ok(choice)

@@ -32,12 +32,11 @@ impl RunDir {
                 .because("the files of two runs would mix")
                 .next("name a directory that does not exist yet"));
         }
-        std::fs::create_dir_all(&path)
-            .map_err(|error| {
-                Failure::infra(format!("cannot make the run's directory {}", path.display()))
-                    .because(error.to_string())
-                    .next("name another place with --out DIR")
-            })?;
+        std::fs::create_dir_all(&path).map_err(|error| {
+            Failure::infra(format!("cannot make the run's directory {}", path.display()))
+                .because(error.to_string())
+                .next("name another place with --out DIR")
+        })?;
         let path = path.canonicalize().or_infra(|| format!("find {}", path.display()))?;
         if out.is_none() {
             point_latest(&runs, &path)?;

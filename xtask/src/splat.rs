@@ -49,7 +49,11 @@ const TABLE: [(Kind, &str, &str); 30] = [
     // kernel/sched/core.c, __schedule_bug()
     (Kind::SchedulingWhileAtomic, "scheduling-while-atomic", r"^BUG: scheduling while atomic"),
     // kernel/locking/lockdep.c, lockdep_rcu_suspicious()
-    (Kind::RcuUsage, "rcu-usage", r"^WARNING: suspicious RCU usage|^Illegal (synchronize_rcu|context switch)"),
+    (
+        Kind::RcuUsage,
+        "rcu-usage",
+        r"^WARNING: suspicious RCU usage|^Illegal (synchronize_rcu|context switch)",
+    ),
     // kernel/rcu/tree_plugin.h, rcu_note_context_switch()
     (
         Kind::RcuContextSwitch,
@@ -192,8 +196,13 @@ mod tests {
 
     #[test]
     fn ordinary_lines_are_no_headlines() {
-        for text in ["Call Trace:", "in_atomic(): 1", "Linux version 7.2.12", "lockdep: debugging is on", "PM: BUG free"]
-        {
+        for text in [
+            "Call Trace:",
+            "in_atomic(): 1",
+            "Linux version 7.2.12",
+            "lockdep: debugging is on",
+            "PM: BUG free",
+        ] {
             assert_eq!(headline(text), None, "{text}");
         }
     }

@@ -92,7 +92,9 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
             End::Exited(0) => {}
             End::Interrupted => return Err(Failure::interrupted()),
             End::Exited(status) => return failed(job, &format!("make {what} ended with status {status}")),
-            End::Signalled(signal) => return failed(job, &format!("make {what} was killed by signal {signal}")),
+            End::Signalled(signal) => {
+                return failed(job, &format!("make {what} was killed by signal {signal}"));
+            }
             End::DeadlinePassed | End::Stopped => return failed(job, &format!("make {what} took too long")),
         }
     }
@@ -126,10 +128,13 @@ fn finished(job: &Job<'_>) -> Result<()> {
 /// and equal sources give equal images.
 fn make(command: &[String]) -> duct::Expression {
     let mut expression = duct::cmd(&command[0], &command[1..]).env("LC_ALL", "C");
-    for (key, value) in [("TIMESTAMP", "2026-01-01"), ("USER", "patchproof"), ("HOST", "localhost"), ("VERSION", "1")] {
+    for (key, value) in
+        [("TIMESTAMP", "2026-01-01"), ("USER", "patchproof"), ("HOST", "localhost"), ("VERSION", "1")]
+    {
         expression = expression.env(format!("KBUILD_BUILD_{key}"), value);
     }
-    let strangers = ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCFLAGS", "KBUILD_OUTPUT", "O"];
+    let strangers =
+        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCFLAGS", "KBUILD_OUTPUT", "O"];
     for name in strangers.into_iter().chain(["KCONFIG_CONFIG", "KCONFIG_ALLCONFIG", "LLVM", "V", "W", "C"]) {
         expression = expression.env_remove(name);
     }
@@ -149,7 +154,8 @@ fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
 /// Copies what is needed of the build into the cell's directory and compares the `.config` with the requests.
 fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
     let config_path = job.objects.join(".config");
-    let config = std::fs::read_to_string(&config_path).or_infra(|| format!("read {}", config_path.display()))?;
+    let config =
+        std::fs::read_to_string(&config_path).or_infra(|| format!("read {}", config_path.display()))?;
     std::fs::write(job.cell_dir.join("config"), &config).or_infra(|| "keep the .config".to_owned())?;
     let image = job.objects.join(job.arch.image);
     std::fs::copy(&image, job.image()).or_infra(|| format!("keep {}", image.display()))?;

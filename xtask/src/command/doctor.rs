@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::cli;
 use crate::failure::{Exit, Result};
-use crate::{accel, arch, host};
 use crate::project::Project;
+use crate::{accel, arch, host};
 
 /// Prints the host's facts; says with its exit code whether a run could start.
 ///

@@ -18,7 +18,12 @@ use crate::qemu::{self, Files};
 pub fn render(project: &Project, loaded: &Loaded, cells: &[Cell], jobs: usize) -> Result<String> {
     let mut text = String::new();
     let controls = cells.iter().filter(|cell| matches!(cell.arm, crate::plan::Arm::Control(_))).count();
-    let _ = writeln!(text, "campaign {}: {} cells, {controls} of them controls", loaded.campaign.name, cells.len());
+    let _ = writeln!(
+        text,
+        "campaign {}: {} cells, {controls} of them controls",
+        loaded.campaign.name,
+        cells.len()
+    );
     for scenario in &loaded.campaign.scenarios {
         let _ = writeln!(text, "scenario {}: {} fallbacks", scenario.name, scenario.fallbacks);
     }

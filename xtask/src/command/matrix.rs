@@ -10,15 +10,17 @@ use crate::accel::{Choice, Wish};
 use crate::arms::Arms;
 use crate::cli::{self, AccelWish, Format};
 use crate::config::Mechanism;
-use crate::evidence::Evidence;
 use crate::events::{Event, Events};
+use crate::evidence::Evidence;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::judge::{self, Asked, Caught};
+use crate::kconfig::Request;
 use crate::patch::{Proved, Series};
 use crate::plan::{self, Arm, Cell};
-use crate::project::{Loaded, Project};
+use crate::project::{self, Loaded, Project};
 use crate::report::{
-    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, PairReport, PatchReport, Report, TreeReport,
+    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, PairReport, PatchReport, Report,
+    TreeReport,
 };
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
@@ -33,6 +35,7 @@ struct Setting<'a> {
     cells: &'a [Cell],
     dir: &'a RunDir,
     series: &'a Series,
+    requests: BTreeMap<String, Vec<Request>>,
     started: Instant,
 }
 
@@ -55,16 +58,27 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let cells = plan::select(plan::cells(&loaded.campaign, &loaded.controls)?, &args.only)?;
     let patch_path = args.patch.clone().unwrap_or_else(|| project.root.join(&loaded.campaign.patch));
     let series = super::read_series(&patch_path)?;
-    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let jobs =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
         print!("{}", super::dry_run::render(project, &loaded, &cells, jobs)?);
         return Ok(Exit::Ok);
     }
+    let requests = project::requests_of(project, &loaded.campaign)?;
     let local = super::local_trees(&loaded, &args.source)?;
     host::require(args.source.install_deps, &project.install_log())?;
     let dir = RunDir::create(project, args.out.as_deref())?;
     process::catch_interrupts()?;
-    let setting = Setting { project, args, loaded: &loaded, cells: &cells, dir: &dir, series: &series, started };
+    let setting = Setting {
+        project,
+        args,
+        loaded: &loaded,
+        cells: &cells,
+        dir: &dir,
+        series: &series,
+        requests,
+        started,
+    };
     let (sender, receiver) = channel();
     let shown = report::progress::show(receiver, args.verbose);
     let (gathered, sources) = setting.run(&local, Events::new(sender), jobs);
@@ -98,6 +112,7 @@ impl Setting<'_> {
             dir: self.dir,
             cells: self.cells,
             trees,
+            requests: self.requests.clone(),
             guests,
             scenarios: &self.loaded.campaign.scenarios,
             wish: match self.args.accel {
@@ -168,7 +183,11 @@ impl Setting<'_> {
     }
 
     fn asked(&self, cell: &Cell) -> Asked<'_> {
-        Asked { expect: cell.variant.expect, scenarios: &self.loaded.campaign.scenarios, cpus: cell.arch.cpus }
+        Asked {
+            expect: cell.variant.expect,
+            scenarios: &self.loaded.campaign.scenarios,
+            cpus: cell.arch.cpus,
+        }
     }
 
     /// What stands between a cell and a pass; for a control, what became of it.
@@ -206,7 +225,9 @@ impl Setting<'_> {
         let ended = gathered.ended.clone();
         let Some(patch) = sources.patch.clone() else {
             // Without a proved patch there is nothing to report on.
-            return Err(ended.unwrap_or_else(|| Failure::internal("the run ended before its patch was proved")));
+            return Err(
+                ended.unwrap_or_else(|| Failure::internal("the run ended before its patch was proved"))
+            );
         };
         let report = self.report(gathered, sources, patch, interrupted);
         let json = serde_json::to_string_pretty(&report).or_infra(|| "encode the report".to_owned())?;
@@ -253,7 +274,9 @@ impl Setting<'_> {
             interrupted,
             patch,
             trees: sources.trees.clone(),
-            accel: gathered.accel.map(|Choice { accel, reason }| AccelReport { name: accel.name().to_owned(), reason }),
+            accel: gathered
+                .accel
+                .map(|Choice { accel, reason }| AccelReport { name: accel.name().to_owned(), reason }),
             cells,
             controls,
             pairs,
@@ -273,7 +296,8 @@ impl Setting<'_> {
             }
             seen.push(cell.pair_id());
             let of = |arm: &str| {
-                let place = self.cells.iter().position(|c| c.pair_id() == cell.pair_id() && c.arm.name() == arm);
+                let place =
+                    self.cells.iter().position(|c| c.pair_id() == cell.pair_id() && c.arm.name() == arm);
                 place.map(|place| evidence[place].clone()).unwrap_or_default()
             };
             let caught: Vec<_> = self
@@ -285,7 +309,8 @@ impl Setting<'_> {
                 .collect();
             let judgement = judge::judge(&self.asked(cell), &of("base"), &of("patched"), &caught);
             pairs.push(pair_report(cell, judgement));
-            controls.extend(caught.into_iter().map(|(control, caught)| control_report(cell, control, caught)));
+            controls
+                .extend(caught.into_iter().map(|(control, caught)| control_report(cell, control, caught)));
         }
         (pairs, controls)
     }

@@ -20,13 +20,20 @@ use crate::source::{self, Source, Wanted};
 fn local_trees(loaded: &Loaded, options: &cli::Source) -> Result<BTreeMap<String, PathBuf>> {
     let mut dirs = BTreeMap::new();
     for option in &options.trees {
-        let (name, dir) = option.split_once('=').filter(|(name, dir)| !name.is_empty() && !dir.is_empty()).ok_or_else(
-            || Failure::usage(format!("--tree {option}: not NAME=DIR")).next("for instance --tree 7.2=../linux"),
-        )?;
+        let (name, dir) = option
+            .split_once('=')
+            .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
+            .ok_or_else(|| {
+                Failure::usage(format!("--tree {option}: not NAME=DIR"))
+                    .next("for instance --tree 7.2=../linux")
+            })?;
         if loaded.trees.iter().all(|tree| tree.name != name) {
             let names: Vec<&str> = loaded.trees.iter().map(|tree| tree.name.as_str()).collect();
-            return Err(Failure::usage(format!("--tree {option}: campaign {} has no tree `{name}`", loaded.campaign.name))
-                .next(format!("its trees: {}", names.join(", "))));
+            return Err(Failure::usage(format!(
+                "--tree {option}: campaign {} has no tree `{name}`",
+                loaded.campaign.name
+            ))
+            .next(format!("its trees: {}", names.join(", "))));
         }
         let dir = std::path::absolute(dir).or_infra(|| format!("find {dir}"))?;
         if dirs.insert(name.to_owned(), dir).is_some() {

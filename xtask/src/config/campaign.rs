@@ -96,17 +96,16 @@ struct Raw {
 }
 
 impl Campaign {
-    /// `wanted` is a name in `configs/` or the path of a YAML file.
+    /// `wanted` is a name in the directory `configs` or the path of a YAML file.
     ///
     /// # Errors
     /// When it is not there, or not valid: with file and line.
-    pub fn load(root: &Path, wanted: &str) -> Result<Campaign> {
-        let is_file = wanted.ends_with(".yaml") || wanted.ends_with(".yml") || wanted.contains('/');
-        let path = if is_file { PathBuf::from(wanted) } else { root.join("configs").join(format!("{wanted}.yaml")) };
+    pub fn load(configs: &Path, wanted: &str) -> Result<Campaign> {
+        let path = file_of(configs, wanted);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::usage(format!("no campaign `{wanted}`"))
                 .because(format!("{}: {error}", path.display()))
-                .next(format!("campaigns here: {}", names_in(&root.join("configs")).join(", ")))
+                .next(format!("campaigns here: {}", names_in(configs).join(", ")))
         })?;
         Self::from_yaml(&path, &text)
     }
@@ -131,7 +130,13 @@ impl Campaign {
         for variant in &raw.variants {
             check_variant(path, variant)?;
         }
-        Ok(Campaign { name, patch: raw.patch, trees: raw.trees, scenarios: raw.scenarios, variants: raw.variants })
+        Ok(Campaign {
+            name,
+            patch: raw.patch,
+            trees: raw.trees,
+            scenarios: raw.scenarios,
+            variants: raw.variants,
+        })
     }
 }
 
@@ -155,6 +160,14 @@ fn unique(path: &Path, what: &str, names: &[&String]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// `wanted` itself if it is the path of a YAML file, else the campaign of that name.
+pub fn file_of(configs: &Path, wanted: &str) -> PathBuf {
+    match wanted.ends_with(".yaml") || wanted.contains('/') {
+        true => PathBuf::from(wanted),
+        false => configs.join(format!("{wanted}.yaml")),
+    }
 }
 
 /// The campaigns a directory holds, by name.

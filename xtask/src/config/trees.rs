@@ -28,19 +28,19 @@ struct Raw {
     trees: Vec<Tree>,
 }
 
-/// Reads `configs/trees.yaml`.
+/// Reads a `trees.yaml`.
 ///
 /// # Errors
 /// When it is missing or not valid: with file and line.
-pub fn load(root: &Path) -> Result<Vec<Tree>> {
-    let path = root.join("configs/trees.yaml");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error.to_string()))?;
-    let raw: Raw = parse(&path, &text)?;
+pub fn load(path: &Path) -> Result<Vec<Tree>> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read {}", path.display())).because(error.to_string())
+    })?;
+    let raw: Raw = parse(path, &text)?;
     for tree in &raw.trees {
-        check_name(&path, "tree", &tree.name)?;
+        check_name(path, "tree", &tree.name)?;
         for patch in &tree.prepare {
-            check_name(&path, "patch", patch)?;
+            check_name(path, "patch", patch)?;
         }
     }
     Ok(raw.trees)
@@ -53,7 +53,7 @@ pub fn load(root: &Path) -> Result<Vec<Tree>> {
 pub fn find<'a>(trees: &'a [Tree], name: &str) -> Result<&'a Tree> {
     trees.iter().find(|tree| tree.name == name).ok_or_else(|| {
         let known: Vec<&str> = trees.iter().map(|tree| tree.name.as_str()).collect();
-        Failure::usage(format!("no tree `{name}` in configs/trees.yaml"))
+        Failure::usage(format!("no tree `{name}` in trees.yaml"))
             .next(format!("trees there: {}", known.join(", ")))
     })
 }

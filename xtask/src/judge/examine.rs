@@ -63,7 +63,11 @@ fn examine_build<'a>(found: &mut Findings, evidence: &'a Evidence) -> Option<&'a
         Build::NotRun => found.add(Weight::Infra, "not run"),
         Build::Infra { why } => found.add(Weight::Infra, why.clone()),
         Build::CompileError(error) => {
-            let whose = if error.touched_by_patch { "a file the patch changes" } else { "a file the patch leaves alone" };
+            let whose = if error.touched_by_patch {
+                "a file the patch changes"
+            } else {
+                "a file the patch leaves alone"
+            };
             found.add(Weight::Bad, format!("does not compile, in {whose}: {}", error.message));
         }
         Build::Built(built) => {
@@ -134,8 +138,12 @@ fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario:
     let outcome = ran.scenarios.iter().find(|ran| ran.name == *name).map(|ran| &ran.outcome);
     let measured = match outcome {
         Some(Outcome::Measured(measured)) => measured,
-        Some(Outcome::Broken(why)) => return found.add(Weight::Vacuous, format!("{name}: not carried out: {why}")),
-        Some(Outcome::Unfinished) => return found.add(Weight::Vacuous, format!("{name}: begun and not finished")),
+        Some(Outcome::Broken(why)) => {
+            return found.add(Weight::Vacuous, format!("{name}: not carried out: {why}"));
+        }
+        Some(Outcome::Unfinished) => {
+            return found.add(Weight::Vacuous, format!("{name}: begun and not finished"));
+        }
         None => return found.add(Weight::Vacuous, format!("{name}: planned and not run")),
     };
     if measured.lost_events != 0 {
@@ -204,7 +212,10 @@ fn examine_absence(found: &mut Findings, name: &str, scenario: &Scenario, measur
         found.add(Weight::Vacuous, format!("{name}: no allocation failed, so nothing was shown"));
     }
     if measured.forced != Counts::default() {
-        found.add(Weight::Bad, format!("{name}: no fallback is compiled, and yet {}", describe(&measured.forced)));
+        found.add(
+            Weight::Bad,
+            format!("{name}: no fallback is compiled, and yet {}", describe(&measured.forced)),
+        );
     }
     let tables = measured.page_tables;
     if tables.peak < tables.before + scenario.fallbacks {
@@ -216,5 +227,7 @@ fn examine_absence(found: &mut Findings, name: &str, scenario: &Scenario, measur
 
 fn describe(counts: &Counts) -> String {
     let Counts { ipi, bystander_ipis, rcu_sync, call_rcu } = *counts;
-    format!("{ipi} broadcasts, {bystander_ipis} bystander IPIs, {rcu_sync} synchronize_rcu, {call_rcu} call_rcu")
+    format!(
+        "{ipi} broadcasts, {bystander_ipis} bystander IPIs, {rcu_sync} synchronize_rcu, {call_rcu} call_rcu"
+    )
 }

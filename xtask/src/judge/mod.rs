@@ -57,7 +57,12 @@ pub struct Caught {
 }
 
 /// Judges one pair. `controls` are the variant's, each with what became of it.
-pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, controls: &[(&Control, Caught)]) -> Judgement {
+pub fn judge(
+    asked: &Asked<'_>,
+    base: &Evidence,
+    patched: &Evidence,
+    controls: &[(&Control, Caught)],
+) -> Judgement {
     let found_base = examine(asked, Arm::Base, base);
     let found_patched = examine(asked, Arm::Patched, patched);
     let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
@@ -93,7 +98,10 @@ fn pass_unless_blind(
         .iter()
         .filter(|(_, caught)| !caught.caught)
         .map(|(control, caught)| {
-            format!("blind: control `{}` was not caught by {}: {}", control.name, control.exposed_by, caught.by)
+            format!(
+                "blind: control `{}` was not caught by {}: {}",
+                control.name, control.exposed_by, caught.by
+            )
         })
         .collect();
     blind.extend(unequal_demand(asked, base, patched));
@@ -104,12 +112,15 @@ fn pass_unless_blind(
 }
 
 fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<String> {
-    let injected = |evidence: &Evidence, name: &str| evidence.ran().and_then(|ran| Some(ran.measured(name)?.injected));
+    let injected =
+        |evidence: &Evidence, name: &str| evidence.ran().and_then(|ran| Some(ran.measured(name)?.injected));
     asked
         .scenarios
         .iter()
         .filter(|scenario| injected(base, &scenario.name) != injected(patched, &scenario.name))
-        .map(|scenario| format!("{}: base and patched were not given the same number of failures", scenario.name))
+        .map(|scenario| {
+            format!("{}: base and patched were not given the same number of failures", scenario.name)
+        })
         .collect()
 }
 
@@ -118,12 +129,17 @@ pub fn catch(control: &Control, evidence: &Evidence) -> Caught {
     let Some(ran) = evidence.ran() else {
         return Caught { caught: false, by: "its kernel did not run".to_owned(), splat: Vec::new() };
     };
-    let injected = ran.scenarios.iter().any(|scenario| ran.measured(&scenario.name).is_some_and(|m| m.injected > 0));
+    let injected =
+        ran.scenarios.iter().any(|scenario| ran.measured(&scenario.name).is_some_and(|m| m.injected > 0));
     let Exposure::Splat { kind, file } = &control.exposed_by;
     let fits = |splat: &&crate::console::Splat| {
         splat.kind == *kind
             && file.as_ref().is_none_or(|file| {
-                splat.location.as_deref().and_then(|at| at.rsplit_once(':')).is_some_and(|(seen, _)| seen == file)
+                splat
+                    .location
+                    .as_deref()
+                    .and_then(|at| at.rsplit_once(':'))
+                    .is_some_and(|(seen, _)| seen == file)
             })
     };
     match ran.splats.iter().find(fits) {

@@ -71,7 +71,12 @@ fn evidence(ran: Ran) -> Evidence {
 }
 
 fn splat(kind: Kind, location: &str) -> Splat {
-    Splat { kind, headline: "headline".to_owned(), location: Some(location.to_owned()), text: vec!["text".to_owned()] }
+    Splat {
+        kind,
+        headline: "headline".to_owned(),
+        location: Some(location.to_owned()),
+        text: vec!["text".to_owned()],
+    }
 }
 
 fn change(mut ran: Ran, by: impl FnOnce(&mut Ran)) -> Evidence {
@@ -248,9 +253,18 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
         (evidence(sound(RCU)), Verdict::Vacuous),
         (Evidence::default(), Verdict::Vacuous),
         // The right kind at the wrong place, and the wrong kind at the right place.
-        (change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "kernel/x.c:1")]), Verdict::Vacuous),
-        (change(sound(RCU), |ran| ran.splats = vec![splat(Kind::Warning, "mm/mmu_gather.c:1")]), Verdict::Vacuous),
-        (change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")]), Verdict::Pass),
+        (
+            change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "kernel/x.c:1")]),
+            Verdict::Vacuous,
+        ),
+        (
+            change(sound(RCU), |ran| ran.splats = vec![splat(Kind::Warning, "mm/mmu_gather.c:1")]),
+            Verdict::Vacuous,
+        ),
+        (
+            change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")]),
+            Verdict::Pass,
+        ),
     ] {
         let caught = catch(&control, &planted);
         let judgement = judge(&asked(&scenarios()), &base, &patched, &[(&control, caught)]);

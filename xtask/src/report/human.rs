@@ -119,7 +119,14 @@ fn ipis(report: &Report) -> String {
         let injected = |arm| total(scenarios(report, pair, arm), |s| s.injected);
         let (before, after) = (sent("base"), sent("patched"));
         let stopped = injected("patched") > 0 && before > 0 && after == 0;
-        format!("{}: {before} on base, {after} patched ({})", yes(stopped), pair.variant)
+        let all = |arm| total(scenarios(report, pair, arm), |s| s.cross_calls.iter().sum());
+        format!(
+            "{}: this path sent {before} on base, {after} patched; cross calls of every origin {} -> {} ({})",
+            yes(stopped),
+            all("base"),
+            all("patched"),
+            pair.variant
+        )
     });
     join_or(each, "not known: no variant in this run sends them")
 }
@@ -128,7 +135,8 @@ fn costs(report: &Report) -> String {
     let each = changed(report).flat_map(|pair| {
         scenarios(report, pair, "patched").iter().filter_map(|after| {
             let before = scenarios(report, pair, "base").iter().find(|before| before.name == after.name)?;
-            let (before, after_ms) = (before.micros_per_fallback? / 1000.0, after.micros_per_fallback? / 1000.0);
+            let (before, after_ms) =
+                (before.micros_per_fallback? / 1000.0, after.micros_per_fallback? / 1000.0);
             let ratio = after_ms / before;
             Some(format!("{} {before:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", after.name))
         })
@@ -148,7 +156,14 @@ fn join_or(parts: impl Iterator<Item = String>, otherwise: &str) -> String {
 fn pairs(report: &Report, colour: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["variant", "kind", "verdict", "base: per scenario", "patched: per scenario", "controls"]);
+    table.set_header([
+        "variant",
+        "kind",
+        "verdict",
+        "base: per scenario",
+        "patched: per scenario",
+        "controls",
+    ]);
     for pair in &report.pairs {
         let kind = if pair.native { "native" } else { "synthetic" };
         table.add_row([
@@ -183,7 +198,8 @@ fn counts(report: &Report, pair: &PairReport, arm: &str) -> String {
 fn scenario(scenario: &ScenarioReport) -> String {
     let ran = scenario.mechanism;
     let mut did = Vec::new();
-    for (count, what) in [(ran.ipi, "IPI broadcasts"), (ran.rcu_sync, "rcu_sync"), (ran.call_rcu, "call_rcu")] {
+    for (count, what) in [(ran.ipi, "IPI broadcasts"), (ran.rcu_sync, "rcu_sync"), (ran.call_rcu, "call_rcu")]
+    {
         if count > 0 {
             did.push(format!("{count} {what}"));
         }
@@ -199,7 +215,9 @@ fn controls(report: &Report, pair: &PairReport) -> String {
     let lines: Vec<String> = report
         .controls
         .iter()
-        .filter(|control| (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant))
+        .filter(|control| {
+            (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant)
+        })
         .map(|control| format!("{}: {}", control.name, if control.caught { "caught" } else { "NOT CAUGHT" }))
         .collect();
     if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }

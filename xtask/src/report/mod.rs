@@ -108,6 +108,9 @@ pub struct ScenarioReport {
     pub injected_in: String,
     pub mechanism: MechanismReport,
     pub bystander_ipis: u64,
+    /// Rise of `CAL` in /proc/interrupts, by CPU: cross calls of every origin, also the wake-ups that a grace
+    /// period needs. A second witness, not judged.
+    pub cross_calls: Vec<u64>,
     pub splats: u64,
     pub micros_per_fallback: Option<f64>,
     pub page_tables_peak: u64,
@@ -173,7 +176,8 @@ impl Report {
 
     pub fn cell(&self, pair: &PairReport, arm: &str) -> Option<&CellReport> {
         self.cells.iter().find(|cell| {
-            (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant) && cell.arm == arm
+            (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
+                && cell.arm == arm
         })
     }
 }
@@ -224,6 +228,7 @@ impl ScenarioReport {
                 call_rcu: measured.forced.call_rcu,
             },
             bystander_ipis: measured.forced.bystander_ipis,
+            cross_calls: measured.cross_calls.clone(),
             splats: ran.splats,
             micros_per_fallback: micros(measured.forced_micros, measured.injected),
             page_tables_peak: measured.page_tables.peak,

@@ -116,7 +116,11 @@ impl Live {
 
     fn finish(&mut self, cell: &str, good: bool, line: &str) {
         if let Some(bar) = self.cells.get(cell) {
-            let mark = if good { "{elapsed:>5} \u{1b}[32m✓\u{1b}[0m" } else { "{elapsed:>5} \u{1b}[31m✗\u{1b}[0m" };
+            let mark = if good {
+                "{elapsed:>5} \u{1b}[32m✓\u{1b}[0m"
+            } else {
+                "{elapsed:>5} \u{1b}[31m✗\u{1b}[0m"
+            };
             bar.set_style(style(&format!("{mark} {{prefix}}  {{msg}}")));
             bar.finish_with_message(line.to_owned());
         }
