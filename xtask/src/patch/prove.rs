@@ -4,7 +4,7 @@
 //! the ones its `index` line names. Nothing is accepted half.
 
 use super::apply::{self, Applied, Departure, Placed};
-use super::diff::{Change, DamageKind, Edit, Fault, FileDiff};
+use super::diff::{Change, DamageKind, Edit, EditKind, Fault, FileDiff};
 use super::repair::{self, Unrepaired};
 use super::{Base, Overlay, Patch, Series, blob, render};
 use crate::failure::{Failure, Result};
@@ -145,6 +145,9 @@ impl Attempt<'_> {
                 self.repair(Vec::new()).map_err(|failure| self.add_departure(failure, &departure))
             }
             Err(departure) => Err(self.does_not_apply(&departure)),
+            Ok(_) if self.is_unanchored(&edits) => Err(self
+                .reject("a hunk has neither context nor removed lines, so nothing shows that it is in the right place")
+                .next("make the patch with three lines of context")),
             Ok(applied) => self.judge(applied, edits),
         }
     }
@@ -178,6 +181,14 @@ impl Attempt<'_> {
 
     fn sound_edits(&self) -> Option<Vec<Vec<Edit>>> {
         self.file.hunks.iter().map(|hunk| hunk.edits.as_ref().ok().cloned()).collect()
+    }
+
+    /// Whether a hunk would go in wherever it says, into a file that is not known to be the right one.
+    fn is_unanchored(&self, edits: &[Vec<Edit>]) -> bool {
+        let adds_only = |edits: &Vec<Edit>| edits.iter().all(|edit| edit.kind == EditKind::Add);
+        self.before.is_some_and(|content| !content.is_empty())
+            && self.pre_matches() != Some(true)
+            && edits.iter().any(adds_only)
     }
 
     fn apply(&self, edits: &[Vec<Edit>]) -> std::result::Result<Applied, Departure> {
@@ -359,7 +370,7 @@ impl Attempt<'_> {
         let mut faults = vec![Vec::new(); hunk - 1];
         faults.push(misfit.faults.clone());
         let stands = match &misfit.found {
-            Some(line) => format!("line {} of the patch, {}", line.number, quoted(&line.text)),
+            Some(line) => format!("line {} of the patch, {},", line.number, quoted(&line.text)),
             None => "the end of the hunk".into(),
         };
         let content = self.before.unwrap_or_default();

@@ -105,7 +105,7 @@ impl Search<'_> {
         if limits.len() > MAX_CHOICES {
             return (None, 0);
         }
-        let budget = MAX_CANDIDATES.min(MAX_HASHED_BYTES / self.before.len().max(1));
+        let budget = MAX_CANDIDATES.min(MAX_HASHED_BYTES / self.result_bytes().max(1)).max(1);
         let (mut found, mut tried) = (None, 0);
         let farthest: usize = limits.iter().map(|limit| limit - 1).sum();
         for distance in 0..=farthest {
@@ -119,6 +119,13 @@ impl Search<'_> {
             }
         }
         (found, tried)
+    }
+
+    /// About how long every candidate is, in bytes.
+    fn result_bytes(&self) -> usize {
+        let patch =
+            self.hunks.iter().flat_map(|hunk| &hunk.body).map(|line| line.text.len() + 1).sum::<usize>();
+        self.before.len() + patch
     }
 
     /// The number of guesses at each doubtful place, in the order `candidate` meets them.

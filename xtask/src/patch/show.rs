@@ -31,7 +31,7 @@ impl fmt::Display for Damage {
             hunk => write!(f, "{} hunk {hunk}: {}", self.path, self.kind)?,
         }
         let named: Vec<String> = self.lines.iter().take(LINES_NAMED).map(usize::to_string).collect();
-        write!(f, ", line {}", named.join(", "))?;
+        write!(f, ", {} {}", if named.len() == 1 { "line" } else { "lines" }, named.join(", "))?;
         if self.lines.len() > LINES_NAMED {
             write!(f, " and {} more", self.lines.len() - LINES_NAMED)?;
         }
