@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// A mail program wraps one line into few; more than this is not tried.
 const MAX_WRAPS: usize = 3;
 
+/// Lost blank additions are placed by trial; more than this in one hunk is not tried.
+const MAX_LOST_ADDITIONS: usize = 4;
+
 /// A hunk laid over its old lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aligned {
@@ -16,6 +19,8 @@ pub struct Aligned {
     pub faults: Vec<Fault>,
     /// The old side shows that tabs were lost, so the new side is not to be taken as it stands.
     pub tabs_lost: bool,
+    /// Blank added lines that the header counts and the text lacks.
+    pub lost_additions: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,12 +239,19 @@ impl Walk<'_> {
             return Err(self.misfit(None));
         }
         self.close_gap();
-        if self.new_len() != self.hunk.new_len {
+        let adds = self.steps.iter().any(|step| matches!(step, Step::Gap { added, .. } if !added.is_empty()));
+        let lost_additions = self.hunk.new_len.checked_sub(self.new_len());
+        let Some(lost_additions) =
+            lost_additions.filter(|&lost| lost == 0 || adds && lost <= MAX_LOST_ADDITIONS)
+        else {
             self.seen.note(DamageKind::CountsDisagree, self.hunk.line);
             return Err(self.misfit(None));
+        };
+        if lost_additions > 0 {
+            self.seen.note(DamageKind::VanishedBlankLine, end + 1);
         }
         let tabs_lost = self.seen.lines.contains_key(&DamageKind::LostTab);
-        Ok(Aligned { steps: self.steps, faults: self.seen.faults(), tabs_lost })
+        Ok(Aligned { steps: self.steps, faults: self.seen.faults(), tabs_lost, lost_additions })
     }
 }
 

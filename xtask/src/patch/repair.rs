@@ -69,7 +69,9 @@ fn note_changed_additions(aligned: &Aligned, edits: &[Edit], faults: &mut Vec<Fa
         Step::Gap { added, .. } => &added[..],
         Step::Old(_) => &[],
     });
-    let sound = edits.iter().filter(|edit| edit.kind == EditKind::Add);
+    // Blank ones may be there that the text lacked; they hold no white space to change.
+    let gaps = gaps.filter(|line| !line.text.trim_ascii().is_empty());
+    let sound = edits.iter().filter(|edit| edit.kind == EditKind::Add && !edit.text.trim_ascii().is_empty());
     let changed = gaps.zip(sound).filter(|(found, sound)| found.text != without_newline(&sound.text));
     let mut lines: Vec<usize> = changed.map(|(found, _)| found.line).collect();
     if lines.is_empty() {
@@ -105,7 +107,7 @@ impl Search<'_> {
         if limits.len() > MAX_CHOICES {
             return (None, 0);
         }
-        let budget = MAX_CANDIDATES.min(MAX_HASHED_BYTES / self.result_bytes().max(1)).max(1);
+        let budget = MAX_CANDIDATES.min(MAX_HASHED_BYTES / self.cost_bytes().max(1)).max(1);
         let (mut found, mut tried) = (None, 0);
         let farthest: usize = limits.iter().map(|limit| limit - 1).sum();
         for distance in 0..=farthest {
@@ -121,17 +123,26 @@ impl Search<'_> {
         (found, tried)
     }
 
-    /// About how long every candidate is, in bytes.
-    fn result_bytes(&self) -> usize {
+    /// What one candidate costs, in bytes hashed; guessing at a byte costs about eight times as much.
+    fn cost_bytes(&self) -> usize {
         let patch =
             self.hunks.iter().flat_map(|hunk| &hunk.body).map(|line| line.text.len() + 1).sum::<usize>();
-        self.before.len() + patch
+        self.before.len() + 8 * patch
     }
 
     /// The number of guesses at each doubtful place, in the order `candidate` meets them.
     fn limits(&self) -> Vec<usize> {
         let mut limits = Vec::new();
-        for step in self.aligned.iter().flat_map(|hunk| &hunk.steps) {
+        for hunk in self.aligned {
+            let additions = addition_places(&hunk.steps).len();
+            limits.extend(std::iter::repeat_n(additions, hunk.lost_additions));
+            self.step_limits(&hunk.steps, &mut limits);
+        }
+        limits
+    }
+
+    fn step_limits(&self, steps: &[Step], limits: &mut Vec<usize>) {
+        for step in steps {
             let Step::Gap { added, blanks } = step else { continue };
             if let Some(limit) = placements(added, *blanks) {
                 limits.push(limit);
@@ -141,7 +152,6 @@ impl Search<'_> {
                 limits.extend(indent::doubtful_space(line.text.trim_ascii()).map(|_| indent::MAX_INNER));
             }
         }
-        limits
     }
 
     /// The edits and the file that the guesses `ranks` give; `None` if one of the places has no such guess.
@@ -156,7 +166,7 @@ impl Search<'_> {
                 .collect();
             let mut draft =
                 Draft { old: &self.lines[start..], above, edits: Vec::new(), removed: Vec::new() };
-            for step in &aligned.steps {
+            for step in &refilled(aligned, &mut ranks)? {
                 draft.step(step, aligned.tabs_lost, &mut ranks)?;
             }
             all.push(draft.edits);
@@ -170,6 +180,31 @@ impl Search<'_> {
         let after = apply::apply(self.before, &placed).ok()?.after;
         Some((all, after))
     }
+}
+
+/// Where a blank addition may have vanished, as (step, number of added lines before it): block ends first.
+fn addition_places(steps: &[Step]) -> Vec<(usize, usize)> {
+    let mut places = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        if let Step::Gap { added, .. } = step {
+            places.extend((1..=added.len()).map(|before| (index, before, added.len() - before)));
+        }
+    }
+    places.sort_by_key(|&(_, _, to_end)| to_end);
+    places.into_iter().map(|(index, before, _)| (index, before)).collect()
+}
+
+/// The steps with lost blank additions back where the next guesses put them.
+fn refilled(aligned: &Aligned, ranks: &mut impl Iterator<Item = usize>) -> Option<Vec<Step>> {
+    let mut steps = aligned.steps.clone();
+    for _ in 0..aligned.lost_additions {
+        let (index, before) = *addition_places(&aligned.steps).get(ranks.next()?)?;
+        if let Step::Gap { added, .. } = steps.get_mut(index)? {
+            let line = added.get(before - 1)?.line;
+            added.insert(before, Added { line, text: Vec::new(), no_newline: false });
+        }
+    }
+    Some(steps)
 }
 
 /// How many ways there are to place vanished blank lines around and among added ones, if there is a question.
