@@ -2,7 +2,6 @@
 //! only when a kernel came up under it, and what was found out is remembered for this host.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
+use crate::rundir::write_whole;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,14 +118,8 @@ impl Memory {
         let json =
             serde_json::to_vec_pretty(self).or_infra(|| "write the accelerator's memory".to_owned())?;
         let parent = file.parent().unwrap_or(Path::new("."));
-        let write = || -> std::io::Result<()> {
-            fs::create_dir_all(parent)?;
-            let mut aside = tempfile::NamedTempFile::new_in(parent)?;
-            aside.write_all(&json)?;
-            aside.persist(file)?;
-            Ok(())
-        };
-        write().or_infra(|| format!("write {}", file.display()))
+        fs::create_dir_all(parent).or_infra(|| format!("create {}", parent.display()))?;
+        write_whole(file, &json)
     }
 }
 

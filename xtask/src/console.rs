@@ -77,10 +77,6 @@ impl Console {
         self.spoke
     }
 
-    pub fn panicked(&self) -> bool {
-        self.splats.iter().any(|splat| splat.kind.fatal())
-    }
-
     pub fn last_lines(&self) -> impl Iterator<Item = &str> {
         self.last.iter().map(String::as_str)
     }
@@ -204,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_headline_without_a_line_end_is_found_when_the_stream_ends() {
-        assert!(read(b"[    1.0][ T1] Kernel panic - not syncing: x").panicked());
+        assert_eq!(read(b"[    1.0][ T1] Kernel panic - not syncing: x").splats()[0].kind, Kind::Panic);
     }
 
     #[test]

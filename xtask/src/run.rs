@@ -16,7 +16,7 @@ use crate::build::{self, Job, Tail};
 use crate::config::Scenario;
 use crate::events::{Event, Events, Stage};
 use crate::evidence::{Boot, Build, Evidence};
-use crate::failure::{Context, Failure, Result};
+use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::{self, Binaries};
 use crate::kconfig;
 use crate::plan::Cell;
@@ -188,7 +188,15 @@ impl Run<'_> {
         self.stage(cell, Stage::Boot);
         let dir = self.dir.cell(cell)?;
         let kernel = dir.join(cell.arch.image);
-        let choice = self.accelerator(cell, &kernel, shared)?;
+        let choice = match self.accelerator(cell, &kernel, shared) {
+            Ok(choice) => choice,
+            // Without the accelerator that was asked for by name there is no run at all. Otherwise it may be
+            // this kernel that does not boot, and the next one may prove the accelerator.
+            Err(failure) if self.wish == Wish::Kvm || failure.exit == Exit::Interrupted => {
+                return Err(failure);
+            }
+            Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
+        };
         let nonce = fresh_nonce()?;
         let request = Request {
             scenarios: self

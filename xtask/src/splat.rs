@@ -123,11 +123,6 @@ impl Kind {
     pub fn all_names() -> Vec<&'static str> {
         TABLE.iter().map(|(_, name, _)| *name).collect()
     }
-
-    /// After this the kernel does not go on.
-    pub fn fatal(self) -> bool {
-        self == Kind::Panic
-    }
 }
 
 impl Serialize for Kind {

@@ -26,6 +26,12 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     let base = arms::prepared(project, tree, &work)?;
     let outcome = patch::prove(&series, &base);
     println!("tree {}: {} from {}", tree.name, source.version, source.origin);
+    if patch::is_applied(&series, &work)? {
+        println!("the tree as it came already holds this patch");
+    }
+    for name in &tree.prepare {
+        println!("prepared by {name}");
+    }
     print!("{}", patch::show(&series, outcome.as_ref()));
     let proved = outcome?;
     if let Some(out) = &args.write {

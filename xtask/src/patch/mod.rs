@@ -4,8 +4,6 @@
 //! the step before: envelope ([`mail`]), diff ([`diff`]), application ([`apply`]) or, for a damaged text, repair
 //! ([`align`], [`indent`], [`repair`]), and the proof by git's blob ids ([`blob`]).
 
-#![allow(unused_imports, reason = "until the runner uses every name")]
-
 mod align;
 mod apply;
 mod blob;
@@ -20,10 +18,9 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub use blob::{PROOF_HEX_DIGITS, blob_id};
-pub use diff::{Change, DamageKind, FileDiff};
+pub use diff::FileDiff;
 pub use mail::Kind;
-pub use prove::{Damage, Proved, ProvedFile, is_applied, prove};
+pub use prove::{Proved, is_applied, prove};
 pub use show::show;
 
 use crate::failure::{Failure, Result};

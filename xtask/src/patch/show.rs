@@ -1,8 +1,9 @@
 //! The text of `cargo xtask patch FILE`: what the input is, what is wrong with it, and what proves it. Pure.
 
+use super::diff::Change;
 use super::diff::{DamageKind, FileDiff};
 use super::prove::{Damage, Proved, ProvedFile};
-use super::{Change, Patch, Series};
+use super::{Patch, Series};
 use crate::failure::Failure;
 use std::fmt::{self, Write};
 

@@ -1,5 +1,7 @@
 //! The module from outside: input text in, proof or rejection out.
 
+use super::blob::blob_id;
+use super::diff::DamageKind;
 use super::*;
 use crate::failure::Exit;
 use proptest::prelude::*;

@@ -63,7 +63,7 @@ fn applies(report: &Report) -> String {
     }
 }
 
-fn patched<'a>(report: &'a Report) -> impl Iterator<Item = &'a CellReport> {
+fn patched(report: &Report) -> impl Iterator<Item = &CellReport> {
     report.cells.iter().filter(|cell| cell.arm == "patched")
 }
 
