@@ -56,7 +56,7 @@ pub struct Matrix {
     /// How QEMU runs the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: AccelWish,
-    /// Parallel compile jobs, and the most guests that run at once [default: the cores of this host]
+    /// Parallel compile jobs; beside them runs one guest for every four [default: the cores of this host]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
     /// Directory of this run [default: a new one below target/patchproof/runs]

@@ -221,6 +221,21 @@ pub struct Facts {
 /// while unpacking, 200 MiB of objects for each of three variants, and images, logs and the harness itself.
 pub const NEEDED_MIB: u64 = 4096;
 
+/// Disk that a later run takes: its images, consoles and logs, 15 MiB a cell, and rebuilt objects.
+pub const AGAIN_MIB: u64 = 512;
+
+/// # Errors
+/// When less than `needed_mib` is free where `path` is or will be.
+pub fn require_disk(path: &Path, needed_mib: u64) -> Result<()> {
+    let free = free_mib(path)?;
+    if free >= needed_mib {
+        return Ok(());
+    }
+    Err(Failure::infra(format!("too little disk space at {}", path.display()))
+        .because(format!("{free} MiB are free, a run takes {needed_mib} MiB"))
+        .next("make room, or set PATCHPROOF_WORK to a directory on a larger disk"))
+}
+
 /// Looks at the host; `target` is where runs are kept, `accelerator` what [`crate::accel`] knows.
 ///
 /// # Errors

@@ -67,6 +67,9 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let requests = project::requests_of(project, &loaded.campaign)?;
     let local = super::local_trees(&loaded, &args.source)?;
     host::require(args.source.install_deps, &project.install_log())?;
+    // A tree that is there already needs room for what changes in it only.
+    let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
+    host::require_disk(&project.work(), needed)?;
     let dir = RunDir::create(project, args.out.as_deref())?;
     process::catch_interrupts()?;
     let setting = Setting {
@@ -324,6 +327,7 @@ fn pair_report(cell: &Cell, judgement: judge::Judgement) -> PairReport {
         variant: cell.variant.name.clone(),
         about: cell.variant.about.clone(),
         native: cell.variant.native(),
+        helpers: cell.variant.helpers.clone(),
         expect_base: expect(cell.variant.expect.base),
         expect_patched: expect(cell.variant.expect.patched),
         verdict: judgement.verdict,

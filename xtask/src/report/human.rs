@@ -26,6 +26,7 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     }
     line("");
     line(&pairs(report, colour));
+    line("");
     for trouble in troubles(report) {
         line(&trouble);
     }
@@ -81,7 +82,7 @@ fn sleeps(report: &Report) -> String {
     match (ran.is_empty(), splats) {
         (true, 0) => "not known: no patched kernel came to its end".to_owned(),
         (false, 0) => format!("no splat in {} patched kernels; {detector}", ran.len()),
-        (_, splats) => format!("TROUBLE: {splats} splats; {detector}"),
+        (_, splats) => format!("TROUBLE: splats seen: {splats}; {detector}"),
     }
 }
 
@@ -155,60 +156,62 @@ fn join_or(parts: impl Iterator<Item = String>, otherwise: &str) -> String {
 
 fn pairs(report: &Report, colour: bool) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "variant",
-        "kind",
-        "verdict",
-        "base: per scenario",
-        "patched: per scenario",
-        "controls",
-    ]);
+    table.load_preset(presets::NOTHING);
+    table.set_header(["variant", "verdict", "forced failures", "base", "patched", "control"]);
     for pair in &report.pairs {
         let kind = if pair.native { "native" } else { "synthetic" };
         table.add_row([
-            format!("{} {} {}", pair.tree, pair.arch, pair.variant),
-            kind.to_owned(),
-            painted(pair.verdict, colour),
-            counts(report, pair, "base"),
-            counts(report, pair, "patched"),
+            format!("{}\n  {kind}", name(pair)),
+            pair.verdict.name().to_owned(),
+            lines(scenarios(report, pair, "patched"), |ran| format!("{} {}", ran.name, ran.injected)),
+            lines(scenarios(report, pair, "base"), did),
+            lines(scenarios(report, pair, "patched"), did),
             controls(report, pair),
         ]);
     }
-    table.to_string()
+    let text = table.to_string();
+    let rows = text.lines().map(str::trim_end);
+    rows.map(|row| if colour { painted(row, report) } else { row.to_owned() }).collect::<Vec<_>>().join("\n")
 }
 
-fn painted(verdict: Verdict, colour: bool) -> String {
-    let code = match verdict {
+/// Colours the verdict in its row. After the layout, because a table counts escape sequences as text.
+fn painted(row: &str, report: &Report) -> String {
+    let Some(pair) = report.pairs.iter().find(|pair| row.starts_with(&format!(" {} ", name(pair)))) else {
+        return row.to_owned();
+    };
+    let code = match pair.verdict {
         Verdict::Pass => 32,
         Verdict::Fail => 31,
         Verdict::BaseAlsoFails | Verdict::Vacuous | Verdict::Infra => 33,
     };
-    match colour {
-        true => format!("\u{1b}[{code}m{}\u{1b}[0m", verdict.name()),
-        false => verdict.name().to_owned(),
-    }
+    let word = pair.verdict.name();
+    row.replacen(&format!(" {word} "), &format!(" \u{1b}[{code}m{word}\u{1b}[0m "), 1)
 }
 
-fn counts(report: &Report, pair: &PairReport, arm: &str) -> String {
-    let lines: Vec<String> = scenarios(report, pair, arm).iter().map(scenario).collect();
+fn name(pair: &PairReport) -> String {
+    format!("{} {} {}", pair.tree, pair.arch, pair.variant)
+}
+
+fn lines(scenarios: &[ScenarioReport], line: impl Fn(&ScenarioReport) -> String) -> String {
+    let lines: Vec<String> = scenarios.iter().map(line).collect();
     if lines.is_empty() { "not measured".to_owned() } else { lines.join("\n") }
 }
 
-fn scenario(scenario: &ScenarioReport) -> String {
+/// What the kernel did about the failures, in a few words.
+fn did(scenario: &ScenarioReport) -> String {
     let ran = scenario.mechanism;
-    let mut did = Vec::new();
-    for (count, what) in [(ran.ipi, "IPI broadcasts"), (ran.rcu_sync, "rcu_sync"), (ran.call_rcu, "call_rcu")]
-    {
-        if count > 0 {
-            did.push(format!("{count} {what}"));
-        }
-    }
-    if scenario.bystander_ipis > 0 {
-        did.push(format!("{} IPIs", scenario.bystander_ipis));
-    }
-    let did = if did.is_empty() { "no fallback".to_owned() } else { did.join(", ") };
-    format!("{}: {} failed -> {did}", scenario.name, scenario.injected)
+    let counts = [
+        (ran.ipi, "broadcasts"),
+        (scenario.bystander_ipis, "IPIs"),
+        (ran.rcu_sync, "synchronize_rcu"),
+        (ran.call_rcu, "call_rcu"),
+    ];
+    let words: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if words.is_empty() { "no fallback".to_owned() } else { words.join(", ") }
 }
 
 fn controls(report: &Report, pair: &PairReport) -> String {
@@ -226,7 +229,7 @@ fn controls(report: &Report, pair: &PairReport) -> String {
 fn troubles(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for pair in report.pairs.iter().filter(|pair| pair.verdict != Verdict::Pass) {
-        lines.push(format!("{} {} {}: {}", pair.tree, pair.arch, pair.variant, pair.verdict.name()));
+        lines.push(format!("{}: {}", name(pair), pair.verdict.name()));
         lines.extend(pair.reasons.iter().map(|reason| format!("  {reason}")));
     }
     for control in &report.controls {
@@ -244,5 +247,48 @@ fn cost(report: &Report) -> String {
             cold.ratio, cold.secs, cold.cell
         ),
         None => format!("{wall}; no cold kernel build in this run"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn a_pass_answers_the_questions_first() {
+        insta::assert_snapshot!(render(&fixture::report(Verdict::Pass, &[]), "/runs/1", false));
+    }
+
+    #[test]
+    fn a_failure_says_why_below_the_table() {
+        let reasons = ["patched: splat (might-sleep): BUG: sleeping function"];
+        insta::assert_snapshot!(render(&fixture::report(Verdict::Fail, &reasons), "/runs/1", false));
+    }
+
+    #[test]
+    fn a_control_that_was_not_caught_is_shouted() {
+        let text = render(&fixture::report(Verdict::Vacuous, &["blind"]), "/runs/1", false);
+        assert!(text.contains("preempt-disable: NOT CAUGHT"), "{text}");
+        assert!(text.contains("planted bugs caught: 0 of 1"), "{text}");
+    }
+
+    #[test]
+    fn an_interrupted_run_says_so_at_the_top() {
+        let mut report = fixture::report(Verdict::Infra, &["not run"]);
+        report.interrupted = true;
+        assert!(
+            render(&report, "/runs/1", false).lines().take(4).any(|line| line.starts_with("INTERRUPTED"))
+        );
+    }
+
+    #[test]
+    fn colour_adds_escape_sequences_and_nothing_else() {
+        let report = fixture::report(Verdict::Pass, &[]);
+        let painted = render(&report, "/runs/1", true);
+        assert_eq!(
+            painted.replace("\u{1b}[32m", "").replace("\u{1b}[0m", ""),
+            render(&report, "/runs/1", false)
+        );
     }
 }

@@ -66,3 +66,20 @@ fn non_success(kind: NonSuccessKind, message: &str, reasons: &[String]) -> TestC
     status.set_description(reasons.join("\n"));
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn a_failing_patch_is_a_failure_and_an_experiment_that_proves_nothing_an_error() {
+        let failed = render(&fixture::report(Verdict::Fail, &["patched: a splat"])).unwrap();
+        assert!(failed.contains("<failure message=\"fail\">patched: a splat</failure>"), "{failed}");
+        let vacuous = render(&fixture::report(Verdict::Vacuous, &["blind"])).unwrap();
+        assert!(vacuous.contains("<error message=\"vacuous\">blind</error>"), "{vacuous}");
+        assert!(vacuous.contains("<error message=\"not caught\">"), "{vacuous}");
+        let passed = render(&fixture::report(Verdict::Pass, &[])).unwrap();
+        assert!(!passed.contains("<failure") && !passed.contains("<error"), "{passed}");
+    }
+}

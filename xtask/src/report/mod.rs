@@ -1,6 +1,8 @@
 //! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
 //! CI systems. Renderers know nothing but this value and decide nothing.
 
+#[cfg(test)]
+mod fixture;
 pub mod human;
 pub mod junit;
 pub mod progress;
@@ -144,6 +146,8 @@ pub struct PairReport {
     pub variant: String,
     pub about: String,
     pub native: bool,
+    /// The helper patches that make it synthetic.
+    pub helpers: Vec<String>,
     /// What each arm had to show.
     pub expect_base: String,
     pub expect_patched: String,
@@ -234,5 +238,26 @@ impl ScenarioReport {
             page_tables_peak: measured.page_tables.peak,
             page_tables_left: measured.page_tables.after.saturating_sub(measured.page_tables.before),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_in_which_every_pair_passed_exits_0() {
+        let exit = |verdict| fixture::report(verdict, &[]).exit();
+        assert_eq!(exit(Verdict::Pass), Exit::Ok);
+        assert_eq!(exit(Verdict::Fail), Exit::PatchFailed);
+        for verdict in [Verdict::BaseAlsoFails, Verdict::Vacuous, Verdict::Infra] {
+            assert_eq!(exit(verdict), Exit::Inconclusive);
+        }
+        let mut report = fixture::report(Verdict::Pass, &[]);
+        report.interrupted = true;
+        assert_eq!(report.exit(), Exit::Interrupted);
+        report.interrupted = false;
+        report.pairs.clear();
+        assert_eq!(report.exit(), Exit::Inconclusive);
     }
 }

@@ -1,0 +1,118 @@
+//! A report for the renderers' tests: one variant, its control, and a verdict of the test's choice.
+
+use super::*;
+use crate::console::Splat;
+use crate::splat::Kind;
+
+fn scenario(name: &str, mechanism: MechanismReport, bystander_ipis: u64, micros: f64) -> ScenarioReport {
+    ScenarioReport {
+        name: name.to_owned(),
+        demanded: 200,
+        injected: 200,
+        injected_in: "tlb_remove_table".to_owned(),
+        mechanism,
+        bystander_ipis,
+        cross_calls: vec![1, bystander_ipis, 0, 0],
+        splats: 0,
+        micros_per_fallback: Some(micros),
+        page_tables_peak: 300,
+        page_tables_left: 0,
+    }
+}
+
+fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings: Vec<String>) -> CellReport {
+    CellReport {
+        id: format!("7.2/x86_64/pt-reclaim-off/{arm}"),
+        tree: "7.2".to_owned(),
+        tree_version: "7.2.12".to_owned(),
+        arch: "x86_64".to_owned(),
+        variant: "pt-reclaim-off".to_owned(),
+        native: false,
+        arm: arm.to_owned(),
+        accel: Some("tcg".to_owned()),
+        build_secs: Some(160.0),
+        cold: arm == "base",
+        boot_secs: Some(1.5),
+        test_secs: Some(4.0),
+        scenarios,
+        splats_total: splats.len() as u64,
+        splats,
+        tainted: Some(0),
+        lost_symbols: Vec::new(),
+        findings,
+        dir: format!("cells/7.2/x86_64/pt-reclaim-off/{arm}"),
+        control: arm == "preempt-disable",
+    }
+}
+
+/// A run whose pair came out as `verdict`, for the reasons given.
+pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    let ipi = MechanismReport { ipi: 200, rcu_sync: 0, call_rcu: 0 };
+    let rcu = MechanismReport { ipi: 0, rcu_sync: 200, call_rcu: 0 };
+    let headline = "BUG: sleeping function called from invalid context at mm/mmu_gather.c:315".to_owned();
+    let splat =
+        Splat { kind: Kind::MightSleep, headline: headline.clone(), location: None, text: Vec::new() };
+    let patched_splats = if verdict == Verdict::Fail { vec![splat] } else { Vec::new() };
+    let file = |path: &str| FileReport {
+        path: path.to_owned(),
+        pre_blob: Some("fe5b6a031717".to_owned()),
+        post_blob: Some("2c6fa8db55df".to_owned()),
+        pre_matches: Some(true),
+        post_matches: Some(true),
+    };
+    Report {
+        schema: SCHEMA,
+        campaign: "mmu-gather".to_owned(),
+        started: "2026-01-01T00:00:00Z".to_owned(),
+        interrupted: false,
+        patch: PatchReport {
+            source: "p.patch".to_owned(),
+            subject: Some("[PATCH] a subject".to_owned()),
+            form: "git format-patch output".to_owned(),
+            repaired: false,
+            damage: Vec::new(),
+            files: vec![file("mm/mmu_gather.c"), file("include/asm-generic/tlb.h")],
+        },
+        trees: vec![TreeReport {
+            name: "7.2".to_owned(),
+            version: "7.2.12".to_owned(),
+            origin: "directory /src/linux".to_owned(),
+        }],
+        accel: Some(AccelReport { name: "tcg".to_owned(), reason: "no /dev/kvm".to_owned() }),
+        cells: vec![
+            cell("base", vec![scenario("munmap", ipi, 600, 300.0)], Vec::new(), Vec::new()),
+            cell("patched", vec![scenario("munmap", rcu, 0, 10_900.0)], patched_splats, reasons.clone()),
+        ],
+        controls: vec![ControlReport {
+            name: "preempt-disable".to_owned(),
+            tree: "7.2".to_owned(),
+            arch: "x86_64".to_owned(),
+            variant: "pt-reclaim-off".to_owned(),
+            plants: "a bug".to_owned(),
+            exposed_by: "splat might-sleep at mm/mmu_gather.c".to_owned(),
+            caught: verdict != Verdict::Vacuous,
+            by: headline,
+            splat: Vec::new(),
+        }],
+        pairs: vec![PairReport {
+            tree: "7.2".to_owned(),
+            arch: "x86_64".to_owned(),
+            variant: "pt-reclaim-off".to_owned(),
+            about: "the branch that the patch changes".to_owned(),
+            native: false,
+            helpers: vec!["x86-pt-reclaim-prompt".to_owned()],
+            expect_base: "one IPI broadcast per fallback".to_owned(),
+            expect_patched: "one synchronize_rcu() per fallback".to_owned(),
+            verdict,
+            reasons,
+        }],
+        fetch_secs: 20.0,
+        wall_secs: 300.0,
+        cold_build: Some(ColdBuild {
+            cell: "7.2/x86_64/pt-reclaim-off/base".to_owned(),
+            secs: 160.0,
+            ratio: 1.75,
+        }),
+    }
+}
