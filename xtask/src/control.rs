@@ -3,13 +3,12 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::failure::{Failure, Result};
+use crate::judge::{Counted, Witness};
 use crate::splat;
 
 /// What a control's header promises.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
     pub name: String,
     /// The bug, one line.
@@ -17,19 +16,70 @@ pub struct Control {
     pub exposed_by: Exposure,
 }
 
-/// The one kind of evidence that counts as catching a control.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// The one kind of evidence that counts as catching a control. A scenario, where one is named, must be the only
+/// one that shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exposure {
     /// A splat of this kind, whose headline names this source file if one is given.
     Splat { kind: splat::Kind, file: Option<String> },
+    /// Under injection, this mechanism did not run once per failure.
+    Count { mechanism: Counted, scenario: Option<String> },
+    /// With injection off, this mechanism ran.
+    Quiet { mechanism: Counted, scenario: Option<String> },
+    /// Page tables were not freed.
+    Tables { scenario: Option<String> },
+    /// The kernel does not compile.
+    Build,
+    /// The guest stopped before its end.
+    End,
+}
+
+impl Exposure {
+    /// `witness` is the evidence meant.
+    pub fn is(&self, witness: &Witness) -> bool {
+        self.scenario_fits(witness, |wanted, seen| wanted.is_none_or(|wanted| wanted == seen))
+    }
+
+    /// `witness` is of the kind meant, but from a scenario that must not show it.
+    pub fn is_elsewhere(&self, witness: &Witness) -> bool {
+        self.scenario_fits(witness, |wanted, seen| wanted.is_some_and(|wanted| wanted != seen))
+    }
+
+    fn scenario_fits(&self, witness: &Witness, fits: impl Fn(Option<&str>, &str) -> bool) -> bool {
+        match (self, witness) {
+            (Exposure::Splat { kind, file }, Witness::Splat { kind: seen, file: at }) => {
+                kind == seen && (file.is_none() || file == at) && fits(None, "")
+            }
+            (Exposure::Count { mechanism, scenario }, Witness::Count { mechanism: seen, scenario: at })
+            | (Exposure::Quiet { mechanism, scenario }, Witness::Quiet { mechanism: seen, scenario: at }) => {
+                mechanism == seen && fits(scenario.as_deref(), at)
+            }
+            (Exposure::Tables { scenario }, Witness::Tables { scenario: at }) => {
+                fits(scenario.as_deref(), at)
+            }
+            (Exposure::Build, Witness::Build) | (Exposure::End, Witness::End) => fits(None, ""),
+            _ => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Exposure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = |scenario: &Option<String>| {
+            scenario.as_ref().map(|name| format!(" in {name}")).unwrap_or_default()
+        };
         match self {
             Exposure::Splat { kind, file: Some(file) } => write!(f, "splat {} at {file}", kind.name()),
             Exposure::Splat { kind, file: None } => write!(f, "splat {}", kind.name()),
+            Exposure::Count { mechanism, scenario } => {
+                write!(f, "count {}{}", mechanism.name(), place(scenario))
+            }
+            Exposure::Quiet { mechanism, scenario } => {
+                write!(f, "quiet {}{}", mechanism.name(), place(scenario))
+            }
+            Exposure::Tables { scenario } => write!(f, "tables{}", place(scenario)),
+            Exposure::Build => write!(f, "build"),
+            Exposure::End => write!(f, "end"),
         }
     }
 }
@@ -45,7 +95,7 @@ impl Control {
         let exposed_by = header_line(path, text, "Exposed-by")?;
         let exposed_by = exposure(&exposed_by).ok_or_else(|| {
             Failure::usage(format!("{}: cannot read `Exposed-by: {exposed_by}`", path.display()))
-                .next("write `Exposed-by: splat KIND`, or `Exposed-by: splat KIND at FILE`")
+                .next("write `splat KIND [at FILE]`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `tables [in SCENARIO]`, `build` or `end`")
                 .next(format!("kinds: {}", splat::Kind::all_names().join(", ")))
         })?;
         Ok(Control { name: name.to_owned(), plants, exposed_by })
@@ -65,11 +115,18 @@ fn header_line(path: &Path, text: &str, key: &str) -> Result<String> {
 
 fn exposure(text: &str) -> Option<Exposure> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    match words.as_slice() {
-        ["splat", kind] => Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: None }),
-        ["splat", kind, "at", file] => {
-            Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: Some((*file).to_owned()) })
-        }
+    let (words, place) = match words.as_slice() {
+        [words @ .., "in" | "at", place] => (words, Some((*place).to_owned())),
+        words => (words, None),
+    };
+    let counted = |name: &str| Counted::ALL.into_iter().find(|counted| counted.name() == name);
+    match *words {
+        ["splat", kind] => Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: place }),
+        ["count", mechanism] => Some(Exposure::Count { mechanism: counted(mechanism)?, scenario: place }),
+        ["quiet", mechanism] => Some(Exposure::Quiet { mechanism: counted(mechanism)?, scenario: place }),
+        ["tables"] => Some(Exposure::Tables { scenario: place }),
+        ["build"] if place.is_none() => Some(Exposure::Build),
+        ["end"] if place.is_none() => Some(Exposure::End),
         _ => None,
     }
 }
@@ -88,6 +145,16 @@ mod tests {
             parse("Plants: a bug\nExposed-by: splat might-sleep at mm/x.c\n---\ndiff --git").unwrap();
         assert_eq!(control.plants, "a bug");
         assert_eq!(control.exposed_by.to_string(), "splat might-sleep at mm/x.c");
+        for text in [
+            "splat oops",
+            "count rcu_sync",
+            "count ipi in exit",
+            "quiet call_rcu",
+            "tables in munmap",
+            "build",
+        ] {
+            assert_eq!(exposure(text).map(|exposure| exposure.to_string()).as_deref(), Some(text));
+        }
     }
 
     #[test]

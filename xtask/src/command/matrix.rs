@@ -198,7 +198,7 @@ impl Setting<'_> {
         let arm = match &cell.arm {
             Arm::Base => judge::Arm::Base,
             Arm::Patched => judge::Arm::Patched,
-            Arm::Control(control) => return vec![judge::catch(control, evidence).by],
+            Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
         };
         let found = judge::examine(&self.asked(cell), arm, evidence);
         found.into_iter().map(|finding| finding.text).collect()
@@ -209,7 +209,7 @@ impl Setting<'_> {
         let findings = self.findings(cell, evidence);
         let good = match &cell.arm {
             Arm::Base | Arm::Patched => findings.is_empty(),
-            Arm::Control(control) => judge::catch(control, evidence).caught,
+            Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
         };
         let mut words = Vec::new();
         if let Some(built) = evidence.built() {
@@ -308,7 +308,7 @@ impl Setting<'_> {
                 .controls
                 .iter()
                 .filter(|control| cell.variant.controls.contains(&control.name))
-                .map(|control| (control, judge::catch(control, &of(&control.name))))
+                .map(|control| (control, judge::catch(&self.asked(cell), control, &of(&control.name))))
                 .collect();
             let judgement = judge::judge(&self.asked(cell), &of("base"), &of("patched"), &caught);
             pairs.push(pair_report(cell, judgement));

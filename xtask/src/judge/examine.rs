@@ -2,6 +2,7 @@
 
 use protocol::{Counts, Hello, Measured};
 
+use super::witness::{Counted, Witness};
 use crate::config::{Expect, Mechanism, Scenario};
 use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
 
@@ -16,6 +17,7 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub weight: Weight,
+    pub witness: Witness,
     pub text: String,
 }
 
@@ -37,8 +39,17 @@ pub struct Asked<'a> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, weight: Weight, text: impl Into<String>) {
-        self.0.push(Finding { weight, text: text.into() });
+    /// Something that keeps the experiment from proving anything.
+    fn gap(&mut self, weight: Weight, text: impl Into<String>) {
+        self.0.push(Finding { weight, witness: Witness::Gap, text: text.into() });
+    }
+
+    fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
+        self.0.push(Finding { weight, witness, text: text.into() });
+    }
+
+    fn bad(&mut self, witness: Witness, text: impl Into<String>) {
+        self.add(Weight::Bad, witness, text);
     }
 }
 
@@ -60,23 +71,23 @@ pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding>
 
 fn examine_build<'a>(found: &mut Findings, evidence: &'a Evidence) -> Option<&'a Ran> {
     match &evidence.build {
-        Build::NotRun => found.add(Weight::Infra, "not run"),
-        Build::Infra { why } => found.add(Weight::Infra, why.clone()),
+        Build::NotRun => found.gap(Weight::Infra, "not run"),
+        Build::Infra { why } => found.gap(Weight::Infra, why.clone()),
         Build::CompileError(error) => {
             let whose = if error.touched_by_patch {
                 "a file the patch changes"
             } else {
                 "a file the patch leaves alone"
             };
-            found.add(Weight::Bad, format!("does not compile, in {whose}: {}", error.message));
+            found.bad(Witness::Build, format!("does not compile, in {whose}: {}", error.message));
         }
         Build::Built(built) => {
             for lost in &built.lost_symbols {
-                found.add(Weight::Vacuous, lost.to_string());
+                found.gap(Weight::Vacuous, lost.to_string());
             }
             match &evidence.boot {
-                Boot::NotRun => found.add(Weight::Infra, "built and not booted"),
-                Boot::Infra { why } => found.add(Weight::Infra, why.clone()),
+                Boot::NotRun => found.gap(Weight::Infra, "built and not booted"),
+                Boot::Infra { why } => found.gap(Weight::Infra, why.clone()),
                 Boot::Ran(ran) => return Some(ran),
             }
         }
@@ -86,23 +97,31 @@ fn examine_build<'a>(found: &mut Findings, evidence: &'a Evidence) -> Option<&'a
 
 fn examine_end(found: &mut Findings, ran: &Ran) {
     for reject in ran.rejects.iter().take(3) {
-        found.add(Weight::Infra, format!("the result channel cannot be trusted: {reject}"));
+        found.gap(Weight::Infra, format!("the result channel cannot be trusted: {reject}"));
     }
     if !ran.kernel_spoke {
-        found.add(Weight::Infra, "the kernel printed nothing");
+        found.gap(Weight::Infra, "the kernel printed nothing");
     }
     let trailer = ran.trailer.is_some();
     let after = if trailer { "after its trailer" } else { "before its trailer" };
     match ran.end {
         GuestEnd::QemuExited if trailer => {}
-        GuestEnd::QemuExited => found.add(end_weight(ran), "the guest ended before its trailer"),
+        GuestEnd::QemuExited => {
+            found.add(end_weight(ran), Witness::End, "the guest ended before its trailer")
+        }
         GuestEnd::QemuFailed => {
             let said = ran.qemu_said.as_deref().unwrap_or("nothing");
-            found.add(Weight::Infra, format!("QEMU failed; it said: {said}"));
+            found.gap(Weight::Infra, format!("QEMU failed; it said: {said}"));
         }
-        GuestEnd::DeadlinePassed => found.add(end_weight(ran), format!("the guest's time was up {after}")),
-        GuestEnd::Silent => found.add(end_weight(ran), format!("the guest fell silent {after}")),
-        GuestEnd::Flooded => found.add(end_weight(ran), format!("the guest flooded the host {after}")),
+        GuestEnd::DeadlinePassed => {
+            found.add(end_weight(ran), Witness::End, format!("the guest's time was up {after}"))
+        }
+        GuestEnd::Silent => {
+            found.add(end_weight(ran), Witness::End, format!("the guest fell silent {after}"))
+        }
+        GuestEnd::Flooded => {
+            found.add(end_weight(ran), Witness::End, format!("the guest flooded the host {after}"))
+        }
     }
 }
 
@@ -111,25 +130,30 @@ fn end_weight(ran: &Ran) -> Weight {
     if ran.hello.is_some() || ran.splats_total > 0 { Weight::Bad } else { Weight::Infra }
 }
 
+/// One finding per kind of splat and place; hundreds of one sort are one finding.
 fn examine_trouble(found: &mut Findings, ran: &Ran) {
-    for splat in ran.splats.iter().take(5) {
-        found.add(Weight::Bad, format!("splat ({}): {}", splat.kind.name(), splat.headline));
-    }
-    if ran.splats_total > 5 {
-        found.add(Weight::Bad, format!("{} splats in all", ran.splats_total));
+    let mut seen: Vec<Witness> = Vec::new();
+    for splat in &ran.splats {
+        let file =
+            splat.location.as_deref().and_then(|at| at.rsplit_once(':')).map(|(file, _)| file.to_owned());
+        let witness = Witness::Splat { kind: splat.kind, file };
+        if !seen.contains(&witness) {
+            seen.push(witness.clone());
+            found.bad(witness, format!("splat ({}): {}", splat.kind.name(), splat.headline));
+        }
     }
     if let Some(tainted) = ran.trailer.as_ref().map(|trailer| trailer.tainted).filter(|&bits| bits != 0) {
         let seen = if ran.splats_total == 0 { " although no splat was seen" } else { "" };
-        found.add(Weight::Bad, format!("the kernel is tainted ({tainted}){seen}"));
+        found.bad(Witness::Taint, format!("the kernel is tainted ({tainted}){seen}"));
     }
 }
 
 fn examine_hello(found: &mut Findings, asked: &Asked<'_>, hello: &Hello) {
     if hello.cpus_online != asked.cpus {
-        found.add(Weight::Vacuous, format!("{} CPUs online instead of {}", hello.cpus_online, asked.cpus));
+        found.gap(Weight::Vacuous, format!("{} CPUs online instead of {}", hello.cpus_online, asked.cpus));
     }
     if hello.rcu_expedited != 0 {
-        found.add(Weight::Vacuous, "grace periods are expedited: they are made of IPIs and prove nothing");
+        found.gap(Weight::Vacuous, "grace periods are expedited: they are made of IPIs and prove nothing");
     }
 }
 
@@ -139,18 +163,20 @@ fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario:
     let measured = match outcome {
         Some(Outcome::Measured(measured)) => measured,
         Some(Outcome::Broken(why)) => {
-            return found.add(Weight::Vacuous, format!("{name}: not carried out: {why}"));
+            return found.gap(Weight::Vacuous, format!("{name}: not carried out: {why}"));
         }
         Some(Outcome::Unfinished) => {
-            return found.add(Weight::Vacuous, format!("{name}: begun and not finished"));
+            return found.gap(Weight::Vacuous, format!("{name}: begun and not finished"));
         }
-        None => return found.add(Weight::Vacuous, format!("{name}: planned and not run")),
+        None => return found.gap(Weight::Vacuous, format!("{name}: planned and not run")),
     };
     if measured.lost_events != 0 {
-        found.add(Weight::Vacuous, format!("{name}: {} trace events were lost", measured.lost_events));
+        found.gap(Weight::Vacuous, format!("{name}: {} trace events were lost", measured.lost_events));
     }
-    if measured.quiet != Counts::default() {
-        found.add(Weight::Bad, format!("{name}: without any failure: {}", describe(&measured.quiet)));
+    for mechanism in Counted::ALL.into_iter().filter(|mechanism| mechanism.of(&measured.quiet) > 0) {
+        let text =
+            format!("{name}: without any failure, {} {}", mechanism.of(&measured.quiet), mechanism.name());
+        found.bad(Witness::Quiet { mechanism, scenario: name.clone() }, text);
     }
     let mechanism = match arm {
         Arm::Base => asked.expect.base,
@@ -176,7 +202,7 @@ fn examine_presence(
     let injected = measured.injected;
     if measured.demanded < scenario.fallbacks || injected < scenario.fallbacks {
         let text = format!("{name}: {injected} failures injected of {} asked for", scenario.fallbacks);
-        return found.add(Weight::Vacuous, text);
+        return found.gap(Weight::Vacuous, text);
     }
     let expected = match mechanism {
         Mechanism::Ipi => Counts {
@@ -188,17 +214,26 @@ fn examine_presence(
         Mechanism::CallRcu => Counts { call_rcu: injected, ..Counts::default() },
         Mechanism::None => Counts::default(),
     };
-    if measured.forced != expected {
-        // A base that is not what it is said to be is no evidence against the patch.
-        let weight = if arm == Arm::Base { Weight::Vacuous } else { Weight::Bad };
-        let (want, got) = (describe(&expected), describe(&measured.forced));
-        found.add(weight, format!("{name}: {injected} fallbacks should give {want}; measured: {got}"));
+    // A base that is not what it is said to be is no evidence against the patch.
+    let weight = if arm == Arm::Base { Weight::Vacuous } else { Weight::Bad };
+    for counted in Counted::ALL {
+        let (want, got) = (counted.of(&expected), counted.of(&measured.forced));
+        if want != got {
+            let text = format!(
+                "{name}: {injected} fallbacks should give {want} {}; measured: {got}",
+                counted.name()
+            );
+            found.add(weight, Witness::Count { mechanism: counted, scenario: name.clone() }, text);
+        }
     }
     let tables = measured.page_tables;
     if tables.peak < tables.before + injected {
-        found.add(Weight::Vacuous, format!("{name}: fewer page tables than failures: {tables:?}"));
+        found.gap(Weight::Vacuous, format!("{name}: fewer page tables than failures: {tables:?}"));
     } else if tables.after >= tables.before + injected {
-        found.add(Weight::Bad, format!("{name}: page tables were not freed: {tables:?}"));
+        found.bad(
+            Witness::Tables { scenario: name.to_owned() },
+            format!("{name}: page tables were not freed: {tables:?}"),
+        );
     }
 }
 
@@ -206,28 +241,26 @@ fn examine_presence(
 fn examine_absence(found: &mut Findings, name: &str, scenario: &Scenario, measured: &Measured, ran: &Ran) {
     let symbols = ran.hello.as_ref().map(|hello| hello.symbols.as_slice()).unwrap_or_default();
     for symbol in symbols.iter().filter(|symbol| symbol.starts_with("tlb_remove_table")) {
-        found.add(Weight::Vacuous, format!("{name}: the kernel has {symbol}, so there is a fallback"));
+        found.gap(Weight::Vacuous, format!("{name}: the kernel has {symbol}, so there is a fallback"));
     }
     if measured.injected == 0 {
-        found.add(Weight::Vacuous, format!("{name}: no allocation failed, so nothing was shown"));
+        found.gap(Weight::Vacuous, format!("{name}: no allocation failed, so nothing was shown"));
     }
-    if measured.forced != Counts::default() {
-        found.add(
-            Weight::Bad,
-            format!("{name}: no fallback is compiled, and yet {}", describe(&measured.forced)),
+    for counted in Counted::ALL.into_iter().filter(|counted| counted.of(&measured.forced) > 0) {
+        let text = format!(
+            "{name}: no fallback is compiled, and yet {} {}",
+            counted.of(&measured.forced),
+            counted.name()
         );
+        found.bad(Witness::Count { mechanism: counted, scenario: name.to_owned() }, text);
     }
     let tables = measured.page_tables;
     if tables.peak < tables.before + scenario.fallbacks {
-        found.add(Weight::Vacuous, format!("{name}: too few page tables to show anything: {tables:?}"));
+        found.gap(Weight::Vacuous, format!("{name}: too few page tables to show anything: {tables:?}"));
     } else if tables.after >= tables.before + scenario.fallbacks {
-        found.add(Weight::Bad, format!("{name}: page tables were not freed: {tables:?}"));
+        found.bad(
+            Witness::Tables { scenario: name.to_owned() },
+            format!("{name}: page tables were not freed: {tables:?}"),
+        );
     }
-}
-
-fn describe(counts: &Counts) -> String {
-    let Counts { ipi, bystander_ipis, rcu_sync, call_rcu } = *counts;
-    format!(
-        "{ipi} broadcasts, {bystander_ipis} bystander IPIs, {rcu_sync} synchronize_rcu, {call_rcu} call_rcu"
-    )
 }

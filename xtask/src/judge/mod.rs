@@ -5,12 +5,14 @@
 //! variant's controls.
 
 mod examine;
+mod witness;
 
 use serde::Serialize;
 
-use crate::control::{Control, Exposure};
+use crate::control::Control;
 use crate::evidence::Evidence;
 pub use examine::{Arm, Asked, Finding, Weight, examine};
+pub use witness::{Counted, Witness};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,31 +126,31 @@ fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec
         .collect()
 }
 
-/// Whether `control` was caught, by exactly the evidence that its header names.
-pub fn catch(control: &Control, evidence: &Evidence) -> Caught {
+/// Whether `control` was caught: whether the judge would have failed a patch with this bug, and by the evidence
+/// that the control's header names.
+pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caught {
     let Some(ran) = evidence.ran() else {
-        return Caught { caught: false, by: "its kernel did not run".to_owned(), splat: Vec::new() };
+        let found = examine(asked, Arm::Patched, evidence);
+        let by = found.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
+        let caught = found.iter().any(|finding| control.exposed_by.is(&finding.witness));
+        return Caught { caught, by, splat: Vec::new() };
     };
-    let injected =
-        ran.scenarios.iter().any(|scenario| ran.measured(&scenario.name).is_some_and(|m| m.injected > 0));
-    let Exposure::Splat { kind, file } = &control.exposed_by;
-    let fits = |splat: &&crate::console::Splat| {
-        splat.kind == *kind
-            && file.as_ref().is_none_or(|file| {
-                splat
-                    .location
-                    .as_deref()
-                    .and_then(|at| at.rsplit_once(':'))
-                    .is_some_and(|(seen, _)| seen == file)
-            })
-    };
-    match ran.splats.iter().find(fits) {
-        Some(splat) => Caught { caught: true, by: splat.headline.clone(), splat: splat.text.clone() },
+    let bad: Vec<Finding> = examine(asked, Arm::Patched, evidence)
+        .into_iter()
+        .filter(|found| found.weight == Weight::Bad)
+        .collect();
+    let misled = bad.iter().any(|finding| control.exposed_by.is_elsewhere(&finding.witness));
+    match bad.iter().find(|finding| control.exposed_by.is(&finding.witness)) {
+        Some(finding) if !misled => {
+            let splat = ran.splats.iter().find(|splat| finding.text.ends_with(&splat.headline));
+            let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();
+            Caught { caught: true, by: finding.text.clone(), splat }
+        }
+        Some(_) => Caught { caught: false, by: "seen in other scenarios too".to_owned(), splat: Vec::new() },
         None => {
-            let by = match (ran.splats.first(), injected) {
-                (Some(other), _) => format!("seen instead: {}", other.headline),
-                (None, true) => "failures were injected and no splat was seen".to_owned(),
-                (None, false) => "no failure was injected, no splat was seen".to_owned(),
+            let by = match bad.first() {
+                Some(other) => format!("seen instead: {}", other.text),
+                None => "nothing was seen".to_owned(),
             };
             Caught { caught: false, by, splat: Vec::new() }
         }

@@ -5,6 +5,7 @@ use protocol::{Counts, Hello, Measured, PageTables, Trailer};
 use super::*;
 use crate::config::{Expect, Mechanism, Scenario};
 use crate::console::Splat;
+use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan};
 use crate::kconfig::Lost;
 use crate::splat::Kind;
@@ -266,10 +267,37 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
             Verdict::Pass,
         ),
     ] {
-        let caught = catch(&control, &planted);
+        let caught = catch(&asked(&scenarios()), &control, &planted);
         let judgement = judge(&asked(&scenarios()), &base, &patched, &[(&control, caught)]);
         assert_eq!(judgement.verdict, expected, "{judgement:?}");
     }
+}
+
+#[test]
+fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
+    let scenarios = [scenarios(), vec![Scenario { name: "exit".to_owned(), fallbacks: 200 }]].concat();
+    let asked = asked(&scenarios);
+    let ran = |munmap: Counts, exit: Counts| {
+        let mut ran = sound(munmap);
+        let mut second = sound(exit).scenarios.remove(0);
+        second.name = "exit".to_owned();
+        ran.scenarios.push(second);
+        ran
+    };
+    let few = Counts { rcu_sync: 199, ..RCU };
+    let caught = |exposed_by: &Exposure, ran: Ran| {
+        let control = Control { exposed_by: exposed_by.clone(), ..control() };
+        catch(&asked, &control, &evidence(ran)).caught
+    };
+    let anywhere = Exposure::Count { mechanism: Counted::RcuSync, scenario: None };
+    let only_exit = Exposure::Count { mechanism: Counted::RcuSync, scenario: Some("exit".to_owned()) };
+    assert!(caught(&anywhere, ran(few, RCU)) && caught(&anywhere, ran(RCU, few)));
+    assert!(caught(&only_exit, ran(RCU, few)));
+    assert!(!caught(&only_exit, ran(few, RCU)) && !caught(&only_exit, ran(few, few)));
+    assert!(!caught(&anywhere, ran(RCU, RCU)));
+    assert!(!caught(&anywhere, ran(RCU, Counts { ipi: 1, ..RCU })));
+    let tables = Exposure::Tables { scenario: None };
+    assert!(!caught(&tables, ran(few, RCU)));
 }
 
 #[test]

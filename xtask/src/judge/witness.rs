@@ -1,0 +1,56 @@
+//! What a finding rests on. The header of a control names one of these, so that "caught" means: the judge would
+//! have failed a patch with this bug, and by this evidence.
+
+use crate::splat;
+
+/// What a finding rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Witness {
+    /// Something is missing or cannot be trusted; never evidence of a bug.
+    Gap,
+    /// The compiler refused the source.
+    Build,
+    /// The guest stopped, or did not stop.
+    End,
+    /// A block on the console; the file is the one its headline names.
+    Splat { kind: splat::Kind, file: Option<String> },
+    /// `/proc/sys/kernel/tainted`.
+    Taint,
+    /// Under injection, this mechanism ran more or less often than once per failure.
+    Count { mechanism: Counted, scenario: String },
+    /// With injection off, this mechanism ran at all.
+    Quiet { mechanism: Counted, scenario: String },
+    /// Page tables were not freed.
+    Tables { scenario: String },
+}
+
+/// A field of [`protocol::Counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    Ipi,
+    BystanderIpis,
+    RcuSync,
+    CallRcu,
+}
+
+impl Counted {
+    pub const ALL: [Counted; 4] = [Counted::Ipi, Counted::BystanderIpis, Counted::RcuSync, Counted::CallRcu];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Counted::Ipi => "ipi",
+            Counted::BystanderIpis => "bystander_ipis",
+            Counted::RcuSync => "rcu_sync",
+            Counted::CallRcu => "call_rcu",
+        }
+    }
+
+    pub fn of(self, counts: &protocol::Counts) -> u64 {
+        match self {
+            Counted::Ipi => counts.ipi,
+            Counted::BystanderIpis => counts.bystander_ipis,
+            Counted::RcuSync => counts.rcu_sync,
+            Counted::CallRcu => counts.call_rcu,
+        }
+    }
+}
