@@ -59,6 +59,9 @@ pub struct Matrix {
     /// Parallel compile jobs; beside them runs one guest for every four [default: the cores of this host]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
+    /// Boot the base and the patched kernels N times each, and say what that many boots can tell
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

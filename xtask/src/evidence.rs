@@ -12,6 +12,8 @@ use crate::kconfig::Lost;
 pub struct Evidence {
     pub build: Build,
     pub boot: Boot,
+    /// Further boots of the same image, with `--repeat`.
+    pub repeats: Vec<Boot>,
 }
 
 /// What became of the kernel build.
@@ -132,6 +134,10 @@ impl Evidence {
             Boot::Ran(ran) => Some(ran),
             Boot::NotRun | Boot::Infra { .. } => None,
         }
+    }
+
+    pub fn boots(&self) -> impl Iterator<Item = &Boot> {
+        std::iter::once(&self.boot).chain(&self.repeats)
     }
 
     pub fn built(&self) -> Option<&Built> {

@@ -19,7 +19,7 @@ use crate::evidence::{Boot, Build, Evidence};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::{self, Binaries};
 use crate::kconfig;
-use crate::plan::Cell;
+use crate::plan::{Arm, Cell};
 use crate::project::Project;
 use crate::qemu::{self, Files};
 use crate::rundir::{RunDir, make_executable, write_whole};
@@ -44,6 +44,8 @@ pub struct Run<'a> {
     pub wish: Wish,
     pub jobs: usize,
     pub fail_fast: bool,
+    /// Boots of each cell but the controls.
+    pub repeat: u32,
     /// False only in the test that a run without failures comes out vacuous.
     pub inject: bool,
     pub events: Events,
@@ -174,19 +176,35 @@ impl Run<'_> {
             if shared.stopped() {
                 continue;
             }
-            match self.boot_one(&self.cells[index], shared) {
-                Ok(boot) => {
-                    locked(&shared.evidence)[index].boot = boot;
-                    self.finished(index, shared);
-                }
-                Err(failure) => shared.end(failure),
+            if let Err(failure) = self.boot_cell(index, shared) {
+                shared.end(failure);
             }
         }
     }
 
-    fn boot_one(&self, cell: &Cell, shared: &Shared) -> Result<Boot> {
+    fn boot_cell(&self, index: usize, shared: &Shared) -> Result<()> {
+        let cell = &self.cells[index];
         self.stage(cell, Stage::Boot);
         let dir = self.dir.cell(cell)?;
+        locked(&shared.evidence)[index].boot = self.boot_once(cell, &dir, &dir, shared)?;
+        let repeats = if matches!(cell.arm, Arm::Control(_)) { 1 } else { self.repeat };
+        for number in 2..=repeats {
+            if shared.stopped() {
+                break;
+            }
+            let what = format!("boot {number} of {repeats}");
+            self.events.send(Event::Doing { cell: cell.id(), what });
+            let again = dir.join(format!("boot-{number}"));
+            std::fs::create_dir_all(&again).or_infra(|| format!("make {}", again.display()))?;
+            let boot = self.boot_once(cell, &dir, &again, shared)?;
+            locked(&shared.evidence)[index].repeats.push(boot);
+        }
+        self.finished(index, shared);
+        Ok(())
+    }
+
+    /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
+    fn boot_once(&self, cell: &Cell, dir: &Path, logs: &Path, shared: &Shared) -> Result<Boot> {
         let kernel = dir.join(cell.arch.image);
         let choice = match self.accelerator(cell, &kernel, shared) {
             Ok(choice) => choice,
@@ -212,11 +230,11 @@ impl Run<'_> {
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
         let initramfs = dir.join("initramfs.cpio");
         write_whole(&initramfs, &guest::initramfs(binaries, &request)?)?;
-        let (console, results) = (dir.join("console.log"), dir.join("results.log"));
+        let (console, results) = (logs.join("console.log"), logs.join("results.log"));
         let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
         let command = qemu::command(cell.arch, choice.accel, files, &nonce.to_string());
-        self.write_repro(cell, &dir, choice.accel, &nonce)?;
-        let log = dir.join("qemu.log");
+        self.write_repro(cell, dir, choice.accel, &nonce)?;
+        let log = logs.join("qemu.log");
         let guest = Guest {
             command: &command,
             console: &console,

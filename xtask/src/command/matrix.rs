@@ -125,6 +125,7 @@ impl Setting<'_> {
             },
             jobs,
             fail_fast: self.args.fail_fast,
+            repeat: self.args.repeat,
             inject: !self.args.test_no_injection,
             events,
             look: &look,
@@ -204,6 +205,16 @@ impl Setting<'_> {
         found.into_iter().map(|finding| finding.text).collect()
     }
 
+    /// Of a cell that was booted more than once.
+    fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
+        let arm = match &cell.arm {
+            Arm::Base => judge::Arm::Base,
+            Arm::Patched => judge::Arm::Patched,
+            Arm::Control(_) => return None,
+        };
+        (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
+    }
+
     /// For the live display: whether the cell is as it should be, and a line about it.
     fn look(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
         let findings = self.findings(cell, evidence);
@@ -261,7 +272,9 @@ impl Setting<'_> {
             .iter()
             .zip(&gathered.evidence)
             .map(|(cell, evidence)| {
-                CellReport::new(cell, version(&cell.tree), evidence, self.findings(cell, evidence))
+                let findings = self.findings(cell, evidence);
+                let repetition = self.repetition(cell, evidence);
+                CellReport::new(cell, version(&cell.tree), evidence, findings, repetition)
             })
             .collect();
         let wall_secs = self.started.elapsed().as_secs_f64();

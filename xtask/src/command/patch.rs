@@ -11,7 +11,7 @@ use crate::{arms, host};
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
 ///
 /// # Errors
-/// When the patch is refused; the diagnosis has been printed by then.
+/// When there is no tree to hold the patch against. That the patch is refused is an answer, with its exit code.
 pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     let loaded = Loaded::load(project, &args.source.campaign)?;
     let series = super::read_series(&args.file)?;
@@ -33,7 +33,10 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
         println!("prepared by {name}");
     }
     print!("{}", patch::show(&series, outcome.as_ref()));
-    let proved = outcome?;
+    let proved = match outcome {
+        Ok(proved) => proved,
+        Err(failure) => return Ok(failure.exit),
+    };
     if let Some(out) = &args.write {
         write_whole(out, &proved.sound)?;
         println!("written: {}", out.display());

@@ -56,20 +56,41 @@ impl Findings {
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
 pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
-    if let Some(ran) = examine_build(&mut found, evidence) {
-        examine_end(&mut found, ran);
-        examine_trouble(&mut found, ran);
-        if let Some(hello) = &ran.hello {
-            examine_hello(&mut found, asked, hello);
-        }
-        for scenario in asked.scenarios {
-            examine_scenario(&mut found, asked, arm, scenario, ran);
+    if !examine_build(&mut found, evidence) {
+        return found.0;
+    }
+    found.0.extend(examine_boot(asked, arm, &evidence.boot));
+    for (index, boot) in evidence.repeats.iter().enumerate() {
+        let again = examine_boot(asked, arm, boot).into_iter();
+        found.0.extend(
+            again.map(|finding| Finding { text: format!("boot {}: {}", index + 2, finding.text), ..finding }),
+        );
+    }
+    found.0
+}
+
+/// Everything that stands between one boot and a pass.
+pub fn examine_boot(asked: &Asked<'_>, arm: Arm, boot: &Boot) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
+    match boot {
+        Boot::NotRun => found.gap(Weight::Infra, "built and not booted"),
+        Boot::Infra { why } => found.gap(Weight::Infra, why.clone()),
+        Boot::Ran(ran) => {
+            examine_end(&mut found, ran);
+            examine_trouble(&mut found, ran);
+            if let Some(hello) = &ran.hello {
+                examine_hello(&mut found, asked, hello);
+            }
+            for scenario in asked.scenarios {
+                examine_scenario(&mut found, asked, arm, scenario, ran);
+            }
         }
     }
     found.0
 }
 
-fn examine_build<'a>(found: &mut Findings, evidence: &'a Evidence) -> Option<&'a Ran> {
+/// Says whether there is a kernel to boot.
+fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
     match &evidence.build {
         Build::NotRun => found.gap(Weight::Infra, "not run"),
         Build::Infra { why } => found.gap(Weight::Infra, why.clone()),
@@ -85,14 +106,10 @@ fn examine_build<'a>(found: &mut Findings, evidence: &'a Evidence) -> Option<&'a
             for lost in &built.lost_symbols {
                 found.gap(Weight::Vacuous, lost.to_string());
             }
-            match &evidence.boot {
-                Boot::NotRun => found.gap(Weight::Infra, "built and not booted"),
-                Boot::Infra { why } => found.gap(Weight::Infra, why.clone()),
-                Boot::Ran(ran) => return Some(ran),
-            }
+            return true;
         }
     }
-    None
+    false
 }
 
 fn examine_end(found: &mut Findings, ran: &Ran) {

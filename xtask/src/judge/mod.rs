@@ -5,13 +5,15 @@
 //! variant's controls.
 
 mod examine;
+mod repetition;
 mod witness;
 
 use serde::Serialize;
 
 use crate::control::Control;
 use crate::evidence::Evidence;
-pub use examine::{Arm, Asked, Finding, Weight, examine};
+pub use examine::{Arm, Asked, Finding, Weight, examine, examine_boot};
+pub use repetition::{Repetition, count};
 pub use witness::{Counted, Witness};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

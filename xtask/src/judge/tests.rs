@@ -68,6 +68,7 @@ fn evidence(ran: Ran) -> Evidence {
     Evidence {
         build: Build::Built(Built { secs: 1.0, cold: false, lost_symbols: Vec::new() }),
         boot: Boot::Ran(Box::new(ran)),
+        repeats: Vec::new(),
     }
 }
 
@@ -238,7 +239,7 @@ fn a_compile_error_is_a_patch_failure_and_a_killed_compiler_is_not() {
             line: Some(1),
             touched_by_patch: true,
         }),
-        boot: Boot::NotRun,
+        ..Evidence::default()
     };
     assert_eq!(verdict(&evidence(sound(IPI)), &patched), Verdict::Fail);
     patched.build = Build::Infra { why: "cc1 was killed".to_owned() };
@@ -319,4 +320,29 @@ fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
     assert_eq!(judged(change_measured(absent(), |m| m.injected = 0)), Verdict::Vacuous);
     assert_eq!(judged(change_measured(absent(), |m| m.page_tables.peak = 50)), Verdict::Vacuous);
     assert_eq!(judged(change_measured(absent(), |m| m.forced.ipi = 1)), Verdict::Fail);
+}
+
+#[test]
+fn one_bad_boot_among_many_takes_the_pass_away() {
+    let splatted = |ran: &mut Ran| {
+        ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")];
+        ran.splats_total = 1;
+    };
+    let again = |forced: Counts, bad: bool| {
+        let mut evidence = evidence(sound(forced));
+        for boot in 0..3 {
+            let ran = if bad && boot == 1 {
+                change(sound(forced), splatted)
+            } else {
+                self::evidence(sound(forced))
+            };
+            evidence.repeats.push(ran.boot);
+        }
+        evidence
+    };
+    assert_eq!(verdict(&again(IPI, false), &again(RCU, false)), Verdict::Pass);
+    assert_eq!(verdict(&again(IPI, false), &again(RCU, true)), Verdict::Fail);
+    assert_eq!(verdict(&again(IPI, true), &again(RCU, true)), Verdict::BaseAlsoFails);
+    let scenarios = scenarios();
+    assert_eq!(count(&asked(&scenarios), Arm::Patched, &again(RCU, true)).to_string(), "1 of 4 boots failed");
 }

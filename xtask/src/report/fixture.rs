@@ -40,6 +40,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         tainted: Some(0),
         lost_symbols: Vec::new(),
         findings,
+        repetition: None,
         dir: format!("cells/7.2/x86_64/pt-reclaim-off/{arm}"),
         control: arm == "preempt-disable",
     }

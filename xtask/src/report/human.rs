@@ -30,6 +30,11 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     for trouble in troubles(report) {
         line(&trouble);
     }
+    for cell in &report.cells {
+        if let Some(repetition) = &cell.repetition {
+            line(&format!("{}: {repetition}", cell.id));
+        }
+    }
     line(&cost(report));
     line(&format!("report, consoles and repro.sh of each cell: {run_dir}"));
     text

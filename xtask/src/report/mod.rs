@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::evidence::{Evidence, Outcome};
 use crate::failure::Exit;
-use crate::judge::Verdict;
+use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
 use crate::plan::{Arm, Cell};
 
@@ -95,6 +95,8 @@ pub struct CellReport {
     pub lost_symbols: Vec<Lost>,
     /// What stands between this cell and a pass; of a control: what caught it, or why nothing did.
     pub findings: Vec<String>,
+    /// With `--repeat`: how many of its boots were not as they should be, and what that can tell.
+    pub repetition: Option<Repetition>,
     /// Below the run's directory.
     pub dir: String,
     #[serde(skip)]
@@ -187,7 +189,13 @@ impl Report {
 }
 
 impl CellReport {
-    pub fn new(cell: &Cell, tree_version: &str, evidence: &Evidence, findings: Vec<String>) -> CellReport {
+    pub fn new(
+        cell: &Cell,
+        tree_version: &str,
+        evidence: &Evidence,
+        findings: Vec<String>,
+        repetition: Option<Repetition>,
+    ) -> CellReport {
         let built = evidence.built();
         let ran = evidence.ran();
         let scenarios = ran.map(|ran| ran.scenarios.iter().filter_map(ScenarioReport::new).collect());
@@ -210,6 +218,7 @@ impl CellReport {
             tainted: ran.and_then(|ran| Some(ran.trailer.as_ref()?.tainted)),
             lost_symbols: built.map(|built| built.lost_symbols.clone()).unwrap_or_default(),
             findings,
+            repetition,
             dir: format!("cells/{}", cell.id()),
             control: matches!(cell.arm, Arm::Control(_)),
         }

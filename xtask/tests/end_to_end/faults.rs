@@ -113,6 +113,16 @@ fn a_failed_build_is_not_in_the_way_of_the_next_run() {
 }
 
 #[test]
+fn repeated_boots_are_counted_and_their_bound_is_stated() {
+    let outcome = Bench::new().run(&["--repeat", "3"], &[]);
+    expect(&outcome, "pass", 0, "");
+    assert_eq!(outcome.stdout.matches("0 of 3 boots failed: with 95 % confidence").count(), 2, "{outcome:?}");
+    let outcome = Bench::new().run(&["--repeat", "3"], &[("STAND_IN_QEMU", "taint")]);
+    expect(&outcome, "fail", 1, "boot 3: the kernel is tainted");
+    assert!(outcome.stdout.contains("patched: 3 of 3 boots failed"), "{outcome:?}");
+}
+
+#[test]
 fn ctrl_c_ends_every_child_and_leaves_a_partial_report() {
     let bench = Bench::new();
     let child = bench.start(&[], &[("STAND_IN_MAKE", "hangs")]);
