@@ -46,8 +46,14 @@ impl Arms {
         let mut changes = BTreeMap::new();
         for cell in cells.iter().filter(|cell| cell.tree == tree.name) {
             let mut overlay = Overlay::new(&prepared);
-            if cell.arm.has_patch() {
-                overlay.add(&proved);
+            match &cell.arm {
+                Arm::Base => {}
+                Arm::Patched | Arm::Control(_) => overlay.add(&proved),
+                Arm::WithoutHunk(left_out) => {
+                    let rest =
+                        patch::without_hunk(&patch::read(&proved.sound, &series.source)?, left_out.number);
+                    overlay.add(&patch::prove(&rest, &prepared)?);
+                }
             }
             for name in &cell.variant.helpers {
                 ours(&mut overlay, &project.tree_patch(&tree.name, name))?;

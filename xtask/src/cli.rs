@@ -53,6 +53,9 @@ pub struct Matrix {
     /// Only the cells that match, such as '7.2/x86_64/pt-reclaim-off/*' (may be given several times)
     #[arg(long, value_name = "GLOB")]
     pub only: Vec<String>,
+    /// Also leave out each hunk of the patch in turn, and say what notices
+    #[arg(long)]
+    pub without_hunk: bool,
     /// How QEMU runs the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: AccelWish,

@@ -37,6 +37,8 @@ pub struct Built {
     /// The object directory was empty before.
     pub cold: bool,
     pub lost_symbols: Vec<Lost>,
+    /// What the compiler warned of in the files that the patch under test changes.
+    pub warnings: Vec<String>,
 }
 
 /// The first error of a build log.

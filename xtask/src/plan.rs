@@ -6,6 +6,7 @@ use crate::arch::{self, Arch};
 use crate::config::{Campaign, Variant};
 use crate::control::Control;
 use crate::failure::{Failure, Result};
+use crate::patch::HunkPlace;
 
 /// One kernel to build and boot.
 #[derive(Debug, Clone)]
@@ -21,6 +22,18 @@ pub enum Arm {
     Base,
     Patched,
     Control(Control),
+    /// The patch under test but for one hunk.
+    WithoutHunk(LeftOut),
+}
+
+/// A hunk that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// `without-hunk-N`.
+    pub name: String,
+    /// From 1, over all files of the series.
+    pub number: usize,
+    pub place: HunkPlace,
 }
 
 impl Arm {
@@ -29,12 +42,16 @@ impl Arm {
             Arm::Base => "base",
             Arm::Patched => "patched",
             Arm::Control(control) => &control.name,
+            Arm::WithoutHunk(left_out) => &left_out.name,
         }
     }
 
-    /// The patch under test is applied.
-    pub fn has_patch(&self) -> bool {
-        *self != Arm::Base
+    /// Judged in a pair; every other arm only says something about the harness or the patch.
+    pub fn judged(&self) -> bool {
+        match self {
+            Arm::Base | Arm::Patched => true,
+            Arm::Control(_) | Arm::WithoutHunk(_) => false,
+        }
     }
 }
 
@@ -50,7 +67,7 @@ impl Cell {
     }
 }
 
-/// The cells of `campaign` in build order.
+/// The cells of `campaign` in build order; in each variant also one for every hunk in `leave_out`.
 ///
 /// Along the line only one thing changes from a cell to the next, the arm or the variant, because every change
 /// of either makes the kernel's build system compile again what depends on it. So the arms go forth in one
@@ -58,7 +75,7 @@ impl Cell {
 ///
 /// # Errors
 /// When a variant names an architecture that is not known.
-pub fn cells(campaign: &Campaign, controls: &[Control]) -> Result<Vec<Cell>> {
+pub fn cells(campaign: &Campaign, controls: &[Control], leave_out: &[HunkPlace]) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for tree in &campaign.trees {
         for (index, variant) in campaign.variants.iter().enumerate() {
@@ -67,6 +84,7 @@ pub fn cells(campaign: &Campaign, controls: &[Control]) -> Result<Vec<Cell>> {
             arms.extend(
                 controls.iter().filter(|c| variant.controls.contains(&c.name)).cloned().map(Arm::Control),
             );
+            arms.extend(left_out(leave_out).map(Arm::WithoutHunk));
             // Beside its neighbour in source: a control differs from the patched arm by its planted lines only.
             arms.push(Arm::Patched);
             if index % 2 == 1 {
@@ -81,6 +99,14 @@ pub fn cells(campaign: &Campaign, controls: &[Control]) -> Result<Vec<Cell>> {
         }
     }
     Ok(cells)
+}
+
+fn left_out(places: &[HunkPlace]) -> impl Iterator<Item = LeftOut> {
+    places.iter().enumerate().map(|(index, place)| LeftOut {
+        name: format!("without-hunk-{}", index + 1),
+        number: index + 1,
+        place: place.clone(),
+    })
 }
 
 /// The cells whose id matches one of `globs`; all of them if there are none.
@@ -145,7 +171,7 @@ mod tests {
             exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: None },
         };
         let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        let cells = select(cells(&campaign(), &[control])?, &globs)?;
+        let cells = select(cells(&campaign(), &[control], &[])?, &globs)?;
         Ok(cells.iter().map(Cell::id).collect())
     }
 

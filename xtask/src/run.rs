@@ -19,7 +19,7 @@ use crate::evidence::{Boot, Build, Evidence};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::{self, Binaries};
 use crate::kconfig;
-use crate::plan::{Arm, Cell};
+use crate::plan::Cell;
 use crate::project::Project;
 use crate::qemu::{self, Files};
 use crate::rundir::{RunDir, make_executable, write_whole};
@@ -187,7 +187,7 @@ impl Run<'_> {
         self.stage(cell, Stage::Boot);
         let dir = self.dir.cell(cell)?;
         locked(&shared.evidence)[index].boot = self.boot_once(cell, &dir, &dir, shared)?;
-        let repeats = if matches!(cell.arm, Arm::Control(_)) { 1 } else { self.repeat };
+        let repeats = if cell.arm.judged() { self.repeat } else { 1 };
         for number in 2..=repeats {
             if shared.stopped() {
                 break;

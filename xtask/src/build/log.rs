@@ -10,9 +10,10 @@ use regex::Regex;
 
 use crate::evidence::{Build, CompileError};
 
-static ERROR: LazyLock<Regex> = LazyLock::new(|| {
+static DIAGNOSTIC: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]
-    Regex::new(r"^(?P<file>[^:\s]+\.\w+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: ").unwrap()
+    Regex::new(r"^(?P<file>[^:\s]+\.\w+):(?P<line>\d+):(?:\d+:)? (?P<what>(?:fatal )?error|warning): ")
+        .unwrap()
 });
 
 /// Words that mean that the host failed and not the source.
@@ -38,15 +39,34 @@ pub fn diagnose(log: &str, tree: &Path, touched: &BTreeSet<String>, how: &str) -
 }
 
 fn compile_error(line: &str, tree: &Path, touched: &BTreeSet<String>) -> Option<CompileError> {
-    let found = ERROR.captures(line)?;
-    let tree_prefix = format!("{}/", tree.display());
-    let file = found["file"].trim_start_matches(&tree_prefix).trim_start_matches("./").to_owned();
+    let (file, message, what) = diagnostic(line, tree)?;
+    if what == "warning" {
+        return None;
+    }
+    let place = message.strip_prefix(&file).and_then(|rest| rest.split(':').nth(1));
     Some(CompileError {
-        message: line.replace(&tree_prefix, ""),
         touched_by_patch: touched.contains(&file),
-        line: found["line"].parse().ok(),
+        line: place.and_then(|line| line.parse().ok()),
+        message,
         file: Some(file),
     })
+}
+
+/// File, message and kind of one line of the compiler, paths relative to the tree.
+fn diagnostic(line: &str, tree: &Path) -> Option<(String, String, String)> {
+    let found = DIAGNOSTIC.captures(line)?;
+    let tree_prefix = format!("{}/", tree.display());
+    let file = found["file"].trim_start_matches(&tree_prefix).trim_start_matches("./").to_owned();
+    Some((file, line.replace(&tree_prefix, ""), found["what"].to_owned()))
+}
+
+/// The warnings in files that the patch under test changes.
+pub fn warnings(log: &str, tree: &Path, touched: &BTreeSet<String>) -> Vec<String> {
+    log.lines()
+        .filter_map(|line| diagnostic(line, tree))
+        .filter(|(file, _, what)| what == "warning" && touched.contains(file))
+        .map(|(_, message, _)| message)
+        .collect()
 }
 
 /// `ld: mm/x.o: in function ...: undefined reference to ...`: the object names the source.
@@ -129,6 +149,15 @@ mod tests {
         assert!(error.message.starts_with("mm/mmu_gather.c:315:2: error:"));
         let Build::CompileError(error) = diagnosed("../linux/mm/gup.c:3:1: error: x\n") else { panic!() };
         assert!(!error.touched_by_patch);
+    }
+
+    #[test]
+    fn warnings_are_kept_for_the_files_that_the_patch_changes() {
+        let touched = BTreeSet::from(["mm/mmu_gather.c".to_owned()]);
+        let log = "/src/linux/mm/mmu_gather.c:313:6: warning: no previous prototype\n/src/linux/mm/gup.c:1:1: warning: x\n";
+        let warnings = warnings(log, Path::new("/src/linux"), &touched);
+        assert_eq!(warnings, ["mm/mmu_gather.c:313:6: warning: no previous prototype"]);
+        assert!(matches!(diagnosed(log), Build::Infra { .. }));
     }
 
     #[test]

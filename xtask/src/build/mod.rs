@@ -99,8 +99,10 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
         }
     }
     let lost_symbols = keep(job)?;
+    let log = read_log(job)?;
+    let warnings = log::warnings(&log, job.tree, job.touched);
     finished(job)?;
-    Ok(Build::Built(Built { secs: started.elapsed().as_secs_f64(), cold, lost_symbols }))
+    Ok(Build::Built(Built { secs: started.elapsed().as_secs_f64(), cold, lost_symbols, warnings }))
 }
 
 /// Makes the object directory one that can be built in; says whether it is empty.
@@ -141,9 +143,13 @@ fn make(command: &[String]) -> duct::Expression {
     expression
 }
 
-fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
+fn read_log(job: &Job<'_>) -> Result<String> {
     let bytes = std::fs::read(job.log()).or_infra(|| format!("read {}", job.log().display()))?;
-    let build = log::diagnose(&String::from_utf8_lossy(&bytes), job.tree, job.touched, how);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
+    let build = log::diagnose(&read_log(job)?, job.tree, job.touched, how);
     // After a compile error the objects are whole: make removes the target of a failed command.
     if matches!(build, Build::CompileError(_)) {
         finished(job)?;

@@ -15,12 +15,12 @@ use crate::evidence::Evidence;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::judge::{self, Asked, Caught};
 use crate::kconfig::Request;
-use crate::patch::{Proved, Series};
+use crate::patch::{self, Proved, Series};
 use crate::plan::{self, Arm, Cell};
 use crate::project::{self, Loaded, Project};
 use crate::report::{
-    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, PairReport, PatchReport, Report,
-    TreeReport,
+    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, LeftOutReport, PairReport,
+    PatchReport, Report, TreeReport,
 };
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
@@ -55,9 +55,10 @@ struct Sources {
 pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let started = Instant::now();
     let loaded = Loaded::load(project, &args.source.campaign)?;
-    let cells = plan::select(plan::cells(&loaded.campaign, &loaded.controls)?, &args.only)?;
     let patch_path = args.patch.clone().unwrap_or_else(|| project.root.join(&loaded.campaign.patch));
     let series = super::read_series(&patch_path)?;
+    let leave_out = if args.without_hunk { patch::hunks(&series) } else { Vec::new() };
+    let cells = plan::select(plan::cells(&loaded.campaign, &loaded.controls, &leave_out)?, &args.only)?;
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
@@ -200,6 +201,7 @@ impl Setting<'_> {
             Arm::Base => judge::Arm::Base,
             Arm::Patched => judge::Arm::Patched,
             Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
+            Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
         };
         let found = judge::examine(&self.asked(cell), arm, evidence);
         found.into_iter().map(|finding| finding.text).collect()
@@ -210,7 +212,7 @@ impl Setting<'_> {
         let arm = match &cell.arm {
             Arm::Base => judge::Arm::Base,
             Arm::Patched => judge::Arm::Patched,
-            Arm::Control(_) => return None,
+            Arm::Control(_) | Arm::WithoutHunk(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
     }
@@ -221,6 +223,7 @@ impl Setting<'_> {
         let good = match &cell.arm {
             Arm::Base | Arm::Patched => findings.is_empty(),
             Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
+            Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
         };
         let mut words = Vec::new();
         if let Some(built) = evidence.built() {
@@ -283,6 +286,7 @@ impl Setting<'_> {
             Some(ColdBuild { cell: cell.id.clone(), secs, ratio: (wall_secs - sources.fetch_secs) / secs })
         });
         let (pairs, controls) = self.pairs(&gathered.evidence);
+        let left_out = self.left_out(&gathered.evidence);
         Report {
             schema: report::SCHEMA,
             campaign: self.loaded.campaign.name.clone(),
@@ -295,11 +299,32 @@ impl Setting<'_> {
                 .map(|Choice { accel, reason }| AccelReport { name: accel.name().to_owned(), reason }),
             cells,
             controls,
+            left_out,
             pairs,
             fetch_secs: sources.fetch_secs,
             wall_secs,
             cold_build,
         }
+    }
+
+    /// What noticed each hunk that was left out.
+    fn left_out(&self, evidence: &[Evidence]) -> Vec<LeftOutReport> {
+        let cells = self.cells.iter().zip(evidence);
+        cells
+            .filter_map(|(cell, evidence)| {
+                let Arm::WithoutHunk(left_out) = &cell.arm else { return None };
+                let noticed = judge::noticed(&self.asked(cell), evidence);
+                Some(LeftOutReport {
+                    tree: cell.tree.clone(),
+                    arch: cell.arch.name.to_owned(),
+                    variant: cell.variant.name.clone(),
+                    hunk: left_out.number,
+                    place: format!("{}:{}", left_out.place.path, left_out.place.old_start),
+                    noticed: noticed.caught,
+                    by: noticed.by,
+                })
+            })
+            .collect()
     }
 
     /// Judges every pair that has a cell in this run. A cell that was not selected counts as not run.

@@ -128,6 +128,22 @@ fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec
         .collect()
 }
 
+/// Whether anything noticed that a hunk was left out: a finding that would have failed the patch, or a warning of
+/// the compiler in a file that the patch changes.
+pub fn noticed(asked: &Asked<'_>, evidence: &Evidence) -> Caught {
+    let found = examine(asked, Arm::Patched, evidence);
+    if let Some(bad) = found.iter().find(|finding| finding.weight == Weight::Bad) {
+        return Caught { caught: true, by: bad.text.clone(), splat: Vec::new() };
+    }
+    if let Some(warning) = evidence.built().and_then(|built| built.warnings.first()) {
+        return Caught { caught: true, by: format!("compiler: {warning}"), splat: Vec::new() };
+    }
+    match found.first() {
+        Some(gap) => Caught { caught: false, by: format!("not known: {}", gap.text), splat: Vec::new() },
+        None => Caught { caught: false, by: "NOTHING noticed it".to_owned(), splat: Vec::new() },
+    }
+}
+
 /// Whether `control` was caught: whether the judge would have failed a patch with this bug, and by the evidence
 /// that the control's header names.
 pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caught {

@@ -66,7 +66,7 @@ fn sound(forced: Counts) -> Ran {
 
 fn evidence(ran: Ran) -> Evidence {
     Evidence {
-        build: Build::Built(Built { secs: 1.0, cold: false, lost_symbols: Vec::new() }),
+        build: Build::Built(Built { secs: 1.0, cold: false, lost_symbols: Vec::new(), warnings: Vec::new() }),
         boot: Boot::Ran(Box::new(ran)),
         repeats: Vec::new(),
     }
@@ -224,7 +224,8 @@ fn a_lost_symbol_is_vacuous_and_named() {
         origin: "debug.config:3".to_owned(),
         depends_on: Some("FAULT_INJECTION".to_owned()),
     };
-    patched.build = Build::Built(Built { secs: 1.0, cold: false, lost_symbols: vec![lost] });
+    patched.build =
+        Build::Built(Built { secs: 1.0, cold: false, lost_symbols: vec![lost], warnings: Vec::new() });
     let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");
@@ -345,4 +346,19 @@ fn one_bad_boot_among_many_takes_the_pass_away() {
     assert_eq!(verdict(&again(IPI, true), &again(RCU, true)), Verdict::BaseAlsoFails);
     let scenarios = scenarios();
     assert_eq!(count(&asked(&scenarios), Arm::Patched, &again(RCU, true)).to_string(), "1 of 4 boots failed");
+}
+
+#[test]
+fn a_hunk_left_out_is_noticed_by_a_finding_or_a_warning_or_by_nothing() {
+    let scenarios = scenarios();
+    let noticed = |evidence: &Evidence| noticed(&asked(&scenarios), evidence);
+    assert!(noticed(&evidence(sound(IPI))).caught);
+    let mut warned = evidence(sound(RCU));
+    assert_eq!(noticed(&warned).by, "NOTHING noticed it");
+    if let Build::Built(built) = &mut warned.build {
+        built.warnings.push("mm/x.c:1: warning: y".to_owned());
+    }
+    assert!(noticed(&warned).caught);
+    let not_run = noticed(&Evidence::default());
+    assert!(!not_run.caught && not_run.by.starts_with("not known"), "{not_run:?}");
 }

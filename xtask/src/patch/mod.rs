@@ -9,6 +9,7 @@ mod apply;
 mod blob;
 mod diff;
 mod indent;
+mod left_out;
 mod mail;
 mod path;
 mod prove;
@@ -19,6 +20,7 @@ mod show;
 mod tests;
 
 pub use diff::FileDiff;
+pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::Kind;
 pub use prove::{Proved, is_applied, prove};
 pub use show::show;

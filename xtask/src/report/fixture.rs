@@ -39,10 +39,11 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         splats,
         tainted: Some(0),
         lost_symbols: Vec::new(),
+        warnings: Vec::new(),
         findings,
         repetition: None,
         dir: format!("cells/7.2/x86_64/pt-reclaim-off/{arm}"),
-        control: arm == "preempt-disable",
+        judged: arm == "base" || arm == "patched",
     }
 }
 
@@ -96,6 +97,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             by: headline,
             splat: Vec::new(),
         }],
+        left_out: Vec::new(),
         pairs: vec![PairReport {
             tree: "7.2".to_owned(),
             arch: "x86_64".to_owned(),

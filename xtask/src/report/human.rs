@@ -3,7 +3,7 @@
 
 use comfy_table::{Table, presets};
 
-use super::{CellReport, PairReport, Report, ScenarioReport};
+use super::{CellReport, LeftOutReport, PairReport, Report, ScenarioReport};
 use crate::judge::Verdict;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
@@ -29,6 +29,10 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     line("");
     for trouble in troubles(report) {
         line(&trouble);
+    }
+    for left_out in &report.left_out {
+        let LeftOutReport { variant, hunk, place, by, .. } = left_out;
+        line(&format!("without hunk {hunk} ({place}), {variant}: {by}"));
     }
     for cell in &report.cells {
         if let Some(repetition) = &cell.repetition {
@@ -76,7 +80,12 @@ fn patched(report: &Report) -> impl Iterator<Item = &CellReport> {
 fn builds(report: &Report) -> String {
     let cells: Vec<_> = patched(report).collect();
     let built = cells.iter().filter(|cell| cell.build_secs.is_some()).count();
-    format!("{}: {built} of {} patched kernels", yes(built == cells.len() && built > 0), cells.len())
+    let warnings: usize = cells.iter().map(|cell| cell.warnings.len()).sum();
+    format!(
+        "{}: {built} of {} patched kernels; warnings in the files it changes: {warnings}",
+        yes(built == cells.len() && built > 0),
+        cells.len()
+    )
 }
 
 fn sleeps(report: &Report) -> String {

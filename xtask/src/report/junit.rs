@@ -40,7 +40,7 @@ fn suite(report: &Report, pair: &PairReport) -> TestSuite {
         suite.add_test_case(case(&format!("control {}", control.name), &name, status));
     }
     for cell in report.cells.iter().filter(|cell| {
-        !cell.control && (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
+        cell.judged && (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
     }) {
         let status = match cell.findings.is_empty() {
             true => TestCaseStatus::success(),

@@ -13,7 +13,7 @@ use crate::evidence::{Evidence, Outcome};
 use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
-use crate::plan::{Arm, Cell};
+use crate::plan::Cell;
 
 /// Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -31,6 +31,8 @@ pub struct Report {
     pub accel: Option<AccelReport>,
     pub cells: Vec<CellReport>,
     pub controls: Vec<ControlReport>,
+    /// With `--without-hunk`: what noticed each hunk that was left out.
+    pub left_out: Vec<LeftOutReport>,
     pub pairs: Vec<PairReport>,
     /// Of this, how much went into finding, fetching and unpacking sources.
     pub fetch_secs: f64,
@@ -93,14 +95,17 @@ pub struct CellReport {
     pub splats: Vec<crate::console::Splat>,
     pub tainted: Option<u64>,
     pub lost_symbols: Vec<Lost>,
+    /// What the compiler warned of in the files that the patch changes.
+    pub warnings: Vec<String>,
     /// What stands between this cell and a pass; of a control: what caught it, or why nothing did.
     pub findings: Vec<String>,
     /// With `--repeat`: how many of its boots were not as they should be, and what that can tell.
     pub repetition: Option<Repetition>,
     /// Below the run's directory.
     pub dir: String,
+    /// Base or patched.
     #[serde(skip)]
-    pub control: bool,
+    pub judged: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -139,6 +144,19 @@ pub struct ControlReport {
     pub caught: bool,
     pub by: String,
     pub splat: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftOutReport {
+    pub tree: String,
+    pub arch: String,
+    pub variant: String,
+    /// From 1, over all files of the patch.
+    pub hunk: usize,
+    /// File, and line in it before the patch.
+    pub place: String,
+    pub noticed: bool,
+    pub by: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -217,10 +235,11 @@ impl CellReport {
             splats: ran.map(|ran| ran.splats.clone()).unwrap_or_default(),
             tainted: ran.and_then(|ran| Some(ran.trailer.as_ref()?.tainted)),
             lost_symbols: built.map(|built| built.lost_symbols.clone()).unwrap_or_default(),
+            warnings: built.map(|built| built.warnings.clone()).unwrap_or_default(),
             findings,
             repetition,
             dir: format!("cells/{}", cell.id()),
-            control: matches!(cell.arm, Arm::Control(_)),
+            judged: cell.arm.judged(),
         }
     }
 }
