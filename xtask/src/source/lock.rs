@@ -12,7 +12,16 @@ use crate::process;
 
 /// Held until dropped. Children do not inherit it: Rust opens files close-on-exec.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child that another thread has forked and that has not yet executed its
+    /// program still holds a copy of it, and with it the lock.
+    fn drop(&mut self) {
+        // SAFETY: flock on a descriptor that the file keeps open.
+        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
