@@ -32,7 +32,7 @@ pub fn diagnose(log: &str, tree: &Path, touched: &BTreeSet<String>, how: &str) -
         return Build::Infra { why: format!("{how}: {why}") };
     }
     let error = log.lines().find_map(|line| compile_error(line, tree, touched));
-    match error.or_else(|| log.lines().find_map(|line| link_error(line, touched))) {
+    match error.or_else(|| link_error(log, touched)) {
         Some(error) => Build::CompileError(error),
         None => Build::Infra { why: format!("{how}, and the log names no compile error") },
     }
@@ -69,15 +69,24 @@ pub fn warnings(log: &str, tree: &Path, touched: &BTreeSet<String>) -> Vec<Strin
         .collect()
 }
 
-/// `ld: mm/x.o: in function ...: undefined reference to ...`: the object names the source.
-fn link_error(line: &str, touched: &BTreeSet<String>) -> Option<CompileError> {
-    if !line.contains("undefined reference to") && !line.contains("multiple definition of") {
-        return None;
+/// The linker names the object in the line before (`ld: mm/x.o: in function ...`) and then only the source's name
+/// (`x.c:(.text+0x1): undefined reference to ...`).
+fn link_error(log: &str, touched: &BTreeSet<String>) -> Option<CompileError> {
+    let mut source = None;
+    for line in log.lines() {
+        let object = line.split([':', ' ']).find(|word| word.ends_with(".o"));
+        source = object.map(|object| format!("{}.c", object.trim_end_matches(".o"))).or(source);
+        if line.contains("undefined reference to") || line.contains("multiple definition of") {
+            let touched_by_patch = source.as_ref().is_some_and(|file| touched.contains(file));
+            return Some(CompileError {
+                message: line.to_owned(),
+                file: source,
+                line: None,
+                touched_by_patch,
+            });
+        }
     }
-    let object = line.split([':', ' ']).find(|word| word.ends_with(".o"));
-    let file = object.map(|object| format!("{}.c", object.trim_end_matches(".o")));
-    let touched_by_patch = file.as_ref().is_some_and(|file| touched.contains(file));
-    Some(CompileError { message: line.to_owned(), file, line: None, touched_by_patch })
+    None
 }
 
 /// Follows a build log that is being written.
@@ -162,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_link_error_names_the_source_of_its_object() {
-        let log = "ld: mm/mmu_gather.o: in function `f':\nld: mm/mmu_gather.o:(.text+0x1): undefined reference to `g'\n";
+        let log = "  LD      mm/built-in.o\nld: mm/mmu_gather.o: in function `f':\nmmu_gather.c:(.text+0x1): undefined reference to `g'\n";
         let Build::CompileError(error) = diagnosed(log) else { panic!() };
         assert_eq!(error.file.as_deref(), Some("mm/mmu_gather.c"));
         assert!(error.touched_by_patch);
