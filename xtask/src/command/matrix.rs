@@ -12,7 +12,7 @@ use crate::cli::{self, AccelWish, Format};
 use crate::config::Mechanism;
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
-use crate::failure::{Context, Exit, Failure, Result};
+use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Asked, Caught};
 use crate::kconfig::Request;
 use crate::patch::{self, Proved, Series};
@@ -240,11 +240,10 @@ impl Setting<'_> {
     fn conclude(&self, gathered: Gathered, sources: Sources) -> Result<Exit> {
         let interrupted = process::interrupted();
         let ended = gathered.ended.clone();
-        let Some(patch) = sources.patch.clone() else {
-            // Without a proved patch there is nothing to report on.
-            return Err(
-                ended.unwrap_or_else(|| Failure::internal("the run ended before its patch was proved"))
-            );
+        let patch = match (&sources.patch, &ended) {
+            (Some(patch), _) => patch.clone(),
+            (None, Some(failure)) if failure.exit != Exit::Interrupted => return Err(failure.clone()),
+            (None, _) => unproved(self.series),
         };
         let report = self.report(gathered, sources, patch, interrupted);
         let json = serde_json::to_string_pretty(&report).or_infra(|| "encode the report".to_owned())?;
@@ -385,6 +384,11 @@ fn control_report(cell: &Cell, control: &crate::control::Control, caught: Caught
         by: caught.by,
         splat: caught.splat,
     }
+}
+
+/// Of a run that ended before the patch was held against a tree.
+fn unproved(series: &Series) -> PatchReport {
+    patch_report(series, &Proved::default())
 }
 
 fn patch_report(series: &Series, proved: &Proved) -> PatchReport {

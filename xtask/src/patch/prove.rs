@@ -10,7 +10,7 @@ use super::{Base, Overlay, Patch, Series, blob, render};
 use crate::failure::{Failure, Result};
 
 /// A series that applies, and what proves it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proved {
     /// In the order of the series; a file that two patches touch is there twice.
     pub files: Vec<ProvedFile>,

@@ -57,6 +57,9 @@ fn questions(report: &Report) -> Vec<(&'static str, String)> {
 
 fn applies(report: &Report) -> String {
     let files = &report.patch.files;
+    if files.is_empty() {
+        return "not known: the run ended before it was tried".to_owned();
+    }
     let count = |matches: fn(&super::FileReport) -> Option<bool>| {
         files.iter().filter(|file| matches(file) == Some(true)).count()
     };

@@ -39,6 +39,7 @@ if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
     case "$STAND_IN_MAKE" in
     compile-error) echo "$tree/mm/mmu_gather.c:315:2: error: stand-in"; exit 2 ;;
     killed) echo "gcc: fatal error: Killed signal terminated program cc1"; exit 2 ;;
+    slow) sleep 4 ;;
     disk-full) echo "x.s: fatal error: error writing: No space left on device"; exit 2 ;;
     esac
 fi

@@ -113,6 +113,27 @@ fn a_failed_build_is_not_in_the_way_of_the_next_run() {
 }
 
 #[test]
+fn fail_fast_leaves_the_rest_unrun_and_keep_going_does_not() {
+    let unrun = |flag| {
+        let outcome =
+            Bench::new().run(&[flag], &[("STAND_IN_QEMU", "says-nothing"), ("STAND_IN_MAKE", "slow")]);
+        expect(&outcome, "infra", 3, "");
+        let cells = outcome.report["cells"].as_array().unwrap().clone();
+        cells.iter().filter(|cell| cell["accel"].is_null()).count()
+    };
+    // The patched kernel is still being built when the base has failed.
+    assert_eq!((unrun("--keep-going"), unrun("--fail-fast")), (0, 1));
+}
+
+#[test]
+fn json_on_standard_output_is_the_report_and_nothing_else() {
+    let bench = Bench::new();
+    let outcome = bench.run(&["--format", "json"], &[]);
+    let printed: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(printed, outcome.report);
+}
+
+#[test]
 fn repeated_boots_are_counted_and_their_bound_is_stated() {
     let outcome = Bench::new().run(&["--repeat", "3"], &[]);
     expect(&outcome, "pass", 0, "");
