@@ -1,6 +1,9 @@
 //! Boots one guest, listens to its console and its result channel, and ends it when it has nothing more to say.
 //! Observes and records; whether what it saw is good is for the judge.
 
+mod monitor;
+mod symbols;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,14 +13,21 @@ use protocol::{Hello, Message, Nonce, Trailer, Transcript};
 
 use crate::accel::Accel;
 use crate::console::Console;
-use crate::evidence::{Boot, GuestEnd, Outcome, Ran, ScenarioRan};
+use crate::evidence::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::failure::{Context, Failure, Result};
+use crate::ladder::Patience;
 use crate::process::{self, End, Watch};
+use crate::qemu;
+use crate::rundir::write_whole;
+use symbols::Symbols;
 
 /// One guest to boot.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
     pub command: &'a [String],
+    /// Where QEMU is started, and where `registers.txt` goes.
+    pub dir: &'a Path,
+    pub kernel: &'a Path,
     pub console: &'a Path,
     pub results: &'a Path,
     /// QEMU's own output.
@@ -26,15 +36,11 @@ pub struct Guest<'a> {
     pub accel: Accel,
 }
 
-/// For KVM; an emulated guest gets [`Accel::deadline_scale`] times as long.
-const DEADLINE_SECS: u64 = 60;
-/// Neither channel said anything for so long: longer than any single step of a scenario.
-const SILENCE_SECS: u64 = 15;
-/// After its trailer a guest has only its console to drain.
-const AFTER_TRAILER_SECS: u64 = 5;
 /// Hundreds of splats with their stacks take some 2 MB.
 const CONSOLE_BYTES_MAX: u64 = 64 << 20;
 const RESULTS_BYTES_MAX: u64 = 8 << 20;
+/// The deadline is kept by the one who watches; this much later QEMU goes even if the watching itself hangs.
+const BACKSTOP: Duration = Duration::from_secs(60);
 
 /// Boots the guest and watches it to its end; `look` hears what it does now.
 ///
@@ -45,9 +51,12 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     for path in [guest.console, guest.results, guest.log] {
         File::create(path).or_infra(|| format!("write {}", path.display()))?;
     }
-    let mut watcher = Watcher::new(guest);
-    let command = duct::cmd(&guest.command[0], &guest.command[1..]);
-    let deadline = Duration::from_secs(DEADLINE_SECS * u64::from(guest.accel.deadline_scale()));
+    // QEMU does not bind to a name that is there.
+    let _ = std::fs::remove_file(guest.dir.join(qemu::MONITOR));
+    let patience = Patience::new(guest.accel)?;
+    let mut watcher = Watcher::new(guest, patience);
+    let command = duct::cmd(&guest.command[0], &guest.command[1..]).dir(guest.dir);
+    let deadline = patience.deadline + BACKSTOP;
     let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));
     let end = match end {
         Ok(End::Interrupted) => return Err(Failure::interrupted()),
@@ -61,6 +70,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
 
 struct Watcher<'a> {
     guest: &'a Guest<'a>,
+    patience: Patience,
     console_file: Follow,
     results_file: Follow,
     console: Console,
@@ -68,6 +78,8 @@ struct Watcher<'a> {
     seen: Seen,
     stopped: Option<GuestEnd>,
     last_word: Instant,
+    /// What QEMU said about its CPUs when the guest was given up.
+    cpus: Vec<String>,
 }
 
 /// What the messages so far amount to.
@@ -84,9 +96,10 @@ struct Seen {
 }
 
 impl<'a> Watcher<'a> {
-    fn new(guest: &'a Guest<'a>) -> Self {
+    fn new(guest: &'a Guest<'a>, patience: Patience) -> Self {
         Watcher {
             guest,
+            patience,
             console_file: Follow::new(guest.console),
             results_file: Follow::new(guest.results),
             console: Console::default(),
@@ -94,6 +107,7 @@ impl<'a> Watcher<'a> {
             seen: Seen::default(),
             stopped: None,
             last_word: Instant::now(),
+            cpus: Vec::new(),
         }
     }
 
@@ -103,6 +117,9 @@ impl<'a> Watcher<'a> {
             look(&self.seen.doing());
         }
         self.stopped = self.reason_to_stop(elapsed);
+        if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::DeadlinePassed)) {
+            self.ask_qemu();
+        }
         if self.stopped.is_some() { Watch::Stop } else { Watch::Continue }
     }
 
@@ -121,16 +138,35 @@ impl<'a> Watcher<'a> {
     }
 
     fn reason_to_stop(&self, elapsed: Duration) -> Option<GuestEnd> {
-        let scaled = |secs| Duration::from_secs(secs * u64::from(self.guest.accel.deadline_scale()));
-        let results = self.results_file.bytes;
-        if self.console.bytes() > CONSOLE_BYTES_MAX || results > RESULTS_BYTES_MAX {
+        let Patience { silence, after_trailer, deadline } = self.patience;
+        let trailer_at = self.seen.trailer.as_ref().map(|(_, at)| *at);
+        if self.console.bytes() > CONSOLE_BYTES_MAX || self.results_file.bytes > RESULTS_BYTES_MAX {
             Some(GuestEnd::Flooded)
-        } else if self.seen.trailer.as_ref().is_some_and(|(_, at)| elapsed > *at + scaled(AFTER_TRAILER_SECS))
-            || self.last_word.elapsed() > scaled(SILENCE_SECS)
+        } else if elapsed >= deadline {
+            Some(GuestEnd::DeadlinePassed)
+        } else if trailer_at.is_some_and(|at| elapsed > at + after_trailer)
+            || self.last_word.elapsed() > silence
         {
             Some(GuestEnd::Silent)
         } else {
             None
+        }
+    }
+
+    /// A guest that hangs cannot say why; QEMU can. One that does not answer hangs itself.
+    fn ask_qemu(&mut self) {
+        let dir = self.guest.dir;
+        let symbols = Symbols::of(self.guest.kernel, &dir.join("symbols.log"));
+        match monitor::ask(dir, &symbols) {
+            Ok(cpus) => {
+                // The backtraces are in the evidence as well.
+                let _ = write_whole(&dir.join("registers.txt"), cpus.render().as_bytes());
+                self.cpus = cpus.backtraces;
+            }
+            Err(error) => {
+                self.cpus = vec![format!("QEMU does not answer: {error}")];
+                self.stopped = Some(GuestEnd::QemuStuck);
+            }
         }
     }
 
@@ -141,8 +177,8 @@ impl<'a> Watcher<'a> {
         self.transcript.finish();
     }
 
-    fn into_ran(self, end: End, qemu_said: &str) -> Ran {
-        let end = match (self.stopped, end) {
+    fn into_ran(self, qemu_end: End, qemu_said: &str) -> Ran {
+        let end = match (self.stopped, qemu_end) {
             (Some(stopped), _) => stopped,
             (None, End::Exited(0)) => GuestEnd::QemuExited,
             (None, End::DeadlinePassed) => GuestEnd::DeadlinePassed,
@@ -162,7 +198,10 @@ impl<'a> Watcher<'a> {
             boot_secs,
             test_secs: end_secs.zip(boot_secs).map(|(end, boot)| end - boot),
             end,
-            qemu_said: (!qemu_said.is_empty()).then(|| qemu_said.to_owned()),
+            qemu_said: match end {
+                GuestEnd::QemuFailed => Some(format!("it {qemu_end} {qemu_said}").trim_end().to_owned()),
+                _ => Some(qemu_said.to_owned()).filter(|said| !said.is_empty()),
+            },
             kernel_spoke: self.console.kernel_spoke(),
             hello: self.seen.hello.map(|(hello, _)| hello),
             planned: self.seen.planned,
@@ -172,6 +211,11 @@ impl<'a> Watcher<'a> {
             splats: self.console.splats().to_vec(),
             splats_total: self.console.splats_total(),
             last_lines: self.console.last_lines().map(str::to_owned).collect(),
+            watched: Watched {
+                silence_secs: self.patience.silence.as_secs_f64(),
+                deadline_secs: self.patience.deadline.as_secs_f64(),
+                cpus: self.cpus,
+            },
         }
     }
 }

@@ -74,6 +74,8 @@ pub enum GuestEnd {
     QemuFailed,
     /// It was killed: its time was up.
     DeadlinePassed,
+    /// It was killed: it had nothing to say for too long, and QEMU itself did not answer its monitor.
+    QemuStuck,
     /// It was killed: neither console nor results said anything for too long.
     Silent,
     /// It was killed: it wrote more than any sound guest does.
@@ -88,7 +90,7 @@ pub struct Ran {
     pub boot_secs: Option<f64>,
     pub test_secs: Option<f64>,
     pub end: GuestEnd,
-    /// QEMU's own words when it failed.
+    /// QEMU's own words, and how it ended if it failed.
     pub qemu_said: Option<String>,
     pub kernel_spoke: bool,
     pub hello: Option<Hello>,
@@ -102,6 +104,16 @@ pub struct Ran {
     /// Also counts those whose text was not kept.
     pub splats_total: u64,
     pub last_lines: Vec<String>,
+    pub watched: Watched,
+}
+
+/// How long the harness was ready to wait for this guest, and what it saw when it no longer was.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Watched {
+    pub silence_secs: f64,
+    pub deadline_secs: f64,
+    /// What each CPU was doing when the guest was given up: its functions, innermost first.
+    pub cpus: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -17,6 +17,7 @@ mod guest;
 mod host;
 mod judge;
 mod kconfig;
+mod ladder;
 mod patch;
 mod plan;
 mod process;

@@ -1,11 +1,13 @@
 //! Children that cannot outlive the run: each in a process group of its own, under a deadline, ended as a
-//! group when the deadline passes or the user interrupts. Nothing else in the harness starts a long child.
+//! group when the deadline passes, when the user interrupts, and when the harness itself is killed. Nothing
+//! else in the harness starts a long child.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -87,7 +89,9 @@ pub fn run(
 ) -> Result<End> {
     let log_file = append(log).or_infra(|| format!("open the log of {what}, {}", log.display()))?;
     let started = Instant::now();
-    let handle = in_own_group(command)
+    let group = Group::new()?;
+    let handle = group
+        .with(command)
         .stdin_null()
         .stderr_to_stdout()
         .stdout_file(log_file)
@@ -96,7 +100,6 @@ pub fn run(
         .map_err(|error| {
             Failure::infra(format!("could not start {what}")).because(error.to_string()).log(log)
         })?;
-    let group = Group(handle.pids());
     let end = loop {
         if let Some(output) = handle.try_wait().or_infra(|| format!("wait for {what}"))? {
             let status = output.status;
@@ -120,7 +123,7 @@ pub fn run(
         std::thread::sleep(LOOK_EVERY);
     };
     // Also after a normal end: a child may leave grandchildren behind.
-    group.kill();
+    drop(group);
     let _ = handle.wait();
     Ok(end)
 }
@@ -154,31 +157,46 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// The child leads a new process group, and dies with the thread that started it if the harness is killed.
-fn in_own_group(command: duct::Expression) -> duct::Expression {
-    command.before_spawn(|command| {
-        command.process_group(0);
-        // SAFETY: prctl is async-signal-safe and touches nothing of this process.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            });
-        }
-        Ok(())
-    })
+/// A process group that ends when this value is dropped or this process dies, however it dies: its leader is a
+/// shell that does nothing but wait for the end of a pipe that only this process holds. A death signal
+/// (PR_SET_PDEATHSIG) would reach the child alone, and make, cargo and apt have children of their own.
+struct Group {
+    leader: Child,
 }
 
-struct Group(Vec<u32>);
+/// Ctrl-C at a terminal does not reach the group; a signal sent by hand must not stop the guard either.
+const GUARD: &str = "trap '' INT TERM HUP; read -r _; kill -s KILL 0";
 
 impl Group {
-    fn kill(&self) {
-        for &pid in &self.0 {
-            if let Ok(pid) = libc::pid_t::try_from(pid) {
-                // SAFETY: a signal to a process group that this module created; ESRCH is fine.
-                unsafe { libc::killpg(pid, libc::SIGKILL) };
-            }
+    fn new() -> Result<Group> {
+        let leader = Command::new("/bin/sh")
+            .args(["-c", GUARD])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .or_infra(|| "start /bin/sh as the guard of a process group".to_owned())?;
+        Ok(Group { leader })
+    }
+
+    /// `command`, as a member of this group.
+    fn with(&self, command: duct::Expression) -> duct::Expression {
+        let leader = libc::pid_t::try_from(self.leader.id());
+        command.before_spawn(move |command| {
+            command.process_group(leader.map_err(io::Error::other)?);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Ok(group) = libc::pid_t::try_from(self.leader.id()) {
+            // SAFETY: the leader has not been waited for, so the number is still that of our group.
+            unsafe { libc::killpg(group, libc::SIGKILL) };
         }
+        let _ = self.leader.wait();
     }
 }
 

@@ -5,6 +5,10 @@ use std::path::Path;
 
 use crate::accel::Accel;
 use crate::arch::Arch;
+use crate::ladder;
+
+/// QEMU's monitor, in the directory that QEMU is started in: a longer path may not fit into a socket's address.
+pub const MONITOR: &str = "monitor.sock";
 
 /// The files one guest reads and writes.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +19,16 @@ pub struct Files<'a> {
     pub results: &'a Path,
 }
 
-/// QEMU and its arguments.
+/// QEMU and its arguments. It has to be started in the cell's directory.
 pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
-    let append = format!("console={} panic=-1 {}={nonce}", arch.console, protocol::NONCE_KEY);
+    let append = format!(
+        "console={} panic=-1 {} {}={nonce}",
+        arch.console,
+        ladder::kernel_arguments(accel),
+        protocol::NONCE_KEY
+    );
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];
     let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
     add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model()]);
@@ -27,6 +36,7 @@ pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str) -> Vec<
     // No device that was not asked for; a restart ends QEMU, with status 0 whatever happened.
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add(&["-kernel", &path(files.kernel), "-initrd", &path(files.initramfs)]);
+    add(&["-qmp", &format!("unix:{MONITOR},server=on,wait=off")]);
     // The console goes to a file: a pty without a reader would stall the guest.
     add(&["-serial", &format!("file:{}", escape(files.console))]);
     add(&["-device", "virtio-serial-pci"]);

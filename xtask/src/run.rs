@@ -237,6 +237,8 @@ impl Run<'_> {
         let log = logs.join("qemu.log");
         let guest = Guest {
             command: &command,
+            dir,
+            kernel: &kernel,
             console: &console,
             results: &results,
             log: &log,

@@ -128,18 +128,32 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
         }
         GuestEnd::QemuFailed => {
             let said = ran.qemu_said.as_deref().unwrap_or("nothing");
-            found.gap(Weight::Infra, format!("QEMU failed; it said: {said}"));
+            found.gap(Weight::Infra, format!("QEMU failed: {said}"));
         }
-        GuestEnd::DeadlinePassed => {
-            found.add(end_weight(ran), Witness::End, format!("the guest's time was up {after}"))
+        GuestEnd::QemuStuck => {
+            found.gap(Weight::Infra, format!("QEMU itself hung {after}{}", last_words(ran)));
         }
-        GuestEnd::Silent => {
-            found.add(end_weight(ran), Witness::End, format!("the guest fell silent {after}"))
-        }
+        GuestEnd::DeadlinePassed => found.add(
+            end_weight(ran),
+            Witness::End,
+            format!("the guest's time was up {after}{}", last_words(ran)),
+        ),
+        GuestEnd::Silent => found.add(
+            end_weight(ran),
+            Witness::End,
+            format!("the guest fell silent {after}{}", last_words(ran)),
+        ),
         GuestEnd::Flooded => {
             found.add(end_weight(ran), Witness::End, format!("the guest flooded the host {after}"))
         }
     }
+}
+
+/// What a guest that hung was doing last.
+fn last_words(ran: &Ran) -> String {
+    let line = ran.last_lines.last().map_or(String::new(), |line| format!("; its last line: {line:?}"));
+    let cpus: String = ran.watched.cpus.iter().map(|cpu| format!("; {cpu}")).collect();
+    line + &cpus
 }
 
 /// A guest whose init was up and that then stopped is a kernel gone wrong; one that never got there is not.

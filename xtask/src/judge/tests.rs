@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{Expect, Mechanism, Scenario};
 use crate::console::Splat;
 use crate::control::Exposure;
-use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan};
+use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::kconfig::Lost;
 use crate::splat::Kind;
 
@@ -61,6 +61,7 @@ fn sound(forced: Counts) -> Ran {
         splats: Vec::new(),
         splats_total: 0,
         last_lines: Vec::new(),
+        watched: Watched::default(),
     }
 }
 
@@ -197,6 +198,7 @@ fn a_guest_that_stops_without_its_trailer_never_passes() {
 #[test]
 fn trouble_of_the_host_is_infra() {
     assert_eq!(patched_with(|ran| ran.end = GuestEnd::QemuFailed), Verdict::Infra);
+    assert_eq!(patched_with(|ran| ran.end = GuestEnd::QemuStuck), Verdict::Infra);
     assert_eq!(patched_with(|ran| ran.kernel_spoke = false), Verdict::Infra);
     assert_eq!(patched_with(|ran| ran.rejects.push("wrong nonce".to_owned())), Verdict::Infra);
 }
