@@ -110,9 +110,14 @@ fn messages(fault: &str, patched: bool) -> Vec<Message> {
 fn measured(fault: &str, patched: bool) -> Measured {
     let injected = if fault == "nothing-injected" { 0 } else { FALLBACKS };
     let forced = if patched && fault != "ipi-kept" {
-        Counts { rcu_sync: injected, ..Counts::default() }
+        Counts { rcu_sync: injected, direct_frees: injected, ..Counts::default() }
     } else {
-        Counts { ipi: injected, bystander_ipis: injected * (CPUS - 1), ..Counts::default() }
+        Counts {
+            ipi: injected,
+            bystander_ipis: injected * (CPUS - 1),
+            direct_frees: injected,
+            ..Counts::default()
+        }
     };
     Measured {
         injected_in: "tlb_remove_table".to_owned(),

@@ -26,6 +26,8 @@ pub enum Exposure {
     Count { mechanism: Counted, scenario: Option<String> },
     /// With injection off, this mechanism ran.
     Quiet { mechanism: Counted, scenario: Option<String> },
+    /// Page tables were freed before anything was waited for.
+    Order { scenario: Option<String> },
     /// Page tables were not freed.
     Tables { scenario: Option<String> },
     /// The kernel does not compile.
@@ -54,7 +56,8 @@ impl Exposure {
             | (Exposure::Quiet { mechanism, scenario }, Witness::Quiet { mechanism: seen, scenario: at }) => {
                 mechanism == seen && fits(scenario.as_deref(), at)
             }
-            (Exposure::Tables { scenario }, Witness::Tables { scenario: at }) => {
+            (Exposure::Order { scenario }, Witness::Order { scenario: at })
+            | (Exposure::Tables { scenario }, Witness::Tables { scenario: at }) => {
                 fits(scenario.as_deref(), at)
             }
             (Exposure::Build, Witness::Build) | (Exposure::End, Witness::End) => fits(None, ""),
@@ -77,6 +80,7 @@ impl std::fmt::Display for Exposure {
             Exposure::Quiet { mechanism, scenario } => {
                 write!(f, "quiet {}{}", mechanism.name(), place(scenario))
             }
+            Exposure::Order { scenario } => write!(f, "order{}", place(scenario)),
             Exposure::Tables { scenario } => write!(f, "tables{}", place(scenario)),
             Exposure::Build => write!(f, "build"),
             Exposure::End => write!(f, "end"),
@@ -95,7 +99,7 @@ impl Control {
         let exposed_by = header_line(path, text, "Exposed-by")?;
         let exposed_by = exposure(&exposed_by).ok_or_else(|| {
             Failure::usage(format!("{}: cannot read `Exposed-by: {exposed_by}`", path.display()))
-                .next("write `splat KIND [at FILE]`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `tables [in SCENARIO]`, `build` or `end`")
+                .next("write `splat KIND [at FILE]`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `order [in SCENARIO]`, `tables [in SCENARIO]`, `build` or `end`")
                 .next(format!("kinds: {}", splat::Kind::all_names().join(", ")))
         })?;
         Ok(Control { name: name.to_owned(), plants, exposed_by })
@@ -124,6 +128,7 @@ fn exposure(text: &str) -> Option<Exposure> {
         ["splat", kind] => Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: place }),
         ["count", mechanism] => Some(Exposure::Count { mechanism: counted(mechanism)?, scenario: place }),
         ["quiet", mechanism] => Some(Exposure::Quiet { mechanism: counted(mechanism)?, scenario: place }),
+        ["order"] => Some(Exposure::Order { scenario: place }),
         ["tables"] => Some(Exposure::Tables { scenario: place }),
         ["build"] if place.is_none() => Some(Exposure::Build),
         ["end"] if place.is_none() => Some(Exposure::End),
@@ -150,6 +155,8 @@ mod tests {
             "count rcu_sync",
             "count ipi in exit",
             "quiet call_rcu",
+            "count direct_frees",
+            "order",
             "tables in munmap",
             "build",
         ] {

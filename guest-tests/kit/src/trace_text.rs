@@ -1,5 +1,7 @@
 //! Reads the text of a tracefs `trace` file and counts in it what the fallback did. Pure.
 
+use std::collections::BTreeSet;
+
 use protocol::Counts;
 
 /// The event filter value and trace name of the function a broadcast makes every other CPU run.
@@ -29,33 +31,76 @@ const CALLERS: [&str; 13] = [
     "free_pgd_range",
 ];
 
+/// Callers that make a call of `__free_pages` one of the fallback. Its callers are left out: they free other
+/// pages too. If a compiler does not inline the freeing into one of these, nothing is counted here, and a
+/// base arm without frees is no base.
+const FREERS: [&str; 3] = ["tlb_remove_table", "tlb_remove_table_one", "__tlb_remove_table_one"];
+
+/// What is known while going through the events: the counts so far, and the tasks whose current call of
+/// `tlb_remove_table` has synchronised with walkers.
+#[derive(Default)]
+struct Account<'a> {
+    counts: Counts,
+    synced: BTreeSet<&'a str>,
+}
+
 /// Counts the events of `text`. Broadcasts to `victim_cpu` itself are not bystander IPIs.
 ///
 /// # Errors
 /// A line that is neither a comment, nor a notice of lost events, nor an event: fail closed.
 pub fn count(text: &str, victim_cpu: u32) -> Result<Counts, String> {
-    let mut counts = Counts::default();
+    let mut account = Account::default();
     for line in text.lines() {
         if line.trim().is_empty() || line.starts_with('#') || is_lost_notice(line) {
             continue;
         }
-        let body = event_body(line).ok_or_else(|| format!("not a trace line: {line:?}"))?;
-        count_event(body, victim_cpu, &mut counts)
-            .ok_or_else(|| format!("not an event this test asked for: {line:?}"))?;
+        let (task, body) = event(line).ok_or_else(|| format!("not a trace line: {line:?}"))?;
+        let known = match body.split_once(" <-") {
+            Some((function, caller)) => account.call(task, function, base_name(caller)),
+            None => count_event(body, victim_cpu, &mut account.counts),
+        };
+        known.ok_or_else(|| format!("not an event this test asked for: {line:?}"))?;
     }
-    Ok(counts)
+    Ok(account.counts)
+}
+
+impl<'a> Account<'a> {
+    /// `task` enters `function` from `caller`. Events of one task are in the order in which it made them.
+    fn call(&mut self, task: &'a str, function: &str, caller: &str) -> Option<()> {
+        let of_the_path = CALLERS.contains(&caller);
+        match function {
+            "tlb_remove_table" => {
+                self.synced.remove(task);
+            }
+            "smp_call_function" if of_the_path => {
+                self.counts.ipi += 1;
+                self.synced.insert(task);
+            }
+            "synchronize_rcu" if of_the_path => {
+                self.counts.rcu_sync += 1;
+                self.synced.insert(task);
+            }
+            "synchronize_rcu_expedited" if of_the_path || self.is_inside_sync(task, caller) => {
+                self.counts.expedited += 1;
+                self.synced.insert(task);
+            }
+            "__free_pages" if FREERS.contains(&caller) => {
+                self.counts.direct_frees += 1;
+                self.counts.unsynced_frees += u64::from(!self.synced.contains(task));
+            }
+            "smp_call_function" | "synchronize_rcu" | "synchronize_rcu_expedited" | "__free_pages" => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// `synchronize_rcu` made itself an expedited one, in a task that called it from the path.
+    fn is_inside_sync(&self, task: &str, caller: &str) -> bool {
+        caller == "synchronize_rcu" && self.synced.contains(task)
+    }
 }
 
 fn count_event(body: &str, victim_cpu: u32, counts: &mut Counts) -> Option<()> {
-    if let Some((function, caller)) = body.split_once(" <-") {
-        let of_the_path = CALLERS.contains(&base_name(caller));
-        match function {
-            "smp_call_function" => counts.ipi += u64::from(of_the_path),
-            "synchronize_rcu" => counts.rcu_sync += u64::from(of_the_path),
-            _ => return None,
-        }
-        return Some(());
-    }
     let (event, fields) = body.split_once(": ")?;
     let function = base_name(field(fields, "func")?);
     match event {
@@ -69,10 +114,10 @@ fn count_event(body: &str, victim_cpu: u32, counts: &mut Counts) -> Option<()> {
     Some(())
 }
 
-/// What follows `comm-pid [cpu] flags seconds.micros: `. A comm may hold spaces and brackets, so the first
-/// place where all of this fits is taken, not the first bracket.
-fn event_body(line: &str) -> Option<&str> {
-    line.match_indices(" [").find_map(|(at, _)| body_after_cpu(&line[at + 2..]))
+/// `comm-pid` and what follows `comm-pid [cpu] flags seconds.micros: `. A comm may hold spaces and brackets, so
+/// the first place where all of this fits is taken, not the first bracket.
+fn event(line: &str) -> Option<(&str, &str)> {
+    line.match_indices(" [").find_map(|(at, _)| Some((line[..at].trim(), body_after_cpu(&line[at + 2..])?)))
 }
 
 fn body_after_cpu(rest: &str) -> Option<&str> {
@@ -119,7 +164,59 @@ mod tests {
             "       scenarios-60      [000] .....     1.234599: synchronize_rcu <-tlb_remove_table",
             "          <idle>-0       [003] ..s1.     1.300000: rcu_invoke_callback: rcu_preempt rhp=00000000deadbeef func=__tlb_remove_table_one_rcu",
         ]);
-        assert_eq!(counts, Ok(Counts { ipi: 1, bystander_ipis: 2, rcu_sync: 1, call_rcu: 1 }));
+        let expected = Counts { ipi: 1, bystander_ipis: 2, rcu_sync: 1, call_rcu: 1, ..Counts::default() };
+        assert_eq!(counts, Ok(expected));
+    }
+
+    /// The trace of task `task` entering these functions, each given as `function <-caller`.
+    fn entries(task: &str, calls: &[&str]) -> String {
+        let line = |call: &&str| format!("  {task} [000] ..... 1.2: {call}\n");
+        calls.iter().map(line).collect()
+    }
+
+    const ENTER: &str = "tlb_remove_table <-free_pgd_range";
+    const SYNC: &str = "synchronize_rcu <-tlb_remove_table";
+    const BROADCAST: &str = "smp_call_function <-tlb_remove_table";
+    const FREE: &str = "__free_pages <-tlb_remove_table";
+
+    #[test]
+    fn a_table_freed_after_a_grace_period_or_a_broadcast_is_synced() {
+        for sync in [SYNC, BROADCAST, "synchronize_rcu_expedited <-tlb_remove_table"] {
+            let counts = count(&entries("a-1", &[ENTER, sync, FREE, ENTER, sync, FREE]), 0).unwrap();
+            assert_eq!((counts.direct_frees, counts.unsynced_frees), (2, 0), "{sync}");
+        }
+    }
+
+    #[test]
+    fn a_table_freed_before_the_grace_period_is_not_synced_even_where_the_counts_agree() {
+        let calls = [ENTER, FREE, SYNC].repeat(3);
+        let counts = count(&entries("a-1", &calls), 0).unwrap();
+        assert_eq!((counts.rcu_sync, counts.direct_frees, counts.unsynced_frees), (3, 3, 3));
+    }
+
+    #[test]
+    fn a_grace_period_of_another_task_or_of_another_caller_protects_nothing() {
+        let other = entries("b-2", &[ENTER, SYNC]);
+        let elsewhere = entries("a-1", &[ENTER, "synchronize_rcu <-ftrace_shutdown", FREE]);
+        assert_eq!(count(&format!("{other}{elsewhere}"), 0).map(|counts| counts.unsynced_frees), Ok(1));
+        let between = [entries("a-1", &[ENTER, SYNC]), entries("b-2", &[ENTER]), entries("a-1", &[FREE])];
+        assert_eq!(count(&between.concat(), 0).map(|counts| counts.unsynced_frees), Ok(0));
+    }
+
+    #[test]
+    fn pages_freed_elsewhere_are_not_the_fallbacks() {
+        let text = entries("a-1", &["__free_pages <-tlb_remove_table_rcu", "__free_pages <-tlb_finish_mmu"]);
+        assert_eq!(count(&text, 0), Ok(Counts::default()));
+    }
+
+    #[test]
+    fn an_expedited_grace_period_is_seen_inside_an_ordinary_one() {
+        let counts = count(&entries("a-1", &[SYNC, "synchronize_rcu_expedited <-synchronize_rcu"]), 0);
+        assert_eq!(counts.map(|counts| (counts.rcu_sync, counts.expedited)), Ok((1, 1)));
+        for caller in ["synchronize_rcu", "synchronize_net"] {
+            let call = format!("synchronize_rcu_expedited <-{caller}");
+            assert_eq!(count(&entries("a-1", &[&call]), 0).map(|counts| counts.expedited), Ok(0));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A tracefs instance of our own that records the three mechanisms a fallback can use, and nothing else.
+//! A tracefs instance of our own that records what a fallback does to free a page table safely, and nothing else.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,11 +16,16 @@ const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
 /// The trace of the top instance, in which nothing is recorded.
 const TOP_TRACE: &str = "/sys/kernel/tracing/trace";
 
-/// Both are exported functions that are never inlined into their callers.
-const TRACED_FUNCTIONS: &str = "synchronize_rcu smp_call_function";
+/// Exported functions, which are never inlined into their callers elsewhere.
+const TRACED_FUNCTIONS: [&str; 4] =
+    ["synchronize_rcu", "synchronize_rcu_expedited", "smp_call_function", "__free_pages"];
+
+/// Traced as well where the kernel has it: the entry of the path, which begins a new account of what was
+/// waited for. Exported too.
+const ENTRY: &str = "tlb_remove_table";
 
 /// Ring buffer per CPU: a floor, and what one fallback may write (an event of some 50 bytes for each of up
-/// to 15 bystanders, and a function entry).
+/// to 15 bystanders, and three function entries).
 const BUFFER_FLOOR_KIB: u64 = 1024;
 const BUFFER_PER_FALLBACK_KIB: u64 = 1;
 
@@ -41,8 +46,8 @@ impl Tracer {
         remake_directory(&tracer.instance)?;
         tracer.set("tracing_on", "0")?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
-        tracer.trace_functions()?;
-        let has_fallback = kallsyms.has("tlb_remove_table");
+        let has_fallback = kallsyms.has(ENTRY);
+        tracer.trace_functions(has_fallback)?;
         if kallsyms.has(BROADCAST_CALLBACK) {
             tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
         } else if has_fallback {
@@ -108,13 +113,14 @@ impl Tracer {
         Ok(())
     }
 
-    fn trace_functions(&self) -> Result<(), String> {
+    fn trace_functions(&self, has_fallback: bool) -> Result<(), String> {
+        let mut asked = TRACED_FUNCTIONS.to_vec();
+        asked.extend(has_fallback.then_some(ENTRY));
         // The filter first: a function tracer without one records the whole kernel.
         let path = self.instance.join("set_ftrace_filter");
-        files::write(&path, TRACED_FUNCTIONS)?;
+        files::write(&path, &asked.join(" "))?;
         let found = files::read(&path)?;
         let mut found: Vec<&str> = found.split_whitespace().collect();
-        let mut asked: Vec<&str> = TRACED_FUNCTIONS.split(' ').collect();
         found.sort_unstable();
         asked.sort_unstable();
         if found != asked {

@@ -131,6 +131,14 @@ pub struct Counts {
     /// Executions of `__tlb_remove_table_one_rcu`, the RCU callback of the PT_RECLAIM branch
     /// (`rcu:rcu_invoke_callback` events: declared `inline`, it is hidden from the function tracer).
     pub call_rcu: u64,
+    /// Calls of `synchronize_rcu_expedited` by the fallback or by a `synchronize_rcu` (function tracer): such a
+    /// grace period is made of IPIs.
+    pub expedited: u64,
+    /// Page tables freed by the fallback itself, not by a callback: calls of `__free_pages` (function tracer).
+    pub direct_frees: u64,
+    /// Of [`Counts::direct_frees`], those before which the same call of `tlb_remove_table` had neither sent a
+    /// broadcast nor waited for a grace period.
+    pub unsynced_frees: u64,
 }
 
 /// `nr_page_table_pages` of /proc/vmstat, folded over all CPUs, at three moments.

@@ -239,9 +239,10 @@ fn examine_presence(
         Mechanism::Ipi => Counts {
             ipi: injected,
             bystander_ipis: injected * u64::from(asked.cpus.saturating_sub(1)),
+            direct_frees: injected,
             ..Counts::default()
         },
-        Mechanism::RcuSync => Counts { rcu_sync: injected, ..Counts::default() },
+        Mechanism::RcuSync => Counts { rcu_sync: injected, direct_frees: injected, ..Counts::default() },
         Mechanism::CallRcu => Counts { call_rcu: injected, ..Counts::default() },
         Mechanism::None => Counts::default(),
     };
@@ -256,6 +257,11 @@ fn examine_presence(
             );
             found.add(weight, Witness::Count { mechanism: counted, scenario: name.clone() }, text);
         }
+    }
+    let unsynced = measured.forced.unsynced_frees;
+    if unsynced > 0 {
+        let text = format!("{name}: {unsynced} page tables were freed before anything was waited for");
+        found.add(weight, Witness::Order { scenario: name.clone() }, text);
     }
     let tables = measured.page_tables;
     if tables.peak < tables.before + injected {

@@ -18,8 +18,17 @@ fn asked(scenarios: &[Scenario]) -> Asked<'_> {
     Asked { expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync }, scenarios, cpus: 4 }
 }
 
-const IPI: Counts = Counts { ipi: 200, bystander_ipis: 600, rcu_sync: 0, call_rcu: 0 };
-const RCU: Counts = Counts { ipi: 0, bystander_ipis: 0, rcu_sync: 200, call_rcu: 0 };
+const NONE: Counts = Counts {
+    ipi: 0,
+    bystander_ipis: 0,
+    rcu_sync: 0,
+    call_rcu: 0,
+    expedited: 0,
+    direct_frees: 0,
+    unsynced_frees: 0,
+};
+const IPI: Counts = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..NONE };
+const RCU: Counts = Counts { rcu_sync: 200, direct_frees: 200, ..NONE };
 
 fn measured(forced: Counts) -> Measured {
     Measured {
@@ -135,6 +144,25 @@ fn a_patched_kernel_that_still_sends_ipis_fails() {
 #[test]
 fn one_missing_grace_period_among_two_hundred_fails() {
     assert_eq!(patched_measuring(|m| m.forced.rcu_sync = 199), Verdict::Fail);
+}
+
+#[test]
+fn a_table_freed_before_its_grace_period_fails_although_every_count_is_right() {
+    assert_eq!(patched_measuring(|m| m.forced.unsynced_frees = 1), Verdict::Fail);
+    let base = change_measured(sound(IPI), |m| m.forced.unsynced_frees = 1);
+    assert_eq!(verdict(&base, &evidence(sound(RCU))), Verdict::Vacuous);
+}
+
+#[test]
+fn an_expedited_grace_period_and_a_table_never_freed_fail() {
+    assert_eq!(patched_measuring(|m| m.forced.expedited = 1), Verdict::Fail);
+    assert_eq!(patched_measuring(|m| m.forced.direct_frees = 199), Verdict::Fail);
+}
+
+#[test]
+fn frees_that_are_not_seen_on_the_base_make_the_pair_vacuous() {
+    let base = change_measured(sound(IPI), |m| m.forced.direct_frees = 0);
+    assert_eq!(verdict(&base, &evidence(sound(RCU))), Verdict::Vacuous);
 }
 
 #[test]
@@ -302,6 +330,9 @@ fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
     assert!(!caught(&anywhere, ran(RCU, Counts { ipi: 1, ..RCU })));
     let tables = Exposure::Tables { scenario: None };
     assert!(!caught(&tables, ran(few, RCU)));
+    let order = Exposure::Order { scenario: None };
+    assert!(caught(&order, ran(Counts { unsynced_frees: 200, ..RCU }, RCU)));
+    assert!(!caught(&order, ran(few, RCU)));
 }
 
 #[test]

@@ -20,21 +20,32 @@ pub enum Witness {
     Count { mechanism: Counted, scenario: String },
     /// With injection off, this mechanism ran at all.
     Quiet { mechanism: Counted, scenario: String },
+    /// Page tables were freed before anything was waited for that protects their walkers.
+    Order { scenario: String },
     /// Page tables were not freed.
     Tables { scenario: String },
 }
 
-/// A field of [`protocol::Counts`].
+/// A field of [`protocol::Counts`] that a mechanism decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     Ipi,
     BystanderIpis,
     RcuSync,
     CallRcu,
+    Expedited,
+    DirectFrees,
 }
 
 impl Counted {
-    pub const ALL: [Counted; 4] = [Counted::Ipi, Counted::BystanderIpis, Counted::RcuSync, Counted::CallRcu];
+    pub const ALL: [Counted; 6] = [
+        Counted::Ipi,
+        Counted::BystanderIpis,
+        Counted::RcuSync,
+        Counted::CallRcu,
+        Counted::Expedited,
+        Counted::DirectFrees,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +53,8 @@ impl Counted {
             Counted::BystanderIpis => "bystander_ipis",
             Counted::RcuSync => "rcu_sync",
             Counted::CallRcu => "call_rcu",
+            Counted::Expedited => "expedited",
+            Counted::DirectFrees => "direct_frees",
         }
     }
 
@@ -51,6 +64,8 @@ impl Counted {
             Counted::BystanderIpis => counts.bystander_ipis,
             Counted::RcuSync => counts.rcu_sync,
             Counted::CallRcu => counts.call_rcu,
+            Counted::Expedited => counts.expedited,
+            Counted::DirectFrees => counts.direct_frees,
         }
     }
 }

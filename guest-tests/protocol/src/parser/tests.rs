@@ -8,7 +8,7 @@ fn nonce() -> Nonce {
 }
 
 fn one_of_each_kind() -> Vec<Message> {
-    let counts = Counts { ipi: 200, bystander_ipis: 600, rcu_sync: 0, call_rcu: 0 };
+    let counts = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..Counts::default() };
     vec![
         Message::Hello(Hello {
             kernel_release: "7.2.12".into(),
