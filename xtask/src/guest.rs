@@ -107,7 +107,7 @@ mod tests {
         let binaries = Binaries { init: dir.path().join("i"), scenarios: dir.path().join("s") };
         std::fs::write(&binaries.init, "INIT").unwrap();
         std::fs::write(&binaries.scenarios, "SCENARIOS").unwrap();
-        let request = Request { scenarios: Vec::new(), inject: true };
+        let request = Request { scenarios: Vec::new(), inject: true, stall_secs: None };
         let bytes = initramfs(&binaries, &request).unwrap();
         let mut names = Vec::new();
         let mut rest = bytes.as_slice();

@@ -19,11 +19,14 @@ use crate::evidence::{Boot, Build, Evidence};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::{self, Binaries};
 use crate::kconfig;
-use crate::plan::Cell;
+use crate::plan::{Arm, Cell};
 use crate::project::Project;
 use crate::qemu::{self, Files};
 use crate::rundir::{RunDir, make_executable, write_whole};
 use crate::source::worktree::WorkTree;
+
+/// The shortest time that the kernel takes for a stall.
+const STALL_SECS: u32 = 3;
 
 /// A tree that is ready: its files can be set to those of any arm.
 pub struct ReadyTree {
@@ -223,6 +226,8 @@ impl Run<'_> {
                 .map(|scenario| Ask { name: scenario.name.clone(), fallbacks: scenario.fallbacks })
                 .collect(),
             inject: self.inject,
+            // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
+            stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
         };
         let binaries = self
             .guests

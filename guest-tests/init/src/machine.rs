@@ -87,6 +87,17 @@ fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
+/// After an oops nothing that is measured means anything, and a task that died with a lock held would keep the
+/// guest until its deadline: panic at once. The same for a stall, if one is to be noticed within `stall_secs`.
+pub fn panic_when_broken(stall_secs: Option<u32>) -> Result<(), String> {
+    files::set("/proc/sys/kernel/panic_on_oops", "1")?;
+    if let Some(secs) = stall_secs {
+        files::set("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", &secs.to_string())?;
+        files::set("/proc/sys/kernel/panic_on_rcu_stall", "1")?;
+    }
+    Ok(())
+}
+
 pub fn tainted() -> Result<u64, String> {
     files::read_number("/proc/sys/kernel/tainted")
 }

@@ -34,6 +34,7 @@ fn run() -> Result<(), String> {
     let request = files::read(protocol::REQUEST_PATH)?;
     let request: Request = serde_json::from_str(&request)
         .map_err(|error| format!("{} is not a request: {error}", protocol::REQUEST_PATH))?;
+    machine::panic_when_broken(request.stall_secs)?;
     let mut port = Port::open(nonce)?;
 
     port.send(&Message::Hello(hello::hello()?))?;

@@ -30,6 +30,10 @@ pub struct Request {
     pub scenarios: Vec<Ask>,
     /// False turns fault injection off although the demand stays: the run must then come out vacuous.
     pub inject: bool,
+    /// Seconds without an RCU grace period after which the guest calls it a stall and panics; None leaves the
+    /// kernel's own time, and a stall is then only reported. (The kernel takes at least 3, and with PROVE_RCU
+    /// adds 5: kernel/rcu/tree_stall.h.)
+    pub stall_secs: Option<u32>,
 }
 
 /// One scenario and how many failed batch allocations it has to force.
