@@ -16,8 +16,8 @@ use crate::source::worktree::{Changes, WorkTree};
 pub struct Arms {
     /// The patch under test on this tree.
     pub proved: Proved,
-    /// By cell id.
-    pub changes: BTreeMap<String, Changes>,
+    /// By cell id; or why a cell has no source.
+    pub changes: BTreeMap<String, Result<Changes, String>>,
     /// Files that the patch under test changes.
     pub touched: BTreeSet<String>,
 }
@@ -29,7 +29,7 @@ impl Base for WorkTree {
 }
 
 impl Arms {
-    /// Stacks, for every cell: preparation, patch under test, helpers, control.
+    /// Stacks, for every cell: preparation, patch under test, helpers, helpers of the patched arms, control.
     ///
     /// # Errors
     /// When the patch under test is refused, or a patch of ours does not fit the tree.
@@ -46,16 +46,16 @@ impl Arms {
         let mut changes = BTreeMap::new();
         for cell in cells.iter().filter(|cell| cell.tree == tree.name) {
             let mut overlay = Overlay::new(&prepared);
-            match &cell.arm {
-                Arm::Base => {}
-                Arm::Patched | Arm::Control(_) => overlay.add(&proved),
-                Arm::WithoutHunk(left_out) => {
-                    let rest =
-                        patch::without_hunk(&patch::read(&proved.sound, &series.source)?, left_out.number);
-                    overlay.add(&patch::prove(&rest, &prepared)?);
+            let made = match &cell.arm {
+                Arm::Base => Ok(()),
+                Arm::Patched | Arm::Control(_) => {
+                    overlay.add(&proved);
+                    Ok(())
                 }
-            }
-            for name in &cell.variant.helpers {
+                Arm::WithoutHunk(left_out) => add_without(&mut overlay, &prepared, &proved, left_out.number),
+            };
+            let patched_helpers = if cell.arm == Arm::Base { &[] } else { &cell.variant.patched_helpers[..] };
+            for name in cell.variant.helpers.iter().chain(patched_helpers) {
                 ours(&mut overlay, &project.tree_patch(&tree.name, name))?;
             }
             if let Arm::Control(control) = &cell.arm {
@@ -63,10 +63,23 @@ impl Arms {
             }
             let mut all = prepared.changed.clone();
             all.extend(overlay.changed);
-            changes.insert(cell.id(), all);
+            changes.insert(cell.id(), made.map(|()| all));
         }
         Ok(Arms { proved, changes, touched })
     }
+}
+
+/// What is left of the patch without one hunk. Hunks of a series may build on each other: then there is no rest.
+fn add_without(
+    overlay: &mut Overlay<'_>,
+    prepared: &dyn Base,
+    proved: &Proved,
+    hunk: usize,
+) -> Result<(), String> {
+    let sound = patch::read(&proved.sound, "the sound patch");
+    let rest = sound.and_then(|sound| patch::prove(&patch::without_hunk(&sound, hunk), prepared));
+    overlay.add(&rest.map_err(|failure| format!("the rest of the patch does not apply: {}", failure.what))?);
+    Ok(())
 }
 
 /// Applies one of the project's own patches. That it does not fit says nothing about the patch under test.

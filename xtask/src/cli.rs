@@ -56,6 +56,9 @@ pub struct Matrix {
     /// Also leave out each hunk of the patch in turn, and say what notices
     #[arg(long)]
     pub without_hunk: bool,
+    /// Which planted bugs have to be caught
+    #[arg(long, value_enum, default_value = "auto")]
+    pub controls: Controls,
     /// How QEMU runs the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: AccelWish,
@@ -96,6 +99,16 @@ pub enum AccelWish {
     Kvm,
     /// QEMU's own emulation
     Tcg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Controls {
+    /// Every control of every variant
+    All,
+    /// The first two of each variant
+    Auto,
+    /// None: no variant that has controls can then pass
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -152,6 +152,7 @@ mod tests {
             about: String::new(),
             fragments: Vec::new(),
             helpers: Vec::new(),
+            patched_helpers: Vec::new(),
             expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync },
             controls: controls.iter().map(ToString::to_string).collect(),
         };

@@ -85,6 +85,13 @@ impl Loaded {
         }
         Ok(Loaded { campaign, trees, controls })
     }
+
+    /// Asks of each variant no more than its first `most` controls; campaigns list the best ones first.
+    pub fn keep_controls(&mut self, most: usize) {
+        let variants = &mut self.campaign.variants;
+        variants.iter_mut().for_each(|variant| variant.controls.truncate(most));
+        self.controls.retain(|control| variants.iter().any(|kept| kept.controls.contains(&control.name)));
+    }
 }
 
 /// The symbols that `variant` asks for, out of all its fragments.
@@ -110,4 +117,34 @@ pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<St
 fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_control_is_asked_for_by_some_campaign() {
+        let project = Project::here();
+        let asked = Loaded::load(&project, "mmu-gather").unwrap().controls;
+        for entry in std::fs::read_dir(project.root.join("patches/controls")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(asked.iter().any(|control| control.name == name), "nothing runs {}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_normal_run_asks_for_the_first_controls_of_each_variant() {
+        let mut loaded = Loaded::load(&Project::here(), "mmu-gather").unwrap();
+        let first = |loaded: &Loaded| -> Vec<String> {
+            let variants = loaded.campaign.variants.iter();
+            variants.flat_map(|variant| variant.controls.iter().take(2).cloned()).collect()
+        };
+        let wanted = first(&loaded);
+        loaded.keep_controls(2);
+        assert_eq!(first(&loaded), wanted);
+        assert!(loaded.campaign.variants.iter().all(|variant| variant.controls.len() <= 2));
+        assert!(loaded.controls.iter().all(|control| wanted.contains(&control.name)));
+    }
 }

@@ -146,11 +146,11 @@ impl Run<'_> {
         let tree = trees.get_mut(&cell.tree).ok_or_else(|| {
             Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
         })?;
-        let changes = tree
-            .arms
-            .changes
-            .get(&cell.id())
-            .ok_or_else(|| Failure::internal(format!("{} has no source", cell.id())))?;
+        let changes = match tree.arms.changes.get(&cell.id()) {
+            Some(Ok(changes)) => changes,
+            Some(Err(why)) => return Ok(Build::Infra { why: why.clone() }),
+            None => return Err(Failure::internal(format!("{} has no source", cell.id()))),
+        };
         tree.work.set(changes)?;
         let requests = self
             .requests

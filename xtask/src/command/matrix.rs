@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::accel::{Choice, Wish};
 use crate::arms::Arms;
-use crate::cli::{self, AccelWish, Format};
+use crate::cli::{self, AccelWish, Controls, Format};
 use crate::config::Mechanism;
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
@@ -26,6 +26,9 @@ use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;
 use crate::{guest, host, process};
+
+/// Per variant: enough to show in every run that its detectors see.
+const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
 
 /// What the whole command stands on.
 struct Setting<'a> {
@@ -54,11 +57,16 @@ struct Sources {
 /// interruption too, ends in a report and its exit code.
 pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let started = Instant::now();
-    let loaded = Loaded::load(project, &args.source.campaign)?;
+    let mut loaded = Loaded::load(project, &args.source.campaign)?;
+    if args.controls != Controls::All {
+        loaded.keep_controls(CONTROLS_OF_A_NORMAL_RUN);
+    }
+    // Controls that have no cell are still asked for: they count as not run, and nothing passes.
+    let controls = if args.controls == Controls::None { &[][..] } else { &loaded.controls };
     let patch_path = args.patch.clone().unwrap_or_else(|| project.root.join(&loaded.campaign.patch));
     let series = super::read_series(&patch_path)?;
     let leave_out = if args.without_hunk { patch::hunks(&series) } else { Vec::new() };
-    let cells = plan::select(plan::cells(&loaded.campaign, &loaded.controls, &leave_out)?, &args.only)?;
+    let cells = plan::select(plan::cells(&loaded.campaign, controls, &leave_out)?, &args.only)?;
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
@@ -181,6 +189,9 @@ impl Setting<'_> {
             "--patch".to_owned(),
             self.dir.path.join("patch.patch").display().to_string(),
         ];
+        if self.args.controls == Controls::All {
+            args.extend(["--controls".to_owned(), "all".to_owned()]);
+        }
         for tree in &self.args.source.trees {
             args.extend(["--tree".to_owned(), tree.clone()]);
         }
@@ -364,7 +375,7 @@ fn pair_report(cell: &Cell, judgement: judge::Judgement) -> PairReport {
         variant: cell.variant.name.clone(),
         about: cell.variant.about.clone(),
         native: cell.variant.native(),
-        helpers: cell.variant.helpers.clone(),
+        helpers: [cell.variant.helpers.clone(), cell.variant.patched_helpers.clone()].concat(),
         expect_base: expect(cell.variant.expect.base),
         expect_patched: expect(cell.variant.expect.patched),
         verdict: judgement.verdict,

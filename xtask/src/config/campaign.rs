@@ -40,6 +40,9 @@ pub struct Variant {
     /// Helper patches, names in `patches/TREE`. With one, the variant is synthetic.
     #[serde(default)]
     pub helpers: Vec<String>,
+    /// The same, for the arms that have the patch: what uses something that the patch brings.
+    #[serde(default)]
+    pub patched_helpers: Vec<String>,
     pub expect: Expect,
     /// Controls, names in `patches/controls`.
     #[serde(default)]
@@ -49,7 +52,7 @@ pub struct Variant {
 impl Variant {
     /// Plain Kconfig reaches it.
     pub fn native(&self) -> bool {
-        self.helpers.is_empty()
+        self.helpers.is_empty() && self.patched_helpers.is_empty()
     }
 }
 
@@ -143,7 +146,8 @@ impl Campaign {
 fn check_variant(path: &Path, variant: &Variant) -> Result<()> {
     let mut names = vec![(&variant.arch, "architecture")];
     names.extend(variant.fragments.iter().map(|name| (name, "fragment")));
-    names.extend(variant.helpers.iter().map(|name| (name, "helper patch")));
+    let helpers = variant.helpers.iter().chain(&variant.patched_helpers);
+    names.extend(helpers.map(|name| (name, "helper patch")));
     for (name, what) in names {
         check_name(path, what, name)?;
     }
@@ -210,6 +214,8 @@ variants:
         assert_eq!(campaign.name, "c");
         assert!(campaign.variants[0].native());
         let helped = GOOD.replace("    controls", "    helpers: [h]\n    controls");
+        assert!(!Campaign::from_yaml(Path::new("c.yaml"), &helped).unwrap().variants[0].native());
+        let helped = GOOD.replace("    controls", "    patched_helpers: [h]\n    controls");
         assert!(!Campaign::from_yaml(Path::new("c.yaml"), &helped).unwrap().variants[0].native());
     }
 

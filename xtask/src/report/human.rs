@@ -30,6 +30,9 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     for trouble in troubles(report) {
         line(&trouble);
     }
+    for row in planted(report) {
+        line(&row);
+    }
     for left_out in &report.left_out {
         let LeftOutReport { variant, hunk, place, by, .. } = left_out;
         line(&format!("without hunk {hunk} ({place}), {variant}: {by}"));
@@ -39,6 +42,7 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
             line(&format!("{}: {repetition}", cell.id));
         }
     }
+    line("");
     line(&cost(report));
     line(&format!("report, consoles and repro.sh of each cell: {run_dir}"));
     text
@@ -231,16 +235,35 @@ fn did(scenario: &ScenarioReport) -> String {
     if words.is_empty() { "no fallback".to_owned() } else { words.join(", ") }
 }
 
+/// As many controls as a normal run has are named one by one; of more, those that were not caught.
 fn controls(report: &Report, pair: &PairReport) -> String {
-    let lines: Vec<String> = report
-        .controls
-        .iter()
-        .filter(|control| {
-            (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant)
-        })
-        .map(|control| format!("{}: {}", control.name, if control.caught { "caught" } else { "NOT CAUGHT" }))
-        .collect();
-    if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
+    let of_the_pair = report.controls.iter().filter(|control| {
+        (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant)
+    });
+    let (caught, missed): (Vec<_>, Vec<_>) = of_the_pair.partition(|control| control.caught);
+    let all = caught.len() + missed.len();
+    let mut lines: Vec<String> = match all {
+        0 => vec!["none".to_owned()],
+        1 | 2 => caught.iter().map(|control| format!("{}: caught", control.name)).collect(),
+        _ => vec![format!("{} of {all} caught", caught.len())],
+    };
+    lines.extend(missed.iter().map(|control| format!("{}: NOT CAUGHT", control.name)));
+    lines.join("\n")
+}
+
+/// What became of each planted bug.
+fn planted(report: &Report) -> Vec<String> {
+    if report.controls.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["planted bug", "variant", "must be exposed by", "", ""]);
+    for control in &report.controls {
+        let caught = if control.caught { "caught" } else { "NOT CAUGHT" };
+        table.add_row([&control.name, &control.variant, &control.exposed_by, caught, &control.by]);
+    }
+    table.to_string().lines().map(|row| row.trim_end().to_owned()).collect()
 }
 
 fn troubles(report: &Report) -> Vec<String> {
@@ -248,10 +271,6 @@ fn troubles(report: &Report) -> Vec<String> {
     for pair in report.pairs.iter().filter(|pair| pair.verdict != Verdict::Pass) {
         lines.push(format!("{}: {}", name(pair), pair.verdict.name()));
         lines.extend(pair.reasons.iter().map(|reason| format!("  {reason}")));
-    }
-    for control in &report.controls {
-        let how = if control.caught { "caught by" } else { "NOT CAUGHT:" };
-        lines.push(format!("control {} ({}) {how} {}", control.name, control.variant, control.by));
     }
     lines
 }
