@@ -1,0 +1,221 @@
+//! The guest's console as a stream of hostile bytes: lines, their threads, the splats among them. Memory stays
+//! bounded whatever the guest prints, and the same bytes give the same result wherever the stream is cut.
+
+#[cfg(test)]
+mod corpus;
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, Read};
+
+use serde::Serialize;
+
+use crate::splat::{self, End, Kind, Row};
+
+/// A line longer than this is cut: no kernel message is (kernel/printk, PRINTK_MESSAGE_MAX is 2048).
+const LINE_BYTES_MAX: usize = 4096;
+/// How far back from its end a line that is too long may be cut, so that a kernel line behind it stays whole.
+const CUT_WITHIN: usize = 256;
+/// A block longer than this is cut; lockdep's longest reports have some 200 lines.
+const BLOCK_LINES_MAX: usize = 240;
+const BLOCK_BYTES_MAX: usize = 64 << 10;
+/// Splats kept with their text; later ones are only counted.
+const SPLATS_MAX: usize = 64;
+/// Splats kept of one kind and place, so that a flood of one leaves room for others.
+const ALIKE_MAX: usize = 8;
+/// Threads whose blocks are followed at the same time; a thread that nobody hears of again must not stay for ever.
+const OPEN_MAX: usize = 256;
+/// Lines kept for the report of a guest that hung.
+const LAST_LINES: usize = 25;
+
+/// One report of trouble: its headline and the block around it, lines of other threads taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Splat {
+    pub kind: Kind,
+    pub headline: String,
+    /// `file:line` where the headline, or lockdep's line below it, names one.
+    pub location: Option<String>,
+    pub text: Vec<String>,
+}
+
+/// What a console has said so far.
+#[derive(Debug, Default)]
+pub struct Console {
+    partial: Vec<u8>,
+    /// The block each thread is printing.
+    open: BTreeMap<String, Block>,
+    last: VecDeque<String>,
+    splats: Vec<Splat>,
+    splats_total: u64,
+    bytes: u64,
+    spoke: bool,
+}
+
+/// A report that has begun and not ended.
+#[derive(Debug)]
+struct Block {
+    kind: Kind,
+    end: End,
+    /// Index of the splat that takes the text; none if the splat is only counted.
+    kept: Option<usize>,
+    lines: usize,
+    bytes: usize,
+}
+
+impl Console {
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = LINE_BYTES_MAX - self.partial.len();
+            // Reading from memory does not fail.
+            let _ = (&mut bytes).take(room as u64).read_until(b'\n', &mut self.partial);
+            if self.partial.last() == Some(&b'\n') {
+                self.end_line();
+            } else if self.partial.len() == LINE_BYTES_MAX {
+                self.cut_line();
+            }
+        }
+    }
+
+    /// The stream is over: what stands without a line end is a line too.
+    pub fn finish(&mut self) {
+        self.end_line();
+        self.open.clear();
+    }
+
+    /// Splats in order of their headlines: at most the first 64, and of one kind and place at most 8.
+    pub fn splats(&self) -> &[Splat] {
+        &self.splats
+    }
+
+    pub fn splats_total(&self) -> u64 {
+        self.splats_total
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The kernel printed its banner (init/version.c, linux_banner).
+    pub fn kernel_spoke(&self) -> bool {
+        self.spoke
+    }
+
+    pub fn last_lines(&self) -> impl Iterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+
+    /// Ends a line that is too long, if possible in front of what may be a printk prefix.
+    fn cut_line(&mut self) {
+        let tail = self.partial.len() - CUT_WITHIN;
+        let bracket = self.partial[tail..].iter().rposition(|byte| *byte == b'[');
+        let rest = bracket.map(|at| self.partial.split_off(tail + at));
+        self.end_line();
+        self.partial = rest.unwrap_or_default();
+    }
+
+    fn end_line(&mut self) {
+        let bytes = std::mem::take(&mut self.partial);
+        let bytes = bytes.trim_ascii_end();
+        if line::is_plain(bytes) {
+            return self.read_line(bytes);
+        }
+        // A carriage return in the middle is somebody's progress line that the kernel may have spoken behind.
+        for part in bytes.split(|byte| *byte == b'\r') {
+            self.read_line(part);
+        }
+    }
+
+    fn read_line(&mut self, bytes: &[u8]) {
+        let line = line::printable(bytes);
+        for (thread, text) in line::pieces(&line) {
+            self.spoke |= text.starts_with("Linux version ");
+            self.take(thread, text);
+        }
+        if !line.is_empty() {
+            self.last.push_back(line);
+            if self.last.len() > LAST_LINES {
+                self.last.pop_front();
+            }
+        }
+    }
+
+    fn take(&mut self, thread: &str, text: &str) {
+        let row = splat::headline(text);
+        let open = self.open.get(thread).map(|block| block.kind);
+        match (row, open) {
+            (Some(row), Some(open)) if row.renames.contains(&open) => {
+                self.rename(thread, row, text);
+                self.follow(thread, text);
+            }
+            (Some(row), Some(open)) if row.part_of.contains(&open) => self.follow(thread, text),
+            (Some(row), _) => self.begin(thread, row, text),
+            (None, Some(_)) => self.follow(thread, text),
+            (None, None) => {}
+        }
+    }
+
+    fn begin(&mut self, thread: &str, row: &Row, text: &str) {
+        self.open.remove(thread);
+        self.splats_total += 1;
+        let location = place(text);
+        let keep = self.splats.len() < SPLATS_MAX && self.alike(row.kind, location.as_deref()) < ALIKE_MAX;
+        let kept = keep.then_some(self.splats.len());
+        if keep {
+            let headline = text.to_owned();
+            self.splats.push(Splat { kind: row.kind, headline, location, text: Vec::new() });
+        }
+        if self.open.len() == OPEN_MAX {
+            self.open.pop_first();
+        }
+        let block = Block { kind: row.kind, end: row.end, kept, lines: 0, bytes: 0 };
+        self.open.insert(thread.to_owned(), block);
+        self.follow(thread, text);
+    }
+
+    /// The open block turns out to be what `row` says.
+    fn rename(&mut self, thread: &str, row: &Row, text: &str) {
+        let Some(block) = self.open.get_mut(thread) else { return };
+        (block.kind, block.end) = (row.kind, row.end);
+        let Some(at) = block.kept else { return };
+        let splat = &mut self.splats[at];
+        splat.kind = row.kind;
+        text.clone_into(&mut splat.headline);
+        splat.location = place(text).or_else(|| splat.location.take());
+        let location = splat.location.clone();
+        if at + 1 == self.splats.len() && self.alike(row.kind, location.as_deref()) > ALIKE_MAX {
+            self.splats.pop();
+            if let Some(block) = self.open.get_mut(thread) {
+                block.kept = None;
+            }
+        }
+    }
+
+    /// Adds a line to the block of its thread.
+    fn follow(&mut self, thread: &str, text: &str) {
+        let Some(block) = self.open.get_mut(thread) else { return };
+        block.lines += 1;
+        block.bytes += text.len();
+        if let Some(splat) = block.kept.and_then(|at| self.splats.get_mut(at)) {
+            if splat.location.is_none() && block.kind == Kind::RcuUsage {
+                // kernel/locking/lockdep.c, lockdep_rcu_suspicious(): the place stands two lines below.
+                splat.location = place(text);
+            }
+            splat.text.push(text.to_owned());
+        }
+        if block.end.is_at(text) || block.lines >= BLOCK_LINES_MAX || block.bytes >= BLOCK_BYTES_MAX {
+            self.open.remove(thread);
+        }
+    }
+
+    /// How many splats of one kind and place are kept.
+    fn alike(&self, kind: Kind, location: Option<&str>) -> usize {
+        self.splats.iter().filter(|splat| splat.kind == kind && splat.location.as_deref() == location).count()
+    }
+}
+
+fn place(text: &str) -> Option<String> {
+    splat::location(text).map(|(file, line)| format!("{file}:{line}"))
+}

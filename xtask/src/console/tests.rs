@@ -1,0 +1,188 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(bytes: &[u8]) -> Console {
+    let mut console = Console::default();
+    console.feed(bytes);
+    console.finish();
+    console
+}
+
+fn kinds(bytes: &[u8]) -> Vec<Kind> {
+    read(bytes).splats().iter().map(|splat| splat.kind).collect()
+}
+
+#[test]
+fn lines_of_two_cpus_that_interleave_are_told_apart_by_their_threads() {
+    let log =
+        b"[    1.000000][   T43] BUG: sleeping function called from invalid context at mm/mmu_gather.c:315\r
+[    1.000001][    T7] an innocent line\r
+[    1.000002][   T43] in_atomic(): 1, irqs_disabled(): 0\r
+[    1.000003][   T43]  </TASK>\r
+[    1.000004][   T43] life goes on\r\n";
+    let console = read(log);
+    let splat = &console.splats()[0];
+    assert_eq!(splat.kind, Kind::MightSleep);
+    assert_eq!(splat.location.as_deref(), Some("mm/mmu_gather.c:315"));
+    assert_eq!(splat.text[1..], ["in_atomic(): 1, irqs_disabled(): 0", " </TASK>"]);
+    assert_eq!(console.splats_total(), 1);
+}
+
+#[test]
+fn lockdep_s_rcu_report_is_one_splat_with_the_place_that_stands_below_its_headline() {
+    let console = read(
+        b"=============================\nWARNING: suspicious RCU usage\n7.2.12 #1 Not tainted\n\
+        -----------------------------\n\
+        kernel/rcu/tree.c:3386 Illegal synchronize_rcu() in RCU read-side critical section!\n\
+        1 lock held by a/1:\n </TASK>\nmm/x.c:1 later\n",
+    );
+    let [splat] = console.splats() else { panic!("{:?}", console.splats()) };
+    assert_eq!(splat.kind, Kind::RcuUsage);
+    assert_eq!(splat.location.as_deref(), Some("kernel/rcu/tree.c:3386"));
+    assert_eq!(splat.text.last().map(String::as_str), Some(" </TASK>"));
+}
+
+#[test]
+fn a_lost_headline_does_not_make_the_line_below_it_innocent() {
+    let line = b"kernel/rcu/tree.c:3386 Illegal synchronize_rcu() in RCU read-side critical section!\n";
+    assert_eq!(kinds(line), [Kind::RcuUsage]);
+    assert_eq!(kinds(b"Oops: 0000 [#1]\n"), [Kind::Oops]);
+    assert_eq!(kinds(b"rcu: rcu_preempt kthread starved for 9 jiffies! g1\n"), [Kind::RcuStall]);
+}
+
+#[test]
+fn a_warning_is_one_splat_from_the_cut_to_the_end_of_its_trace() {
+    let console = read(
+        b"------------[ cut here ]------------\nDEBUG_LOCKS_WARN_ON(val > preempt_count())\n\
+        WARNING: at preempt_count_sub+0x53/0x90, CPU#0: scenarios/56\n </TASK>\nirq event stamp: 0\n\
+        ---[ end trace 0000000000000000 ]---\nlife goes on\n",
+    );
+    let [splat] = console.splats() else { panic!("{:?}", console.splats()) };
+    assert_eq!((splat.kind, splat.text.len()), (Kind::Warning, 6));
+    assert_eq!(splat.headline, "WARNING: at preempt_count_sub+0x53/0x90, CPU#0: scenarios/56");
+}
+
+#[test]
+fn the_message_of_a_warning_names_it_above_and_below_the_headline() {
+    let above =
+        b"------------[ cut here ]------------\nlist_del corruption. x\nkernel BUG at lib/list_debug.c:62!\n\
+        Oops: invalid opcode: 0000 [#1] SMP\n---[ end trace 0000000000000000 ]---\n";
+    let below =
+        b"------------[ cut here ]------------\nWARNING: lib/list_debug.c:62 at f+0x1/0x2, CPU#0: a/1\n\
+        list_del corruption. x\n---[ end trace 0000000000000000 ]---\n";
+    assert_eq!(kinds(above), [Kind::ListCorruption]);
+    assert_eq!(kinds(below), [Kind::ListCorruption]);
+    assert_eq!(read(below).splats()[0].location.as_deref(), Some("lib/list_debug.c:62"));
+}
+
+#[test]
+fn a_cut_that_never_says_what_it_is_is_trouble() {
+    assert_eq!(kinds(b"------------[ cut here ]------------\n"), [Kind::CutHere]);
+}
+
+#[test]
+fn a_fault_with_its_oops_is_one_splat_and_the_panic_after_it_another() {
+    let log =
+        b"BUG: kernel NULL pointer dereference, address: 0000000000000000\n#PF: supervisor read access\n\
+        Oops: Oops: 0000 [#1] SMP\n </TASK>\n---[ end trace 0000000000000000 ]---\nRIP: 0010:f+0x1/0x2\n\
+        Kernel panic - not syncing: Fatal exception\nKernel Offset: disabled\n\
+        ---[ end Kernel panic - not syncing: Fatal exception ]---\n";
+    assert_eq!(kinds(log), [Kind::PageFault, Kind::Panic]);
+}
+
+#[test]
+fn a_headline_without_a_line_end_is_found_when_the_stream_ends() {
+    assert_eq!(kinds(b"[    1.0][ T1] Kernel panic - not syncing: x"), [Kind::Panic]);
+}
+
+#[test]
+fn nul_bytes_escapes_and_broken_utf8_do_not_hide_a_headline() {
+    assert_eq!(kinds(b"\0\x1b[2J[   1.000000][  T1] \0BUG: Bad page map\xff\n"), [Kind::BadPage]);
+}
+
+#[test]
+fn an_unfinished_line_of_somebody_else_does_not_hide_a_headline() {
+    assert_eq!(kinds(b"init: 50 %[    1.000000][    T1] BUG: Bad page x\n"), [Kind::BadPage]);
+    assert_eq!(kinds(b"init: 50 %\rBUG: Bad page x\n"), [Kind::BadPage]);
+    let mut long = vec![b'x'; LINE_BYTES_MAX - 50];
+    long.extend(b"[    1.000000][    T1] BUG: sleeping function called from invalid context at mm/x.c:1\n");
+    assert_eq!(kinds(&long), [Kind::MightSleep]);
+}
+
+#[test]
+fn a_flood_is_counted_but_not_kept() {
+    let mut log = b"[    1.000000][   T43] BUG: scheduling while atomic: a/1/2\n".repeat(10_000);
+    log.extend(b"[    1.000000][   T43] BUG: Bad page state in process a  pfn:1\n");
+    let console = read(&log);
+    assert_eq!(console.splats_total(), 10_001);
+    assert_eq!(console.splats().len(), ALIKE_MAX + 1, "the other kind has its place");
+}
+
+#[test]
+fn a_flood_of_warnings_that_start_with_a_cut_leaves_room_for_others() {
+    let warning = b"------------[ cut here ]------------\nWARNING: at f+0x1/0x2, CPU#0: a/1\n";
+    let console = read(&warning.repeat(10_000));
+    assert_eq!((console.splats_total(), console.splats().len()), (10_000, ALIKE_MAX));
+}
+
+#[test]
+fn hostile_floods_stay_within_bounds() {
+    assert_eq!(read(&vec![b'x'; 10_000_000]).last_lines().map(str::len).max(), Some(LINE_BYTES_MAX));
+    assert!(read(&vec![b'['; 100_000]).splats().is_empty());
+    let mut console = Console::default();
+    for thread in 0..10_000 {
+        console.feed(
+            format!("[    1.000000][{:>6}] Kernel panic - not syncing: x\n", format!("T{thread}")).as_bytes(),
+        );
+    }
+    assert_eq!((console.open.len(), console.splats_total()), (OPEN_MAX, 10_000));
+    console.feed(&[b"[    1.000000][ T9999] ".as_slice(), &[b'y'; 4000], b"\n"].concat().repeat(1000));
+    assert!(console.splats.iter().flat_map(|splat| &splat.text).map(String::len).sum::<usize>() < 1 << 20);
+}
+
+/// `cargo test -p xtask rate -- --ignored --nocapture`: 500 MB, half of it reports, and how fast they went through.
+#[test]
+#[ignore = "a measurement of half a minute, not a check"]
+fn rate_of_a_flood_of_500_mb() {
+    let boot =
+        b"[    0.331123][    T1] pci 0000:00:1f.2: [8086:2922] type 00 class 0x010601 conventional PCI\r\n";
+    let splat = b"[    6.027888][   T56] BUG: scheduling while atomic: scenarios/56/0x00000002\r\n\
+        [    6.032673][   T56]  ? __pfx_schedule_timeout+0x10/0x10\r\n[    6.033240][   T56]  </TASK>\r\n";
+    let chunk = [boot.repeat(5000), splat.repeat(2600)].concat();
+    let (started, mut console) = (std::time::Instant::now(), Console::default());
+    while console.bytes() < 500_000_000 {
+        console.feed(&chunk);
+    }
+    let secs = started.elapsed().as_secs_f64();
+    println!("{:.1} MB/s, {} splats", console.bytes() as f64 / 1e6 / secs, console.splats_total());
+}
+
+proptest! {
+    #[test]
+    fn the_same_bytes_cut_anywhere_give_the_same_result(
+        lines in proptest::collection::vec(
+            "(\\[ +1\\.000\\]\\[ +T[12]\\] )?(BUG: KASAN: x| </TASK>|-{12}\\[ cut here \\]-{12}|WARNING: a|a{0,5000}|\0|\r)",
+            0..20,
+        ),
+        cuts in proptest::collection::vec(0usize..9000, 0..8),
+    ) {
+        let bytes = lines.join("\n").into_bytes();
+        let mut console = Console::default();
+        let mut at: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+        at.extend([0, bytes.len()]);
+        at.sort_unstable();
+        for pair in at.windows(2) {
+            console.feed(&bytes[pair[0]..pair[1]]);
+        }
+        console.finish();
+        let whole = read(&bytes);
+        prop_assert_eq!(console.splats(), whole.splats());
+        prop_assert_eq!(console.splats_total(), whole.splats_total());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+        read(&bytes);
+    }
+}

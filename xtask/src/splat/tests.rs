@@ -1,0 +1,164 @@
+use super::*;
+
+fn kind(text: &str) -> Option<Kind> {
+    headline(text).map(|row| row.kind)
+}
+
+#[test]
+fn rows_of_one_kind_share_one_name_and_no_name_has_two_kinds() {
+    for row in TABLE {
+        assert_eq!(Kind::from_name(row.name), Some(row.kind), "{}", row.name);
+        assert_eq!(row.kind.name(), row.name);
+    }
+    let kinds: std::collections::BTreeSet<Kind> = TABLE.iter().map(|row| row.kind).collect();
+    assert_eq!(Kind::all_names().len(), kinds.len());
+}
+
+#[test]
+fn no_row_is_hidden_by_a_row_above_it() {
+    for (index, row) in TABLE.iter().enumerate() {
+        for pattern in row.headlines {
+            let text = pattern.replace('*', "x");
+            let found = headline(&text).map(|row| row.headlines);
+            assert_eq!(found, Some(row.headlines), "row {index}: {pattern}");
+        }
+    }
+}
+
+#[test]
+fn every_noise_line_would_be_a_splat_if_the_table_did_not_forgive_it() {
+    for (pattern, reason) in NOISE {
+        let text = pattern.replace('*', "x");
+        assert_eq!(kind(&text), None, "{pattern}");
+        let rows = &PATTERNS[usize::from(text.as_bytes()[0])];
+        assert!(rows.iter().any(|(row, _)| row.matches(&text)), "needless: {pattern} ({reason})");
+    }
+}
+
+#[test]
+fn headlines_of_7_2_are_known() {
+    for (text, expected) in [
+        ("BUG: sleeping function called from invalid context at mm/mmu_gather.c:315", Kind::MightSleep),
+        ("BUG: scheduling while atomic: scenarios/43/0x00000002", Kind::SchedulingWhileAtomic),
+        ("BUG: using __this_cpu_add() in preemptible [00000000] code: a/1", Kind::SmpProcessorId),
+        ("WARNING: suspicious RCU usage", Kind::RcuUsage),
+        (
+            "kernel/rcu/tree.c:3386 Illegal synchronize_rcu() in RCU read-side critical section!",
+            Kind::RcuUsage,
+        ),
+        ("[ BUG: Invalid wait context ]", Kind::WaitContext),
+        ("WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected", Kind::Lockdep),
+        ("WARNING: init/1 still has locks held!", Kind::Lockdep),
+        ("rcu: INFO: rcu_preempt self-detected stall on CPU", Kind::RcuStall),
+        ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", Kind::RcuStall),
+        ("rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: {", Kind::RcuStall),
+        ("INFO: rcu_tasks detected stalls on tasks:", Kind::RcuStall),
+        ("INFO: task init:1 blocked in I/O wait for more than 120 seconds.", Kind::HungTask),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [a:1]", Kind::SoftLockup),
+        ("watchdog: CPU1: Watchdog detected hard LOCKUP on cpu 0", Kind::HardLockup),
+        ("BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 32s!", Kind::WorkqueueLockup),
+        (
+            "smp: csd: Detected non-responsive CSD lock (#1) on CPU#1, waiting 5000 ns for CPU#00 f(x).",
+            Kind::CsdLock,
+        ),
+        ("BUG: KASAN: slab-use-after-free in f+0x1/0x2", Kind::Kasan),
+        ("BUG: KCSAN: data-race in f / g", Kind::Kcsan),
+        ("UBSAN: shift-out-of-bounds in mm/x.c:1:2", Kind::Ubsan),
+        ("BUG kmalloc-64 (Not tainted): Right Redzone overwritten", Kind::Slab),
+        ("BUG: Bad page state in process x  pfn:1234", Kind::BadPageState),
+        ("BUG: Bad page map in process x  pte:1234", Kind::BadPage),
+        ("BUG: non-zero pgtables_bytes on freeing mm: 4096", Kind::PageTableBytes),
+        (
+            "scenarios[43]: segfault at 0 ip 0000000000401000 sp 00007ffd error 4 in scenarios",
+            Kind::UserFault,
+        ),
+        ("** 12 printk messages dropped **", Kind::MessagesDropped),
+        ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b", Kind::Panic),
+        ("kernel BUG at mm/x.c:12!", Kind::KernelBug),
+        ("BUG: unable to handle page fault for address: ffffc90000000000", Kind::PageFault),
+        (
+            "Oops: general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP",
+            Kind::ProtectionFault,
+        ),
+        ("Oops: Oops: 0002 [#1] SMP", Kind::Oops),
+        ("WARNING: mm/x.c:12 at f+0x1/0x2, CPU#1: a/1", Kind::Warning),
+        ("WARNING: at preempt_count_sub+0x53/0x90, CPU#0: scenarios/56", Kind::Warning),
+    ] {
+        assert_eq!(kind(text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn headlines_of_6_12_and_of_other_architectures_are_known() {
+    for (text, expected) in [
+        ("WARNING: CPU: 0 PID: 1 at mm/x.c:12 f+0x1/0x2", Kind::Warning),
+        ("watchdog: Watchdog detected hard LOCKUP on cpu 0", Kind::HardLockup),
+        ("watchdog: CPU 1 detected hard LOCKUP on other CPUs 0", Kind::HardLockup),
+        ("INFO: task init:1 blocked for more than 120 seconds.", Kind::HungTask),
+        ("[ BUG: bad unlock balance detected! ]", Kind::Lockdep),
+        (
+            "general protection fault, probably for non-canonical address 0xdead: 0000 [#1]",
+            Kind::ProtectionFault,
+        ),
+        ("BUG: Kernel NULL pointer dereference on read at 0x00000000", Kind::PageFault),
+        ("Unable to handle kernel paging request at virtual address dead000000000100", Kind::PageFault),
+        ("Oops: Kernel access of bad area, sig: 11 [#1]", Kind::Oops),
+        ("Internal error: Oops: 0000000096000004 [#1] SMP", Kind::Oops),
+        ("init[1]: unhandled signal 11 code 0x1 at 0x0000000000000000", Kind::UserFault),
+    ] {
+        assert_eq!(kind(text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn trouble_that_no_row_knows_is_still_trouble() {
+    for (text, expected) in [
+        ("BUG: something nobody has seen before", Kind::OtherBug),
+        ("some driver: BUG: what", Kind::OtherBug),
+        ("WARNING: something nobody has seen before", Kind::Warning),
+        ("INFO: something nobody has seen before", Kind::OtherInfo),
+    ] {
+        assert_eq!(kind(text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn ordinary_lines_are_no_headlines() {
+    for text in [
+        "",
+        "Call Trace:",
+        "in_atomic(): 1",
+        "Linux version 7.2.12",
+        "PM: BUG free",
+        "---[ end Kernel panic - not syncing: x ]---",
+        "FAULT_INJECTION: forcing a failure.",
+        "Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on, data leaks possible",
+        "\u{fffd}\u{fffd}",
+    ] {
+        assert_eq!(kind(text), None, "{text}");
+    }
+}
+
+#[test]
+fn the_place_is_read_from_the_line() {
+    let at = |text| location(text).map(|(file, line)| format!("{file}:{line}"));
+    for (text, expected) in [
+        (
+            "BUG: sleeping function called from invalid context at mm/mmu_gather.c:315",
+            Some("mm/mmu_gather.c:315"),
+        ),
+        ("WARNING: mm/x.c:12 at f+0x1, CPU#1: a/1", Some("mm/x.c:12")),
+        ("WARNING: CPU: 0 PID: 1 at mm/x.c:12 f", Some("mm/x.c:12")),
+        ("kernel BUG at ./include/linux/mm.h:9!", Some("include/linux/mm.h:9")),
+        ("UBSAN: shift-out-of-bounds in mm/x.c:1:2", Some("mm/x.c:1")),
+        (
+            "kernel/rcu/tree.c:3386 Illegal synchronize_rcu() in RCU read-side critical section!",
+            Some("kernel/rcu/tree.c:3386"),
+        ),
+        ("WARNING: at preempt_count_sub+0x53/0x90, CPU#0: scenarios/56", None),
+        ("BUG: scheduling while atomic: a/1/2", None),
+        ("mm/x.c:99999999999", None),
+    ] {
+        assert_eq!(at(text).as_deref(), expected, "{text}");
+    }
+}
