@@ -2,8 +2,9 @@
 //! guest would say, with one thing wrong if `STAND_IN_QEMU` asks for it. Proves nothing about any kernel.
 
 use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::{Counts, Encoder, Hello, Measured, Message, Nonce, PageTables, Trailer};
@@ -32,56 +33,157 @@ fn main() {
     let fault = std::env::var("STAND_IN_QEMU").unwrap_or_default();
     let console =
         line.value("-serial", |value| value.strip_prefix("file:").map(PathBuf::from)).expect("a console");
-    let say = |text: &str| {
-        let mut file = OpenOptions::new().create(true).append(true).open(&console).expect("the console");
-        writeln!(file, "[    0.000000][    T0] {text}").expect("the console");
-    };
     let Some(results) = line.value("-chardev", |value| value.split("path=").nth(1).map(PathBuf::from)) else {
         // The accelerator's probe has no result channel.
-        say("Linux version 7.2.12 (stand-in)");
-        say("Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)");
+        if fault == "kvm-is-dead" && line.args.iter().any(|arg| arg == "kvm") {
+            sleep_forever();
+        }
+        say(&console, "Linux version 7.2.12 (stand-in)");
+        say(&console, "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)");
         std::thread::sleep(Duration::from_secs(1));
         return;
     };
-    let kernel = line.value("-kernel", |value| Some(value.to_owned())).expect("a kernel");
-    let patched = !kernel.contains("/base/");
+    monitor(&line);
     match fault.as_str() {
         "fails" => {
             eprintln!("qemu: a stand-in for trouble");
             std::process::exit(1);
         }
         "says-nothing" => return,
-        _ => say("Linux version 7.2.12 (stand-in)"),
+        _ => say(&console, "Linux version 7.2.12 (stand-in)"),
     }
     // From here on only the patched arm is at fault.
+    let kernel = line.value("-kernel", |value| Some(value.to_owned())).expect("a kernel");
+    let patched = !kernel.contains("/base/");
     let fault = if patched { fault } else { String::new() };
+    if ends_before_init(&fault, &console) {
+        return;
+    }
     let nonce = line.value("-append", |value| {
         value.split(' ').find_map(|word| word.strip_prefix("patchproof.nonce=")?.parse::<Nonce>().ok())
     });
     let nonce = if fault == "wrong-nonce" { Nonce::from_bytes([7; 16]) } else { nonce.expect("a nonce") };
-    let mut file = OpenOptions::new().create(true).append(true).open(results).expect("the results");
     let mut encoder = Encoder::new(nonce);
     for message in messages(&fault, patched) {
-        file.write_all(encoder.encode(&message).as_bytes()).expect("the results");
-        match (&message, fault.as_str()) {
-            (Message::Plan { .. }, "garbage") => file.write_all(b"\0\xff garbage\n").expect("the results"),
-            (Message::Begin { .. }, "splat") => {
-                say("BUG: sleeping function called from invalid context at mm/mmu_gather.c:315");
+        let text = encoder.encode(&message);
+        if fault == "results-cut" && matches!(message, Message::Trailer(_)) {
+            append(&results, &text.as_bytes()[..text.len() / 2]);
+            return;
+        }
+        append(&results, text.as_bytes());
+        match message {
+            Message::Plan { .. } if fault == "garbage" => append(&results, b"\0\xff garbage\n"),
+            Message::Begin { .. } if goes_wrong(&fault, &console, &results) => return,
+            Message::Trailer(_) if fault == "panic-late" => {
+                say(&console, "Kernel panic - not syncing: stand-in");
             }
-            (Message::Begin { .. }, "panic") => {
-                say("Kernel panic - not syncing: stand-in");
-                return;
-            }
-            (Message::Begin { .. }, "exits") => return,
-            (Message::Begin { .. }, "flood") => loop {
-                if file.write_all(&[b'x'; 1 << 16]).is_err() {
-                    return;
-                }
-            },
-            (Message::Trailer(_), "panic-late") => say("Kernel panic - not syncing: stand-in"),
+            Message::Trailer(_) if fault == "stays" => sleep_forever(),
+            Message::Trailer(_) if fault == "fills-disk" => limit_the_harness(),
             _ => {}
         }
     }
+}
+
+/// QEMU goes on when a file of its own cannot be written, and so does this.
+fn append(path: &Path, bytes: &[u8]) {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let _ = file.and_then(|mut file| file.write_all(bytes));
+}
+
+fn say(console: &Path, text: &str) {
+    append(console, format!("[    0.000000][    T0] {text}\n").as_bytes());
+}
+
+fn ends_before_init(fault: &str, console: &Path) -> bool {
+    match fault {
+        "panic-early" => say(console, "Kernel panic - not syncing: stand-in"),
+        "init-crashes" => {
+            say(console, "Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b");
+        }
+        // `-no-reboot` ends QEMU at the first restart.
+        "triple-faults" => {}
+        "boot-loops" => say(console, "reboot: Restarting system"),
+        _ => return false,
+    }
+    true
+}
+
+/// What happens while the scenario runs; says whether that was the guest's end.
+fn goes_wrong(fault: &str, console: &Path, results: &Path) -> bool {
+    match fault {
+        "splat" => {
+            say(console, "BUG: sleeping function called from invalid context at mm/mmu_gather.c:315");
+            return false;
+        }
+        "panic" => say(console, "Kernel panic - not syncing: stand-in"),
+        "exits" => {}
+        "flood" => flood(results),
+        "console-flood" => flood(console),
+        "hangs" => {
+            if let Some(pids) = std::env::var_os("STAND_IN_PIDS") {
+                append(Path::new(&pids), format!("{}\n", std::process::id()).as_bytes());
+            }
+            sleep_forever();
+        }
+        "chatters" => loop {
+            say(console, "still here");
+            std::thread::sleep(Duration::from_millis(100));
+        },
+        "is-killed" => raise(libc::SIGKILL),
+        "is-stopped" => raise(libc::SIGSTOP),
+        _ => return false,
+    }
+    true
+}
+
+fn flood(path: &Path) -> ! {
+    loop {
+        append(path, &[b'x'; 1 << 16]);
+    }
+}
+
+fn sleep_forever() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+fn raise(signal: i32) {
+    // SAFETY: a signal to this process.
+    unsafe { libc::raise(signal) };
+}
+
+/// From now on no file of the harness grows beyond what `STAND_IN_BYTES` says.
+fn limit_the_harness() {
+    let bytes = std::env::var("STAND_IN_BYTES").ok().and_then(|text| text.parse().ok()).expect("a limit");
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: reads `limit`; the parent is the harness, which waits for this process.
+    let status =
+        unsafe { libc::prlimit(libc::getppid(), libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(status, 0, "the harness could not be limited");
+}
+
+/// Answers as QEMU's monitor does, for one CPU whose frame pointer leads nowhere.
+fn monitor(line: &Line) {
+    let path = line.value("-qmp", |value| {
+        value.strip_prefix("unix:").and_then(|rest| rest.split(',').next()).map(PathBuf::from)
+    });
+    let listener = UnixListener::bind(path.expect("a monitor")).expect("the monitor's socket");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let commands = BufReader::new(stream.try_clone().expect("a connection")).lines();
+        let mut answer = |text: String| stream.write_all(text.as_bytes()).expect("a connection");
+        answer("{\"QMP\": {}}\n".to_owned());
+        for command in commands.map_while(Result::ok) {
+            let registers = "\nCPU#0\r\nRBP=0000000000000000\r\nRIP=ffffffff81000010 RFL=00000002\r\n";
+            let value = if command.contains("info registers") {
+                serde_json::json!({"return": registers})
+            } else {
+                serde_json::json!({"return": {}})
+            };
+            answer(format!("{value}\n"));
+        }
+    });
 }
 
 fn messages(fault: &str, patched: bool) -> Vec<Message> {

@@ -28,6 +28,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
     Ci(Ci),
+    /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
+    Faults,
 }
 
 #[derive(Debug, Args)]

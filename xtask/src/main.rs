@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
         Command::Ci(args) => command::ci::ci(&project, args),
+        Command::Faults => command::faults::faults(&project),
     };
     let exit = outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -12,6 +12,7 @@ use crate::evidence::{Build, Built};
 use crate::failure::{Context, Failure, Result};
 use crate::kconfig::{self, Request};
 use crate::process::{self, End, Watch};
+use crate::source::disk::sync_filesystem;
 pub use log::Tail;
 
 /// One kernel to build.
@@ -123,6 +124,8 @@ fn prepare(job: &Job<'_>) -> Result<bool> {
 }
 
 fn finished(job: &Job<'_>) -> Result<()> {
+    // Else a power cut could keep the removal of the mark and lose the objects.
+    sync_filesystem(job.objects)?;
     std::fs::remove_file(job.objects.join(UNFINISHED)).or_infra(|| "mark the build as finished".to_owned())
 }
 

@@ -2,6 +2,7 @@
 
 use xshell::{Shell, cmd};
 
+use super::faults::{self, Table};
 use crate::cli;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::host;
@@ -25,7 +26,10 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     let smoke = ["matrix", "--only", "*/pt-reclaim-off/*"];
     step("the smoke matrix", cmd!(shell, "{harness} {smoke...}"))?;
     without_injection(cmd!(shell, "{harness} {smoke...} --test-no-injection"))?;
-    step("tests", cmd!(shell, "{cargo} test --locked --workspace"))?;
+    let faults = Table::new(project)?;
+    let tests = cmd!(shell, "{cargo} test --locked --workspace");
+    step("tests", tests.env(faults::TABLE_VARIABLE, faults.path()))?;
+    faults.sum_up()?;
     Ok(Exit::Ok)
 }
 

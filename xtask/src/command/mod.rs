@@ -3,6 +3,7 @@
 pub mod ci;
 pub mod doctor;
 pub mod dry_run;
+pub mod faults;
 pub mod matrix;
 pub mod patch;
 

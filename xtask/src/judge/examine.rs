@@ -149,10 +149,11 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
     }
 }
 
-/// What a guest that hung was doing last.
+/// What a guest that hung was doing last: its last line, and the innermost function of each CPU.
 fn last_words(ran: &Ran) -> String {
     let line = ran.last_lines.last().map_or(String::new(), |line| format!("; its last line: {line:?}"));
-    let cpus: String = ran.watched.cpus.iter().map(|cpu| format!("; {cpu}")).collect();
+    let innermost = |cpu: &String| cpu.split(" < ").next().unwrap_or_default().to_owned();
+    let cpus: String = ran.watched.cpus.iter().map(|cpu| format!("; {}", innermost(cpu))).collect();
     line + &cpus
 }
 

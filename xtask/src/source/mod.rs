@@ -3,7 +3,7 @@
 
 mod apt_sources;
 mod debian;
-mod disk;
+pub mod disk;
 mod journal;
 mod kernel_org;
 mod local;

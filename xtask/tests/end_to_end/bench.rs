@@ -1,10 +1,12 @@
-//! A bench for end-to-end tests of the real binary: a tiny tree, a campaign, and stand-ins for make, cargo and
-//! QEMU on PATH. For failure handling only.
+//! A bench for end-to-end tests of the real binary: a tiny tree, a campaign, and stand-ins for make, cargo, curl
+//! and QEMU on PATH. For failure handling only.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
+use std::time::{Duration, Instant};
 
 const CAMPAIGN: &str = "
 patch: patches/mmu_gather-v2.patch
@@ -18,68 +20,48 @@ variants:
     expect: {base: ipi, patched: rcu_sync}
 ";
 
-/// Does what the harness asks of make: a `.config` out of the fragment, a file for the image.
-const MAKE: &str = r#"#!/bin/sh
-for arg; do
-    case "$arg" in
-    O=*) out=${arg#O=} ;;
-    KCONFIG_ALLCONFIG=*) fragment=${arg#KCONFIG_ALLCONFIG=} ;;
-    -C) ;;
-    esac
-    target=$arg
-done
-if [ "$1" = -C ]; then tree=$2; fi
-if [ "$target" = allnoconfig ]; then
-    cp "$fragment" "$out/.config"
-    if [ "$STAND_IN_MAKE" = loses-symbol ]; then sed -i /PT_RECLAIM/d "$out/.config"; fi
-    exit 0
-fi
-echo "  CC      mm/mmu_gather.o"
-if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
-    case "$STAND_IN_MAKE" in
-    compile-error) echo "$tree/mm/mmu_gather.c:315:2: error: stand-in"; exit 2 ;;
-    killed) echo "gcc: fatal error: Killed signal terminated program cc1"; exit 2 ;;
-    slow) sleep 4 ;;
-    disk-full) echo "x.s: fatal error: error writing: No space left on device"; exit 2 ;;
-    esac
-fi
-if [ "$STAND_IN_MAKE" = hangs ]; then
-    sleep 1000 &
-    echo $! > "$STAND_IN_PIDS"
-    wait
-fi
-echo image > "$out/vmlinux"
-"#;
-
-const CARGO: &str = r#"#!/bin/sh
-dir="$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/guest"
-mkdir -p "$dir"
-echo init > "$dir/init"
-echo scenarios > "$dir/scenarios"
-"#;
+/// With it a guest that says nothing is given up after two seconds, and any guest after six.
+pub const IMPATIENT: (&str, &str) = ("PATCHPROOF_DEADLINE_PERCENT", "2");
 
 pub struct Bench {
     dir: tempfile::TempDir,
+    /// Where the tree comes from: arguments of the matrix.
+    source: Vec<String>,
 }
 
 impl Bench {
+    /// A bench whose tree is a directory of the user's.
     pub fn new() -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        let source = ["--tree", "7.2=tree"].map(str::to_owned).to_vec();
+        let bench = Bench { dir: tempfile::tempdir().unwrap(), source };
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/patch/base");
-        let files = ["mm/mmu_gather.c", "include/asm-generic/tlb.h"];
-        for file in files {
+        for file in ["mm/mmu_gather.c", "include/asm-generic/tlb.h"] {
             bench.write(&format!("tree/{file}"), &std::fs::read_to_string(data.join(file)).unwrap());
         }
         bench.write("tree/Makefile", "VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 12\nEXTRAVERSION =\n");
         bench.write("tree/Kconfig", "config PT_RECLAIM\n\tdef_bool y\n\tdepends on STANDING_IN\n");
         bench.write("c.yaml", CAMPAIGN);
         bench.write("trees.yaml", "trees: [{name: \"7.2\"}]\n");
-        bench.program("bin/make", MAKE);
-        bench.program("bin/cargo", CARGO);
-        bench.program(
-            "bin/qemu-system-x86_64",
-            &format!("#!/bin/sh\nexec '{}' \"$@\"\n", stand_in_qemu().display()),
-        );
+        bench.program("bin/make", include_str!("stand_ins/make.sh"));
+        bench.program("bin/cargo", include_str!("stand_ins/cargo.sh"));
+        bench.program("bin/curl", include_str!("stand_ins/curl.sh"));
+        let qemu = format!("#!/bin/sh\nexec '{}' \"$@\"\n", stand_in_qemu().display());
+        bench.program("bin/qemu-system-x86_64", &qemu);
+        bench
+    }
+
+    /// A bench whose tree is an archive to be fetched.
+    pub fn with_archive() -> Bench {
+        let mut bench = Bench::new();
+        bench.source.clear();
+        let archive = bench.path("linux.tar.xz");
+        let tar = ["-cJf", archive.to_str().unwrap(), "tree"];
+        assert!(Command::new("tar").args(tar).current_dir(bench.dir.path()).status().unwrap().success());
+        let sum = Command::new("sha256sum").arg(&archive).output().unwrap().stdout;
+        let sum = String::from_utf8(sum).unwrap()[..64].to_owned();
+        let from =
+            format!("{{version: 7.2.12, sha256: {sum}, url: \"https://stand-in.invalid/linux.tar.xz\"}}");
+        bench.write("trees.yaml", &format!("trees: [{{name: \"7.2\", kernel_org: {from}}}]\n"));
         bench
     }
 
@@ -99,7 +81,7 @@ impl Bench {
     }
 
     /// `cargo xtask ARGS` with the stand-ins, and with `env` on top.
-    pub fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
+    pub fn command(&self, args: &[String], env: &[(&str, &str)]) -> Command {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
@@ -109,21 +91,35 @@ impl Bench {
             .env("CARGO", self.path("bin/cargo"))
             .env("PATCHPROOF_WORK", self.path("work"))
             .env("STAND_IN_PIDS", self.path("pids"))
-            .env_remove("STAND_IN_QEMU")
-            .env_remove("STAND_IN_MAKE")
-            .envs(env.iter().copied())
-            .stdin(Stdio::null());
+            .env("STAND_IN_ARCHIVE", self.path("linux.tar.xz"))
+            .env_remove("PATCHPROOF_DEADLINE_PERCENT");
+        for stand_in in ["QEMU", "MAKE", "CARGO", "CURL"] {
+            command.env_remove(format!("STAND_IN_{stand_in}"));
+        }
+        command.envs(env.iter().copied()).stdin(Stdio::null());
         command
     }
 
     /// The arguments of a matrix of the stand-in campaign.
-    pub fn matrix<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
-        [&["matrix", "--campaign", "./c.yaml", "--tree", "7.2=tree", "--accel", "tcg"], more].concat()
+    pub fn matrix(&self, more: &[&str]) -> Vec<String> {
+        let mut args = ["matrix", "--campaign", "./c.yaml"].map(str::to_owned).to_vec();
+        args.extend(self.source.clone());
+        if !more.contains(&"--accel") {
+            args.extend(["--accel", "tcg"].map(str::to_owned));
+        }
+        args.extend(more.iter().map(|&arg| arg.to_owned()));
+        args
     }
 
     pub fn run(&self, more: &[&str], env: &[(&str, &str)]) -> Outcome {
-        let output = self.command(&self.matrix(more), env).output().unwrap();
-        Outcome::new(&output, self.report())
+        self.finish(self.command(&self.matrix(more), env))
+    }
+
+    /// Runs a command to its end; the report is the one that this run made.
+    pub fn finish(&self, mut command: Command) -> Outcome {
+        let before = self.latest();
+        let output = command.output().unwrap();
+        Outcome::new(&output, if self.latest() == before { serde_json::Value::Null } else { self.report() })
     }
 
     pub fn start(&self, more: &[&str], env: &[(&str, &str)]) -> Child {
@@ -131,10 +127,53 @@ impl Bench {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    fn latest(&self) -> Option<PathBuf> {
+        std::fs::read_link(self.path("work/runs/latest")).ok()
+    }
+
     /// The report of the last run, `Null` if there is none.
     pub fn report(&self) -> serde_json::Value {
         std::fs::read(self.path("work/runs/latest/report.json"))
             .map_or(serde_json::Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// Processes of this bench: all carry its path in their environment.
+    pub fn processes(&self) -> Vec<String> {
+        let mark = self.path("work").display().to_string().into_bytes();
+        let is_ours = |dir: &Path| {
+            let environ = std::fs::read(dir.join("environ")).unwrap_or_default();
+            environ.windows(mark.len()).any(|window| window == mark)
+        };
+        let entries = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        entries
+            .filter(|dir| is_ours(dir))
+            .map(|dir| {
+                let words = std::fs::read(dir.join("cmdline")).unwrap_or_default();
+                format!("{} {}", dir.display(), String::from_utf8_lossy(&words).replace('\0', " "))
+            })
+            .collect()
+    }
+
+    /// What must hold after any fault: it gave no pass, no process is left, and the next run passes without
+    /// any cleaning up. It is one line of the table that `cargo xtask faults` prints.
+    pub fn survived(&self, fault: &str, outcome: &Outcome) {
+        let left_at = Instant::now() + Duration::from_secs(20);
+        while !self.processes().is_empty() && Instant::now() < left_at {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let left = self.processes();
+        let next = self.run(&[], &[]);
+        let passed = outcome.verdict() == "pass" || outcome.exit == Some(0);
+        let recovered = left.is_empty() && next.verdict() == "pass" && next.exit == Some(0);
+        if let Some(table) = std::env::var_os("PATCHPROOF_FAULT_TABLE") {
+            let exit = outcome.exit.map_or("killed".to_owned(), |exit| exit.to_string());
+            let line = format!("{fault}\t{}\t{exit}\t{passed}\t{recovered}\n", outcome.verdict());
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(table).unwrap();
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        assert!(!passed, "{fault} gave a pass: {outcome:?}");
+        assert!(left.is_empty(), "{fault} left {left:?}");
+        assert!(recovered, "{fault}: the run after it: {next:?}");
     }
 }
 
@@ -162,6 +201,23 @@ impl Outcome {
 
     pub fn reasons(&self) -> String {
         self.report["pairs"][0]["reasons"].to_string()
+    }
+
+    pub fn is(&self, verdict: &str, exit: i32, reason: &str) {
+        assert_eq!(self.verdict(), verdict, "{self:?}");
+        assert_eq!(self.exit, Some(exit), "{self:?}");
+        assert!(self.reasons().contains(reason), "{self:?}");
+    }
+}
+
+pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "waited too long");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

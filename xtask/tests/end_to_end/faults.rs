@@ -1,24 +1,28 @@
 //! What goes wrong around a kernel never becomes a pass. Each test takes a run that passes with stand-ins and
 //! breaks one thing in it; afterwards the next run works without any cleaning up.
 
-use std::time::{Duration, Instant};
+use crate::bench::{Bench, IMPATIENT, Outcome};
 
-use crate::bench::{Bench, Outcome};
-
-fn qemu(fault: &str) -> Outcome {
-    Bench::new().run(&[], &[("STAND_IN_QEMU", fault)])
+fn survive(fault: &str, more: &[&str], env: &[(&str, &str)]) -> Outcome {
+    let bench = Bench::new();
+    let outcome = bench.run(more, env);
+    bench.survived(fault, &outcome);
+    outcome
 }
 
-fn expect(outcome: &Outcome, verdict: &str, exit: i32, reason: &str) {
-    assert_eq!(outcome.verdict(), verdict, "{outcome:?}");
-    assert_eq!(outcome.exit, Some(exit), "{outcome:?}");
-    assert!(outcome.reasons().contains(reason), "{outcome:?}");
+/// A guest, or a QEMU, that goes wrong on the patched arm.
+fn qemu(what: &str) -> Outcome {
+    survive(&format!("guest: {what}"), &[], &[("STAND_IN_QEMU", what), IMPATIENT])
+}
+
+fn make(what: &str) -> Outcome {
+    survive(&format!("build: {what}"), &[], &[("STAND_IN_MAKE", what)])
 }
 
 #[test]
 fn with_nothing_wrong_the_stand_ins_pass_so_each_fault_is_what_takes_it_away() {
     let bench = Bench::new();
-    expect(&bench.run(&[], &[]), "pass", 0, "");
+    bench.run(&[], &[]).is("pass", 0, "");
     let run = bench.path("work/runs/latest");
     for file in ["report.txt", "junit.xml", "patch.patch", "cells/7.2/x86_64/v/patched/repro.sh"] {
         assert!(run.join(file).exists(), "{file}");
@@ -27,89 +31,145 @@ fn with_nothing_wrong_the_stand_ins_pass_so_each_fault_is_what_takes_it_away() {
 
 #[test]
 fn a_qemu_that_fails_is_infra_and_its_words_are_repeated() {
-    expect(&qemu("fails"), "infra", 3, "a stand-in for trouble");
+    qemu("fails").is("infra", 3, "a stand-in for trouble");
 }
 
 #[test]
 fn a_qemu_that_is_missing_is_named_with_the_command_that_installs_it() {
     let bench = Bench::new();
-    let output = bench.command(&bench.matrix(&[]), &[("PATH", bench.path("bin").to_str().unwrap())]);
-    std::fs::remove_file(bench.path("bin/qemu-system-x86_64")).unwrap();
-    let outcome = Outcome::new(&{ output }.output().unwrap(), bench.report());
+    let command = bench.command(&bench.matrix(&[]), &[("PATH", bench.path("bin").to_str().unwrap())]);
+    let (there, away) = (bench.path("bin/qemu-system-x86_64"), bench.path("qemu"));
+    std::fs::rename(&there, &away).unwrap();
+    let outcome = bench.finish(command);
+    std::fs::rename(&away, &there).unwrap();
+    bench.survived("host: no QEMU", &outcome);
     assert_eq!(outcome.exit, Some(3), "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("qemu-system-x86_64") && outcome.stderr.contains("qemu-system-x86"),
-        "{outcome:?}"
-    );
+    assert!(outcome.stderr.contains("qemu-system-x86"), "{outcome:?}");
+}
+
+#[test]
+fn a_qemu_that_is_killed_is_infra_with_its_signal() {
+    qemu("is-killed").is("infra", 3, "was killed by signal 9");
+}
+
+#[test]
+fn a_qemu_that_is_stopped_is_infra_because_its_monitor_does_not_answer() {
+    qemu("is-stopped").is("infra", 3, "QEMU does not answer");
 }
 
 #[test]
 fn a_kernel_that_says_nothing_is_infra_although_qemu_exits_0() {
-    expect(&qemu("says-nothing"), "infra", 3, "printed nothing");
+    qemu("says-nothing").is("infra", 3, "printed nothing");
+}
+
+#[test]
+fn a_guest_that_hangs_with_interrupts_off_fails_with_its_last_line_and_what_its_cpus_do() {
+    let bench = Bench::new();
+    let outcome = bench.run(&[], &[("STAND_IN_QEMU", "hangs"), IMPATIENT]);
+    outcome.is("fail", 1, "fell silent before its trailer; its last line:");
+    assert!(outcome.reasons().contains("CPU 0: 0xffffffff81000010"), "{outcome:?}");
+    let cell = bench.path("work/runs/latest/cells/7.2/x86_64/v/patched");
+    assert!(std::fs::read_to_string(cell.join("registers.txt")).unwrap().contains("RIP=ffffffff81000010"));
+    let evidence: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(cell.join("evidence.json")).unwrap()).unwrap();
+    // The patience of this test, and not that of a real run.
+    assert_eq!(evidence["boot"]["watched"]["silence_secs"], 2.0, "{evidence}");
+    bench.survived("guest: hangs", &outcome);
+}
+
+#[test]
+fn a_guest_that_hangs_in_user_space_while_its_console_is_alive_meets_its_deadline() {
+    qemu("chatters").is("fail", 1, "time was up before its trailer");
+}
+
+#[test]
+fn a_guest_that_does_not_end_after_its_trailer_fails() {
+    qemu("stays").is("fail", 1, "fell silent after its trailer");
 }
 
 #[test]
 fn a_guest_that_exits_0_without_its_trailer_fails() {
-    expect(&qemu("exits"), "fail", 1, "before its trailer");
-    expect(&qemu("no-trailer"), "fail", 1, "before its trailer");
+    qemu("exits").is("fail", 1, "before its trailer");
+    qemu("no-trailer").is("fail", 1, "before its trailer");
+}
+
+#[test]
+fn a_kernel_that_restarts_before_init_is_no_pass_although_qemu_exits_0() {
+    qemu("triple-faults").is("infra", 3, "ended before its trailer");
+    qemu("boot-loops").is("infra", 3, "ended before its trailer");
 }
 
 #[test]
 fn another_boots_nonce_is_no_evidence() {
-    expect(&qemu("wrong-nonce"), "infra", 3, "cannot be trusted");
+    qemu("wrong-nonce").is("infra", 3, "cannot be trusted");
 }
 
 #[test]
 fn garbage_between_the_results_makes_them_untrusted() {
-    expect(&qemu("garbage"), "infra", 3, "cannot be trusted");
+    qemu("garbage").is("infra", 3, "cannot be trusted");
 }
 
 #[test]
 fn a_flood_is_cut_off() {
     let outcome = qemu("flood");
-    assert_ne!(outcome.verdict(), "pass");
+    assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
+    let outcome = qemu("console-flood");
     assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
 }
 
 #[test]
 fn fewer_tests_than_asked_for_are_vacuous() {
-    expect(&qemu("too-few-tests"), "vacuous", 3, "planned and not run");
-    expect(&qemu("broken"), "vacuous", 3, "not carried out");
-    expect(&qemu("nothing-injected"), "vacuous", 3, "0 failures injected of 8");
+    qemu("too-few-tests").is("vacuous", 3, "planned and not run");
+    qemu("broken").is("vacuous", 3, "not carried out");
+    qemu("nothing-injected").is("vacuous", 3, "0 failures injected of 8");
 }
 
 #[test]
-fn a_splat_a_panic_and_a_taint_fail() {
-    expect(&qemu("splat"), "fail", 1, "sleeping function called from invalid context");
-    expect(&qemu("panic"), "fail", 1, "Kernel panic");
-    expect(&qemu("panic-late"), "fail", 1, "Kernel panic");
-    expect(&qemu("taint"), "fail", 1, "no splat was seen");
+fn a_panic_fails_before_init_in_the_middle_and_after_the_trailer() {
+    qemu("panic-early").is("fail", 1, "Kernel panic");
+    qemu("panic").is("fail", 1, "Kernel panic");
+    qemu("panic-late").is("fail", 1, "Kernel panic");
+}
+
+#[test]
+fn an_init_that_crashes_fails() {
+    qemu("init-crashes").is("fail", 1, "Attempted to kill init");
+}
+
+#[test]
+fn a_splat_and_a_taint_fail() {
+    qemu("splat").is("fail", 1, "sleeping function called from invalid context");
+    qemu("taint").is("fail", 1, "no splat was seen");
 }
 
 #[test]
 fn a_patch_that_changes_nothing_fails() {
-    expect(&qemu("ipi-kept"), "fail", 1, "8 fallbacks should give");
+    qemu("ipi-kept").is("fail", 1, "8 fallbacks should give");
+}
+
+#[test]
+fn a_result_file_that_can_grow_no_more_is_no_result() {
+    // QEMU goes on when a file of its own cannot be written.
+    let outcome = qemu("results-cut");
+    assert!(["infra", "fail"].contains(&outcome.verdict()), "{outcome:?}");
+    assert!(outcome.reasons().contains("trailer"), "{outcome:?}");
 }
 
 #[test]
 fn a_compile_error_is_the_patchs_and_a_killed_compiler_the_hosts() {
-    let make = |fault| Bench::new().run(&[], &[("STAND_IN_MAKE", fault)]);
-    expect(
-        &make("compile-error"),
-        "fail",
-        1,
-        "in a file the patch changes: mm/mmu_gather.c:315:2: error: stand-in",
-    );
-    expect(&make("killed"), "infra", 3, "most likely for memory");
-    expect(&make("disk-full"), "infra", 3, "the disk is full");
-    expect(&make("loses-symbol"), "vacuous", 3, "CONFIG_PT_RECLAIM: asked for y");
+    let named = "in a file the patch changes: mm/mmu_gather.c:315:2: error: stand-in";
+    make("compile-error").is("fail", 1, named);
+    make("killed").is("infra", 3, "most likely for memory");
+    make("dies").is("infra", 3, "was killed by signal 9");
+    make("disk-full").is("infra", 3, "the disk is full");
+    make("loses-symbol").is("vacuous", 3, "CONFIG_PT_RECLAIM: asked for y");
 }
 
 #[test]
-fn a_failed_build_is_not_in_the_way_of_the_next_run() {
-    let bench = Bench::new();
-    expect(&bench.run(&[], &[("STAND_IN_MAKE", "disk-full")]), "infra", 3, "");
-    expect(&bench.run(&[], &[]), "pass", 0, "");
+fn guest_binaries_that_do_not_build_are_infra() {
+    let outcome = survive("build: no guest binaries", &[], &[("STAND_IN_CARGO", "fails")]);
+    assert_eq!(outcome.exit, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("the guest binaries do not build"), "{outcome:?}");
 }
 
 #[test]
@@ -117,7 +177,7 @@ fn fail_fast_leaves_the_rest_unrun_and_keep_going_does_not() {
     let unrun = |flag| {
         let outcome =
             Bench::new().run(&[flag], &[("STAND_IN_QEMU", "says-nothing"), ("STAND_IN_MAKE", "slow")]);
-        expect(&outcome, "infra", 3, "");
+        outcome.is("infra", 3, "");
         let cells = outcome.report["cells"].as_array().unwrap().clone();
         cells.iter().filter(|cell| cell["accel"].is_null()).count()
     };
@@ -136,37 +196,24 @@ fn json_on_standard_output_is_the_report_and_nothing_else() {
 #[test]
 fn repeated_boots_are_counted_and_their_bound_is_stated() {
     let outcome = Bench::new().run(&["--repeat", "3"], &[]);
-    expect(&outcome, "pass", 0, "");
+    outcome.is("pass", 0, "");
     assert_eq!(outcome.stdout.matches("0 of 3 boots failed: with 95 % confidence").count(), 2, "{outcome:?}");
     let outcome = Bench::new().run(&["--repeat", "3"], &[("STAND_IN_QEMU", "taint")]);
-    expect(&outcome, "fail", 1, "boot 3: the kernel is tainted");
+    outcome.is("fail", 1, "boot 3: the kernel is tainted");
     assert!(outcome.stdout.contains("patched: 3 of 3 boots failed"), "{outcome:?}");
 }
 
 #[test]
-fn ctrl_c_ends_every_child_and_leaves_a_partial_report() {
+fn kvm_that_opens_and_does_not_boot_gives_way_to_tcg_and_says_so() {
+    let dead = [("STAND_IN_QEMU", "kvm-is-dead"), ("PATCHPROOF_DEADLINE_PERCENT", "10")];
     let bench = Bench::new();
-    let child = bench.start(&[], &[("STAND_IN_MAKE", "hangs")]);
-    let grandchild =
-        wait_for(|| std::fs::read_to_string(bench.path("pids")).ok().filter(|pid| pid.ends_with('\n')));
-    // SAFETY: a signal to a child of this test that has not been waited for.
-    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
-    let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
-    assert_eq!(outcome.exit, Some(130), "{outcome:?}");
-    assert_eq!(outcome.report["interrupted"], true);
-    assert_ne!(outcome.verdict(), "pass");
-    let stat = format!("/proc/{}/stat", grandchild.trim());
-    wait_for(|| std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")).then_some(()));
-    expect(&bench.run(&[], &[]), "pass", 0, "");
-}
-
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(started.elapsed() < Duration::from_secs(60), "waited too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let outcome = bench.run(&["--accel", "auto"], &dead);
+    // Only kvm is dead: under TCG the same guest is sound.
+    outcome.is("pass", 0, "");
+    assert_eq!(outcome.report["accel"]["name"], "tcg");
+    let opens = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let why = if opens { "kvm did not boot a kernel" } else { "kvm cannot be used" };
+    assert!(outcome.report["accel"]["reason"].as_str().unwrap().starts_with(why), "{outcome:?}");
+    let outcome = survive("host: kvm that boots nothing, asked for by name", &["--accel", "kvm"], &dead);
+    assert_eq!(outcome.exit, Some(3), "{outcome:?}");
 }

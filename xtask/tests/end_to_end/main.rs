@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod archive;
 mod bad_input;
 mod bench;
+mod clock;
+mod disk;
 mod faults;
+mod killed;
+mod power_cut;

@@ -1,0 +1,40 @@
+//! Clocks jump. Only a monotonic one may decide anything; the time of day names runs and orders files for make.
+
+use std::path::{Path, PathBuf};
+
+/// Files that may read the time of day, and what for.
+const TIME_OF_DAY: [(&str, &str); 4] = [
+    ("host.rs", "whether apt's lists are older than a day"),
+    ("rundir.rs", "a run's name and the date in its report"),
+    ("source/disk.rs", "a part of a unique name"),
+    ("source/worktree.rs", "a modification time that make takes for newer"),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_time_of_day_decides_nothing() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let reads = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        ["SystemTime::now", "Utc::now", "Local::now"].iter().any(|words| text.contains(words))
+    };
+    let mut readers: Vec<String> = files
+        .iter()
+        .filter(|path| reads(path) && !path.ends_with("tests.rs"))
+        .map(|path| path.strip_prefix(&src).unwrap().display().to_string())
+        .collect();
+    readers.sort();
+    assert_eq!(readers, TIME_OF_DAY.map(|(file, _)| file));
+}

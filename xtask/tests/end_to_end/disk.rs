@@ -1,0 +1,88 @@
+//! A disk that takes no more, at every moment of a run. The kernel's limit on the size of a file (RLIMIT_FSIZE)
+//! stands in for a full disk: it needs no root, and a write fails in the middle of a file just the same.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::bench::{Bench, IMPATIENT};
+
+/// What the kernel does at the limit is to be an error and not a signal, here and in every child.
+fn survives_its_limit(command: &mut Command, first_limit: Option<u64>) {
+    // SAFETY: async-signal-safe calls that touch nothing of this process.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            let Some(bytes) = first_limit else { return Ok(()) };
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+}
+
+fn sizes(dir: &Path, names: &[&str]) -> Vec<u64> {
+    names.iter().map(|name| std::fs::metadata(dir.join(name)).unwrap().len()).collect()
+}
+
+#[test]
+fn a_disk_that_is_full_while_building_and_logging_gives_no_pass() {
+    let bench = Bench::new();
+    bench.run(&[], &[]).is("pass", 0, "");
+    let cell = bench.path("work/runs/latest/cells/7.2/x86_64/v/patched");
+    let mut limits = sizes(&cell, &["build.log", "config", "results.log", "initramfs.cpio", "repro.sh"]);
+    // Between the smallest file of the tree that the patch changes, and the largest.
+    limits.extend([1, 20_000]);
+    for bytes in limits {
+        let mut command = bench.command(&bench.matrix(&[]), &[IMPATIENT]);
+        survives_its_limit(&mut command, Some(bytes - 1));
+        let outcome = bench.finish(command);
+        assert_eq!(outcome.exit, Some(3), "{bytes} bytes: {outcome:?}");
+        assert!(outcome.stderr.contains("why:"), "{bytes} bytes: {outcome:?}");
+        bench.survived(&format!("disk: no file beyond {} bytes, from the start", bytes - 1), &outcome);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_while_reporting_gives_no_pass() {
+    let bench = Bench::new();
+    bench.run(&[], &[]).is("pass", 0, "");
+    let run = bench.path("work/runs/latest");
+    let mut limits = sizes(&run, &["report.json", "report.txt", "junit.xml"]);
+    limits.extend(sizes(&run, &["cells/7.2/x86_64/v/patched/evidence.json"]));
+    for bytes in limits {
+        // The length of a file differs a little from run to run.
+        let limit = (bytes * 9 / 10).to_string();
+        let env = [("STAND_IN_QEMU", "fills-disk"), ("STAND_IN_BYTES", &limit)];
+        let mut command = bench.command(&bench.matrix(&[]), &env);
+        survives_its_limit(&mut command, None);
+        let outcome = bench.finish(command);
+        assert_eq!(outcome.exit, Some(3), "{bytes} bytes: {outcome:?}");
+        assert!(outcome.stderr.contains("could not write"), "{bytes} bytes: {outcome:?}");
+        bench.survived(&format!("disk: no file beyond {limit} bytes, from the last boot on"), &outcome);
+    }
+}
+
+#[test]
+fn a_full_standard_output_is_no_success() {
+    let bench = Bench::new();
+    let mut command = bench.command(&bench.matrix(&[]), &[]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+}
+
+#[test]
+fn an_output_directory_that_cannot_be_made_is_named_with_a_way_out() {
+    let bench = Bench::new();
+    // Modes do not stop root; a file in the way stops everyone.
+    bench.write("file", "");
+    let outcome = bench.run(&["--out", "file/run"], &[]);
+    assert_eq!(outcome.exit, Some(3), "{outcome:?}");
+    for words in ["file/run", "next:", "--out"] {
+        assert!(outcome.stderr.contains(words), "{outcome:?}");
+    }
+    bench.survived("disk: the output directory cannot be made", &outcome);
+}

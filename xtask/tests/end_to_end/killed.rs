@@ -1,0 +1,104 @@
+//! The harness is interrupted or killed, or another one is at work: in each stage, with no process left behind.
+
+use std::process::Child;
+use std::time::Duration;
+
+use crate::bench::{Bench, Outcome, wait_for};
+
+/// The stages of a run, each with what makes it hang there.
+const STAGES: [(&str, (&str, &str)); 5] = [
+    ("fetch", ("STAND_IN_CURL", "hangs")),
+    ("guest build", ("STAND_IN_CARGO", "hangs")),
+    ("configure", ("STAND_IN_MAKE", "hangs-configuring")),
+    ("compile", ("STAND_IN_MAKE", "hangs")),
+    ("boot", ("STAND_IN_QEMU", "hangs")),
+];
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: a signal to a child of this test that has not been waited for.
+    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), signal) };
+}
+
+/// Starts a run and waits until it hangs where `hang` says.
+fn hanging(bench: &Bench, hang: (&str, &str)) -> Child {
+    let child = bench.start(&[], &[hang]);
+    wait_for(|| std::fs::read_to_string(bench.path("pids")).ok().filter(|pid| pid.ends_with('\n')));
+    child
+}
+
+fn ended_by(what: i32, stage: &str, hang: (&str, &str)) -> Outcome {
+    let bench = Bench::with_archive();
+    let child = hanging(&bench, hang);
+    let there = bench.processes();
+    // The harness, the guard of the group, and a child of the child at least.
+    assert!(there.len() >= 3, "{there:?}");
+    signal(&child, what);
+    let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
+    let name = if what == libc::SIGKILL { "killed" } else { "interrupted" };
+    bench.survived(&format!("harness {name}: {stage}"), &outcome);
+    outcome
+}
+
+#[test]
+fn ctrl_c_in_any_stage_leaves_no_process_and_says_that_it_was_interrupted() {
+    for (stage, hang) in STAGES {
+        let outcome = ended_by(libc::SIGINT, stage, hang);
+        assert_eq!(outcome.exit, Some(130), "{stage}: {outcome:?}");
+        if stage != "fetch" {
+            assert_eq!(outcome.report["interrupted"], true, "{stage}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn sigkill_in_any_stage_leaves_no_process_and_no_report() {
+    for (stage, hang) in STAGES {
+        let outcome = ended_by(libc::SIGKILL, stage, hang);
+        assert_eq!(outcome.exit, None, "{stage}: {outcome:?}");
+        assert!(outcome.report.is_null(), "{stage}: {outcome:?}");
+    }
+}
+
+#[test]
+fn sigkill_at_any_moment_is_not_in_the_way_of_the_next_run() {
+    let bench = Bench::new();
+    let mut cut_off = 0;
+    let mut came_through = 0;
+    // Copying, building, booting and reporting are all hit, until a few runs were faster than the signal.
+    for millis in (0..3000).step_by(25) {
+        let child = bench.start(&[], &[]);
+        std::thread::sleep(Duration::from_millis(millis));
+        signal(&child, libc::SIGKILL);
+        let output = child.wait_with_output().unwrap();
+        if output.status.code().is_some() {
+            came_through += 1;
+        } else {
+            cut_off += 1;
+            let outcome = Outcome::new(&output, serde_json::Value::Null);
+            bench.survived(&format!("harness killed: after {millis} ms"), &outcome);
+        }
+        if came_through == 3 {
+            break;
+        }
+    }
+    assert!(cut_off >= 5, "{cut_off}");
+}
+
+#[test]
+fn a_second_run_on_one_tree_waits_and_then_says_who_holds_it() {
+    let bench = Bench::new();
+    let first = hanging(&bench, ("STAND_IN_MAKE", "hangs"));
+    let second = bench.run(&[], &[("PATCHPROOF_DEADLINE_PERCENT", "1")]);
+    assert_eq!(second.exit, Some(3), "{second:?}");
+    let holder = format!("is in use by process {}", first.id());
+    assert!(second.stderr.contains(&holder), "{second:?}");
+
+    // With its usual patience the next one gets the tree as soon as the first is gone.
+    let third = bench.start(&[], &[]);
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&first, libc::SIGINT);
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(130));
+    let third = Outcome::new(&third.wait_with_output().unwrap(), bench.report());
+    third.is("pass", 0, "");
+    bench.survived("two runs on one tree", &second);
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Does what the harness asks of make: a `.config` out of the fragment, a file for the image.
+hang() {
+    sleep 1000 &
+    echo $! > "$STAND_IN_PIDS"
+    wait
+}
+for arg; do
+    case "$arg" in
+    O=*) out=${arg#O=} ;;
+    KCONFIG_ALLCONFIG=*) fragment=${arg#KCONFIG_ALLCONFIG=} ;;
+    esac
+    target=$arg
+done
+tree=$2
+if [ "$target" = allnoconfig ]; then
+    if [ "$STAND_IN_MAKE" = hangs-configuring ]; then hang; fi
+    cp "$fragment" "$out/.config" || exit 2
+    if [ "$STAND_IN_MAKE" = loses-symbol ]; then sed -i /PT_RECLAIM/d "$out/.config"; fi
+    exit 0
+fi
+echo "  CC      mm/mmu_gather.o"
+if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
+    case "$STAND_IN_MAKE" in
+    compile-error) echo "$tree/mm/mmu_gather.c:315:2: error: stand-in"; exit 2 ;;
+    killed) echo "gcc: fatal error: Killed signal terminated program cc1"; exit 2 ;;
+    slow) sleep 4 ;;
+    disk-full) echo "x.s: fatal error: error writing: No space left on device"; exit 2 ;;
+    dies) kill -9 $$ ;;
+    esac
+fi
+if [ "$STAND_IN_MAKE" = hangs ]; then hang; fi
+echo image > "$out/vmlinux"
