@@ -49,7 +49,6 @@ pub struct Console {
     last: VecDeque<String>,
     splats: Vec<Splat>,
     splats_total: u64,
-    bytes: u64,
     spoke: bool,
 }
 
@@ -66,7 +65,6 @@ struct Block {
 
 impl Console {
     pub fn feed(&mut self, mut bytes: &[u8]) {
-        self.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
             let room = LINE_BYTES_MAX - self.partial.len();
             // Reading from memory does not fail.
@@ -92,10 +90,6 @@ impl Console {
 
     pub fn splats_total(&self) -> u64 {
         self.splats_total
-    }
-
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// The kernel printed its banner (init/version.c, linux_banner).
