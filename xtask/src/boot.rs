@@ -51,13 +51,13 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     for path in [guest.console, guest.results, guest.log] {
         File::create(path).or_infra(|| format!("write {}", path.display()))?;
     }
-    // QEMU does not bind to a name that is there.
-    let _ = std::fs::remove_file(guest.dir.join(qemu::MONITOR));
     let patience = Patience::new(guest.accel)?;
     let mut watcher = Watcher::new(guest, patience);
     let command = duct::cmd(&guest.command[0], &guest.command[1..]).dir(guest.dir);
     let deadline = patience.deadline + BACKSTOP;
     let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));
+    // Nobody listens any more; a socket only irritates those who copy or pack the directory.
+    let _ = std::fs::remove_file(guest.dir.join(qemu::MONITOR));
     let end = match end {
         Ok(End::Interrupted) => return Err(Failure::interrupted()),
         Ok(end) => end,

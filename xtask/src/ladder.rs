@@ -11,7 +11,7 @@ const RCU_STALL_SECS: u64 = 3;
 /// A CPU counts as locked up after twice this (kernel/watchdog.c, get_softlockup_thresh).
 const WATCHDOG_THRESH_SECS: u64 = 5;
 const WORKQUEUE_SECS: u64 = 8;
-const HUNG_TASK_SECS: u64 = 14;
+const HUNG_TASK_SECS: u64 = 15;
 const HUNG_TASK_CHECK_SECS: u64 = 1;
 /// Neither channel said anything for so long: longer than any single step of a scenario.
 const SILENCE_SECS: u64 = 20;
@@ -88,16 +88,17 @@ mod tests {
     fn rungs(accel: Accel) -> [(&'static str, u64, u64); 5] {
         let scale = u64::from(accel.deadline_scale());
         let rcu = RCU_STALL_SECS * scale;
-        // Twice the threshold, looked at by a timer with a period of a fifth of that (set_sample_period), on a
-        // clock of whole seconds.
+        // Twice the threshold, looked at by a timer with a period of a fifth of that (set_sample_period). Its
+        // seconds are of 2^30 ns (get_timestamp).
         let lockup = 2 * WATCHDOG_THRESH_SECS * scale;
+        let lockup_latest = (lockup << 30).div_ceil(1_000_000_000) + lockup / 5 + 1;
         // khungtaskd has to see a task twice without a switch in between.
         let hung = HUNG_TASK_SECS * scale;
         let patience = (SILENCE_SECS * scale, DEADLINE_SECS * scale);
         [
             // PROVE_RCU adds five seconds (kernel/rcu/tree_stall.h, RCU_STALL_DELAY_DELTA); a tick notices.
             ("RCU stall", rcu, rcu + 5 + 1),
-            ("soft lockup", lockup, lockup + lockup / 5 + 1),
+            ("soft lockup", lockup, lockup_latest),
             ("hung task", hung, hung + 2 * HUNG_TASK_CHECK_SECS * scale),
             ("silence", patience.0, patience.0 + 1),
             ("deadline", patience.1, patience.1 + 1),
