@@ -207,7 +207,7 @@ static TABLE: &[Row] = &[
         ],
     )
     .part_of(&[Kind::RcuStall]),
-    // kernel/hung_task.c, hung_task_info(); 6.12: check_hung_task(), the same words (unchecked).
+    // kernel/hung_task.c, hung_task_info(); 6.12: check_hung_task(), without `in I/O wait` (seen in public patches).
     row(Kind::HungTask, "hung-task", End::Unmarked, &["INFO: task *:* blocked* for more than * seconds."]),
     // kernel/hung_task.c, debug_show_blocker() (not in 6.12)
     row(
@@ -225,7 +225,7 @@ static TABLE: &[Row] = &[
         &["watchdog: BUG: soft lockup - CPU#", "BUG: soft lockup"],
     ),
     // kernel/watchdog.c, watchdog_hardlockup_check(): 7.2 `watchdog: CPU1: Watchdog detected hard LOCKUP on cpu 0`,
-    // 6.12 without `CPU1: ` (unchecked); arch/powerpc/kernel/watchdog.c says `Hard LOCKUP`.
+    // 6.12 without `CPU1: ` (seen in public logs); arch/powerpc/kernel/watchdog.c says `Hard LOCKUP`.
     row(
         Kind::HardLockup,
         "hard-lockup",

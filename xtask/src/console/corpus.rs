@@ -124,6 +124,6 @@ fn the_corpus_is_not_smaller_than_it_was() {
     let logs = logs();
     let by_hand =
         logs.iter().filter(|log| log.path.components().any(|part| part.as_os_str() == "by-hand")).count();
-    assert!(logs.len() >= 60, "{} logs", logs.len());
+    assert!(logs.len() >= 130, "{} logs", logs.len());
     assert!(logs.len() > 2 * by_hand, "{by_hand} of {} logs are no recordings", logs.len());
 }

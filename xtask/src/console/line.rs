@@ -7,9 +7,6 @@ const CALLER_WIDTH: usize = 6;
 /// UTF-8 is replaced.
 pub fn printable(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    if is_plain(line) {
-        return text.into_owned();
-    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

@@ -114,16 +114,15 @@ impl Console {
         let bytes = std::mem::take(&mut self.partial);
         let bytes = bytes.trim_ascii_end();
         if line::is_plain(bytes) {
-            return self.read_line(bytes);
+            return self.read_line(String::from_utf8_lossy(bytes).into_owned());
         }
         // A carriage return in the middle is somebody's progress line that the kernel may have spoken behind.
         for part in bytes.split(|byte| *byte == b'\r') {
-            self.read_line(part);
+            self.read_line(line::printable(part));
         }
     }
 
-    fn read_line(&mut self, bytes: &[u8]) {
-        let line = line::printable(bytes);
+    fn read_line(&mut self, line: String) {
         for (thread, text) in line::pieces(&line) {
             self.spoke |= text.starts_with("Linux version ");
             self.take(thread, text);
