@@ -39,7 +39,7 @@ pub struct Guest<'a> {
 /// Hundreds of splats with their stacks take some 2 MB.
 const CONSOLE_BYTES_MAX: u64 = 16 << 20;
 const RESULTS_BYTES_MAX: u64 = 8 << 20;
-/// The deadline is kept by the one who watches; this much later QEMU goes even if the watching itself hangs.
+/// The watcher keeps the deadline, because it has a question to ask first; the child's own comes later.
 const BACKSTOP: Duration = Duration::from_secs(60);
 
 /// Boots the guest and watches it to its end; `look` hears what it does now.
@@ -100,8 +100,8 @@ impl<'a> Watcher<'a> {
         Watcher {
             guest,
             patience,
-            console_file: Follow::new(guest.console, CONSOLE_BYTES_MAX),
-            results_file: Follow::new(guest.results, RESULTS_BYTES_MAX),
+            console_file: Follow::new(guest.console),
+            results_file: Follow::new(guest.results),
             console: Console::default(),
             transcript: Transcript::new(guest.nonce.clone()),
             seen: Seen::default(),
@@ -140,7 +140,7 @@ impl<'a> Watcher<'a> {
     fn reason_to_stop(&self, elapsed: Duration) -> Option<GuestEnd> {
         let Patience { silence, after_trailer, deadline } = self.patience;
         let trailer_at = self.seen.trailer.as_ref().map(|(_, at)| *at);
-        if self.console_file.is_over_full() || self.results_file.is_over_full() {
+        if self.console_file.size() > CONSOLE_BYTES_MAX || self.results_file.size() > RESULTS_BYTES_MAX {
             Some(GuestEnd::Flooded)
         } else if elapsed >= deadline {
             Some(GuestEnd::DeadlinePassed)
@@ -172,7 +172,13 @@ impl<'a> Watcher<'a> {
 
     fn finish(&mut self) {
         let at = self.seen.trailer.as_ref().map_or(Duration::ZERO, |(_, at)| *at);
-        while self.read(at) {}
+        // The rest of a flood would only take the host's time.
+        let rest = CONSOLE_BYTES_MAX.saturating_sub(self.console.bytes()) / READ_MAX;
+        for _ in 0..=rest {
+            if !self.read(at) {
+                break;
+            }
+        }
         self.console.finish();
         self.transcript.finish();
     }
@@ -269,22 +275,14 @@ impl Seen {
 struct Follow {
     path: PathBuf,
     file: Option<File>,
-    bytes: u64,
-    /// A file longer than this is a flood, and what lies beyond is not read.
-    bytes_max: u64,
 }
 
 /// Most bytes taken at one look, so that a flood cannot fill the host's memory.
 const READ_MAX: u64 = 1 << 20;
 
 impl Follow {
-    fn new(path: &Path, bytes_max: u64) -> Self {
-        Follow { path: path.to_owned(), file: None, bytes: 0, bytes_max }
-    }
-
-    /// Told by the file's length, because a flood comes faster than it can be read.
-    fn is_over_full(&self) -> bool {
-        std::fs::metadata(&self.path).is_ok_and(|found| found.len() > self.bytes_max)
+    fn new(path: &Path) -> Self {
+        Follow { path: path.to_owned(), file: None }
     }
 
     fn read(&mut self) -> Vec<u8> {
@@ -294,9 +292,13 @@ impl Follow {
         let mut new = Vec::new();
         if let Some(file) = &mut self.file {
             // A channel that cannot be read is a channel that says nothing: no trailer, no pass.
-            let _ = file.take(READ_MAX.min(self.bytes_max - self.bytes)).read_to_end(&mut new);
+            let _ = file.take(READ_MAX).read_to_end(&mut new);
         }
-        self.bytes += new.len() as u64;
         new
+    }
+
+    /// Of the file, whatever of it has been read.
+    fn size(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |found| found.len())
     }
 }
