@@ -182,7 +182,7 @@ static TABLE: &[Row] = &[
     // kernel/locking/spinlock_debug.c, spin_dump(), rwlock_bug()
     row(Kind::Spinlock, "spinlock", End::Stack, &["BUG: spinlock ", "BUG: rwlock "]),
     // kernel/rcu/tree_stall.h, print_other_cpu_stall(), print_cpu_stall(); tree_exp.h,
-    // synchronize_rcu_expedited_stall(); tasks.h, check_all_holdout_tasks(). Stacks of several CPUs follow.
+    // synchronize_rcu_expedited_stall(); tasks.h, check_holdout_task(). Stacks of several CPUs follow.
     row(
         Kind::RcuStall,
         "rcu-stall",
@@ -380,7 +380,7 @@ const NOISE: &[(&str, &str)] = &[
         "INFO: lockdep is turned off.",
         "a line inside other reports: lockdep has spoken before, and that was counted",
     ),
-    // arch/x86/kernel/nmi.c, nmi_handle()
+    // arch/x86/kernel/nmi.c, nmi_check_duration()
     ("INFO: NMI handler (*) took too long to run: ", "time as an emulated machine measures it"),
     // arch/x86/kernel/cpu/bugs.c: what the emulated CPU model lacks says nothing about a patch
     ("RETBleed: WARNING: ", "a mitigation that this CPU model cannot have"),
