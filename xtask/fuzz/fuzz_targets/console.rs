@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/console/mod.rs"]
 mod console;
 #[allow(dead_code, reason = "the target uses the reader only")]
-#[path = "../../src/splat.rs"]
+#[path = "../../src/splat/mod.rs"]
 mod splat;
 
 use console::Console;

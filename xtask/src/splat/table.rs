@@ -1,115 +1,16 @@
-//! What a kernel prints when something is wrong, as one table: kind, headlines, and where the block below ends.
-//! A second table names the lines that look like trouble and are not. Pure: one line of text in, at most one row
-//! out.
+//! The two tables: what announces trouble, and what only looks like it. Data only.
 //!
 //! Headlines are the kernel's own format strings with `*` for what it fills in. They were compared with Linux 7.2
 //! (file and function stand above each row, file alone where the macro has many users). Forms of 6.12 that
 //! differ are marked so; `unchecked` means from memory of that version and not compared with its source.
 
-use std::sync::LazyLock;
-
-use serde::Serialize;
-
-/// What kind of trouble a headline announces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    MightSleep,
-    SchedulingWhileAtomic,
-    ContextAssumption,
-    SmpProcessorId,
-    RcuUsage,
-    RcuContextSwitch,
-    WaitContext,
-    Lockdep,
-    Spinlock,
-    RcuStall,
-    HungTask,
-    SoftLockup,
-    HardLockup,
-    WorkqueueLockup,
-    CsdLock,
-    Kasan,
-    Kcsan,
-    Kmsan,
-    Kfence,
-    Ubsan,
-    Kmemleak,
-    Slab,
-    BadPage,
-    BadPageState,
-    RssCounter,
-    PageTableBytes,
-    IrqRestore,
-    ListCorruption,
-    DebugObjects,
-    OutOfMemory,
-    UserFault,
-    MessagesDropped,
-    Panic,
-    KernelBug,
-    PageFault,
-    ProtectionFault,
-    Oops,
-    CutHere,
-    Warning,
-    OtherBug,
-    OtherInfo,
-}
-
-/// The last line of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The headline is all there is.
-    Headline,
-    /// `</TASK>`, below the last stack that dump_stack() or show_regs() prints (x86; elsewhere nothing marks it).
-    Stack,
-    /// `---[ end trace 0000000000000000 ]---` or `---[ end trace ]---`.
-    TraceMark,
-    /// A line of `=`.
-    Rule,
-    /// `---[ end Kernel panic - not syncing: … ]---`.
-    PanicMark,
-    /// Nothing marks it: it ends where the thread's next headline starts.
-    Unmarked,
-}
-
-/// One kind of report.
-#[derive(Debug)]
-pub struct Row {
-    pub kind: Kind,
-    /// Used in reports and in the headers of controls.
-    pub name: &'static str,
-    /// `*` stands for any text; the end is open. Without a leading `*` the line starts so.
-    headlines: &'static [&'static str],
-    pub end: End,
-    /// Inside a block of one of these kinds the line is part of it and no report of its own.
-    pub part_of: &'static [Kind],
-    /// Inside a block of one of these kinds the line says what that block is about.
-    pub renames: &'static [Kind],
-}
-
-const fn row(kind: Kind, name: &'static str, end: End, headlines: &'static [&'static str]) -> Row {
-    Row { kind, name, headlines, end, part_of: &[], renames: &[Kind::CutHere] }
-}
-
-impl Row {
-    const fn part_of(mut self, kinds: &'static [Kind]) -> Row {
-        self.part_of = kinds;
-        self
-    }
-
-    /// The message of a WARN(), which stands above its headline or, in 7.2's __warn(), below.
-    const fn message_of_a_warning(mut self) -> Row {
-        self.renames = &[Kind::CutHere, Kind::Warning];
-        self
-    }
-}
+use super::{End, Kind, Row};
 
 /// What die() follows up on.
 const FAULTS: &[Kind] = &[Kind::KernelBug, Kind::PageFault, Kind::ProtectionFault, Kind::ListCorruption];
 
 /// The first row that matches wins: particular rows first. A kind may have several rows under one name.
-static TABLE: &[Row] = &[
+pub static TABLE: &[Row] = &[
     // kernel/sched/core.c, __might_resched()
     row(
         Kind::MightSleep,
@@ -374,7 +275,7 @@ static TABLE: &[Row] = &[
 ];
 
 /// Lines that some row matches and that are no trouble, each with the reason. Nothing else is forgiven.
-const NOISE: &[(&str, &str)] = &[
+pub const NOISE: &[(&str, &str)] = &[
     // kernel/locking/lockdep.c, debug_show_held_locks()
     (
         "INFO: lockdep is turned off.",
@@ -391,91 +292,19 @@ const NOISE: &[(&str, &str)] = &[
     ("process: WARNING: polling idle and HT enabled", "an effect of idle=poll on the command line"),
 ];
 
-impl Kind {
-    pub fn name(self) -> &'static str {
-        TABLE.iter().find(|row| row.kind == self).map_or("unknown", |row| row.name)
-    }
-
-    pub fn from_name(name: &str) -> Option<Kind> {
-        TABLE.iter().find(|row| row.name == name).map(|row| row.kind)
-    }
-
-    /// Every name once, in the order of the table.
-    pub fn all_names() -> Vec<&'static str> {
-        let mut names: Vec<&str> = TABLE.iter().map(|row| row.name).collect();
-        let mut seen = std::collections::BTreeSet::new();
-        names.retain(|name| seen.insert(*name));
-        names
-    }
+const fn row(kind: Kind, name: &'static str, end: End, headlines: &'static [&'static str]) -> Row {
+    Row { kind, name, headlines, end, part_of: &[], renames: &[Kind::CutHere] }
 }
 
-impl Serialize for Kind {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-/// The row of the trouble that `text` (a console line without its prefix) announces, if any.
-pub fn headline(text: &str) -> Option<&'static Row> {
-    let first = usize::from(*text.as_bytes().first()?);
-    let row = PATTERNS[first].iter().find(|(pattern, _)| pattern.matches(text))?.1;
-    let noise = NOISE.iter().any(|(pattern, _)| Pattern::new(pattern).matches(text));
-    (!noise).then_some(row)
-}
-
-/// The source place that a line names: `FILE:LINE` or `FILE:LINE:COLUMN`, as a word of its own.
-pub fn location(text: &str) -> Option<(String, u32)> {
-    text.split([' ', '!', ',']).find_map(|word| {
-        let mut parts = word.split(':');
-        let (file, line) = (parts.next()?, parts.next()?);
-        let source = file.contains('/') && [".c", ".h", ".S", ".rs"].iter().any(|end| file.ends_with(end));
-        if source { Some((file.trim_start_matches("./").to_owned(), line.parse().ok()?)) } else { None }
-    })
-}
-
-impl End {
-    /// Whether `text` is the last line of a block that ends so.
-    pub fn is_at(self, text: &str) -> bool {
-        match self {
-            End::Headline => true,
-            End::Stack => text.trim() == "</TASK>",
-            End::TraceMark => text.starts_with("---[ end trace"),
-            End::Rule => text.len() > 40 && text.bytes().all(|byte| byte == b'='),
-            End::PanicMark => text.starts_with("---[ end Kernel panic"),
-            End::Unmarked => false,
-        }
-    }
-}
-
-/// The rows that a line can match, by its first byte: most lines are ordinary, and most bytes start no headline.
-static PATTERNS: LazyLock<Vec<Vec<(Pattern, &'static Row)>>> = LazyLock::new(|| {
-    let starts_with =
-        |pattern: &Pattern, first: u8| pattern.start.as_bytes().first().is_none_or(|&byte| byte == first);
-    let all = || TABLE.iter().flat_map(|row| row.headlines.iter().map(move |text| (Pattern::new(text), row)));
-    (0..=u8::MAX).map(|first| all().filter(|(pattern, _)| starts_with(pattern, first)).collect()).collect()
-});
-
-/// A headline taken apart at its `*`.
-struct Pattern {
-    start: &'static str,
-    rest: Vec<&'static str>,
-}
-
-impl Pattern {
-    fn new(text: &'static str) -> Pattern {
-        let mut parts = text.split('*');
-        Pattern { start: parts.next().unwrap_or_default(), rest: parts.collect() }
+impl Row {
+    const fn part_of(mut self, kinds: &'static [Kind]) -> Row {
+        self.part_of = kinds;
+        self
     }
 
-    fn matches(&self, text: &str) -> bool {
-        let Some(mut left) = text.strip_prefix(self.start) else { return false };
-        for part in &self.rest {
-            let Some((_, after)) = left.split_once(part) else { return false };
-            left = after;
-        }
-        true
+    /// The message of a WARN(), which stands above its headline or, in 7.2's __warn(), below.
+    const fn message_of_a_warning(mut self) -> Row {
+        self.renames = &[Kind::CutHere, Kind::Warning];
+        self
     }
 }
-
-#[cfg(test)]
-mod tests;
