@@ -1,6 +1,7 @@
 //! One file per subcommand: each wires modules together and turns the outcome into an exit code.
 
 pub mod ci;
+mod conclude;
 pub mod doctor;
 pub mod dry_run;
 pub mod faults;

@@ -157,9 +157,9 @@ fn last_words(ran: &Ran) -> String {
     line + &cpus
 }
 
-/// A guest whose init was up and that then stopped is a kernel gone wrong; one that never got there is not.
+/// A kernel that started and then stopped has gone wrong; of one that never said a word nobody can tell.
 fn end_weight(ran: &Ran) -> Weight {
-    if ran.hello.is_some() || ran.splats_total > 0 { Weight::Bad } else { Weight::Infra }
+    if ran.kernel_spoke { Weight::Bad } else { Weight::Infra }
 }
 
 /// One finding per kind of splat and place; hundreds of one sort are one finding.

@@ -219,7 +219,12 @@ fn a_guest_that_stops_without_its_trailer_never_passes() {
             stopped(ran);
             ran.hello = None;
         };
-        assert_eq!(patched_with(before_init), Verdict::Infra, "{end:?}");
+        assert_eq!(patched_with(before_init), Verdict::Fail, "{end:?}");
+        let mute = |ran: &mut Ran| {
+            before_init(ran);
+            ran.kernel_spoke = false;
+        };
+        assert_eq!(patched_with(mute), Verdict::Infra, "{end:?}");
     }
 }
 

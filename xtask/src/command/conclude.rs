@@ -1,0 +1,202 @@
+//! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
+
+use std::io::{IsTerminal, Write};
+
+use super::matrix::{Setting, Sources};
+use crate::accel::Choice;
+use crate::cli::Format;
+use crate::config::Mechanism;
+use crate::evidence::Evidence;
+use crate::failure::{Context, Exit, Result};
+use crate::judge::{self, Caught};
+use crate::patch::{Proved, Series};
+use crate::plan::{Arm, Cell};
+use crate::process;
+use crate::report::{
+    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, LeftOutReport, PairReport,
+    PatchReport, Report,
+};
+use crate::run::Gathered;
+use crate::rundir::write_whole;
+
+impl Setting<'_> {
+    /// Verdicts, report files, and the exit code.
+    pub fn conclude(&self, gathered: Gathered, sources: Sources) -> Result<Exit> {
+        let interrupted = process::interrupted();
+        let ended = gathered.ended.clone();
+        let patch = match (&sources.patch, &ended) {
+            (Some(patch), _) => patch.clone(),
+            (None, Some(failure)) if failure.exit != Exit::Interrupted => return Err(failure.clone()),
+            (None, _) => unproved(self.series),
+        };
+        let report = self.report(gathered, sources, patch, interrupted);
+        let json = serde_json::to_string_pretty(&report).or_infra(|| "encode the report".to_owned())?;
+        write_whole(&self.dir.path.join("report.json"), json.as_bytes())?;
+        write_whole(&self.dir.path.join("junit.xml"), report::junit::render(&report)?.as_bytes())?;
+        let run_dir = self.dir.path.display().to_string();
+        let text = report::human::render(&report, &run_dir, false);
+        write_whole(&self.dir.path.join("report.txt"), text.as_bytes())?;
+        let colour = std::io::stdout().is_terminal();
+        let said = match self.args.format {
+            Format::Json => json + "\n",
+            Format::Human if colour => report::human::render(&report, &run_dir, colour),
+            Format::Human => text,
+        };
+        // Not `print!`, which panics when nobody takes what is printed.
+        let mut out = std::io::stdout().lock();
+        out.write_all(said.as_bytes())
+            .and_then(|()| out.flush())
+            .or_infra(|| "print the report".to_owned())?;
+        match ended {
+            Some(failure) if failure.exit != Exit::Interrupted => Err(failure.log(&self.dir.path)),
+            _ => Ok(report.exit()),
+        }
+    }
+
+    fn report(&self, gathered: Gathered, sources: Sources, patch: PatchReport, interrupted: bool) -> Report {
+        let version = |tree: &str| {
+            sources.trees.iter().find(|found| found.name == tree).map_or("", |found| found.version.as_str())
+        };
+        let cells: Vec<CellReport> = self
+            .cells
+            .iter()
+            .zip(&gathered.evidence)
+            .map(|(cell, evidence)| {
+                let findings = self.findings(cell, evidence);
+                let repetition = self.repetition(cell, evidence);
+                CellReport::new(cell, version(&cell.tree), evidence, findings, repetition)
+            })
+            .collect();
+        let wall_secs = self.started.elapsed().as_secs_f64();
+        let cold_build = cells.iter().find(|cell| cell.cold).and_then(|cell| {
+            let secs = cell.build_secs?;
+            Some(ColdBuild { cell: cell.id.clone(), secs, ratio: (wall_secs - sources.fetch_secs) / secs })
+        });
+        let (pairs, controls) = self.pairs(&gathered.evidence);
+        let left_out = self.left_out(&gathered.evidence);
+        Report {
+            schema: report::SCHEMA,
+            campaign: self.loaded.campaign.name.clone(),
+            started: self.dir.started.clone(),
+            interrupted,
+            patch,
+            trees: sources.trees.clone(),
+            accel: gathered
+                .accel
+                .map(|Choice { accel, reason }| AccelReport { name: accel.name().to_owned(), reason }),
+            cells,
+            controls,
+            left_out,
+            pairs,
+            fetch_secs: sources.fetch_secs,
+            wall_secs,
+            cold_build,
+        }
+    }
+
+    /// What noticed each hunk that was left out.
+    fn left_out(&self, evidence: &[Evidence]) -> Vec<LeftOutReport> {
+        let cells = self.cells.iter().zip(evidence);
+        cells
+            .filter_map(|(cell, evidence)| {
+                let Arm::WithoutHunk(left_out) = &cell.arm else { return None };
+                let noticed = judge::noticed(&self.asked(cell), evidence);
+                Some(LeftOutReport {
+                    tree: cell.tree.clone(),
+                    arch: cell.arch.name.to_owned(),
+                    variant: cell.variant.name.clone(),
+                    hunk: left_out.number,
+                    place: format!("{}:{}", left_out.place.path, left_out.place.old_start),
+                    noticed: noticed.caught,
+                    by: noticed.by,
+                })
+            })
+            .collect()
+    }
+
+    /// Judges every pair that has a cell in this run. A cell that was not selected counts as not run.
+    fn pairs(&self, evidence: &[Evidence]) -> (Vec<PairReport>, Vec<ControlReport>) {
+        let (mut pairs, mut controls): (Vec<PairReport>, Vec<ControlReport>) = (Vec::new(), Vec::new());
+        let mut seen: Vec<String> = Vec::new();
+        for cell in self.cells {
+            if seen.contains(&cell.pair_id()) {
+                continue;
+            }
+            seen.push(cell.pair_id());
+            let of = |arm: &str| {
+                let place =
+                    self.cells.iter().position(|c| c.pair_id() == cell.pair_id() && c.arm.name() == arm);
+                place.map(|place| evidence[place].clone()).unwrap_or_default()
+            };
+            let caught: Vec<_> = self
+                .loaded
+                .controls
+                .iter()
+                .filter(|control| cell.variant.controls.contains(&control.name))
+                .map(|control| (control, judge::catch(&self.asked(cell), control, &of(&control.name))))
+                .collect();
+            let judgement = judge::judge(&self.asked(cell), &of("base"), &of("patched"), &caught);
+            pairs.push(pair_report(cell, judgement));
+            controls
+                .extend(caught.into_iter().map(|(control, caught)| control_report(cell, control, caught)));
+        }
+        (pairs, controls)
+    }
+}
+
+fn pair_report(cell: &Cell, judgement: judge::Judgement) -> PairReport {
+    let expect = |mechanism: Mechanism| mechanism.describe().to_owned();
+    PairReport {
+        tree: cell.tree.clone(),
+        arch: cell.arch.name.to_owned(),
+        variant: cell.variant.name.clone(),
+        about: cell.variant.about.clone(),
+        native: cell.variant.native(),
+        helpers: [cell.variant.helpers.clone(), cell.variant.patched_helpers.clone()].concat(),
+        expect_base: expect(cell.variant.expect.base),
+        expect_patched: expect(cell.variant.expect.patched),
+        verdict: judgement.verdict,
+        reasons: judgement.reasons,
+    }
+}
+
+fn control_report(cell: &Cell, control: &crate::control::Control, caught: Caught) -> ControlReport {
+    ControlReport {
+        name: control.name.clone(),
+        tree: cell.tree.clone(),
+        arch: cell.arch.name.to_owned(),
+        variant: cell.variant.name.clone(),
+        plants: control.plants.clone(),
+        exposed_by: control.exposed_by.to_string(),
+        caught: caught.caught,
+        by: caught.by,
+        splat: caught.splat,
+    }
+}
+
+/// Of a run that ended before the patch was held against a tree.
+fn unproved(series: &Series) -> PatchReport {
+    patch_report(series, &Proved::default())
+}
+
+pub fn patch_report(series: &Series, proved: &Proved) -> PatchReport {
+    let first = series.patches.first();
+    PatchReport {
+        source: series.source.clone(),
+        subject: first.and_then(|patch| patch.subject.clone()),
+        form: first.map(|patch| patch.kind.to_string()).unwrap_or_default(),
+        repaired: proved.repaired,
+        damage: proved.damage.iter().map(ToString::to_string).collect(),
+        files: proved
+            .files
+            .iter()
+            .map(|file| FileReport {
+                path: file.path.clone(),
+                pre_blob: file.pre_blob.clone(),
+                post_blob: file.post_blob.clone(),
+                pre_matches: file.pre_matches,
+                post_matches: file.post_matches,
+            })
+            .collect(),
+    }
+}
