@@ -2,6 +2,7 @@
 //! Observes and records; whether what it saw is good is for the judge.
 
 mod monitor;
+mod places;
 mod symbols;
 
 use std::fs::File;
@@ -65,7 +66,9 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     };
     watcher.finish();
     let qemu_said = std::fs::read(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
-    Ok(Boot::Ran(Box::new(watcher.into_ran(end, String::from_utf8_lossy(&qemu_said).trim()))))
+    let mut ran = watcher.into_ran(end, String::from_utf8_lossy(&qemu_said).trim());
+    places::add(&mut ran.splats, guest.kernel, &guest.dir.join("places.log"));
+    Ok(Boot::Ran(Box::new(ran)))
 }
 
 struct Watcher<'a> {

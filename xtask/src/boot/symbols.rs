@@ -1,5 +1,6 @@
 //! Names for the addresses of a kernel, out of its own symbol table as `nm` prints it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,6 +31,15 @@ impl Symbols {
         Symbols(symbols)
     }
 
+    /// Where each function begins, but for names that several share.
+    pub fn by_name(&self) -> HashMap<&str, u64> {
+        let mut found: HashMap<&str, Option<u64>> = HashMap::new();
+        for (address, name) in &self.0 {
+            found.entry(name).and_modify(|known| *known = None).or_insert(Some(*address));
+        }
+        found.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
+    }
+
     /// `function+0xoffset`, or the number when no function is at or below it.
     pub fn name(&self, address: u64) -> String {
         let after = self.0.partition_point(|(start, _)| *start <= address);
@@ -50,5 +60,7 @@ mod tests {
         assert_eq!(symbols.name(0x1f0), "a+0xf0");
         assert_eq!(symbols.name(0x200), "b+0x0");
         assert_eq!(symbols.name(0x10), "0x10");
+        assert_eq!(symbols.by_name().get("b"), Some(&0x200));
+        assert!(Symbols::parse("0200 T b\n0100 t b\n").by_name().is_empty());
     }
 }
