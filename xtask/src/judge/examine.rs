@@ -1,6 +1,6 @@
 //! Looks at the evidence of one arm and lists everything that stands between it and a pass.
 
-use protocol::{Counts, Hello, Measured};
+use protocol::{Counts, Hello, Measured, PageTables};
 
 use super::witness::{Counted, Witness};
 use crate::config::{Expect, Mechanism, Scenario};
@@ -266,11 +266,11 @@ fn examine_presence(
     }
     let tables = measured.page_tables;
     if tables.peak < tables.before + injected {
-        found.gap(Weight::Vacuous, format!("{name}: fewer page tables than failures: {tables:?}"));
+        found.gap(Weight::Vacuous, format!("{name}: fewer page tables than failures: {}", moments(tables)));
     } else if tables.after >= tables.before + injected {
         found.bad(
             Witness::Tables { scenario: name.to_owned() },
-            format!("{name}: page tables were not freed: {tables:?}"),
+            format!("{name}: page tables were not freed: {}", moments(tables)),
         );
     }
 }
@@ -294,11 +294,19 @@ fn examine_absence(found: &mut Findings, name: &str, scenario: &Scenario, measur
     }
     let tables = measured.page_tables;
     if tables.peak < tables.before + scenario.fallbacks {
-        found.gap(Weight::Vacuous, format!("{name}: too few page tables to show anything: {tables:?}"));
+        found.gap(
+            Weight::Vacuous,
+            format!("{name}: too few page tables to show anything: {}", moments(tables)),
+        );
     } else if tables.after >= tables.before + scenario.fallbacks {
         found.bad(
             Witness::Tables { scenario: name.to_owned() },
-            format!("{name}: page tables were not freed: {tables:?}"),
+            format!("{name}: page tables were not freed: {}", moments(tables)),
         );
     }
+}
+
+fn moments(tables: PageTables) -> String {
+    let PageTables { before, peak, after } = tables;
+    format!("{before} before, {peak} at most, {after} after")
 }
