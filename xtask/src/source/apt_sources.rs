@@ -114,7 +114,7 @@ mod tests {
     fn deb822_gives_the_main_archive_with_its_keyring() {
         let archives = deb822_style(DEB822);
         let main = debian_main(&archives, "bookworm").unwrap();
-        assert_eq!(main.uri, "http://deb.debian.org/debian");
+        assert_eq!(main.uri, "http://mirror.example/debian");
         assert_eq!(main.signed_by.as_deref(), Some("/usr/share/keyrings/debian-archive-keyring.gpg"));
     }
 
