@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::deadline;
 use crate::failure::{Context, Failure, Result};
-use crate::ladder;
 use crate::process::{self, End, Watch};
 use crate::rundir::write_whole;
 
@@ -296,7 +296,7 @@ fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
     for file in [&console, &log] {
         fs::write(file, "").or_infra(|| format!("write {}", file.display()))?;
     }
-    let deadline = ladder::scaled((bench.deadline)(accel))?;
+    let deadline = deadline::scaled((bench.deadline)(accel))?;
     let started = Instant::now();
     let seen = || Console::of(&fs::read(&console).unwrap_or_default());
     let end = process::run(

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::failure::{Failure, Result};
-use crate::judge::{Counted, Witness};
 use crate::splat;
+use crate::witness::{Counted, Witness};
 
 /// What a control's header promises.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::accel::Accel;
-use crate::failure::{Failure, Result};
+use crate::deadline::scaled;
+use crate::failure::Result;
 
 /// Seconds under KVM; an emulated guest gets [`Accel::deadline_scale`] times as long.
 const RCU_STALL_SECS: u64 = 3;
@@ -18,10 +19,6 @@ const SILENCE_SECS: u64 = 20;
 const DEADLINE_SECS: u64 = 60;
 /// After its trailer a guest has only its console to drain.
 const AFTER_TRAILER_SECS: u64 = 5;
-
-/// Tests of the harness shorten its patience with this variable; what it was is part of the evidence. It does
-/// not reach the kernel's detectors.
-pub const PERCENT_VARIABLE: &str = "PATCHPROOF_DEADLINE_PERCENT";
 
 /// The harness's own rungs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,28 +39,6 @@ impl Patience {
             deadline: secs(DEADLINE_SECS)?,
         })
     }
-}
-
-/// `duration` as far as [`PERCENT_VARIABLE`] leaves it.
-///
-/// # Errors
-/// As [`percent`].
-pub fn scaled(duration: Duration) -> Result<Duration> {
-    Ok(duration * percent()? / 100)
-}
-
-/// How much of its patience the harness has: 100 unless the environment says otherwise.
-///
-/// # Errors
-/// When the variable is not a number from 1 to 1000.
-pub fn percent() -> Result<u32> {
-    let Some(text) = std::env::var_os(PERCENT_VARIABLE) else { return Ok(100) };
-    let text = text.to_string_lossy();
-    text.parse().ok().filter(|percent| (1..=1000).contains(percent)).ok_or_else(|| {
-        Failure::usage(format!("{PERCENT_VARIABLE}={text}"))
-            .because("it is not a number from 1 to 1000")
-            .next("unset it; only tests of the harness need it")
-    })
 }
 
 /// What sets the kernel's detectors: words for its command line.

@@ -10,6 +10,7 @@ mod command;
 mod config;
 mod console;
 mod control;
+mod deadline;
 mod events;
 mod evidence;
 mod failure;
@@ -28,6 +29,7 @@ mod run;
 mod rundir;
 mod source;
 mod splat;
+mod witness;
 
 use std::process::ExitCode;
 

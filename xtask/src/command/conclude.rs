@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::matrix::{Setting, Sources};
+use super::setting::{Setting, Sources};
 use crate::accel::Choice;
 use crate::cli::Format;
 use crate::config::Mechanism;

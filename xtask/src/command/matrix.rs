@@ -6,18 +6,18 @@ use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use super::conclude;
+use super::setting::{Setting, Sources};
 use crate::accel::Wish;
 use crate::arms::Arms;
 use crate::cli::{self, AccelWish, Controls};
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
 use crate::failure::{Exit, Result};
-use crate::judge::{self, Asked};
-use crate::kconfig::Request;
-use crate::patch::{self, Series};
+use crate::judge;
+use crate::patch;
 use crate::plan::{self, Arm, Cell};
 use crate::project::{self, Loaded, Project};
-use crate::report::{self, PatchReport, TreeReport};
+use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;
@@ -25,26 +25,6 @@ use crate::{guest, host, process};
 
 /// Per variant: enough to show in every run that its detectors see.
 const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
-
-/// What the whole command stands on.
-pub struct Setting<'a> {
-    pub project: &'a Project,
-    pub args: &'a cli::Matrix,
-    pub loaded: &'a Loaded,
-    pub cells: &'a [Cell],
-    pub dir: &'a RunDir,
-    pub series: &'a Series,
-    pub requests: BTreeMap<String, Vec<Request>>,
-    pub started: Instant,
-}
-
-/// What was found out about the sources before the first build.
-#[derive(Default)]
-pub struct Sources {
-    pub trees: Vec<TreeReport>,
-    pub patch: Option<PatchReport>,
-    pub fetch_secs: f64,
-}
 
 /// Runs the campaign.
 ///
@@ -192,36 +172,6 @@ impl Setting<'_> {
             args.extend(["--tree".to_owned(), tree.clone()]);
         }
         args
-    }
-
-    pub fn asked(&self, cell: &Cell) -> Asked<'_> {
-        Asked {
-            expect: cell.variant.expect,
-            scenarios: &self.loaded.campaign.scenarios,
-            cpus: cell.arch.cpus,
-        }
-    }
-
-    /// What stands between a cell and a pass; for a control, what became of it.
-    pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
-        let arm = match &cell.arm {
-            Arm::Base => judge::Arm::Base,
-            Arm::Patched => judge::Arm::Patched,
-            Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
-            Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
-        };
-        let found = judge::examine(&self.asked(cell), arm, evidence);
-        found.into_iter().map(|finding| finding.text).collect()
-    }
-
-    /// Of a cell that was booted more than once.
-    pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
-        let arm = match &cell.arm {
-            Arm::Base => judge::Arm::Base,
-            Arm::Patched => judge::Arm::Patched,
-            Arm::Control(_) | Arm::WithoutHunk(_) => return None,
-        };
-        (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
     }
 
     /// For the live display: whether the cell is as it should be, and a line about it.

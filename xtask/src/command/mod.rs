@@ -7,6 +7,7 @@ pub mod dry_run;
 pub mod faults;
 pub mod matrix;
 pub mod patch;
+mod setting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

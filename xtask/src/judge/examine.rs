@@ -2,9 +2,9 @@
 
 use protocol::{Counts, Hello, Measured, PageTables};
 
-use super::witness::{Counted, Witness};
 use crate::config::{Expect, Mechanism, Scenario};
 use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
+use crate::witness::{Counted, Witness};
 
 /// What one finding is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

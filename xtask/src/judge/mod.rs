@@ -6,7 +6,6 @@
 
 mod examine;
 mod repetition;
-mod witness;
 
 use serde::Serialize;
 
@@ -14,7 +13,6 @@ use crate::control::Control;
 use crate::evidence::Evidence;
 pub use examine::{Arm, Asked, Finding, Weight, examine, examine_boot};
 pub use repetition::{Repetition, count};
-pub use witness::{Counted, Witness};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

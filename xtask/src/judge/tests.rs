@@ -9,6 +9,7 @@ use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::kconfig::Lost;
 use crate::splat::Kind;
+use crate::witness::Counted;
 
 fn scenarios() -> Vec<Scenario> {
     vec![Scenario { name: "munmap".to_owned(), fallbacks: 200 }]

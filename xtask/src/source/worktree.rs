@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::journal::{self, Journal};
 use super::lock::Lock;
 use super::{Source, disk, snapshot};
+use crate::deadline;
 use crate::failure::{Context, Failure, Result};
-use crate::ladder;
 
 /// New contents by path relative to the top of the tree; `None` removes the file.
 pub type Changes = BTreeMap<String, Option<Vec<u8>>>;
@@ -37,7 +37,7 @@ pub struct WorkTree {
 /// When another run keeps it: the failure names that run's process.
 pub fn lock(home: &Path, progress: &dyn Fn(&str)) -> Result<Lock> {
     let what = format!("the kernel tree {}", home.display());
-    Lock::take(&disk::with_suffix(home, ".lock"), &what, ladder::scaled(PATIENCE)?, progress)
+    Lock::take(&disk::with_suffix(home, ".lock"), &what, deadline::scaled(PATIENCE)?, progress)
 }
 
 impl WorkTree {

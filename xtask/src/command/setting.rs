@@ -1,0 +1,66 @@
+//! What `cargo xtask matrix` stands on from its first step to its last, and how it looks at one cell.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::cli;
+use crate::evidence::Evidence;
+use crate::judge::{self, Asked};
+use crate::kconfig::Request;
+use crate::patch::Series;
+use crate::plan::{Arm, Cell};
+use crate::project::{Loaded, Project};
+use crate::report::{PatchReport, TreeReport};
+use crate::rundir::RunDir;
+
+/// What the whole command stands on.
+pub struct Setting<'a> {
+    pub project: &'a Project,
+    pub args: &'a cli::Matrix,
+    pub loaded: &'a Loaded,
+    pub cells: &'a [Cell],
+    pub dir: &'a RunDir,
+    pub series: &'a Series,
+    pub requests: BTreeMap<String, Vec<Request>>,
+    pub started: Instant,
+}
+
+/// What was found out about the sources before the first build.
+#[derive(Default)]
+pub struct Sources {
+    pub trees: Vec<TreeReport>,
+    pub patch: Option<PatchReport>,
+    pub fetch_secs: f64,
+}
+
+impl Setting<'_> {
+    pub fn asked(&self, cell: &Cell) -> Asked<'_> {
+        Asked {
+            expect: cell.variant.expect,
+            scenarios: &self.loaded.campaign.scenarios,
+            cpus: cell.arch.cpus,
+        }
+    }
+
+    /// What stands between a cell and a pass; for a control, what became of it.
+    pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
+        let arm = match &cell.arm {
+            Arm::Base => judge::Arm::Base,
+            Arm::Patched => judge::Arm::Patched,
+            Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
+            Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
+        };
+        let found = judge::examine(&self.asked(cell), arm, evidence);
+        found.into_iter().map(|finding| finding.text).collect()
+    }
+
+    /// Of a cell that was booted more than once.
+    pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
+        let arm = match &cell.arm {
+            Arm::Base => judge::Arm::Base,
+            Arm::Patched => judge::Arm::Patched,
+            Arm::Control(_) | Arm::WithoutHunk(_) => return None,
+        };
+        (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
+    }
+}
