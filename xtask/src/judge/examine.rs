@@ -78,8 +78,9 @@ pub fn examine_boot(asked: &Asked<'_>, arm: Arm, boot: &Boot) -> Vec<Finding> {
         Boot::Ran(ran) => {
             examine_end(&mut found, ran);
             examine_trouble(&mut found, ran);
-            if let Some(hello) = &ran.hello {
-                examine_hello(&mut found, asked, hello);
+            match &ran.hello {
+                Some(hello) => examine_hello(&mut found, asked, hello),
+                None => found.gap(Weight::Vacuous, "the guest never said what it runs on"),
             }
             for scenario in asked.scenarios {
                 examine_scenario(&mut found, asked, arm, scenario, ran);

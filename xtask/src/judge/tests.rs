@@ -184,6 +184,7 @@ fn a_count_that_may_be_wrong_is_vacuous() {
     assert_eq!(patched_measuring(|m| m.lost_events = 1), Verdict::Vacuous);
     assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().rcu_expedited = 1), Verdict::Vacuous);
     assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().cpus_online = 1), Verdict::Vacuous);
+    assert_eq!(patched_with(|ran| ran.hello = None), Verdict::Vacuous);
 }
 
 #[test]
