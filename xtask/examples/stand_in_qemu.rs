@@ -199,7 +199,7 @@ fn messages(fault: &str, patched: bool) -> Vec<Message> {
         messages.push(Message::Begin { scenario: scenario.clone() });
         messages.push(match fault {
             "broken" => Message::Broken { scenario, why: "stand-in".to_owned() },
-            _ => Message::Measured { scenario, measured: measured(fault, patched) },
+            _ => Message::Measured { scenario, measured: Box::new(measured(fault, patched)) },
         });
     }
     let tainted = if fault == "taint" { 512 } else { 0 };
@@ -222,15 +222,15 @@ fn measured(fault: &str, patched: bool) -> Measured {
         }
     };
     Measured {
-        injected_in: "tlb_remove_table".to_owned(),
+        injected_in: Some("tlb_remove_table".to_owned()),
         demanded: FALLBACKS,
         injected,
-        quiet: Counts::default(),
+        bystanders: u32::try_from(CPUS - 1).expect("small"),
         forced,
         page_tables: PageTables { before: 100, peak: 100 + FALLBACKS * 2, after: 100 },
-        lost_events: 0,
         cross_calls: vec![0; 4],
         quiet_micros: 10,
         forced_micros: 1000,
+        ..Measured::default()
     }
 }

@@ -47,6 +47,17 @@ impl Exposure {
         self.scenario_fits(witness, |wanted, seen| wanted.is_some_and(|wanted| wanted != seen))
     }
 
+    /// The scenario that alone must show it.
+    pub fn scenario(&self) -> Option<&str> {
+        match self {
+            Exposure::Count { scenario, .. }
+            | Exposure::Quiet { scenario, .. }
+            | Exposure::Order { scenario }
+            | Exposure::Tables { scenario } => scenario.as_deref(),
+            Exposure::Splat { .. } | Exposure::Build | Exposure::End => None,
+        }
+    }
+
     fn scenario_fits(&self, witness: &Witness, fits: impl Fn(Option<&str>, &str) -> bool) -> bool {
         match (self, witness) {
             (Exposure::Splat { kind, file }, Witness::Splat { kind: seen, file: at }) => {

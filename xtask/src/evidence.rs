@@ -130,13 +130,13 @@ pub enum Outcome {
     /// Begun, and nothing heard since.
     Unfinished,
     Broken(String),
-    Measured(Measured),
+    Measured(Box<Measured>),
 }
 
 impl Ran {
     pub fn measured(&self, scenario: &str) -> Option<&Measured> {
         self.scenarios.iter().find(|ran| ran.name == scenario).and_then(|ran| match &ran.outcome {
-            Outcome::Measured(measured) => Some(measured),
+            Outcome::Measured(measured) => Some(measured.as_ref()),
             Outcome::Unfinished | Outcome::Broken(_) => None,
         })
     }

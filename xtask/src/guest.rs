@@ -11,11 +11,10 @@ use crate::arch::Arch;
 use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
 
-/// The static binaries of one architecture.
+/// Where the static binaries of one architecture are: `init`, and one program per scenario.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    pub init: PathBuf,
-    pub scenarios: PathBuf,
+    dir: PathBuf,
 }
 
 /// A clean build of the guest crates takes some 20 s.
@@ -50,8 +49,7 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
                 .log(&log));
         }
     }
-    let out = target_dir.join(arch.rust_target).join("guest");
-    Ok(Binaries { init: out.join("init"), scenarios: out.join("scenarios") })
+    Ok(Binaries { dir: target_dir.join(arch.rust_target).join("guest") })
 }
 
 const DIRECTORY: u32 = 0o040_755;
@@ -59,26 +57,56 @@ const PROGRAM: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
-/// The initramfs of one boot, as bytes: `/init`, the scenarios, the request, and the mount points.
-///
-/// # Errors
-/// When a binary cannot be read.
-pub fn initramfs(binaries: &Binaries, request: &Request) -> Result<Vec<u8>> {
-    let read = |path: &Path| std::fs::read(path).or_infra(|| format!("read {}", path.display()));
-    let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
-    let mut archive = Archive { bytes: Vec::new(), inode: 0 };
-    for dir in ["bin", "dev", "proc", "sys", "tmp"] {
-        archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
+impl Binaries {
+    /// The initramfs of one boot, as bytes: `/init`, the programs of the scenarios in `request`, the request, and
+    /// the mount points.
+    ///
+    /// # Errors
+    /// When a binary cannot be read: a scenario has a program of its own name in guest-tests/scenarios.
+    pub fn initramfs(&self, request: &Request) -> Result<Vec<u8>> {
+        let mut archive = Archive { bytes: Vec::new(), inode: 0 };
+        let scenarios = inside(protocol::SCENARIO_DIR);
+        for dir in ["dev", "proc", "sys", "tmp", scenarios] {
+            archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
+        }
+        // The kernel opens it for init's standard streams before anything is mounted (init/main.c,
+        // console_on_rootfs).
+        let console = Builder::new("dev/console").mode(CHARACTER_DEVICE).rdev_major(5).rdev_minor(1);
+        archive.add(console, &[])?;
+        archive.add(Builder::new("init").mode(PROGRAM), &self.read("init")?)?;
+        for ask in &request.scenarios {
+            let name = format!("{scenarios}/{}", ask.name);
+            archive.add(Builder::new(&name).mode(PROGRAM), &self.read(&ask.name)?)?;
+        }
+        let encoded = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
+        archive.add(Builder::new(inside(protocol::REQUEST_PATH)).mode(PLAIN), &encoded)?;
+        trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
     }
-    // The kernel opens it for init's standard streams before anything is mounted (init/main.c,
-    // console_on_rootfs).
-    let console = Builder::new("dev/console").mode(CHARACTER_DEVICE).rdev_major(5).rdev_minor(1);
-    archive.add(console, &[])?;
-    archive.add(Builder::new("init").mode(PROGRAM), &read(&binaries.init)?)?;
-    archive.add(Builder::new("bin/scenarios").mode(PROGRAM), &read(&binaries.scenarios)?)?;
-    let request_path = protocol::REQUEST_PATH.trim_start_matches('/');
-    archive.add(Builder::new(request_path).mode(PLAIN), &request)?;
-    trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
+
+    /// Makes sure that there is a program for each of `scenarios`.
+    ///
+    /// # Errors
+    /// When there is none: with the name of the first.
+    pub fn must_have<'a>(&self, scenarios: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        for name in scenarios {
+            if !self.dir.join(name).is_file() {
+                return Err(Failure::usage(format!("no guest test `{name}`"))
+                    .because("the campaign names it as a scenario")
+                    .next(format!("write guest-tests/scenarios/src/bin/{name}.rs")));
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, program: &str) -> Result<Vec<u8>> {
+        let path = self.dir.join(program);
+        std::fs::read(&path).or_infra(|| format!("read {}", path.display()))
+    }
+}
+
+/// A path of the guest as the archive names it.
+fn inside(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 struct Archive {
@@ -99,16 +127,20 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
+    use protocol::Ask;
+
     use super::*;
 
     #[test]
     fn the_initramfs_carries_the_binaries_and_the_request() {
         let dir = tempfile::tempdir().unwrap();
-        let binaries = Binaries { init: dir.path().join("i"), scenarios: dir.path().join("s") };
-        std::fs::write(&binaries.init, "INIT").unwrap();
-        std::fs::write(&binaries.scenarios, "SCENARIOS").unwrap();
-        let request = Request { scenarios: Vec::new(), inject: true, stall_secs: None };
-        let bytes = initramfs(&binaries, &request).unwrap();
+        let binaries = Binaries { dir: dir.path().to_owned() };
+        for program in ["init", "munmap", "exit"] {
+            std::fs::write(dir.path().join(program), program).unwrap();
+        }
+        let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0 }];
+        let request = Request { scenarios, inject: true, stall_secs: None, panic_on_warn: false };
+        let bytes = binaries.initramfs(&request).unwrap();
         let mut names = Vec::new();
         let mut rest = bytes.as_slice();
         loop {
@@ -120,7 +152,8 @@ mod tests {
             rest = reader.finish().unwrap();
         }
         assert!(names.contains(&"init 100755".to_owned()), "{names:?}");
+        assert!(names.contains(&"scenarios/exit 100755".to_owned()), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains("munmap")), "{names:?}");
         assert!(names.contains(&"request.json 100644".to_owned()), "{names:?}");
-        assert_eq!(names.len(), 9);
     }
 }

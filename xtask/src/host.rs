@@ -157,6 +157,9 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(1200);
 const LISTS_STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 fn run_apt(missing: &[&Tool], log: &Path) -> Result<()> {
+    // On a fresh machine this log is the first file of ours.
+    let dir = log.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).or_infra(|| format!("create {}", dir.display()))?;
     if !is_root() && first_line("sudo", &["-n", "true"]).is_none() {
         return Err(Failure::infra("installing packages needs root")
             .because("this is not root, and sudo is not there or asks for a password")

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use crate::arch::{self, Arch};
-use crate::config::{Campaign, Variant};
+use crate::config::{Campaign, Scenario, Variant};
 use crate::control::Control;
 use crate::failure::{Failure, Result};
 use crate::patch::HunkPlace;
@@ -15,6 +15,8 @@ pub struct Cell {
     pub variant: Variant,
     pub arch: &'static Arch,
     pub arm: Arm,
+    /// What its guest is asked to do.
+    pub scenarios: Vec<Scenario>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +71,9 @@ impl Cell {
 
 /// The cells of `campaign` in build order; in each variant also one for every hunk in `leave_out`.
 ///
-/// Along the line only one thing changes from a cell to the next, the arm or the variant, because every change
-/// of either makes the kernel's build system compile again what depends on it. So the arms go forth in one
-/// variant and back in the next.
+/// Whatever changes from a cell to the next is compiled again, with everything that includes it. So the base is at
+/// one end of a variant and the controls at the other, next to the patched arm from which they differ by their
+/// planted lines only, and every other variant runs backwards from where the one before it ended.
 ///
 /// # Errors
 /// When a variant names an architecture that is not known.
@@ -80,25 +82,39 @@ pub fn cells(campaign: &Campaign, controls: &[Control], leave_out: &[HunkPlace])
     for tree in &campaign.trees {
         for (index, variant) in campaign.variants.iter().enumerate() {
             let arch = arch::find(&variant.arch)?;
-            let mut arms = vec![Arm::Base];
-            arms.extend(
-                controls.iter().filter(|c| variant.controls.contains(&c.name)).cloned().map(Arm::Control),
-            );
-            arms.extend(left_out(leave_out).map(Arm::WithoutHunk));
-            // Beside its neighbour in source: a control differs from the patched arm by its planted lines only.
-            arms.push(Arm::Patched);
-            if index % 2 == 1 {
-                arms.reverse();
-            }
+            let planted = controls.iter().filter(|c| variant.controls.contains(&c.name)).cloned();
+            let with_patch: Vec<Arm> =
+                std::iter::once(Arm::Patched).chain(planted.map(Arm::Control)).collect();
+            let without: Vec<Arm> =
+                std::iter::once(Arm::Base).chain(left_out(leave_out).map(Arm::WithoutHunk)).collect();
+            let arms = match index % 2 {
+                0 => [without, with_patch].concat(),
+
+                _ => [with_patch, without.into_iter().rev().collect()].concat(),
+            };
             cells.extend(arms.into_iter().map(|arm| Cell {
                 tree: tree.clone(),
                 variant: variant.clone(),
                 arch,
+                scenarios: scenarios(campaign, variant, &arm),
                 arm,
             }));
         }
     }
     Ok(cells)
+}
+
+/// The scenarios of one cell: those that apply to its variant. A control that must be exposed in one scenario, and
+/// in no other, needs them all; any other control has nothing to show that the first of them does not.
+fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario> {
+    let mut scenarios: Vec<Scenario> =
+        campaign.scenarios.iter().filter(|s| s.not_applicable(variant).is_none()).cloned().collect();
+    if let Arm::Control(control) = arm
+        && control.exposed_by.scenario().is_none()
+    {
+        scenarios.truncate(1);
+    }
+    scenarios
 }
 
 fn left_out(places: &[HunkPlace]) -> impl Iterator<Item = LeftOut> {
@@ -177,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn from_a_cell_to_the_next_only_the_arm_or_the_variant_changes() {
+    fn controls_follow_the_patched_arm_and_the_base_is_at_the_other_end() {
         assert_eq!(
             planned(&[]).unwrap(),
             [

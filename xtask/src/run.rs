@@ -13,11 +13,11 @@ use crate::accel::{self, Choice, Wish};
 use crate::arms::Arms;
 use crate::boot::{self, Guest};
 use crate::build::{self, Job, Tail};
-use crate::config::Scenario;
+use crate::control::Exposure;
 use crate::events::{Event, Events, Stage};
 use crate::evidence::{Boot, Build, Evidence};
 use crate::failure::{Context, Exit, Failure, Result};
-use crate::guest::{self, Binaries};
+use crate::guest::Binaries;
 use crate::kconfig;
 use crate::plan::{Arm, Cell};
 use crate::project::Project;
@@ -43,7 +43,6 @@ pub struct Run<'a> {
     /// What each variant asks for, by its name.
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,
     pub guests: BTreeMap<&'static str, Binaries>,
-    pub scenarios: &'a [Scenario],
     pub wish: Wish,
     pub jobs: usize,
     pub fail_fast: bool,
@@ -220,21 +219,26 @@ impl Run<'_> {
         };
         let nonce = fresh_nonce()?;
         let request = Request {
-            scenarios: self
+            scenarios: cell
                 .scenarios
                 .iter()
-                .map(|scenario| Ask { name: scenario.name.clone(), fallbacks: scenario.fallbacks })
+                .map(|scenario| Ask {
+                    name: scenario.name.clone(),
+                    demand: scenario.demand.number(),
+                    secs: 0,
+                })
                 .collect(),
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
+            panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.exposed_by, Exposure::Splat { .. })),
         };
         let binaries = self
             .guests
             .get(cell.arch.rust_target)
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
         let initramfs = dir.join("initramfs.cpio");
-        write_whole(&initramfs, &guest::initramfs(binaries, &request)?)?;
+        write_whole(&initramfs, &binaries.initramfs(&request)?)?;
         let (console, results) = (logs.join("console.log"), logs.join("results.log"));
         let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
         let command = qemu::command(cell.arch, choice.accel, files, &nonce.to_string());

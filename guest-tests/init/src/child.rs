@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::files;
 use protocol::{Answer, Order};
-
-const SCENARIOS: &str = "/bin/scenarios";
 
 /// Files, not pipes: nobody has to read while the child writes, and what a killed child said is kept.
 const ANSWER: &str = "/answer";
@@ -30,15 +29,16 @@ pub fn run(order: &Order, deadline: Duration) -> Answer {
 
 fn run_to_end(order: &Order, deadline: Duration) -> Result<ExitStatus, String> {
     let file = |path: &str| File::create(path).map_err(|error| format!("could not make {path}: {error}"));
-    let order = serde_json::to_string(order).map_err(|error| error.to_string())?;
-    let mut child = Command::new(SCENARIOS)
-        .arg(order)
+    let program = Path::new(protocol::SCENARIO_DIR).join(&order.ask.name);
+    let argument = serde_json::to_string(order).map_err(|error| error.to_string())?;
+    let mut child = Command::new(&program)
+        .arg(argument)
         .stdin(Stdio::null())
         .stdout(file(ANSWER)?)
         .stderr(file(COMPLAINTS)?)
         .process_group(0)
         .spawn()
-        .map_err(|error| format!("could not start {SCENARIOS}: {error}"))?;
+        .map_err(|error| format!("could not start {}: {error}", program.display()))?;
     if let Some(status) = wait(&mut child, deadline)? {
         return Ok(status);
     }

@@ -89,8 +89,10 @@ fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 
 /// After an oops nothing that is measured means anything, and a task that died with a lock held would keep the
 /// guest until its deadline: panic at once. The same for a stall, if one is to be noticed within `stall_secs`.
-pub fn panic_when_broken(stall_secs: Option<u32>) -> Result<(), String> {
+/// The same for a warning, if that is wanted.
+pub fn panic_when_broken(stall_secs: Option<u32>, on_warn: bool) -> Result<(), String> {
     files::set("/proc/sys/kernel/panic_on_oops", "1")?;
+    files::set("/proc/sys/kernel/panic_on_warn", if on_warn { "1" } else { "0" })?;
     if let Some(secs) = stall_secs {
         files::set("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", &secs.to_string())?;
         files::set("/proc/sys/kernel/panic_on_rcu_stall", "1")?;

@@ -34,7 +34,7 @@ fn run() -> Result<(), String> {
     let request = files::read(protocol::REQUEST_PATH)?;
     let request: Request = serde_json::from_str(&request)
         .map_err(|error| format!("{} is not a request: {error}", protocol::REQUEST_PATH))?;
-    machine::panic_when_broken(request.stall_secs)?;
+    machine::panic_when_broken(request.stall_secs, request.panic_on_warn)?;
     let mut port = Port::open(nonce)?;
 
     port.send(&Message::Hello(hello::hello()?))?;
@@ -44,7 +44,8 @@ fn run() -> Result<(), String> {
     for ask in request.scenarios {
         let scenario = ask.name.clone();
         port.send(&Message::Begin { scenario: scenario.clone() })?;
-        match child::run(&Order { ask, inject: request.inject }, SCENARIO_DEADLINE) {
+        let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
+        match child::run(&Order { ask, inject: request.inject }, deadline) {
             Answer::Measured(result) => {
                 measured += 1;
                 port.send(&Message::Measured { scenario, measured: result })?;

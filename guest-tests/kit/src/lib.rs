@@ -3,6 +3,7 @@
 //! Modules that read text the kernel wrote ([`kallsyms`], [`trace_text`], [`counters`]) are pure and tested
 //! on recorded text. The others touch /proc, /sys and debugfs, and nothing else. None of them judges.
 
+pub mod child;
 pub mod counters;
 pub mod cpu;
 pub mod fault;
@@ -11,6 +12,8 @@ pub mod kallsyms;
 pub mod mapping;
 pub mod measure;
 pub mod meter;
+pub mod scenario;
 pub mod site;
+pub mod timing;
 pub mod trace_text;
 pub mod tracer;

@@ -1,55 +1,100 @@
-//! The one way a scenario is measured: the operation with injection off, the same operation with injection
-//! on, and what each mechanism did in both.
+//! The one way a scenario is measured: the operation with nothing forced, the same operation under force, and what
+//! each mechanism did in both.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use protocol::{Counts, Measured, Order, PageTables};
+use protocol::{Ask, Counts, Measured, Order, PageTables};
 
-use crate::cpu;
-use crate::fault::FailPageAlloc;
+use crate::fault::{FailPageAlloc, Which};
 use crate::kallsyms::Kallsyms;
 use crate::meter::{self, Performed};
 use crate::site::Site;
 use crate::tracer::Tracer;
+use crate::{counters, cpu, files};
 
-/// Populates this many page tables and frees them; allocations may fail while it does so if it is `armed`,
-/// and only then.
-pub type Operation = fn(tables: u64, armed: bool) -> Result<Performed, String>;
+/// What makes batch allocations fail.
+#[derive(Debug, Clone, Copy)]
+pub enum Force {
+    /// The next [`Ask::demand`] of them, in tasks that arm themselves ([`crate::fault::arm_this_task`]).
+    Batches,
+    /// The same, of those made under the first of these functions that the kernel has.
+    BatchesUnder(&'static [&'static str]),
+    /// The n-th of them, in a task that says which ([`crate::fault::fail_nth`]).
+    NthBatch,
+    /// The n-th page allocation of any kind made under this function, also of those that may sleep.
+    NthUnder(&'static str),
+    /// Nothing is injected: the operation sees to it, or needs no failure.
+    Nothing,
+}
 
-/// How often an operation's aftermath is looked at.
+/// One performance of a scenario's operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial<'a> {
+    pub ask: &'a Ask,
+    /// Page tables to populate and free, so that the demand is met and some are left over.
+    pub tables: u64,
+    /// Under force; else everything is done but what makes allocations fail.
+    pub forced: bool,
+    /// None where nothing is injected.
+    pub injection: Option<&'a FailPageAlloc>,
+}
+
+/// Populates page tables and frees them. Allocations may fail while it does so if the trial is forced, and only
+/// then.
+pub type Operation = fn(&Trial<'_>) -> Result<Performed, String>;
+
+/// Writing to it waits for every RCU callback that was queued before (kernel/rcu/tree.c,
+/// `param_set_do_rcu_barrier()`).
+const RCU_BARRIER: &str = "/sys/module/rcutree/parameters/do_rcu_barrier";
+
+/// What is still on its way to the trace or to the counters when a barrier is over gets so long.
 const SETTLE_STEP: Duration = Duration::from_millis(20);
-/// Quiet time that ends the aftermath once all tables are freed.
-const SETTLED_AFTER: Duration = Duration::from_millis(100);
-/// Quiet time that ends it when tables are missing: either a leak, or a grace period that takes its time.
-const LEAKED_AFTER: Duration = Duration::from_secs(3);
 /// A machine that is never quiet cannot be measured.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs `operation` quiet, then forced.
 ///
 /// # Errors
-/// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while injection
-/// was off, an operation that failed. A count of any size is not an error.
-pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> {
-    let demand = order.ask.fallbacks;
+/// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while nobody was to
+/// inject any, an operation that failed. A count of any size is not an error.
+pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Measured, String> {
+    let ask = &order.ask;
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let kallsyms = Kallsyms::load()?;
-    let site = Site::find(&kallsyms, demand)?;
-    let tracer = Tracer::create(&kallsyms, demand)?;
-    let injection = FailPageAlloc::prepare(&site.addresses, demand)?;
+    let site = match force {
+        Force::Batches | Force::NthBatch => Site::of_batches(&kallsyms, ask.demand)?,
+        Force::BatchesUnder(functions) => Site::of(&kallsyms, functions, ask.demand)?,
+        Force::NthUnder(function) => Site::of(&kallsyms, &[function], ask.demand)?,
+        Force::Nothing => Site::nowhere(ask.demand),
+    };
+    let which = match force {
+        Force::Batches | Force::BatchesUnder(_) => Some(Which::Next { times: ask.demand }),
+        Force::NthBatch => Some(Which::Nth { may_sleep: false }),
+        Force::NthUnder(_) => Some(Which::Nth { may_sleep: true }),
+        Force::Nothing => None,
+    };
+    let tracer = Tracer::create(&kallsyms, ask.demand)?;
+    let injection = match which {
+        Some(which) => Some(FailPageAlloc::prepare(&site.addresses, which)?),
+        None => None,
+    };
+    let trial = |forced| Trial { ask, tables: site.tables, forced, injection: injection.as_ref() };
 
-    let quiet = observe(&tracer, &site, operation, false)?;
-    let uninvited = injection.injected()?;
+    let quiet = observe(&tracer, &trial(false), operation)?;
+    let injected = || injection.as_ref().map_or(Ok(0), FailPageAlloc::injected);
+    let uninvited = injected()?;
     if uninvited != 0 {
         return Err(format!("{uninvited} allocations failed although no task was armed"));
     }
-    let forced = observe(&tracer, &site, operation, order.inject)?;
+    let forced = observe(&tracer, &trial(order.inject), operation)?;
 
     Ok(Measured {
         injected_in: site.function,
-        demanded: demand,
-        injected: injection.injected()?,
+        demanded: ask.demand,
+        injected: injected()?,
+        operations: forced.performed.operations,
+        bystanders: bystanders(&forced.performed)?,
         quiet: quiet.counts,
         forced: forced.counts,
         page_tables: forced.page_tables,
@@ -57,6 +102,8 @@ pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> 
         cross_calls: forced.performed.cross_calls,
         quiet_micros: quiet.performed.micros,
         forced_micros: forced.performed.micros,
+        timings: forced.performed.timings,
+        done: forced.performed.done,
     })
 }
 
@@ -67,35 +114,40 @@ struct Observed {
     lost_events: u64,
 }
 
-fn observe(tracer: &Tracer, site: &Site, operation: Operation, armed: bool) -> Result<Observed, String> {
+fn observe(tracer: &Tracer, trial: &Trial<'_>, operation: Operation) -> Result<Observed, String> {
     let before = meter::page_tables()?;
     tracer.start()?;
-    let performed = operation(site.tables, armed)?;
-    let after = settle(tracer, before)?;
+    let performed = operation(trial)?;
+    let after = settle(tracer)?;
     tracer.stop()?;
     let page_tables = PageTables { before, peak: performed.peak_page_tables, after };
-    Ok(Observed { performed, counts: tracer.counts()?, page_tables, lost_events: tracer.buffer()?.lost })
+    let counts = tracer.counts(&performed.unsteady_cpus)?;
+    Ok(Observed { performed, counts, page_tables, lost_events: tracer.buffer()?.lost })
 }
 
-/// Waits until RCU has done what the operation left to it: until neither the trace nor the number of page
-/// tables has changed for a while. Returns that number.
-fn settle(tracer: &Tracer, before: u64) -> Result<u64, String> {
+/// Waits until RCU has done what the operation left to it, and until neither the trace nor the number of page
+/// tables changes any more. Returns that number.
+fn settle(tracer: &Tracer) -> Result<u64, String> {
     let began = Instant::now();
-    let mut changed = Instant::now();
-    let mut last = (tracer.buffer()?, meter::page_tables()?);
+    let mut last = None;
     loop {
+        files::write(RCU_BARRIER, "1")?;
         thread::sleep(SETTLE_STEP);
         let now = (tracer.buffer()?, meter::page_tables()?);
-        if now != last {
-            changed = Instant::now();
-            last = now;
-        }
-        let enough = if last.1 <= before { SETTLED_AFTER } else { LEAKED_AFTER };
-        if changed.elapsed() >= enough {
-            return Ok(last.1);
+        if last == Some(now) {
+            return Ok(now.1);
         }
         if began.elapsed() >= SETTLE_DEADLINE {
             return Err(format!("counts still changed {} s after the operation", SETTLE_DEADLINE.as_secs()));
         }
+        last = Some(now);
     }
+}
+
+/// CPUs other than the victim's that were online all the time.
+fn bystanders(performed: &Performed) -> Result<u32, String> {
+    let online = files::read("/sys/devices/system/cpu/online")?;
+    let online = counters::cpus_in_list(&online).ok_or_else(|| format!("not a CPU list: {online:?}"))?;
+    let unsteady = u32::try_from(performed.unsteady_cpus.len()).unwrap_or(u32::MAX);
+    Ok(online.saturating_sub(1).saturating_sub(unsteady))
 }

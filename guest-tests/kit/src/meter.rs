@@ -1,6 +1,8 @@
-//! What one operation cost: wall time, cross calls by CPU, and the page tables there were just before it.
+//! What one operation did and cost: wall time, cross calls by CPU, and the page tables there were just before it.
 
 use std::time::Instant;
+
+use protocol::{Done, Timing};
 
 use crate::{counters, files};
 
@@ -13,6 +15,12 @@ pub struct Performed {
     pub cross_calls: Vec<u64>,
     /// Wall time of the operation alone.
     pub micros: u64,
+    /// [`protocol::Measured::operations`].
+    pub operations: u64,
+    /// CPUs that were not online all the time: nobody counts what they were sent.
+    pub unsteady_cpus: Vec<u32>,
+    pub timings: Vec<Timing>,
+    pub done: Vec<Done>,
 }
 
 /// A measurement that has begun: start it when the tables are there, stop it when the operation is over.
@@ -34,7 +42,15 @@ impl Meter {
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let after = cross_calls()?;
         let rise = after.iter().zip(&self.cross_calls).map(|(after, before)| after.saturating_sub(*before));
-        Ok(Performed { peak_page_tables: self.peak_page_tables, cross_calls: rise.collect(), micros })
+        Ok(Performed {
+            peak_page_tables: self.peak_page_tables,
+            cross_calls: rise.collect(),
+            micros,
+            operations: 0,
+            unsteady_cpus: Vec::new(),
+            timings: Vec::new(),
+            done: Vec::new(),
+        })
     }
 }
 

@@ -44,11 +44,11 @@ struct Account<'a> {
     synced: BTreeSet<&'a str>,
 }
 
-/// Counts the events of `text`. Broadcasts to `victim_cpu` itself are not bystander IPIs.
+/// Counts the events of `text`; IPIs only to CPUs that are `bystander`s.
 ///
 /// # Errors
 /// A line that is neither a comment, nor a notice of lost events, nor an event: fail closed.
-pub fn count(text: &str, victim_cpu: u32) -> Result<Counts, String> {
+pub fn count(text: &str, bystander: impl Fn(u32) -> bool) -> Result<Counts, String> {
     let mut account = Account::default();
     for line in text.lines() {
         if line.trim().is_empty() || line.starts_with('#') || is_lost_notice(line) {
@@ -57,7 +57,7 @@ pub fn count(text: &str, victim_cpu: u32) -> Result<Counts, String> {
         let (task, body) = event(line).ok_or_else(|| format!("not a trace line: {line:?}"))?;
         let known = match body.split_once(" <-") {
             Some((function, caller)) => account.call(task, function, base_name(caller)),
-            None => count_event(body, victim_cpu, &mut account.counts),
+            None => count_event(body, &bystander, &mut account.counts),
         };
         known.ok_or_else(|| format!("not an event this test asked for: {line:?}"))?;
     }
@@ -100,13 +100,13 @@ impl<'a> Account<'a> {
     }
 }
 
-fn count_event(body: &str, victim_cpu: u32, counts: &mut Counts) -> Option<()> {
+fn count_event(body: &str, bystander: impl Fn(u32) -> bool, counts: &mut Counts) -> Option<()> {
     let (event, fields) = body.split_once(": ")?;
     let function = base_name(field(fields, "func")?);
     match event {
         "csd_queue_cpu" => {
             let target: u32 = field(fields, "cpu")?.parse().ok()?;
-            counts.bystander_ipis += u64::from(function == BROADCAST_CALLBACK && target != victim_cpu);
+            counts.bystander_ipis += u64::from(function == BROADCAST_CALLBACK && bystander(target));
         }
         "rcu_invoke_callback" => counts.call_rcu += u64::from(function == TABLE_CALLBACK),
         _ => return None,
@@ -147,6 +147,10 @@ fn base_name(symbol: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn count(text: &str, victim: u32) -> Result<Counts, String> {
+        super::count(text, |cpu| cpu != victim)
+    }
 
     const HEADER: &str = "# tracer: function\n#\n# entries-in-buffer/entries-written: 4/4   #P:4\n#\n\
                           #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n";

@@ -97,9 +97,11 @@ impl Tracer {
         Ok(total)
     }
 
-    /// What was recorded since [`Tracer::start`].
-    pub fn counts(&self) -> Result<Counts, String> {
-        trace_text::count(&files::read(self.instance.join("trace"))?, cpu::VICTIM_CPU)
+    /// What was recorded since [`Tracer::start`]. What was sent to the victim's CPU or to one of `unsteady_cpus`
+    /// is not counted.
+    pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<Counts, String> {
+        let counted = |cpu| cpu != cpu::VICTIM_CPU && !unsteady_cpus.contains(&cpu);
+        trace_text::count(&files::read(self.instance.join("trace"))?, counted)
     }
 
     /// The kernel rounds the size up to what its pages hold.

@@ -34,14 +34,24 @@ pub struct Request {
     /// kernel's own time, and a stall is then only reported. (The kernel takes at least 3, and with PROVE_RCU
     /// adds 5: kernel/rcu/tree_stall.h.)
     pub stall_secs: Option<u32>,
+    /// Panic at the first warning, scheduling in atomic context among them: where a splat is all that is wanted,
+    /// nobody waits for what a broken kernel does next.
+    pub panic_on_warn: bool,
 }
 
-/// One scenario and how many failed batch allocations it has to force.
+/// Directory, inside the initramfs, of the scenarios' programs.
+pub const SCENARIO_DIR: &str = "/scenarios";
+
+/// One scenario and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
+    /// Also the name of its program.
     pub name: String,
-    pub fallbacks: u64,
+    /// Failed batch allocations to force; of a scenario that shows that a mechanism is kept, operations that use it.
+    pub demand: u64,
+    /// Go on in rounds for so many seconds (a soak); 0 is one round.
+    pub secs: u64,
 }
 
 /// What PID 1 tells a scenario process, as its one argument in JSON.
@@ -57,7 +67,7 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    Measured(Measured),
+    Measured(Box<Measured>),
     /// Why it could not be carried out.
     Broken(String),
 }
@@ -73,7 +83,7 @@ pub enum Message {
     /// A scenario starts.
     Begin { scenario: String },
     /// A scenario ran to its end and measured this.
-    Measured { scenario: String, measured: Measured },
+    Measured { scenario: String, measured: Box<Measured> },
     /// A scenario could not be carried out (not: a bad count, which is for the host to judge).
     Broken { scenario: String, why: String },
     /// The last line of a boot that came to its planned end.
@@ -94,19 +104,23 @@ pub struct Hello {
 }
 
 /// Everything one scenario measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// The function in whose address range allocation failures were injected (the stack filter's range), by
     /// its full name in kallsyms: `tlb_remove_table`, or where the kernel has no such function (no
-    /// MMU_GATHER_RCU_TABLE_FREE) the one that allocates page batches.
-    pub injected_in: String,
-    /// Failures asked for: the `times` written to `fail_page_alloc`.
+    /// MMU_GATHER_RCU_TABLE_FREE) the one that allocates page batches. None: nothing was injected.
+    pub injected_in: Option<String>,
+    /// Failures asked for, or operations.
     pub demanded: u64,
-    /// Failures injected: how far `times` went down.
+    /// Failures injected: how far `times` of `fail_page_alloc` went down.
     pub injected: u64,
-    /// The same operation before, with injection off.
+    /// Operations carried out that use a mechanism which the patch must not change; 0 in any other scenario.
+    pub operations: u64,
+    /// CPUs other than the victim's that were online all the time, and whose IPIs are therefore counted.
+    pub bystanders: u32,
+    /// The same operation before, with nothing forced.
     pub quiet: Counts,
-    /// The operation under injection.
+    /// The operation under force.
     pub forced: Counts,
     /// The forced operation's tables: before they were made, when they were all there, and after the operation
     /// was over and RCU had done its part. A page or two of difference is the scenario process itself.
@@ -120,6 +134,33 @@ pub struct Measured {
     /// Wall time of the quiet and of the forced operation, microseconds.
     pub quiet_micros: u64,
     pub forced_micros: u64,
+    /// What was timed, under force.
+    pub timings: Vec<Timing>,
+    /// What else went on, each with how often: the work of walkers, hotplug cycles, rounds of a soak.
+    pub done: Vec<Done>,
+}
+
+/// A distribution of times, nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// What was timed: `munmap`, `exit`.
+    pub what: String,
+    /// Page tables that each sample freed; 0 where that says nothing.
+    pub tables: u64,
+    pub samples: u64,
+    pub min: u64,
+    pub p25: u64,
+    pub median: u64,
+    pub p75: u64,
+    pub p99: u64,
+    pub max: u64,
+}
+
+/// Something that was done, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub what: String,
+    pub count: u64,
 }
 
 /// How often each mechanism ran because of the path under test, whichever task it ran in. A mechanism whose

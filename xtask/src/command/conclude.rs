@@ -5,7 +5,6 @@ use std::io::{IsTerminal, Write};
 use super::setting::{Setting, Sources};
 use crate::accel::Choice;
 use crate::cli::Format;
-use crate::config::Mechanism;
 use crate::evidence::Evidence;
 use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Caught};
@@ -13,8 +12,8 @@ use crate::patch::{Proved, Series};
 use crate::plan::{Arm, Cell};
 use crate::process;
 use crate::report::{
-    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, LeftOutReport, PairReport,
-    PatchReport, Report,
+    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, LeftOutReport, NotApplicable,
+    PairReport, PatchReport, Report,
 };
 use crate::run::Gathered;
 use crate::rundir::write_whole;
@@ -136,27 +135,33 @@ impl Setting<'_> {
                 .map(|control| (control, judge::catch(&self.asked(cell), control, &of(&control.name))))
                 .collect();
             let judgement = judge::judge(&self.asked(cell), &of("base"), &of("patched"), &caught);
-            pairs.push(pair_report(cell, judgement));
+            pairs.push(self.pair_report(cell, judgement));
             controls
                 .extend(caught.into_iter().map(|(control, caught)| control_report(cell, control, caught)));
         }
         (pairs, controls)
     }
-}
 
-fn pair_report(cell: &Cell, judgement: judge::Judgement) -> PairReport {
-    let expect = |mechanism: Mechanism| mechanism.describe().to_owned();
-    PairReport {
-        tree: cell.tree.clone(),
-        arch: cell.arch.name.to_owned(),
-        variant: cell.variant.name.clone(),
-        about: cell.variant.about.clone(),
-        native: cell.variant.native(),
-        helpers: [cell.variant.helpers.clone(), cell.variant.patched_helpers.clone()].concat(),
-        expect_base: expect(cell.variant.expect.base),
-        expect_patched: expect(cell.variant.expect.patched),
-        verdict: judgement.verdict,
-        reasons: judgement.reasons,
+    fn pair_report(&self, cell: &Cell, judgement: judge::Judgement) -> PairReport {
+        let variant = &cell.variant;
+        let scenarios = self.loaded.campaign.scenarios.iter();
+        let not_applicable = scenarios.filter_map(|scenario| {
+            let why = scenario.not_applicable(variant)?;
+            Some(NotApplicable { scenario: scenario.name.clone(), why })
+        });
+        PairReport {
+            tree: cell.tree.clone(),
+            arch: cell.arch.name.to_owned(),
+            variant: variant.name.clone(),
+            about: variant.about.clone(),
+            native: variant.native(),
+            helpers: [variant.helpers.clone(), variant.patched_helpers.clone()].concat(),
+            expect_base: variant.expect.base.describe().to_owned(),
+            expect_patched: variant.expect.patched.describe().to_owned(),
+            not_applicable: not_applicable.collect(),
+            verdict: judgement.verdict,
+            reasons: judgement.reasons,
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub fn render(project: &Project, loaded: &Loaded, cells: &[Cell], jobs: usize) -
         cells.len()
     );
     for scenario in &loaded.campaign.scenarios {
-        let _ = writeln!(text, "scenario {}: {} fallbacks", scenario.name, scenario.fallbacks);
+        let _ = writeln!(text, "scenario {}: {}", scenario.name, scenario.demand.describe());
     }
     for cell in cells {
         describe(&mut text, project, cell, jobs)?;

@@ -102,7 +102,6 @@ impl Setting<'_> {
             trees,
             requests: self.requests.clone(),
             guests,
-            scenarios: &self.loaded.campaign.scenarios,
             wish: match self.args.accel {
                 AccelWish::Auto => Wish::Auto,
                 AccelWish::Kvm => Wish::Kvm,
@@ -152,6 +151,7 @@ impl Setting<'_> {
         for cell in self.cells {
             if !guests.contains_key(cell.arch.rust_target) {
                 let binaries = guest::build(&self.project.root, &self.project.work(), cell.arch)?;
+                binaries.must_have(self.loaded.campaign.scenarios.iter().map(|s| s.name.as_str()))?;
                 guests.insert(cell.arch.rust_target, binaries);
             }
         }

@@ -34,12 +34,9 @@ pub struct Sources {
 }
 
 impl Setting<'_> {
-    pub fn asked(&self, cell: &Cell) -> Asked<'_> {
-        Asked {
-            expect: cell.variant.expect,
-            scenarios: &self.loaded.campaign.scenarios,
-            cpus: cell.arch.cpus,
-        }
+    /// What `cell` has to show.
+    pub fn asked<'c>(&self, cell: &'c Cell) -> Asked<'c> {
+        Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.arch.cpus }
     }
 
     /// What stands between a cell and a pass; for a control, what became of it.

@@ -20,12 +20,109 @@ pub struct Campaign {
     pub variants: Vec<Variant>,
 }
 
-/// A guest test and how many failed batch allocations it has to force.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A guest test, and what it has to show where it applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
     pub name: String,
-    pub fallbacks: u64,
+    pub demand: Demand,
+    /// It applies to a variant whose base does one of these.
+    pub on: Vec<Mechanism>,
+    /// And which has all of these fragments.
+    pub fragments: Vec<String>,
+    /// Why it says nothing about any other variant.
+    pub otherwise: Option<String>,
+    /// CPUs whose IPIs it counts, where these are not all but the victim's.
+    pub bystanders: Option<u32>,
+    /// A normal run leaves it out.
+    pub full: bool,
+}
+
+/// What a scenario demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// So many batch allocations fail, and each of them, and nothing else, leads to the mechanism of the arm.
+    Fallbacks(u64),
+    /// The mechanism of the arm runs at least so often; how often is not known beforehand.
+    AtLeast(u64),
+    /// So many operations each send one broadcast, on both arms: they are none of the patch's business.
+    KeptIpi(u64),
+}
+
+impl Demand {
+    /// What the guest is told.
+    pub fn number(self) -> u64 {
+        match self {
+            Demand::Fallbacks(number) | Demand::AtLeast(number) | Demand::KeptIpi(number) => number,
+        }
+    }
+
+    pub fn describe(self) -> String {
+        match self {
+            Demand::Fallbacks(number) => format!("{number} fallbacks"),
+            Demand::AtLeast(number) => format!("at least {number} fallbacks"),
+            Demand::KeptIpi(number) => format!("{number} operations that keep their IPI"),
+        }
+    }
+}
+
+impl Scenario {
+    /// Why it says nothing about `variant`; None: it applies.
+    pub fn not_applicable(&self, variant: &Variant) -> Option<String> {
+        let base = variant.expect.base;
+        let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
+        let reason = match (self.on.contains(&base), lacks) {
+            (true, None) => return None,
+            (false, _) if base == Mechanism::None => "this kernel has no fallback".to_owned(),
+            (false, _) => format!("the base does {} here", base.describe()),
+            (true, Some(name)) => format!("the variant is built without the fragment `{name}`"),
+        };
+        Some(self.otherwise.clone().unwrap_or(reason))
+    }
+}
+
+/// A scenario as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScenario {
+    name: String,
+    fallbacks: Option<u64>,
+    at_least: Option<u64>,
+    kept_ipi: Option<u64>,
+    on: Option<Vec<Mechanism>>,
+    #[serde(default)]
+    fragments: Vec<String>,
+    otherwise: Option<String>,
+    bystanders: Option<u32>,
+    #[serde(default)]
+    full: bool,
+}
+
+impl RawScenario {
+    fn checked(self, path: &Path) -> Result<Scenario> {
+        let name = self.name;
+        let bad = |why: &str| Err(Failure::usage(format!("{}: scenario `{name}` {why}", path.display())));
+        let demands = [
+            self.fallbacks.map(Demand::Fallbacks),
+            self.at_least.map(Demand::AtLeast),
+            self.kept_ipi.map(Demand::KeptIpi),
+        ];
+        let mut demands = demands.into_iter().flatten();
+        let (Some(demand), None) = (demands.next(), demands.next()) else {
+            return bad("needs one of `fallbacks`, `at_least` and `kept_ipi`");
+        };
+        if demand.number() == 0 {
+            return bad("demands nothing: it could not fail");
+        }
+        Ok(Scenario {
+            demand,
+            on: self.on.unwrap_or_else(|| vec![Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu]),
+            fragments: self.fragments,
+            otherwise: self.otherwise,
+            bystanders: self.bystanders,
+            full: self.full,
+            name,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -94,7 +191,7 @@ impl Mechanism {
 struct Raw {
     patch: PathBuf,
     trees: Vec<String>,
-    scenarios: Vec<Scenario>,
+    scenarios: Vec<RawScenario>,
     variants: Vec<Variant>,
 }
 
@@ -120,12 +217,11 @@ impl Campaign {
         if raw.trees.is_empty() || raw.variants.is_empty() || raw.scenarios.is_empty() {
             return bad("a campaign needs at least one tree, one variant and one scenario");
         }
-        if let Some(idle) = raw.scenarios.iter().find(|scenario| scenario.fallbacks == 0) {
-            return bad(&format!("scenario `{}` demands no fallback: it could not fail", idle.name));
-        }
+        let scenarios: Vec<Scenario> =
+            raw.scenarios.into_iter().map(|scenario| scenario.checked(path)).collect::<Result<_>>()?;
         for (what, names) in [
             ("tree", raw.trees.iter().collect::<Vec<_>>()),
-            ("scenario", raw.scenarios.iter().map(|s| &s.name).collect()),
+            ("scenario", scenarios.iter().map(|s| &s.name).collect()),
             ("variant", raw.variants.iter().map(|v| &v.name).collect()),
         ] {
             unique(path, what, &names)?;
@@ -133,13 +229,7 @@ impl Campaign {
         for variant in &raw.variants {
             check_variant(path, variant)?;
         }
-        Ok(Campaign {
-            name,
-            patch: raw.patch,
-            trees: raw.trees,
-            scenarios: raw.scenarios,
-            variants: raw.variants,
-        })
+        Ok(Campaign { name, patch: raw.patch, trees: raw.trees, scenarios, variants: raw.variants })
     }
 }
 

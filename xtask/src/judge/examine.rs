@@ -1,10 +1,11 @@
 //! Looks at the evidence of one arm and lists everything that stands between it and a pass.
 
-use protocol::{Counts, Hello, Measured, PageTables};
+use protocol::Hello;
 
-use crate::config::{Expect, Mechanism, Scenario};
-use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
-use crate::witness::{Counted, Witness};
+use super::scenario::examine_scenario;
+use crate::config::{Expect, Scenario};
+use crate::evidence::{Boot, Build, Evidence, GuestEnd, Ran};
+use crate::witness::Witness;
 
 /// What one finding is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +37,19 @@ pub struct Asked<'a> {
     pub cpus: u32,
 }
 
-struct Findings(Vec<Finding>);
+pub struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Something that keeps the experiment from proving anything.
-    fn gap(&mut self, weight: Weight, text: impl Into<String>) {
+    pub fn gap(&mut self, weight: Weight, text: impl Into<String>) {
         self.0.push(Finding { weight, witness: Witness::Gap, text: text.into() });
     }
 
-    fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
+    pub fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
         self.0.push(Finding { weight, witness, text: text.into() });
     }
 
-    fn bad(&mut self, witness: Witness, text: impl Into<String>) {
+    pub fn bad(&mut self, witness: Witness, text: impl Into<String>) {
         self.add(Weight::Bad, witness, text);
     }
 }
@@ -188,126 +189,4 @@ fn examine_hello(found: &mut Findings, asked: &Asked<'_>, hello: &Hello) {
     if hello.rcu_expedited != 0 {
         found.gap(Weight::Vacuous, "grace periods are expedited: they are made of IPIs and prove nothing");
     }
-}
-
-fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario: &Scenario, ran: &Ran) {
-    let name = &scenario.name;
-    let outcome = ran.scenarios.iter().find(|ran| ran.name == *name).map(|ran| &ran.outcome);
-    let measured = match outcome {
-        Some(Outcome::Measured(measured)) => measured,
-        Some(Outcome::Broken(why)) => {
-            return found.gap(Weight::Vacuous, format!("{name}: not carried out: {why}"));
-        }
-        Some(Outcome::Unfinished) => {
-            return found.gap(Weight::Vacuous, format!("{name}: begun and not finished"));
-        }
-        None => return found.gap(Weight::Vacuous, format!("{name}: planned and not run")),
-    };
-    if measured.lost_events != 0 {
-        found.gap(Weight::Vacuous, format!("{name}: {} trace events were lost", measured.lost_events));
-    }
-    for mechanism in Counted::ALL.into_iter().filter(|mechanism| mechanism.of(&measured.quiet) > 0) {
-        let text =
-            format!("{name}: without any failure, {} {}", mechanism.of(&measured.quiet), mechanism.name());
-        found.bad(Witness::Quiet { mechanism, scenario: name.clone() }, text);
-    }
-    let mechanism = match arm {
-        Arm::Base => asked.expect.base,
-        Arm::Patched => asked.expect.patched,
-    };
-    if mechanism == Mechanism::None {
-        examine_absence(found, name, scenario, measured, ran);
-    } else {
-        examine_presence(found, asked, arm, scenario, mechanism, measured);
-    }
-}
-
-/// The kernel has a fallback: as many failures as asked for, and its mechanism exactly once for each.
-fn examine_presence(
-    found: &mut Findings,
-    asked: &Asked<'_>,
-    arm: Arm,
-    scenario: &Scenario,
-    mechanism: Mechanism,
-    measured: &Measured,
-) {
-    let name = &scenario.name;
-    let injected = measured.injected;
-    if measured.demanded < scenario.fallbacks || injected < scenario.fallbacks {
-        let text = format!("{name}: {injected} failures injected of {} asked for", scenario.fallbacks);
-        return found.gap(Weight::Vacuous, text);
-    }
-    let expected = match mechanism {
-        Mechanism::Ipi => Counts {
-            ipi: injected,
-            bystander_ipis: injected * u64::from(asked.cpus.saturating_sub(1)),
-            direct_frees: injected,
-            ..Counts::default()
-        },
-        Mechanism::RcuSync => Counts { rcu_sync: injected, direct_frees: injected, ..Counts::default() },
-        Mechanism::CallRcu => Counts { call_rcu: injected, ..Counts::default() },
-        Mechanism::None => Counts::default(),
-    };
-    // A base that is not what it is said to be is no evidence against the patch.
-    let weight = if arm == Arm::Base { Weight::Vacuous } else { Weight::Bad };
-    for counted in Counted::ALL {
-        let (want, got) = (counted.of(&expected), counted.of(&measured.forced));
-        if want != got {
-            let text = format!(
-                "{name}: {injected} fallbacks should give {want} {}; measured: {got}",
-                counted.name()
-            );
-            found.add(weight, Witness::Count { mechanism: counted, scenario: name.clone() }, text);
-        }
-    }
-    let unsynced = measured.forced.unsynced_frees;
-    if unsynced > 0 {
-        let text = format!("{name}: {unsynced} page tables were freed before anything was waited for");
-        found.add(weight, Witness::Order { scenario: name.clone() }, text);
-    }
-    let tables = measured.page_tables;
-    if tables.peak < tables.before + injected {
-        found.gap(Weight::Vacuous, format!("{name}: fewer page tables than failures: {}", moments(tables)));
-    } else if tables.after >= tables.before + injected {
-        found.bad(
-            Witness::Tables { scenario: name.to_owned() },
-            format!("{name}: page tables were not freed: {}", moments(tables)),
-        );
-    }
-}
-
-/// The kernel has no fallback: its symbols are gone, page tables were freed, allocations failed, nothing ran.
-fn examine_absence(found: &mut Findings, name: &str, scenario: &Scenario, measured: &Measured, ran: &Ran) {
-    let symbols = ran.hello.as_ref().map(|hello| hello.symbols.as_slice()).unwrap_or_default();
-    for symbol in symbols.iter().filter(|symbol| symbol.starts_with("tlb_remove_table")) {
-        found.gap(Weight::Vacuous, format!("{name}: the kernel has {symbol}, so there is a fallback"));
-    }
-    if measured.injected == 0 {
-        found.gap(Weight::Vacuous, format!("{name}: no allocation failed, so nothing was shown"));
-    }
-    for counted in Counted::ALL.into_iter().filter(|counted| counted.of(&measured.forced) > 0) {
-        let text = format!(
-            "{name}: no fallback is compiled, and yet {} {}",
-            counted.of(&measured.forced),
-            counted.name()
-        );
-        found.bad(Witness::Count { mechanism: counted, scenario: name.to_owned() }, text);
-    }
-    let tables = measured.page_tables;
-    if tables.peak < tables.before + scenario.fallbacks {
-        found.gap(
-            Weight::Vacuous,
-            format!("{name}: too few page tables to show anything: {}", moments(tables)),
-        );
-    } else if tables.after >= tables.before + scenario.fallbacks {
-        found.bad(
-            Witness::Tables { scenario: name.to_owned() },
-            format!("{name}: page tables were not freed: {}", moments(tables)),
-        );
-    }
-}
-
-fn moments(tables: PageTables) -> String {
-    let PageTables { before, peak, after } = tables;
-    format!("{before} before, {peak} at most, {after} after")
 }

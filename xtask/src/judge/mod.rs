@@ -6,9 +6,11 @@
 
 mod examine;
 mod repetition;
+mod scenario;
 
 use serde::Serialize;
 
+use crate::config::Demand;
 use crate::control::Control;
 use crate::evidence::Evidence;
 pub use examine::{Arm, Asked, Finding, Weight, examine, examine_boot};
@@ -119,6 +121,7 @@ fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec
     asked
         .scenarios
         .iter()
+        .filter(|scenario| matches!(scenario.demand, Demand::Fallbacks(_)))
         .filter(|scenario| injected(base, &scenario.name) != injected(patched, &scenario.name))
         .map(|scenario| {
             format!("{}: base and patched were not given the same number of failures", scenario.name)

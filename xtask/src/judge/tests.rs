@@ -3,7 +3,7 @@
 use protocol::{Counts, Hello, Measured, PageTables, Trailer};
 
 use super::*;
-use crate::config::{Expect, Mechanism, Scenario};
+use crate::config::{Demand, Expect, Mechanism, Scenario};
 use crate::console::Splat;
 use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
@@ -11,8 +11,21 @@ use crate::kconfig::Lost;
 use crate::splat::Kind;
 use crate::witness::Counted;
 
+fn scenario(name: &str, demand: Demand) -> Scenario {
+    let name = name.to_owned();
+    Scenario {
+        name,
+        demand,
+        on: Vec::new(),
+        fragments: Vec::new(),
+        otherwise: None,
+        bystanders: None,
+        full: false,
+    }
+}
+
 fn scenarios() -> Vec<Scenario> {
-    vec![Scenario { name: "munmap".to_owned(), fallbacks: 200 }]
+    vec![scenario("munmap", Demand::Fallbacks(200))]
 }
 
 fn asked(scenarios: &[Scenario]) -> Asked<'_> {
@@ -33,16 +46,13 @@ const RCU: Counts = Counts { rcu_sync: 200, direct_frees: 200, ..NONE };
 
 fn measured(forced: Counts) -> Measured {
     Measured {
-        injected_in: "tlb_remove_table".to_owned(),
+        injected_in: Some("tlb_remove_table".to_owned()),
         demanded: 200,
         injected: 200,
-        quiet: Counts::default(),
+        bystanders: 3,
         forced,
         page_tables: PageTables { before: 40, peak: 260, after: 40 },
-        lost_events: 0,
-        cross_calls: vec![0; 4],
-        quiet_micros: 1,
-        forced_micros: 1,
+        ..Measured::default()
     }
 }
 
@@ -63,7 +73,7 @@ fn sound(forced: Counts) -> Ran {
         planned: vec!["munmap".to_owned()],
         scenarios: vec![ScenarioRan {
             name: "munmap".to_owned(),
-            outcome: Outcome::Measured(measured(forced)),
+            outcome: Outcome::Measured(Box::new(measured(forced))),
             splats: 0,
         }],
         trailer: Some(Trailer { measured: 1, tainted: 0 }),
@@ -314,7 +324,7 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
 
 #[test]
 fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
-    let scenarios = [scenarios(), vec![Scenario { name: "exit".to_owned(), fallbacks: 200 }]].concat();
+    let scenarios = [scenarios(), vec![scenario("exit", Demand::Fallbacks(200))]].concat();
     let asked = asked(&scenarios);
     let ran = |munmap: Counts, exit: Counts| {
         let mut ran = sound(munmap);
@@ -351,7 +361,7 @@ fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
         let mut ran = sound(Counts::default());
         ran.hello.as_mut().unwrap().symbols.clear();
         if let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome {
-            measured.injected = 3;
+            measured.demanded = 200;
         }
         ran
     };

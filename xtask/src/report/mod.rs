@@ -7,6 +7,7 @@ pub mod human;
 pub mod junit;
 pub mod progress;
 
+use protocol::{Done, Timing};
 use serde::Serialize;
 
 use crate::evidence::{Evidence, Outcome};
@@ -113,8 +114,10 @@ pub struct ScenarioReport {
     pub name: String,
     pub demanded: u64,
     pub injected: u64,
-    /// The function whose allocations were made to fail.
-    pub injected_in: String,
+    /// The function whose allocations were made to fail; none where nothing was injected.
+    pub injected_in: Option<String>,
+    /// Operations that keep their IPI on both arms.
+    pub operations: u64,
     pub mechanism: MechanismReport,
     pub bystander_ipis: u64,
     /// Rise of `CAL` in /proc/interrupts, by CPU: cross calls of every origin, also the wake-ups that a grace
@@ -124,6 +127,10 @@ pub struct ScenarioReport {
     pub micros_per_fallback: Option<f64>,
     pub page_tables_peak: u64,
     pub page_tables_left: u64,
+    /// What was timed while allocations failed.
+    pub timings: Vec<Timing>,
+    /// What else went on.
+    pub done: Vec<Done>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -171,8 +178,17 @@ pub struct PairReport {
     /// What each arm had to show.
     pub expect_base: String,
     pub expect_patched: String,
+    /// Scenarios that say nothing about this variant, and why.
+    pub not_applicable: Vec<NotApplicable>,
     pub verdict: Verdict,
     pub reasons: Vec<String>,
+}
+
+/// A scenario that was not run because it could not show anything; never counted as passed.
+#[derive(Debug, Clone, Serialize)]
+pub struct NotApplicable {
+    pub scenario: String,
+    pub why: String,
 }
 
 /// What the run cost in units of one cold build of one of its kernels, measured in the same run.
@@ -262,6 +278,9 @@ impl ScenarioReport {
             bystander_ipis: measured.forced.bystander_ipis,
             cross_calls: measured.cross_calls.clone(),
             splats: ran.splats,
+            operations: measured.operations,
+            timings: measured.timings.clone(),
+            done: measured.done.clone(),
             micros_per_fallback: micros(measured.forced_micros, measured.injected),
             page_tables_peak: measured.page_tables.peak,
             page_tables_left: measured.page_tables.after.saturating_sub(measured.page_tables.before),

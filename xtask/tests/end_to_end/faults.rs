@@ -47,6 +47,28 @@ fn a_qemu_that_is_missing_is_named_with_the_command_that_installs_it() {
     assert!(outcome.stderr.contains("qemu-system-x86"), "{outcome:?}");
 }
 
+/// The package manager is a stand-in that makes every tool; the host's own family decides whether it is asked.
+#[test]
+fn tools_are_installed_on_a_machine_where_no_directory_of_ours_exists_yet() {
+    let bench = Bench::new();
+    std::fs::remove_dir_all(bench.path("bin")).unwrap();
+    bench.program("bin/apt-get", include_str!("stand_ins/apt-get.sh"));
+    bench.program("bin/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
+    bench.program("bin/env", "#!/bin/sh\nexec /usr/bin/env \"$@\"\n");
+    bench.program("bin/true", "#!/bin/sh\n");
+    assert!(!bench.path("work").exists());
+    let alone = bench.path("bin");
+    let run = |args: &[&str]| {
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        bench.finish(bench.command(&args, &[("PATH", alone.to_str().unwrap())]))
+    };
+    assert_eq!(run(&["doctor"]).exit, Some(3));
+    let outcome = run(&["doctor", "--install-deps"]);
+    assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+    let log = std::fs::read_to_string(bench.path("work/install.log")).unwrap();
+    assert!(log.contains("install --no-install-recommends -y qemu-system-x86 make gcc"), "{log}");
+}
+
 #[test]
 fn a_qemu_that_is_killed_is_infra_with_its_signal() {
     qemu("is-killed").is("infra", 3, "was killed by signal 9");

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Counts, Encoder, Hello, Measured, PageTables, Trailer};
+use crate::{Counts, Done, Encoder, Hello, Measured, PageTables, Trailer};
 
 fn nonce() -> Nonce {
     Nonce::from_bytes([0x5a; 16])
@@ -20,18 +20,19 @@ fn one_of_each_kind() -> Vec<Message> {
         Message::Begin { scenario: "munmap".into() },
         Message::Measured {
             scenario: "munmap".into(),
-            measured: Measured {
-                injected_in: "tlb_remove_table".into(),
+            measured: Box::new(Measured {
+                injected_in: Some("tlb_remove_table".into()),
                 demanded: 200,
                 injected: 200,
-                quiet: Counts::default(),
+                bystanders: 3,
                 forced: counts,
                 page_tables: PageTables { before: 10, peak: 226, after: 10 },
-                lost_events: 0,
                 cross_calls: vec![0, 200, 200, 200],
                 quiet_micros: 900,
                 forced_micros: 90_000,
-            },
+                done: vec![Done { what: "walks".into(), count: 7 }],
+                ..Measured::default()
+            }),
         },
         Message::Broken { scenario: "exit".into(), why: "line\none, \"two\" \u{1f980}".into() },
         Message::Trailer(Trailer { measured: 1, tainted: 512 }),

@@ -10,4 +10,4 @@ if [ "$STAND_IN_CARGO" = hangs ]; then
     wait
 fi
 dir="$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/guest"
-mkdir -p "$dir" && echo init > "$dir/init" && echo scenarios > "$dir/scenarios"
+mkdir -p "$dir" && echo init > "$dir/init" && echo munmap > "$dir/munmap"

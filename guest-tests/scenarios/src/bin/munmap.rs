@@ -2,11 +2,17 @@
 
 use kit::fault;
 use kit::mapping::SparseMapping;
+use kit::measure::{Force, Trial, measure};
 use kit::meter::{Meter, Performed};
+use kit::scenario;
 
-pub fn operate(tables: u64, armed: bool) -> Result<Performed, String> {
-    let mapping = SparseMapping::populate(tables)?;
-    fault::arm_this_task(armed)?;
+fn main() {
+    scenario::run(|order| measure(order, Force::Batches, operate));
+}
+
+fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let mapping = SparseMapping::populate(trial.tables)?;
+    fault::arm_this_task(trial.forced)?;
     let meter = Meter::start()?;
     let unmapped = mapping.unmap();
     let performed = meter.stop();
