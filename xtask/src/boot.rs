@@ -35,6 +35,8 @@ pub struct Guest<'a> {
     pub log: &'a Path,
     pub nonce: &'a Nonce,
     pub accel: Accel,
+    /// How much longer than any other it may take: what a soak was asked for.
+    pub longer: Duration,
 }
 
 /// Hundreds of splats with their stacks take some 2 MB.
@@ -52,7 +54,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     for path in [guest.console, guest.results, guest.log] {
         File::create(path).or_infra(|| format!("write {}", path.display()))?;
     }
-    let patience = Patience::new(guest.accel)?;
+    let patience = Patience::new(guest.accel)?.and(guest.longer);
     let mut watcher = Watcher::new(guest, patience);
     let command = duct::cmd(&guest.command[0], &guest.command[1..]).dir(guest.dir);
     let deadline = patience.deadline + BACKSTOP;
@@ -245,6 +247,8 @@ impl Seen {
             Message::Broken { scenario, why } => {
                 self.end_scenario(scenario, Outcome::Broken(why.clone()), splats)
             }
+            // That it came is what it says.
+            Message::Alive { .. } => {}
             Message::Trailer(trailer) if self.trailer.is_none() => self.trailer = Some((trailer.clone(), at)),
             Message::Hello(_) | Message::Plan { .. } | Message::Trailer(_) => {
                 self.out_of_order.push("a message that comes once came twice".to_owned());

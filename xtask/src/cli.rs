@@ -1,6 +1,7 @@
 //! The command line: what can be asked, in the words of the people who ask. Nothing is decided here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -70,6 +71,12 @@ pub struct Matrix {
     /// Boot the base and the patched kernels N times each, and say what that many boots can tell
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
+    /// Which guest tests run
+    #[arg(long, value_enum, default_value = "normal")]
+    pub suite: Suite,
+    /// Also keep the base and the patched kernels under load for so long, such as 90s, 30m or 8h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub soak: Option<Duration>,
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -114,6 +121,28 @@ pub enum Controls {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// Those that are quick
+    Normal,
+    /// Also those that take long
+    Full,
+}
+
+/// A time in seconds, minutes or hours.
+fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is no time such as 90s, 30m or 8h");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?);
+    let secs: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number.checked_mul(secs).filter(|&secs| secs > 0).map(Duration::from_secs).ok_or_else(bad)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     Human,
     Json,
@@ -149,6 +178,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn a_soak_is_given_in_seconds_minutes_or_hours() {
+        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "30", "m", "0s", "1d", "-1s", "1.5h", "99999999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -39,6 +39,11 @@ impl Patience {
             deadline: secs(DEADLINE_SECS)?,
         })
     }
+
+    /// The same for a guest that has so much more to do.
+    pub fn and(self, longer: Duration) -> Patience {
+        Patience { deadline: self.deadline + longer, ..self }
+    }
 }
 
 /// What sets the kernel's detectors: words for its command line.

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use crate::arch::{self, Arch};
-use crate::config::{Campaign, Scenario, Variant};
+use crate::config::{Campaign, Scenario, Suite, Variant};
 use crate::control::Control;
 use crate::failure::{Failure, Result};
 use crate::patch::HunkPlace;
@@ -104,11 +104,14 @@ pub fn cells(campaign: &Campaign, controls: &[Control], leave_out: &[HunkPlace])
     Ok(cells)
 }
 
-/// The scenarios of one cell: those that apply to its variant. A control that must be exposed in one scenario, and
+/// The scenarios of one cell: those that apply to its variant. Only what is judged is worth the long ones. A control that must be exposed in one scenario, and
 /// in no other, needs them all; any other control has nothing to show that the first of them does not.
 fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> =
         campaign.scenarios.iter().filter(|s| s.not_applicable(variant).is_none()).cloned().collect();
+    if !arm.judged() {
+        scenarios.retain(|scenario| scenario.suite == Suite::Normal);
+    }
     if let Arm::Control(control) = arm
         && control.exposed_by.scenario().is_none()
     {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::{Ask, Nonce, Request};
 
@@ -13,6 +14,7 @@ use crate::accel::{self, Choice, Wish};
 use crate::arms::Arms;
 use crate::boot::{self, Guest};
 use crate::build::{self, Job, Tail};
+use crate::config::{Scenario, Suite};
 use crate::control::Exposure;
 use crate::events::{Event, Events, Stage};
 use crate::evidence::{Boot, Build, Evidence};
@@ -48,6 +50,8 @@ pub struct Run<'a> {
     pub fail_fast: bool,
     /// Boots of each cell but the controls.
     pub repeat: u32,
+    /// How long the scenarios of a soak go on.
+    pub soak: Duration,
     /// False only in the test that a run without failures comes out vacuous.
     pub inject: bool,
     pub events: Events,
@@ -219,15 +223,7 @@ impl Run<'_> {
         };
         let nonce = fresh_nonce()?;
         let request = Request {
-            scenarios: cell
-                .scenarios
-                .iter()
-                .map(|scenario| Ask {
-                    name: scenario.name.clone(),
-                    demand: scenario.demand.number(),
-                    secs: 0,
-                })
-                .collect(),
+            scenarios: cell.scenarios.iter().map(|scenario| self.ask(scenario)).collect(),
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
@@ -253,8 +249,14 @@ impl Run<'_> {
             log: &log,
             nonce: &nonce,
             accel: choice.accel,
+            longer: request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
         };
         boot::boot(&guest, |what| self.events.send(Event::Doing { cell: cell.id(), what: what.to_owned() }))
+    }
+
+    fn ask(&self, scenario: &Scenario) -> Ask {
+        let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
+        Ask { name: scenario.name.clone(), demand: scenario.demand.number(), secs }
     }
 
     /// Chosen once a kernel is there to prove it with; the other booters wait.

@@ -22,12 +22,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// What a killed process gets to die in; one that is stuck in the kernel does not.
 const DIES_WITHIN: Duration = Duration::from_secs(5);
 
-/// The scenario's answer, or why there is none.
-pub fn run(order: &Order, deadline: Duration) -> Answer {
-    run_to_end(order, deadline).and_then(read_answer).unwrap_or_else(|why| Answer::Broken(excerpt(&why)))
+/// How often PID 1 says that it waits.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// The scenario's answer, or why there is none. `alive` is called while it runs.
+pub fn run(order: &Order, deadline: Duration, alive: impl FnMut() -> Result<(), String>) -> Answer {
+    run_to_end(order, deadline, alive)
+        .and_then(read_answer)
+        .unwrap_or_else(|why| Answer::Broken(excerpt(&why)))
 }
 
-fn run_to_end(order: &Order, deadline: Duration) -> Result<ExitStatus, String> {
+fn run_to_end(
+    order: &Order,
+    deadline: Duration,
+    alive: impl FnMut() -> Result<(), String>,
+) -> Result<ExitStatus, String> {
     let file = |path: &str| File::create(path).map_err(|error| format!("could not make {path}: {error}"));
     let program = Path::new(protocol::SCENARIO_DIR).join(&order.ask.name);
     let argument = serde_json::to_string(order).map_err(|error| error.to_string())?;
@@ -39,7 +48,7 @@ fn run_to_end(order: &Order, deadline: Duration) -> Result<ExitStatus, String> {
         .process_group(0)
         .spawn()
         .map_err(|error| format!("could not start {}: {error}", program.display()))?;
-    if let Some(status) = wait(&mut child, deadline)? {
+    if let Some(status) = wait(&mut child, deadline, alive)? {
         return Ok(status);
     }
     let end = match kill_group(&mut child)? {
@@ -50,12 +59,21 @@ fn run_to_end(order: &Order, deadline: Duration) -> Result<ExitStatus, String> {
 }
 
 /// None: it still runs at the deadline.
-fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>, String> {
+fn wait(
+    child: &mut Child,
+    deadline: Duration,
+    mut alive: impl FnMut() -> Result<(), String>,
+) -> Result<Option<ExitStatus>, String> {
     let began = Instant::now();
+    let mut said = began;
     loop {
         let status = child.try_wait().map_err(|error| format!("could not wait for the scenario: {error}"))?;
         if status.is_some() || began.elapsed() >= deadline {
             return Ok(status);
+        }
+        if said.elapsed() >= SAY_EVERY {
+            alive()?;
+            said = Instant::now();
         }
         thread::sleep(LOOK_AGAIN);
     }
@@ -65,7 +83,7 @@ fn kill_group(child: &mut Child) -> Result<Option<ExitStatus>, String> {
     let group = libc::pid_t::try_from(child.id()).map_err(|error| error.to_string())?;
     // SAFETY: takes no memory of ours; the group is the child's own, and the child is not reaped yet.
     unsafe { libc::kill(-group, libc::SIGKILL) };
-    wait(child, DIES_WITHIN)
+    wait(child, DIES_WITHIN, || Ok(()))
 }
 
 fn read_answer(status: ExitStatus) -> Result<Answer, String> {

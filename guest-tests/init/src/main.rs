@@ -45,7 +45,8 @@ fn run() -> Result<(), String> {
         let scenario = ask.name.clone();
         port.send(&Message::Begin { scenario: scenario.clone() })?;
         let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
-        match child::run(&Order { ask, inject: request.inject }, deadline) {
+        let alive = || port.send(&Message::Alive { scenario: scenario.clone() });
+        match child::run(&Order { ask, inject: request.inject }, deadline, alive) {
             Answer::Measured(result) => {
                 measured += 1;
                 port.send(&Message::Measured { scenario, measured: result })?;

@@ -82,6 +82,8 @@ pub enum Message {
     Plan { scenarios: Vec<String> },
     /// A scenario starts.
     Begin { scenario: String },
+    /// It still runs, and PID 1 is well: a long scenario is not silence.
+    Alive { scenario: String },
     /// A scenario ran to its end and measured this.
     Measured { scenario: String, measured: Box<Measured> },
     /// A scenario could not be carried out (not: a bad count, which is for the host to judge).

@@ -4,8 +4,8 @@ use crate::Message;
 use crate::frame::Nonce;
 use crate::parser::{Parser, Reject};
 
-/// Most messages kept from one boot; a sound guest sends two per scenario and three more.
-pub const MESSAGE_LIMIT: usize = 256;
+/// Most messages kept from one boot; a sound guest sends three and, per scenario, two and one for every ten seconds.
+pub const MESSAGE_LIMIT: usize = 4096;
 
 /// Most rejected lines kept as examples.
 pub const REJECT_LIMIT: usize = 32;

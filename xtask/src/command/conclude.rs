@@ -73,7 +73,7 @@ impl Setting<'_> {
         });
         let (pairs, controls) = self.pairs(&gathered.evidence);
         let left_out = self.left_out(&gathered.evidence);
-        Report {
+        let mut report = Report {
             schema: report::SCHEMA,
             campaign: self.loaded.campaign.name.clone(),
             started: self.dir.started.clone(),
@@ -87,10 +87,13 @@ impl Setting<'_> {
             controls,
             left_out,
             pairs,
+            effects: Vec::new(),
             fetch_secs: sources.fetch_secs,
             wall_secs,
             cold_build,
-        }
+        };
+        report.effects = report::effect::effects(&report);
+        report
     }
 
     /// What noticed each hunk that was left out.

@@ -9,7 +9,7 @@ use super::conclude;
 use super::setting::{Setting, Sources};
 use crate::accel::Wish;
 use crate::arms::Arms;
-use crate::cli::{self, AccelWish, Controls};
+use crate::cli::{self, AccelWish, Controls, Suite};
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
 use crate::failure::{Exit, Result};
@@ -21,7 +21,7 @@ use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;
-use crate::{guest, host, process};
+use crate::{config, guest, host, process};
 
 /// Per variant: enough to show in every run that its detectors see.
 const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
@@ -37,6 +37,12 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     if args.controls != Controls::All {
         loaded.keep_controls(CONTROLS_OF_A_NORMAL_RUN);
     }
+    let taken = |suite| match suite {
+        config::Suite::Normal => true,
+        config::Suite::Full => args.suite == Suite::Full,
+        config::Suite::Soak => args.soak.is_some(),
+    };
+    loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
     // Controls that have no cell are still asked for: they count as not run, and nothing passes.
     let controls = if args.controls == Controls::None { &[][..] } else { &loaded.controls };
     let patch_path = args.patch.clone().unwrap_or_else(|| project.root.join(&loaded.campaign.patch));
@@ -110,6 +116,7 @@ impl Setting<'_> {
             jobs,
             fail_fast: self.args.fail_fast,
             repeat: self.args.repeat,
+            soak: self.args.soak.unwrap_or_default(),
             inject: !self.args.test_no_injection,
             events,
             look: &look,
@@ -167,6 +174,12 @@ impl Setting<'_> {
         ];
         if self.args.controls == Controls::All {
             args.extend(["--controls".to_owned(), "all".to_owned()]);
+        }
+        if self.args.suite == Suite::Full {
+            args.extend(["--suite".to_owned(), "full".to_owned()]);
+        }
+        if let Some(soak) = self.args.soak {
+            args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
         }
         for tree in &self.args.source.trees {
             args.extend(["--tree".to_owned(), tree.clone()]);

@@ -33,8 +33,19 @@ pub struct Scenario {
     pub otherwise: Option<String>,
     /// CPUs whose IPIs it counts, where these are not all but the victim's.
     pub bystanders: Option<u32>,
-    /// A normal run leaves it out.
-    pub full: bool,
+    pub suite: Suite,
+}
+
+/// Which runs take a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suite {
+    #[default]
+    Normal,
+    /// Those that ask for everything.
+    Full,
+    /// Those that say for how long.
+    Soak,
 }
 
 /// What a scenario demands.
@@ -94,7 +105,7 @@ struct RawScenario {
     otherwise: Option<String>,
     bystanders: Option<u32>,
     #[serde(default)]
-    full: bool,
+    suite: Suite,
 }
 
 impl RawScenario {
@@ -119,7 +130,7 @@ impl RawScenario {
             fragments: self.fragments,
             otherwise: self.otherwise,
             bystanders: self.bystanders,
-            full: self.full,
+            suite: self.suite,
             name,
         })
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Result};
 
-pub use campaign::{Campaign, Demand, Expect, Mechanism, Scenario, Variant, file_of};
+pub use campaign::{Campaign, Demand, Expect, Mechanism, Scenario, Suite, Variant, file_of};
 pub use trees::{Tree, find as find_tree, load as load_trees};
 
 /// Parses `text` strictly: an unknown or duplicate key, or a wrong type, is an error with file and line.

@@ -3,7 +3,7 @@
 use protocol::{Counts, Hello, Measured, PageTables, Trailer};
 
 use super::*;
-use crate::config::{Demand, Expect, Mechanism, Scenario};
+use crate::config::{Demand, Expect, Mechanism, Scenario, Suite};
 use crate::console::Splat;
 use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
@@ -20,7 +20,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         fragments: Vec::new(),
         otherwise: None,
         bystanders: None,
-        full: false,
+        suite: Suite::Normal,
     }
 }
 
@@ -411,4 +411,53 @@ fn a_hunk_left_out_is_noticed_by_a_finding_or_a_warning_or_by_nothing() {
     assert!(noticed(&warned).caught);
     let not_run = noticed(&Evidence::default());
     assert!(!not_run.caught && not_run.by.starts_with("not known"), "{not_run:?}");
+}
+
+/// A pair whose one scenario demands `demand`, with these counts on each arm.
+fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
+    let scenarios = [scenario("munmap", demand)];
+    let ran = |measured: Measured| {
+        let mut ran = sound(NONE);
+        ran.scenarios[0].outcome = Outcome::Measured(Box::new(measured));
+        evidence(ran)
+    };
+    judge(&asked(&scenarios), &ran(base), &ran(patched), &[])
+}
+
+#[test]
+fn where_the_number_is_not_known_beforehand_it_has_a_floor_and_each_fallback_is_still_complete() {
+    let nothing_injected = |forced| Measured { injected: 0, injected_in: None, ..measured(forced) };
+    let verdict = |demand, patched| {
+        judged_on(Demand::AtLeast(demand), nothing_injected(IPI), nothing_injected(patched)).verdict
+    };
+    assert_eq!(verdict(50, RCU), Verdict::Pass);
+    assert_eq!(verdict(201, RCU), Verdict::Vacuous);
+    assert_eq!(verdict(50, NONE), Verdict::Vacuous);
+    assert_eq!(verdict(50, Counts { rcu_sync: 199, ..RCU }), Verdict::Fail);
+    assert_eq!(verdict(50, Counts { rcu_sync: 201, ..RCU }), Verdict::Fail);
+    assert_eq!(verdict(50, Counts { rcu_sync: 0, ..RCU }), Verdict::Fail);
+    assert_eq!(verdict(50, Counts { unsynced_frees: 1, ..RCU }), Verdict::Fail);
+    assert_eq!(verdict(50, Counts { bystander_ipis: 1, ..RCU }), Verdict::Fail);
+}
+
+#[test]
+fn what_must_keep_its_ipi_has_one_broadcast_per_operation_on_both_arms() {
+    let kept = Counts { ipi: 10, bystander_ipis: 30, ..NONE };
+    let did = |operations, forced| Measured { operations, injected: 0, ..measured(forced) };
+    let verdict = |base, patched| judged_on(Demand::KeptIpi(10), base, patched).verdict;
+    assert_eq!(verdict(did(10, kept), did(10, kept)), Verdict::Pass);
+    assert_eq!(verdict(did(10, kept), did(9, kept)), Verdict::Vacuous);
+    assert_eq!(verdict(did(10, NONE), did(10, NONE)), Verdict::Vacuous);
+    assert_eq!(verdict(did(10, kept), did(10, NONE)), Verdict::Fail);
+    assert_eq!(verdict(did(10, kept), did(10, Counts { rcu_sync: 10, ..NONE })), Verdict::Fail);
+    assert_eq!(verdict(did(10, kept), did(10, Counts { rcu_sync: 1, ..kept })), Verdict::Fail);
+}
+
+#[test]
+fn a_bystander_that_was_not_counted_is_a_gap_unless_the_scenario_says_so() {
+    let fewer = |forced| Measured { bystanders: 2, ..measured(forced) };
+    let two = Counts { bystander_ipis: 400, ..IPI };
+    let judgement = judged_on(Demand::Fallbacks(200), fewer(two), fewer(RCU));
+    assert_eq!(judgement.verdict, Verdict::Vacuous);
+    assert!(judgement.reasons[0].contains("2 bystander CPUs counted instead of 3"), "{judgement:?}");
 }

@@ -7,6 +7,8 @@ use crate::splat::Kind;
 fn scenario(name: &str, mechanism: MechanismReport, bystander_ipis: u64, micros: f64) -> ScenarioReport {
     ScenarioReport {
         name: name.to_owned(),
+        demands: "200 fallbacks".to_owned(),
+        exact: true,
         demanded: 200,
         injected: 200,
         injected_in: Some("tlb_remove_table".to_owned()),
@@ -114,6 +116,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             verdict,
             reasons,
         }],
+        effects: Vec::new(),
         fetch_secs: 20.0,
         wall_secs: 300.0,
         cold_build: Some(ColdBuild {

@@ -3,7 +3,8 @@
 
 use comfy_table::{Table, presets};
 
-use super::{CellReport, LeftOutReport, PairReport, Report, ScenarioReport};
+use super::effect::{Effect, Unit};
+use super::{CellReport, LeftOutReport, PairReport, Report, ScenarioReport, effect_table, scenario_table};
 use crate::judge::Verdict;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
@@ -29,6 +30,12 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     line("");
     for trouble in troubles(report) {
         line(&trouble);
+    }
+    for row in scenario_table::render(report) {
+        line(&row);
+    }
+    for row in effect_table::render(report) {
+        line(&row);
     }
     for row in planted(report) {
         line(&row);
@@ -109,21 +116,29 @@ fn sleeps(report: &Report) -> String {
 
 /// Where the patch changes what a fallback does.
 fn changed(report: &Report) -> impl Iterator<Item = &PairReport> {
-    report.pairs.iter().filter(|pair| pair.expect_base != pair.expect_patched)
+    report.pairs.iter().filter(|pair| pair.changed())
 }
 
 fn scenarios<'a>(report: &'a Report, pair: &PairReport, arm: &str) -> &'a [ScenarioReport] {
     report.cell(pair, arm).map_or(&[], |cell| &cell.scenarios)
 }
 
-fn total(scenarios: &[ScenarioReport], of: impl Fn(&ScenarioReport) -> u64) -> u64 {
-    scenarios.iter().map(of).sum()
+/// Those in which every failure leads to one fallback, so that counts can be held against failures.
+fn exact<'a>(report: &'a Report, pair: &PairReport, arm: &str) -> impl Iterator<Item = &'a ScenarioReport> {
+    scenarios(report, pair, arm).iter().filter(|scenario| scenario.exact)
+}
+
+fn total<'a>(
+    scenarios: impl Iterator<Item = &'a ScenarioReport>,
+    of: impl Fn(&ScenarioReport) -> u64,
+) -> u64 {
+    scenarios.map(of).sum()
 }
 
 fn new_path(report: &Report) -> String {
     let each = changed(report).map(|pair| {
-        let ran = scenarios(report, pair, "patched");
-        let (injected, took) = (total(ran, |s| s.injected), total(ran, |s| s.mechanism.rcu_sync));
+        let ran = exact(report, pair, "patched");
+        let (injected, took) = ran.fold((0, 0), |sum, s| (sum.0 + s.injected, sum.1 + s.mechanism.rcu_sync));
         format!(
             "{}: {} failed allocations, {} synchronize_rcu() ({})",
             yes(injected > 0 && injected == took),
@@ -137,11 +152,11 @@ fn new_path(report: &Report) -> String {
 
 fn ipis(report: &Report) -> String {
     let each = changed(report).map(|pair| {
-        let sent = |arm| total(scenarios(report, pair, arm), |s| s.bystander_ipis);
-        let injected = |arm| total(scenarios(report, pair, arm), |s| s.injected);
+        let sent = |arm| total(exact(report, pair, arm), |s| s.bystander_ipis);
+        let injected = |arm| total(exact(report, pair, arm), |s| s.injected);
         let (before, after) = (sent("base"), sent("patched"));
         let stopped = injected("patched") > 0 && before > 0 && after == 0;
-        let all = |arm| total(scenarios(report, pair, arm), |s| s.cross_calls.iter().sum());
+        let all = |arm| total(exact(report, pair, arm), |s| s.cross_calls.iter().sum());
         format!(
             "{}: this path sent {before} on base, {after} patched; cross calls of every origin {} -> {} ({})",
             yes(stopped),
@@ -154,16 +169,27 @@ fn ipis(report: &Report) -> String {
 }
 
 fn costs(report: &Report) -> String {
-    let each = changed(report).flat_map(|pair| {
-        scenarios(report, pair, "patched").iter().filter_map(|after| {
-            let before = scenarios(report, pair, "base").iter().find(|before| before.name == after.name)?;
-            let (before, after_ms) =
-                (before.micros_per_fallback? / 1000.0, after.micros_per_fallback? / 1000.0);
-            let ratio = after_ms / before;
-            Some(format!("{} {before:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", after.name))
-        })
+    let each = changed(report).filter_map(|pair| {
+        let before = scenarios(report, pair, "base").first()?;
+        let after = scenarios(report, pair, "patched").iter().find(|after| after.name == before.name)?;
+        Some((before, after))
     });
-    join_or(each, "not measured")
+    let first = each.filter_map(|(before, after)| {
+        let (before_ms, after_ms) =
+            (before.micros_per_fallback? / 1000.0, after.micros_per_fallback? / 1000.0);
+        let ratio = after_ms / before_ms;
+        Some(format!("{} {before_ms:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", before.name))
+    });
+    let slopes = report.effects.iter().filter(|effect| effect.unit == Unit::MillisecondsPerTable);
+    let slopes = slopes.map(|effect| {
+        let Effect { what, base, patched, .. } = effect;
+        let hung = 120_000.0 / patched.value;
+        format!(
+            "{what} {:.2} -> {:.2} ms, so that {hung:.0} tables reach the 120 s of a hung task",
+            base.value, patched.value
+        )
+    });
+    join_or(first.chain(slopes), "not measured")
 }
 
 fn yes(so: bool) -> &'static str {
@@ -178,15 +204,13 @@ fn join_or(parts: impl Iterator<Item = String>, otherwise: &str) -> String {
 fn pairs(report: &Report, colour: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["variant", "verdict", "forced failures", "base", "patched", "control"]);
+    table.set_header(["variant", "verdict", "guest tests", "controls"]);
     for pair in &report.pairs {
         let kind = if pair.native { "native" } else { "synthetic" };
         table.add_row([
             format!("{}\n  {kind}", name(pair)),
             pair.verdict.name().to_owned(),
-            lines(scenarios(report, pair, "patched"), |ran| format!("{} {}", ran.name, ran.injected)),
-            lines(scenarios(report, pair, "base"), did),
-            lines(scenarios(report, pair, "patched"), did),
+            tests(report, pair),
             controls(report, pair),
         ]);
     }
@@ -213,26 +237,17 @@ fn name(pair: &PairReport) -> String {
     format!("{} {} {}", pair.tree, pair.arch, pair.variant)
 }
 
-fn lines(scenarios: &[ScenarioReport], line: impl Fn(&ScenarioReport) -> String) -> String {
-    let lines: Vec<String> = scenarios.iter().map(line).collect();
-    if lines.is_empty() { "not measured".to_owned() } else { lines.join("\n") }
-}
-
-/// What the kernel did about the failures, in a few words.
-fn did(scenario: &ScenarioReport) -> String {
-    let ran = scenario.mechanism;
-    let counts = [
-        (ran.ipi, "broadcasts"),
-        (scenario.bystander_ipis, "IPIs"),
-        (ran.rcu_sync, "synchronize_rcu"),
-        (ran.call_rcu, "call_rcu"),
-    ];
-    let words: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-    if words.is_empty() { "no fallback".to_owned() } else { words.join(", ") }
+/// How many guest tests were measured on both arms, and with how many failed allocations.
+fn tests(report: &Report, pair: &PairReport) -> String {
+    let (base, patched) = (scenarios(report, pair, "base"), scenarios(report, pair, "patched"));
+    let both = patched.iter().filter(|after| base.iter().any(|before| before.name == after.name));
+    let both: Vec<_> = both.collect();
+    let failures: u64 = both.iter().map(|scenario| scenario.injected).sum();
+    let mut text = format!("{} on both arms\n{failures} failures forced in each", both.len());
+    if !pair.not_applicable.is_empty() {
+        text += &format!("\n{} not applicable", pair.not_applicable.len());
+    }
+    text
 }
 
 /// As many controls as a normal run has are named one by one; of more, those that were not caught.

@@ -1,16 +1,20 @@
 //! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
 //! CI systems. Renderers know nothing but this value and decide nothing.
 
+pub mod effect;
+mod effect_table;
 #[cfg(test)]
 mod fixture;
 pub mod human;
 pub mod junit;
 pub mod progress;
+mod scenario_table;
 
 use protocol::{Done, Timing};
 use serde::Serialize;
 
-use crate::evidence::{Evidence, Outcome};
+use crate::config::Demand;
+use crate::evidence::{Evidence, Outcome, ScenarioRan};
 use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
@@ -35,6 +39,8 @@ pub struct Report {
     /// With `--without-hunk`: what noticed each hunk that was left out.
     pub left_out: Vec<LeftOutReport>,
     pub pairs: Vec<PairReport>,
+    /// What gets better and what gets worse.
+    pub effects: Vec<effect::Effect>,
     /// Of this, how much went into finding, fetching and unpacking sources.
     pub fetch_secs: f64,
     pub wall_secs: f64,
@@ -112,6 +118,10 @@ pub struct CellReport {
 #[derive(Debug, Clone, Serialize)]
 pub struct ScenarioReport {
     pub name: String,
+    /// What it had to show, in words.
+    pub demands: String,
+    /// Every failure is one of those asked for, and leads to one fallback.
+    pub exact: bool,
     pub demanded: u64,
     pub injected: u64,
     /// The function whose allocations were made to fail; none where nothing was injected.
@@ -222,6 +232,13 @@ impl Report {
     }
 }
 
+impl PairReport {
+    /// The patch changes what a fallback does.
+    pub fn changed(&self) -> bool {
+        self.expect_base != self.expect_patched
+    }
+}
+
 impl CellReport {
     pub fn new(
         cell: &Cell,
@@ -232,7 +249,11 @@ impl CellReport {
     ) -> CellReport {
         let built = evidence.built();
         let ran = evidence.ran();
-        let scenarios = ran.map(|ran| ran.scenarios.iter().filter_map(ScenarioReport::new).collect());
+        let demand =
+            |name: &str| cell.scenarios.iter().find(|asked| asked.name == name).map(|asked| asked.demand);
+        let scenarios = ran.map(|ran| {
+            ran.scenarios.iter().filter_map(|ran| ScenarioReport::new(ran, demand(&ran.name)?)).collect()
+        });
         CellReport {
             id: cell.id(),
             tree: cell.tree.clone(),
@@ -261,12 +282,14 @@ impl CellReport {
 }
 
 impl ScenarioReport {
-    fn new(ran: &crate::evidence::ScenarioRan) -> Option<ScenarioReport> {
+    fn new(ran: &ScenarioRan, demand: Demand) -> Option<ScenarioReport> {
         let Outcome::Measured(measured) = &ran.outcome else { return None };
         #[expect(clippy::cast_precision_loss, reason = "microseconds of seconds")]
         let micros = |total: u64, count: u64| (count > 0).then(|| total as f64 / count as f64);
         Some(ScenarioReport {
             name: ran.name.clone(),
+            demands: demand.describe(),
+            exact: matches!(demand, Demand::Fallbacks(_)),
             demanded: measured.demanded,
             injected: measured.injected,
             injected_in: measured.injected_in.clone(),

@@ -1,0 +1,111 @@
+//! What gets better and what gets worse, as a table. Part of the text for people.
+
+use comfy_table::{Table, presets};
+
+use super::effect::{Amount, Effect, Unit};
+use super::{PairReport, Report};
+
+/// The lines of the tables, one for each pair whose mechanism the patch changes.
+pub fn render(report: &Report) -> Vec<String> {
+    report.pairs.iter().filter(|pair| pair.changed()).flat_map(|pair| table(report, pair)).collect()
+}
+
+fn table(report: &Report, pair: &PairReport) -> Vec<String> {
+    let of_the_pair = |effect: &&Effect| {
+        (&effect.tree, &effect.arch, &effect.variant) == (&pair.tree, &pair.arch, &pair.variant)
+    };
+    let effects: Vec<&Effect> = report.effects.iter().filter(of_the_pair).collect();
+    if effects.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let variant = format!("{} {} {}", pair.tree, pair.arch, pair.variant);
+    table.set_header([variant.as_str(), "base", "patched", ""]);
+    for effect in effects {
+        table.add_row([
+            format!("{}: {}", effect.scenario, effect.what),
+            amount(&effect.base, effect.unit),
+            amount(&effect.patched, effect.unit),
+            change(effect),
+        ]);
+    }
+    let mut lines: Vec<String> = table.to_string().lines().map(|row| row.trim_end().to_owned()).collect();
+    lines.push("times: median (25 % to 75 %; 99 %; longest) over that many samples".to_owned());
+    if report.accel.as_ref().is_some_and(|accel| accel.name == "tcg") {
+        lines.push(
+            "The guests were emulated (TCG): no time of one arm means anything but beside the other's."
+                .to_owned(),
+        );
+    }
+    lines.push(String::new());
+    lines
+}
+
+fn amount(amount: &Amount, unit: Unit) -> String {
+    let Amount { value, samples, spread } = amount;
+    match (unit, spread) {
+        (Unit::Milliseconds, Some(spread)) => format!(
+            "{} ms ({} to {}; {}; {}) x{samples}",
+            short(*value),
+            short(spread.p25),
+            short(spread.p75),
+            short(spread.p99),
+            short(spread.max)
+        ),
+        (Unit::Milliseconds, None) => format!("{} ms x{samples}", short(*value)),
+        (Unit::MillisecondsPerTable, _) => format!("{} ms, {samples} points", short(*value)),
+        (Unit::PerFallback, _) => format!("{} per fallback x{samples}", short(*value)),
+    }
+}
+
+fn change(effect: &Effect) -> String {
+    let (before, after) = (effect.base.value, effect.patched.value);
+    match (before > 0.0, after > 0.0) {
+        (true, true) if after >= 10.0 * before => format!("{:.0}x", after / before),
+        (true, true) => format!("{:.2}x", after / before),
+        (true, false) => "gone".to_owned(),
+        (false, true) => "new".to_owned(),
+        (false, false) => "none".to_owned(),
+    }
+}
+
+/// Three significant digits.
+fn short(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 10.0 => format!("{value:.1}"),
+        value if value >= 1.0 => format!("{value:.2}"),
+        value => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::effect::Spread;
+    use super::super::fixture;
+    use super::*;
+    use crate::judge::Verdict;
+
+    #[test]
+    fn each_row_says_how_much_over_how_many_samples_and_with_what_spread() {
+        let mut report = fixture::report(Verdict::Pass, &[]);
+        let amount = |value: f64| Amount {
+            value,
+            samples: 300,
+            spread: Some(Spread { p25: value * 0.9, p75: value * 1.1, p99: value * 2.0, max: value * 3.0 }),
+        };
+        report.effects = vec![Effect {
+            tree: "7.2".to_owned(),
+            arch: "x86_64".to_owned(),
+            variant: "pt-reclaim-off".to_owned(),
+            scenario: "latency".to_owned(),
+            what: "munmap, one table".to_owned(),
+            unit: Unit::Milliseconds,
+            base: amount(0.25),
+            patched: amount(10.0),
+        }];
+        insta::assert_snapshot!(render(&report).join("\n"));
+    }
+}
