@@ -58,6 +58,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     let mut watcher = Watcher::new(guest, patience);
     let command = duct::cmd(&guest.command[0], &guest.command[1..]).dir(guest.dir);
     let deadline = patience.deadline + BACKSTOP;
+    let started = Instant::now();
     let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));
     // Nobody listens any more; a socket only irritates those who copy or pack the directory.
     let _ = std::fs::remove_file(guest.dir.join(qemu::MONITOR));
@@ -66,9 +67,10 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
         Ok(end) => end,
         Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
     };
+    let took = started.elapsed();
     watcher.finish();
     let qemu_said = std::fs::read(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
-    let mut ran = watcher.into_ran(end, String::from_utf8_lossy(&qemu_said).trim());
+    let mut ran = watcher.into_ran(end, took, String::from_utf8_lossy(&qemu_said).trim());
     places::add(&mut ran.splats, guest.kernel, &guest.dir.join("places.log"));
     Ok(Boot::Ran(Box::new(ran)))
 }
@@ -188,7 +190,7 @@ impl<'a> Watcher<'a> {
         self.transcript.finish();
     }
 
-    fn into_ran(self, qemu_end: End, qemu_said: &str) -> Ran {
+    fn into_ran(self, qemu_end: End, took: Duration, qemu_said: &str) -> Ran {
         let end = match (self.stopped, qemu_end) {
             (Some(stopped), _) => stopped,
             (None, End::Exited(0)) => GuestEnd::QemuExited,
@@ -206,6 +208,7 @@ impl<'a> Watcher<'a> {
         let end_secs = self.seen.trailer.as_ref().map(|(_, at)| at.as_secs_f64());
         Ran {
             accel: self.guest.accel.name().to_owned(),
+            secs: took.as_secs_f64(),
             boot_secs,
             test_secs: end_secs.zip(boot_secs).map(|(end, boot)| end - boot),
             end,

@@ -11,6 +11,8 @@ use crate::kconfig::Lost;
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Evidence {
     pub build: Build,
+    /// How long the build took, whatever came of it.
+    pub build_secs: Option<f64>,
     pub boot: Boot,
     /// Further boots of the same image, with `--repeat`.
     pub repeats: Vec<Boot>,
@@ -33,7 +35,6 @@ pub enum Build {
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Built {
-    pub secs: f64,
     /// The object directory was empty before.
     pub cold: bool,
     pub lost_symbols: Vec<Lost>,
@@ -86,6 +87,8 @@ pub enum GuestEnd {
 #[derive(Debug, Clone, Serialize)]
 pub struct Ran {
     pub accel: String,
+    /// From the start of QEMU to its end.
+    pub secs: f64,
     /// From the start of QEMU to the guest's first message, and from there to its trailer.
     pub boot_secs: Option<f64>,
     pub test_secs: Option<f64>,

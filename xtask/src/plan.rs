@@ -172,6 +172,7 @@ mod tests {
             fragments: Vec::new(),
             helpers: Vec::new(),
             patched_helpers: Vec::new(),
+            arguments: Vec::new(),
             expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync },
             controls: controls.iter().map(ToString::to_string).collect(),
         };

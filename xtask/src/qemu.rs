@@ -19,14 +19,15 @@ pub struct Files<'a> {
     pub results: &'a Path,
 }
 
-/// QEMU and its arguments. It has to be started in the cell's directory.
-pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str) -> Vec<String> {
+/// QEMU and its arguments; `more` goes to the kernel's command line. It has to be started in the cell's directory.
+pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str, more: &[String]) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
     let append = format!(
-        "console={} panic=-1 {} {}={nonce}",
+        "console={} panic=-1 {} {}{}={nonce}",
         arch.console,
         ladder::kernel_arguments(accel),
+        more.iter().map(|word| format!("{word} ")).collect::<String>(),
         protocol::NONCE_KEY
     );
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::{Ask, Nonce, Request};
 
@@ -116,7 +116,10 @@ impl Run<'_> {
                 if shared.stopped() {
                     break;
                 }
-                match self.build_one(cell, &mut trees) {
+                let building = Instant::now();
+                let built_as = self.build_one(cell, &mut trees);
+                locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
+                match built_as {
                     Ok(evidence @ Build::Built(_)) => {
                         locked(&shared.evidence)[index].build = evidence;
                         self.stage(cell, Stage::WaitsForBoot);
@@ -237,7 +240,8 @@ impl Run<'_> {
         write_whole(&initramfs, &binaries.initramfs(&request)?)?;
         let (console, results) = (logs.join("console.log"), logs.join("results.log"));
         let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
-        let command = qemu::command(cell.arch, choice.accel, files, &nonce.to_string());
+        let command =
+            qemu::command(cell.arch, choice.accel, files, &nonce.to_string(), &cell.variant.arguments);
         self.write_repro(cell, dir, choice.accel, &nonce)?;
         let log = logs.join("qemu.log");
         let guest = Guest {
@@ -306,7 +310,8 @@ impl Run<'_> {
             console: Path::new("again.console.log"),
             results: Path::new("again.results.log"),
         };
-        let boot = qemu::shell_line(&qemu::command(cell.arch, accel, files, &nonce.to_string()));
+        let boot = qemu::command(cell.arch, accel, files, &nonce.to_string(), &cell.variant.arguments);
+        let boot = qemu::shell_line(&boot);
         let args: Vec<String> = ["cargo", "xtask", "matrix"]
             .into_iter()
             .map(str::to_owned)

@@ -5,7 +5,7 @@ mod log;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::arch::Arch;
 use crate::evidence::{Build, Built};
@@ -77,7 +77,6 @@ impl Job<'_> {
 /// # Errors
 /// On interruption, and when the harness's own files cannot be written.
 pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
-    let started = Instant::now();
     let cold = prepare(job)?;
     let [configure, compile] = job.commands();
     let mut tail = Tail::new(&job.log());
@@ -103,7 +102,7 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
     let log = read_log(job)?;
     let warnings = log::warnings(&log, job.tree, job.touched);
     finished(job)?;
-    Ok(Build::Built(Built { secs: started.elapsed().as_secs_f64(), cold, lost_symbols, warnings }))
+    Ok(Build::Built(Built { cold, lost_symbols, warnings }))
 }
 
 /// Makes the object directory one that can be built in; says whether it is empty.

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use super::setting::{Setting, Sources};
 use crate::accel::Choice;
 use crate::cli::Format;
+use crate::control::Control;
 use crate::evidence::Evidence;
 use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Caught};
@@ -139,8 +140,11 @@ impl Setting<'_> {
                 .collect();
             let judgement = judge::judge(&self.asked(cell), &of("base"), &of("patched"), &caught);
             pairs.push(self.pair_report(cell, judgement));
-            controls
-                .extend(caught.into_iter().map(|(control, caught)| control_report(cell, control, caught)));
+            controls.extend(caught.into_iter().map(|(control, caught)| {
+                let evidence = of(&control.name);
+                let secs = evidence.build_secs.map(|secs| secs + evidence.ran().map_or(0.0, |ran| ran.secs));
+                control_report(cell, control, caught, secs)
+            }));
         }
         (pairs, controls)
     }
@@ -168,7 +172,7 @@ impl Setting<'_> {
     }
 }
 
-fn control_report(cell: &Cell, control: &crate::control::Control, caught: Caught) -> ControlReport {
+fn control_report(cell: &Cell, control: &Control, caught: Caught, secs: Option<f64>) -> ControlReport {
     ControlReport {
         name: control.name.clone(),
         tree: cell.tree.clone(),
@@ -179,6 +183,7 @@ fn control_report(cell: &Cell, control: &crate::control::Control, caught: Caught
         caught: caught.caught,
         by: caught.by,
         splat: caught.splat,
+        secs,
     }
 }
 

@@ -55,6 +55,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, jobs: usize) -> R
     let (initramfs, console, results) =
         (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
     let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
-    let _ = writeln!(text, "  {}", qemu::shell_line(&qemu::command(cell.arch, Accel::Tcg, files, "NONCE")));
+    let boot = qemu::command(cell.arch, Accel::Tcg, files, "NONCE", &cell.variant.arguments);
+    let _ = writeln!(text, "  {}", qemu::shell_line(&boot));
     Ok(())
 }

@@ -196,8 +196,8 @@ impl Setting<'_> {
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
         };
         let mut words = Vec::new();
-        if let Some(built) = evidence.built() {
-            words.push(format!("built in {:.0} s", built.secs));
+        if let (Some(_), Some(secs)) = (evidence.built(), evidence.build_secs) {
+            words.push(format!("built in {secs:.0} s"));
         }
         if let Some((boot, test)) = evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?))) {
             words.push(format!("booted in {boot:.1} s, tests {test:.1} s"));

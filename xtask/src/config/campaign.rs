@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::scenario::{RawScenario, Scenario};
 use super::{check_name, parse};
 use crate::failure::{Failure, Result};
 
@@ -18,122 +19,6 @@ pub struct Campaign {
     pub trees: Vec<String>,
     pub scenarios: Vec<Scenario>,
     pub variants: Vec<Variant>,
-}
-
-/// A guest test, and what it has to show where it applies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scenario {
-    pub name: String,
-    pub demand: Demand,
-    /// It applies to a variant whose base does one of these.
-    pub on: Vec<Mechanism>,
-    /// And which has all of these fragments.
-    pub fragments: Vec<String>,
-    /// Why it says nothing about any other variant.
-    pub otherwise: Option<String>,
-    /// CPUs whose IPIs it counts, where these are not all but the victim's.
-    pub bystanders: Option<u32>,
-    pub suite: Suite,
-}
-
-/// Which runs take a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Suite {
-    #[default]
-    Normal,
-    /// Those that ask for everything.
-    Full,
-    /// Those that say for how long.
-    Soak,
-}
-
-/// What a scenario demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
-    /// So many batch allocations fail, and each of them, and nothing else, leads to the mechanism of the arm.
-    Fallbacks(u64),
-    /// The mechanism of the arm runs at least so often; how often is not known beforehand.
-    AtLeast(u64),
-    /// So many operations each send one broadcast, on both arms: they are none of the patch's business.
-    KeptIpi(u64),
-}
-
-impl Demand {
-    /// What the guest is told.
-    pub fn number(self) -> u64 {
-        match self {
-            Demand::Fallbacks(number) | Demand::AtLeast(number) | Demand::KeptIpi(number) => number,
-        }
-    }
-
-    pub fn describe(self) -> String {
-        match self {
-            Demand::Fallbacks(number) => format!("{number} fallbacks"),
-            Demand::AtLeast(number) => format!("at least {number} fallbacks"),
-            Demand::KeptIpi(number) => format!("{number} operations that keep their IPI"),
-        }
-    }
-}
-
-impl Scenario {
-    /// Why it says nothing about `variant`; None: it applies.
-    pub fn not_applicable(&self, variant: &Variant) -> Option<String> {
-        let base = variant.expect.base;
-        let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
-        let reason = match (self.on.contains(&base), lacks) {
-            (true, None) => return None,
-            (false, _) if base == Mechanism::None => "this kernel has no fallback".to_owned(),
-            (false, _) => format!("the base does {} here", base.describe()),
-            (true, Some(name)) => format!("the variant is built without the fragment `{name}`"),
-        };
-        Some(self.otherwise.clone().unwrap_or(reason))
-    }
-}
-
-/// A scenario as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawScenario {
-    name: String,
-    fallbacks: Option<u64>,
-    at_least: Option<u64>,
-    kept_ipi: Option<u64>,
-    on: Option<Vec<Mechanism>>,
-    #[serde(default)]
-    fragments: Vec<String>,
-    otherwise: Option<String>,
-    bystanders: Option<u32>,
-    #[serde(default)]
-    suite: Suite,
-}
-
-impl RawScenario {
-    fn checked(self, path: &Path) -> Result<Scenario> {
-        let name = self.name;
-        let bad = |why: &str| Err(Failure::usage(format!("{}: scenario `{name}` {why}", path.display())));
-        let demands = [
-            self.fallbacks.map(Demand::Fallbacks),
-            self.at_least.map(Demand::AtLeast),
-            self.kept_ipi.map(Demand::KeptIpi),
-        ];
-        let mut demands = demands.into_iter().flatten();
-        let (Some(demand), None) = (demands.next(), demands.next()) else {
-            return bad("needs one of `fallbacks`, `at_least` and `kept_ipi`");
-        };
-        if demand.number() == 0 {
-            return bad("demands nothing: it could not fail");
-        }
-        Ok(Scenario {
-            demand,
-            on: self.on.unwrap_or_else(|| vec![Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu]),
-            fragments: self.fragments,
-            otherwise: self.otherwise,
-            bystanders: self.bystanders,
-            suite: self.suite,
-            name,
-        })
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -151,6 +36,9 @@ pub struct Variant {
     /// The same, for the arms that have the patch: what uses something that the patch brings.
     #[serde(default)]
     pub patched_helpers: Vec<String>,
+    /// Words for the kernel's command line.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     pub expect: Expect,
     /// Controls, names in `patches/controls`.
     #[serde(default)]
@@ -202,7 +90,9 @@ impl Mechanism {
 struct Raw {
     patch: PathBuf,
     trees: Vec<String>,
-    scenarios: Vec<RawScenario>,
+    scenarios: Option<Vec<RawScenario>>,
+    /// The campaign whose scenarios these are.
+    scenarios_of: Option<String>,
     variants: Vec<Variant>,
 }
 
@@ -212,24 +102,24 @@ impl Campaign {
     /// # Errors
     /// When it is not there, or not valid: with file and line.
     pub fn load(configs: &Path, wanted: &str) -> Result<Campaign> {
-        let path = file_of(configs, wanted);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!("no campaign `{wanted}`"))
-                .because(format!("{}: {error}", path.display()))
-                .next(format!("campaigns here: {}", names_in(configs).join(", ")))
-        })?;
-        Self::from_yaml(&path, &text)
-    }
-
-    fn from_yaml(path: &Path, text: &str) -> Result<Campaign> {
-        let raw: Raw = parse(path, text)?;
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        let bad = |why: &str| Err(Failure::usage(format!("{}: {why}", path.display())));
-        if raw.trees.is_empty() || raw.variants.is_empty() || raw.scenarios.is_empty() {
-            return bad("a campaign needs at least one tree, one variant and one scenario");
+        let (path, raw) = Raw::read(configs, wanted)?;
+        let bad = |why: &str| Failure::usage(format!("{}: {why}", path.display()));
+        let scenarios = match (raw.scenarios, &raw.scenarios_of) {
+            (Some(own), None) => checked(&path, own)?,
+            (None, Some(other)) => {
+                let (path, other) = Raw::read(configs, other)?;
+                let borrowed = other.scenarios.ok_or_else(|| {
+                    Failure::usage(format!("{}: has no scenarios of its own", path.display()))
+                })?;
+                checked(&path, borrowed)?
+            }
+            (_, _) => return Err(bad("needs either `scenarios` or `scenarios_of`")),
+        };
+        if raw.trees.is_empty() || raw.variants.is_empty() || scenarios.is_empty() {
+            return Err(bad("a campaign needs at least one tree, one variant and one scenario"));
         }
-        let scenarios: Vec<Scenario> =
-            raw.scenarios.into_iter().map(|scenario| scenario.checked(path)).collect::<Result<_>>()?;
+        let path = path.as_path();
+        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         for (what, names) in [
             ("tree", raw.trees.iter().collect::<Vec<_>>()),
             ("scenario", scenarios.iter().map(|s| &s.name).collect()),
@@ -242,6 +132,23 @@ impl Campaign {
         }
         Ok(Campaign { name, patch: raw.patch, trees: raw.trees, scenarios, variants: raw.variants })
     }
+}
+
+impl Raw {
+    fn read(configs: &Path, wanted: &str) -> Result<(PathBuf, Raw)> {
+        let path = file_of(configs, wanted);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::usage(format!("no campaign `{wanted}`"))
+                .because(format!("{}: {error}", path.display()))
+                .next(format!("campaigns here: {}", names_in(configs).join(", ")))
+        })?;
+        let raw = parse(&path, &text)?;
+        Ok((path, raw))
+    }
+}
+
+fn checked(path: &Path, raw: Vec<RawScenario>) -> Result<Vec<Scenario>> {
+    raw.into_iter().map(|scenario| scenario.checked(path)).collect()
 }
 
 fn check_variant(path: &Path, variant: &Variant) -> Result<()> {
@@ -291,6 +198,7 @@ fn names_in(dir: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Demand, Suite};
 
     const GOOD: &str = "
 patch: patches/p.patch
@@ -305,19 +213,65 @@ variants:
     controls: [c]
 ";
 
+    fn load(text: &str) -> Result<Campaign> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("c.yaml"), text).unwrap();
+        let other =
+            GOOD.replace("[{name: munmap, fallbacks: 200}]", "[{name: exit, kept_ipi: 3, suite: full}]");
+        std::fs::write(dir.path().join("other.yaml"), other).unwrap();
+        Campaign::load(dir.path(), "c")
+    }
+
     fn refused(text: &str) -> String {
-        Campaign::from_yaml(Path::new("c.yaml"), text).unwrap_err().to_string()
+        load(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn scenarios_are_its_own_or_those_of_another_campaign() {
+        let borrowed = GOOD.replace("scenarios: [{name: munmap, fallbacks: 200}]", "scenarios_of: other");
+        let scenarios = load(&borrowed).unwrap().scenarios;
+        assert_eq!((scenarios[0].name.as_str(), scenarios[0].demand), ("exit", Demand::KeptIpi(3)));
+        assert_eq!(scenarios[0].suite, Suite::Full);
+        let circle = borrowed.replace("other", "c");
+        assert!(refused(&circle).contains("has no scenarios of its own"));
+        for neither in [GOOD.replace("scenarios: [", "# ["), format!("{GOOD}scenarios_of: other\n")] {
+            assert!(refused(&neither).contains("either `scenarios` or `scenarios_of`"));
+        }
+    }
+
+    #[test]
+    fn a_scenario_applies_by_the_mechanism_of_the_base_and_by_fragments_and_says_why_not() {
+        let why = |more: &str| {
+            let campaign = load(&GOOD.replace("fallbacks: 200", &format!("fallbacks: 200{more}"))).unwrap();
+            campaign.scenarios[0].not_applicable(&campaign.variants[0])
+        };
+        assert_eq!(why(""), None);
+        assert_eq!(why(", on: [ipi], fragments: [x86_64]"), None);
+        assert_eq!(why(", on: [none]").as_deref(), Some("the base does one IPI broadcast per fallback here"));
+        assert_eq!(
+            why(", fragments: [pti]").as_deref(),
+            Some("the variant is built without the fragment `pti`")
+        );
+        assert_eq!(why(", on: [none], otherwise: because").as_deref(), Some("because"));
+    }
+
+    #[test]
+    fn a_scenario_demands_one_thing() {
+        assert!(
+            refused(&GOOD.replace("fallbacks: 200", "fallbacks: 1, at_least: 1")).contains("needs one of")
+        );
+        assert!(refused(&GOOD.replace(", fallbacks: 200", "")).contains("needs one of"));
     }
 
     #[test]
     fn a_variant_with_a_helper_patch_is_synthetic() {
-        let campaign = Campaign::from_yaml(Path::new("dir/c.yaml"), GOOD).unwrap();
+        let campaign = load(GOOD).unwrap();
         assert_eq!(campaign.name, "c");
         assert!(campaign.variants[0].native());
         let helped = GOOD.replace("    controls", "    helpers: [h]\n    controls");
-        assert!(!Campaign::from_yaml(Path::new("c.yaml"), &helped).unwrap().variants[0].native());
+        assert!(!load(&helped).unwrap().variants[0].native());
         let helped = GOOD.replace("    controls", "    patched_helpers: [h]\n    controls");
-        assert!(!Campaign::from_yaml(Path::new("c.yaml"), &helped).unwrap().variants[0].native());
+        assert!(!load(&helped).unwrap().variants[0].native());
     }
 
     #[test]

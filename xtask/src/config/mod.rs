@@ -2,6 +2,7 @@
 //! this is where it would be replaced. Raw shapes are converted once; what comes out cannot be half valid.
 
 mod campaign;
+mod scenario;
 mod trees;
 
 use std::path::Path;
@@ -11,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Result};
 
-pub use campaign::{Campaign, Demand, Expect, Mechanism, Scenario, Suite, Variant, file_of};
+pub use campaign::{Campaign, Expect, Mechanism, Variant, file_of};
+pub use scenario::{Demand, Scenario, Suite};
 pub use trees::{Tree, find as find_tree, load as load_trees};
 
 /// Parses `text` strictly: an unknown or duplicate key, or a wrong type, is an error with file and line.

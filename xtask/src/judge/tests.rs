@@ -59,6 +59,7 @@ fn measured(forced: Counts) -> Measured {
 fn sound(forced: Counts) -> Ran {
     Ran {
         accel: "tcg".to_owned(),
+        secs: 2.0,
         boot_secs: Some(1.0),
         test_secs: Some(1.0),
         end: GuestEnd::QemuExited,
@@ -87,7 +88,8 @@ fn sound(forced: Counts) -> Ran {
 
 fn evidence(ran: Ran) -> Evidence {
     Evidence {
-        build: Build::Built(Built { secs: 1.0, cold: false, lost_symbols: Vec::new(), warnings: Vec::new() }),
+        build_secs: Some(1.0),
+        build: Build::Built(Built { cold: false, lost_symbols: Vec::new(), warnings: Vec::new() }),
         boot: Boot::Ran(Box::new(ran)),
         repeats: Vec::new(),
     }
@@ -271,8 +273,7 @@ fn a_lost_symbol_is_vacuous_and_named() {
         origin: "debug.config:3".to_owned(),
         depends_on: Some("FAULT_INJECTION".to_owned()),
     };
-    patched.build =
-        Build::Built(Built { secs: 1.0, cold: false, lost_symbols: vec![lost], warnings: Vec::new() });
+    patched.build = Build::Built(Built { cold: false, lost_symbols: vec![lost], warnings: Vec::new() });
     let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");

@@ -101,6 +101,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             caught: verdict != Verdict::Vacuous,
             by: headline,
             splat: Vec::new(),
+            secs: Some(9.6),
         }],
         left_out: Vec::new(),
         pairs: vec![PairReport {

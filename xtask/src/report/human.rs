@@ -273,10 +273,11 @@ fn planted(report: &Report) -> Vec<String> {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["planted bug", "variant", "must be exposed by", "", ""]);
+    table.set_header(["planted bug", "variant", "must be exposed by", "", "", "took"]);
     for control in &report.controls {
         let caught = if control.caught { "caught" } else { "NOT CAUGHT" };
-        table.add_row([&control.name, &control.variant, &control.exposed_by, caught, &control.by]);
+        let took = control.secs.map_or_else(|| "not run".to_owned(), |secs| format!("{secs:.0} s"));
+        table.add_row([&control.name, &control.variant, &control.exposed_by, caught, &control.by, &took]);
     }
     table.to_string().lines().map(|row| row.trim_end().to_owned()).collect()
 }

@@ -161,6 +161,8 @@ pub struct ControlReport {
     pub caught: bool,
     pub by: String,
     pub splat: Vec<String>,
+    /// What it took to build and to run, seconds; builds and boots of other cells went on beside it.
+    pub secs: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -263,7 +265,7 @@ impl CellReport {
             native: cell.variant.native(),
             arm: cell.arm.name().to_owned(),
             accel: ran.map(|ran| ran.accel.clone()),
-            build_secs: built.map(|built| built.secs),
+            build_secs: built.and(evidence.build_secs),
             cold: built.is_some_and(|built| built.cold),
             boot_secs: ran.and_then(|ran| ran.boot_secs),
             test_secs: ran.and_then(|ran| ran.test_secs),
