@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::Error;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::ptr;
 use std::thread;
 use std::time::Duration;
@@ -18,6 +19,8 @@ const MOUNTS: [(&str, &str); 5] = [
     ("debugfs", "/sys/kernel/debug"),
     ("tracefs", "/sys/kernel/tracing"),
 ];
+
+const HARD_LOCKUP_PANIC: &str = "/proc/sys/kernel/hardlockup_panic";
 
 /// What a late splat gets to be printed in before the machine ends.
 const LATE_SPLATS: Duration = Duration::from_millis(500);
@@ -96,6 +99,11 @@ pub fn panic_when_broken(stall_secs: Option<u32>, on_warn: bool) -> Result<(), S
     if let Some(secs) = stall_secs {
         files::set("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", &secs.to_string())?;
         files::set("/proc/sys/kernel/panic_on_rcu_stall", "1")?;
+        // Only some architectures have a detector of CPUs that stop with interrupts off.
+        if Path::new(HARD_LOCKUP_PANIC).exists() {
+            files::set(HARD_LOCKUP_PANIC, "1")?;
+            files::set("/proc/sys/kernel/watchdog_thresh", &secs.to_string())?;
+        }
     }
     Ok(())
 }

@@ -30,8 +30,8 @@ pub struct Request {
     pub scenarios: Vec<Ask>,
     /// False turns fault injection off although the demand stays: the run must then come out vacuous.
     pub inject: bool,
-    /// Seconds without an RCU grace period after which the guest calls it a stall and panics; None leaves the
-    /// kernel's own time, and a stall is then only reported. (The kernel takes at least 3, and with PROVE_RCU
+    /// Seconds without an RCU grace period, or without a CPU's timer interrupt, after which the guest calls it a
+    /// stall or a lockup and panics; None leaves the kernel's own time, and a stall is then only reported. (The kernel takes at least 3, and with PROVE_RCU
     /// adds 5: kernel/rcu/tree_stall.h.)
     pub stall_secs: Option<u32>,
     /// Panic at the first warning, scheduling in atomic context among them: where a splat is all that is wanted,
