@@ -12,7 +12,7 @@ const READY: &[u8] = b"ready";
 #[derive(Debug)]
 pub struct Child {
     pid: libc::pid_t,
-    /// Closing it tells the child to go on.
+    /// A byte in it tells the child to go on. Closing it would not: later children have it open too.
     go: Option<File>,
 }
 
@@ -59,26 +59,30 @@ impl Child {
 
     /// Tells it to go on.
     pub fn go(&mut self) {
-        self.go = None;
+        if let Some(mut go) = self.go.take() {
+            // A child that is gone hears nothing; its end says why.
+            let _ = go.write_all(&[0]);
+        }
     }
 
-    pub fn kill(&self) -> Result<(), String> {
+    /// Kills it where it waits, and waits for its end; the time that took.
+    pub fn kill_and_reap(self) -> Result<Duration, String> {
+        let began = Instant::now();
         // SAFETY: takes no memory of ours; the child is not reaped yet, so the number is still its own.
-        match unsafe { libc::kill(self.pid, libc::SIGKILL) } {
-            0 => Ok(()),
-            _ => Err(format!("could not kill the child: {}", Error::last_os_error())),
+        if unsafe { libc::kill(self.pid, libc::SIGKILL) } != 0 {
+            return Err(format!("could not kill the child: {}", Error::last_os_error()));
         }
+        // Not `end`, which would tell it to go on.
+        let status = reap(self.pid)?;
+        let took = began.elapsed();
+        status.must_be(Status::KILLED)?;
+        Ok(took)
     }
 
     /// Waits for its end, having told it to go on if that was not done.
     pub fn end(mut self) -> Result<Status, String> {
         self.go();
-        let mut status = 0;
-        // SAFETY: `status` outlives the call, and `pid` is our own child, which nobody else waits for.
-        match unsafe { libc::waitpid(self.pid, &mut status, 0) } {
-            pid if pid == self.pid => Ok(Status(status)),
-            _ => Err(format!("could not wait for the child: {}", Error::last_os_error())),
-        }
+        reap(self.pid)
     }
 
     /// Tells it to go on and waits for an end with status 0; the time that took.
@@ -88,6 +92,15 @@ impl Child {
         let took = began.elapsed();
         status.must_be(Status::SUCCESS)?;
         Ok(took)
+    }
+}
+
+fn reap(pid: libc::pid_t) -> Result<Status, String> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call, and `pid` is our own child, which nobody else waits for.
+    match unsafe { libc::waitpid(pid, &mut status, 0) } {
+        found if found == pid => Ok(Status(status)),
+        _ => Err(format!("could not wait for the child: {}", Error::last_os_error())),
     }
 }
 
@@ -120,7 +133,7 @@ fn live<T>(
     };
     let told = out.write_all(word);
     drop(out);
-    let ordered = order.read_to_end(&mut Vec::new());
+    let ordered = order.read_exact(&mut [0]);
     let done = match &prepared {
         Ok(prepared) if told.is_ok() && ordered.is_ok() => work(prepared).is_ok(),
         _ => false,
@@ -131,7 +144,7 @@ fn live<T>(
 }
 
 /// The reading and the writing end of a new pipe.
-fn pipe() -> Result<(File, File), String> {
+pub fn pipe() -> Result<(File, File), String> {
     let mut ends = [-1; 2];
     // SAFETY: the call writes two numbers into the array, which has room for them.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {

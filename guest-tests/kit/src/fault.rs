@@ -83,6 +83,14 @@ pub fn arm_this_task(armed: bool) -> Result<(), String> {
     files::set("/proc/self/make-it-fail", if armed { "1" } else { "0" })
 }
 
+/// Carries out `operation` with this task armed if `armed`, and disarms it whatever came of it.
+pub fn while_armed<T>(armed: bool, operation: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    arm_this_task(armed)?;
+    let result = operation();
+    arm_this_task(false)?;
+    result
+}
+
 /// The `n`-th allocation from now on that [`Which::Nth`] allows fails, of the calling task alone; 0 takes that
 /// back. A forked child does not inherit it; a program that is executed does.
 pub fn fail_nth(n: u64) -> Result<(), String> {

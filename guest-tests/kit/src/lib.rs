@@ -6,14 +6,17 @@
 pub mod child;
 pub mod counters;
 pub mod cpu;
+pub mod exec;
 pub mod fault;
 pub mod files;
+pub mod fork;
 pub mod kallsyms;
 pub mod mapping;
 pub mod measure;
 pub mod meter;
 pub mod scenario;
 pub mod site;
+pub mod stop_in_kernel;
 pub mod timing;
 pub mod trace_text;
 pub mod tracer;

@@ -4,10 +4,14 @@ use std::io::Error;
 use std::ptr;
 
 /// Memory one lowest-level page table maps: 512 entries of 4 KiB (x86_64, and others with 4 KiB pages).
-const TABLE_SPAN_BYTES: usize = 2 << 20;
+pub const TABLE_SPAN_BYTES: usize = 2 << 20;
 
-/// A private mapping whose page tables all exist.
-#[derive(Debug)]
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+
+/// A private mapping whose page tables all exist. It stays when this value goes: only [`SparseMapping::unmap`], or
+/// the end of the address space, frees it.
+#[derive(Debug, Clone, Copy)]
 pub struct SparseMapping {
     start: *mut libc::c_void,
     length: usize,
@@ -17,33 +21,47 @@ impl SparseMapping {
     /// Maps memory for `tables` page tables and writes one byte under each, which makes the table and one
     /// page below it.
     pub fn populate(tables: u64) -> Result<Self, String> {
-        let tables = usize::try_from(tables).map_err(|error| error.to_string())?;
+        let mapping = Self::reserve(tables)?;
+        mapping.touch(tables);
+        Ok(mapping)
+    }
+
+    /// Maps memory for `tables` page tables; none of them exists yet.
+    pub fn reserve(tables: u64) -> Result<Self, String> {
+        let mapping = Self::reserve_collapsible(tables)?;
+        // A huge page would need no table. EINVAL is a kernel without huge pages, which is as good.
+        // SAFETY: advice about the mapping just made; it changes no content.
+        unsafe { libc::madvise(mapping.start, mapping.length, libc::MADV_NOHUGEPAGE) };
+        Ok(mapping)
+    }
+
+    /// The same, of memory whose pages may become huge.
+    pub fn reserve_collapsible(tables: u64) -> Result<Self, String> {
         let too_big = || format!("{tables} page tables do not fit the address space");
         // The kernel may place the mapping in the middle of a table's span: one span more.
-        let length = tables.checked_add(1).and_then(|spans| spans.checked_mul(TABLE_SPAN_BYTES));
-        let length = length.ok_or_else(too_big)?;
+        let spans = usize::try_from(tables).ok().and_then(|tables| tables.checked_add(1));
+        let length = spans.and_then(|spans| spans.checked_mul(TABLE_SPAN_BYTES)).ok_or_else(too_big)?;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory of ours.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                length,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, READ_WRITE, PRIVATE, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(format!("could not map {length} bytes: {}", Error::last_os_error()));
         }
-        // A huge page would need no table. EINVAL is a kernel without huge pages, which is as good.
-        // SAFETY: advice about the mapping made above; it changes no content.
-        unsafe { libc::madvise(start, length, libc::MADV_NOHUGEPAGE) };
-        for table in 0..tables {
-            // SAFETY: within the mapping, which is writable and which nobody else knows.
-            unsafe { start.cast::<u8>().add(table * TABLE_SPAN_BYTES).write_volatile(1) };
-        }
         Ok(SparseMapping { start, length })
+    }
+
+    fn touch(self, tables: u64) {
+        for table in 0..usize::try_from(tables).unwrap_or(0) {
+            // SAFETY: within the mapping, which is writable and which nobody else knows.
+            unsafe { self.start.cast::<u8>().add(table * TABLE_SPAN_BYTES).write_volatile(1) };
+        }
+    }
+
+    pub fn start(self) -> *mut libc::c_void {
+        self.start
+    }
+
+    pub fn length(self) -> usize {
+        self.length
     }
 
     /// Unmaps everything in one call.
@@ -54,4 +72,57 @@ impl SparseMapping {
             _ => Err(format!("could not unmap {} bytes: {}", self.length, Error::last_os_error())),
         }
     }
+
+    /// Puts a new mapping of the same size, without page tables, in its place.
+    pub fn replace(self) -> Result<Self, String> {
+        // SAFETY: replaces the mapping made by `populate`, into which no reference exists.
+        let start =
+            unsafe { libc::mmap(self.start, self.length, READ_WRITE, PRIVATE | libc::MAP_FIXED, -1, 0) };
+        match start == self.start {
+            true => Ok(self),
+            false => Err(format!("could not map over {} bytes: {}", self.length, Error::last_os_error())),
+        }
+    }
+
+    /// Keeps its first `spans` spans of a page table.
+    pub fn shrink(self, spans: usize) -> Result<Self, String> {
+        let length = spans * TABLE_SPAN_BYTES;
+        // SAFETY: shrinks the mapping made by `populate` where it is.
+        let start = unsafe { libc::mremap(self.start, self.length, length, 0) };
+        match start == self.start {
+            true => Ok(SparseMapping { start, length }),
+            false => Err(format!("could not shrink a mapping: {}", Error::last_os_error())),
+        }
+    }
+
+    /// Moves it by something that is no multiple of a page table's span, so that entries move one by one and leave
+    /// their tables behind; tables that only change their place are not freed.
+    pub fn move_unaligned(self) -> Result<Self, String> {
+        let room = SparseMapping::reserve((self.length / TABLE_SPAN_BYTES + 1) as u64)?;
+        let page = page_size();
+        let misplaced = |target: usize| (target ^ self.start as usize) % TABLE_SPAN_BYTES != 0;
+        let target = room.start as usize + if misplaced(room.start as usize) { 0 } else { page };
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: moves the mapping made by `populate` into one just made, which is larger by a span at least.
+        let start =
+            unsafe { libc::mremap(self.start, self.length, self.length, flags, target as *mut libc::c_void) };
+        match start as usize == target {
+            true => Ok(SparseMapping { start, length: self.length }),
+            false => Err(format!("could not move a mapping: {}", Error::last_os_error())),
+        }
+    }
+
+    /// Gives the pages back and keeps the mapping.
+    pub fn drop_pages(self) -> Result<(), String> {
+        // SAFETY: the mapping made by `populate`, into which no reference exists.
+        match unsafe { libc::madvise(self.start, self.length, libc::MADV_DONTNEED) } {
+            0 => Ok(()),
+            _ => Err(format!("MADV_DONTNEED: {}", Error::last_os_error())),
+        }
+    }
+}
+
+pub fn page_size() -> usize {
+    // SAFETY: reads a constant of the system.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }

@@ -40,6 +40,16 @@ pub struct Trial<'a> {
     pub injection: Option<&'a FailPageAlloc>,
 }
 
+impl Trial<'_> {
+    /// All failures that were asked for have been injected.
+    pub fn is_exhausted(&self) -> Result<bool, String> {
+        match self.injection {
+            Some(injection) => Ok(injection.injected()? >= self.ask.demand),
+            None => Ok(false),
+        }
+    }
+}
+
 /// Populates page tables and frees them. Allocations may fail while it does so if the trial is forced, and only
 /// then.
 pub type Operation = fn(&Trial<'_>) -> Result<Performed, String>;

@@ -12,10 +12,9 @@ fn main() {
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let mapping = SparseMapping::populate(trial.tables)?;
-    fault::arm_this_task(trial.forced)?;
-    let meter = Meter::start()?;
-    let unmapped = mapping.unmap();
-    let performed = meter.stop();
-    fault::arm_this_task(false)?;
-    unmapped.and(performed)
+    fault::while_armed(trial.forced, || {
+        let meter = Meter::start()?;
+        mapping.unmap()?;
+        meter.stop()
+    })
 }
