@@ -104,18 +104,25 @@ pub fn cells(campaign: &Campaign, controls: &[Control], leave_out: &[HunkPlace])
     Ok(cells)
 }
 
+/// Enough to tell which scenario shows a bug that has all its fallbacks in one of them.
+const A_LITTLE: u64 = 20;
+
 /// The scenarios of one cell: those that apply to its variant. Only what is judged is worth the long ones. A control that must be exposed in one scenario, and
-/// in no other, needs them all; any other control has nothing to show that the first of them does not.
+/// in no other, needs them all, but a little of each; any other control has nothing to show that the first of them
+/// does not.
 fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> =
         campaign.scenarios.iter().filter(|s| s.not_applicable(variant).is_none()).cloned().collect();
     if !arm.judged() {
         scenarios.retain(|scenario| scenario.suite == Suite::Normal);
     }
-    if let Arm::Control(control) = arm
-        && control.exposed_by.scenario().is_none()
-    {
-        scenarios.truncate(1);
+    if let Arm::Control(control) = arm {
+        match control.exposed_by.scenario() {
+            None => scenarios.truncate(1),
+            Some(_) => {
+                scenarios.iter_mut().for_each(|scenario| scenario.demand = scenario.demand.at_most(A_LITTLE))
+            }
+        }
     }
     scenarios
 }

@@ -1,16 +1,15 @@
 //! What the guest runs on, said before anything is measured.
 
 use kit::kallsyms::{Kallsyms, OF_INTEREST};
-use kit::{counters, files};
+use kit::{cpu, files};
 use protocol::Hello;
 
 pub fn hello() -> Result<Hello, String> {
     let kallsyms = Kallsyms::load()?;
     let symbols = OF_INTEREST.iter().filter(|name| kallsyms.has(name)).map(|name| name.to_string());
-    let online = files::read("/sys/devices/system/cpu/online")?;
     Ok(Hello {
         kernel_release: files::read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-        cpus_online: counters::cpus_in_list(&online).ok_or_else(|| format!("not a CPU list: {online:?}"))?,
+        cpus_online: cpu::online()?,
         rcu_expedited: files::read_number("/sys/kernel/rcu_expedited")?,
         symbols: symbols.collect(),
     })

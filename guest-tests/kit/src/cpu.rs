@@ -2,6 +2,8 @@
 
 use std::io::Error;
 
+use crate::{counters, files};
+
 /// The CPU every scenario runs on.
 pub const VICTIM_CPU: u32 = 0;
 
@@ -22,4 +24,10 @@ pub fn pin_to(cpu: u32) -> Result<(), String> {
         return Err(format!("pinned to CPU {cpu} but running on {running_on}"));
     }
     Ok(())
+}
+
+/// How many CPUs are online; they are numbered from 0 here.
+pub fn online() -> Result<u32, String> {
+    let list = files::read("/sys/devices/system/cpu/online")?;
+    counters::cpus_in_list(&list).ok_or_else(|| format!("not a CPU list: {list:?}"))
 }

@@ -97,6 +97,11 @@ pub fn fail_nth(n: u64) -> Result<(), String> {
     files::write("/proc/thread-self/fail-nth", &n.to_string())
 }
 
+/// What is left of this task's [`fail_nth`]: 0 when that allocation has failed.
+pub fn nth_left() -> Result<u64, String> {
+    files::read_number("/proc/thread-self/fail-nth")
+}
+
 fn set(knob: &str, value: &str) -> Result<(), String> {
     files::set(format!("{KNOBS}/{knob}"), value)
 }

@@ -4,14 +4,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use protocol::{Ask, Counts, Measured, Order, PageTables};
+use protocol::{Ask, Counts, Measured, Order, PageTables, Timing};
 
 use crate::fault::{FailPageAlloc, Which};
 use crate::kallsyms::Kallsyms;
 use crate::meter::{self, Performed};
 use crate::site::Site;
 use crate::tracer::Tracer;
-use crate::{counters, cpu, files};
+use crate::{cpu, files};
 
 /// What makes batch allocations fail.
 #[derive(Debug, Clone, Copy)]
@@ -112,9 +112,16 @@ pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Meas
         cross_calls: forced.performed.cross_calls,
         quiet_micros: quiet.performed.micros,
         forced_micros: forced.performed.micros,
-        timings: forced.performed.timings,
+        timings: timings(forced.performed.timings, quiet.performed.timings),
         done: forced.performed.done,
     })
+}
+
+/// What was timed under force, then the same with nothing forced, under a name that says so.
+fn timings(mut forced: Vec<Timing>, quiet: Vec<Timing>) -> Vec<Timing> {
+    let name = |timing: Timing| Timing { what: format!("{}, nothing forced", timing.what), ..timing };
+    forced.extend(quiet.into_iter().map(name));
+    forced
 }
 
 struct Observed {
@@ -156,8 +163,6 @@ fn settle(tracer: &Tracer) -> Result<u64, String> {
 
 /// CPUs other than the victim's that were online all the time.
 fn bystanders(performed: &Performed) -> Result<u32, String> {
-    let online = files::read("/sys/devices/system/cpu/online")?;
-    let online = counters::cpus_in_list(&online).ok_or_else(|| format!("not a CPU list: {online:?}"))?;
     let unsteady = u32::try_from(performed.unsteady_cpus.len()).unwrap_or(u32::MAX);
-    Ok(online.saturating_sub(1).saturating_sub(unsteady))
+    Ok(cpu::online()?.saturating_sub(1).saturating_sub(unsteady))
 }

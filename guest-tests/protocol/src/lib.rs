@@ -136,7 +136,7 @@ pub struct Measured {
     /// Wall time of the quiet and of the forced operation, microseconds.
     pub quiet_micros: u64,
     pub forced_micros: u64,
-    /// What was timed, under force.
+    /// What was timed under force; with `, nothing forced` behind its name, what was timed before.
     pub timings: Vec<Timing>,
     /// What else went on, each with how often: the work of walkers, hotplug cycles, rounds of a soak.
     pub done: Vec<Done>,
@@ -186,6 +186,22 @@ pub struct Counts {
     /// Of [`Counts::direct_frees`], those before which the same call of `tlb_remove_table` had neither sent a
     /// broadcast nor waited for a grace period.
     pub unsynced_frees: u64,
+}
+
+impl std::ops::Add for Counts {
+    type Output = Counts;
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            ipi: self.ipi + other.ipi,
+            bystander_ipis: self.bystander_ipis + other.bystander_ipis,
+            rcu_sync: self.rcu_sync + other.rcu_sync,
+            call_rcu: self.call_rcu + other.call_rcu,
+            expedited: self.expedited + other.expedited,
+            direct_frees: self.direct_frees + other.direct_frees,
+            unsynced_frees: self.unsynced_frees + other.unsynced_frees,
+        }
+    }
 }
 
 /// `nr_page_table_pages` of /proc/vmstat, folded over all CPUs, at three moments.

@@ -54,6 +54,15 @@ impl Demand {
         }
     }
 
+    /// The same of no more than `most`.
+    pub fn at_most(self, most: u64) -> Demand {
+        match self {
+            Demand::Fallbacks(number) => Demand::Fallbacks(number.min(most)),
+            Demand::AtLeast(number) => Demand::AtLeast(number.min(most)),
+            Demand::KeptIpi(number) => Demand::KeptIpi(number.min(most)),
+        }
+    }
+
     pub fn describe(self) -> String {
         match self {
             Demand::Fallbacks(number) => format!("{number} fallbacks"),

@@ -1,0 +1,63 @@
+//! A CPU goes off line and comes back, again and again, while `munmap` runs into its failures: a broadcast meets a
+//! changing set of CPUs, and a grace period one that leaves it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use kit::mapping::SparseMapping;
+use kit::measure::{Force, Trial, measure};
+use kit::meter::{Meter, Performed};
+use kit::{fault, files, scenario};
+use protocol::Done;
+
+/// The last one of the guest's four.
+const CPU: u32 = 3;
+
+/// Between two fallbacks: a broadcast takes far less than a hotplug cycle, of which many are to be met.
+const PAUSE: Duration = Duration::from_millis(10);
+
+fn main() {
+    scenario::run(|order| measure(order, Force::Batches, operate));
+}
+
+fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let mappings: Vec<_> = (0..trial.tables).map(|_| SparseMapping::populate(1)).collect::<Result<_, _>>()?;
+    let over = AtomicBool::new(false);
+    let begun = AtomicBool::new(false);
+    let meter = Meter::start()?;
+    let (unmapped, cycles) = thread::scope(|scope| {
+        let plug = scope.spawn(|| plug(&over, &begun));
+        while !begun.load(Ordering::Relaxed) && !plug.is_finished() {
+            thread::yield_now();
+        }
+        let unmapped = fault::arm_this_task(trial.forced).and_then(|()| unmap_slowly(mappings));
+        let disarmed = fault::arm_this_task(false);
+        over.store(true, Ordering::Relaxed);
+        (unmapped.and(disarmed), plug.join())
+    });
+    unmapped?;
+    let cycles = cycles.map_err(|_| "the thread that plugs CPUs panicked".to_owned())??;
+    let done = vec![Done { what: "CPU hotplug cycles".into(), count: cycles }];
+    Ok(Performed { unsteady_cpus: vec![CPU], done, ..meter.stop()? })
+}
+
+fn unmap_slowly(mappings: Vec<SparseMapping>) -> Result<(), String> {
+    mappings.into_iter().try_for_each(|mapping| {
+        thread::sleep(PAUSE);
+        mapping.unmap()
+    })
+}
+
+/// Leaves the CPU on line. Makes one cycle at least, which begins before anything is unmapped.
+fn plug(over: &AtomicBool, begun: &AtomicBool) -> Result<u64, String> {
+    let online = format!("/sys/devices/system/cpu/cpu{CPU}/online");
+    let mut cycles = 0;
+    while cycles == 0 || !over.load(Ordering::Relaxed) {
+        begun.store(true, Ordering::Relaxed);
+        files::set(&online, "0")?;
+        files::set(&online, "1")?;
+        cycles += 1;
+    }
+    Ok(cycles)
+}

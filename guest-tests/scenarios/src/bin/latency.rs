@@ -1,0 +1,35 @@
+//! What one fallback costs the task that runs into it: `munmap` of one page table at a time, each with one failure.
+
+use kit::fault;
+use kit::mapping::SparseMapping;
+use kit::measure::{Force, Trial, measure};
+use kit::meter::{Meter, Performed};
+use kit::scenario;
+use kit::timing::Stopwatch;
+
+fn main() {
+    scenario::run(|order| measure(order, Force::Batches, operate));
+}
+
+/// A `munmap` that also frees an upper table asks for two batches; only the first of them is granted a failure, so
+/// that all samples are alike and a total that meets the demand is one failure in each.
+fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let mut watch = Stopwatch::new("munmap", 1);
+    let meter = Meter::start()?;
+    let mut peak = 0;
+    for _ in 0..trial.ask.demand {
+        let mapping = SparseMapping::populate(1)?;
+        if peak == 0 {
+            peak = kit::meter::page_tables()?;
+        }
+        if let (true, Some(injection)) = (trial.forced, trial.injection) {
+            injection.grant(1)?;
+        }
+        fault::arm_this_task(trial.forced)?;
+        let unmapped = watch.time(|| mapping.unmap());
+        fault::arm_this_task(false)?;
+        unmapped?;
+    }
+    let performed = meter.stop()?;
+    Ok(Performed { peak_page_tables: peak, timings: vec![watch.timing()?], ..performed })
+}

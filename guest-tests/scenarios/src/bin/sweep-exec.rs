@@ -1,0 +1,46 @@
+//! Every batch allocation in the life of a process that executes a program and leaves fails once: the first, then the
+//! second, until there is none left.
+
+use kit::child::Child;
+use kit::exec::{self, Again};
+use kit::measure::{Force, Trial, measure};
+use kit::meter::{Meter, Performed};
+use kit::{fault, scenario};
+use protocol::Done;
+
+/// A sweep that does not come to an end.
+const LONGEST: u64 = 64;
+
+fn main() {
+    exec::leave_if_told();
+    scenario::run(|order| measure(order, Force::NthBatch, operate));
+}
+
+fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let injection = trial.injection.ok_or("a sweep without injection")?;
+    let meter = Meter::start()?;
+    for nth in 1..=LONGEST {
+        let before = injection.injected()?;
+        let prepare = || {
+            stay_put()?;
+            let again = Again::prepare()?;
+            fault::fail_nth(if trial.forced { nth } else { 0 })?;
+            Ok(again)
+        };
+        Child::start(prepare, Again::exec)?.finish()?;
+        if injection.injected()? == before {
+            let what = "batch allocations that failed in turn".to_owned();
+            return Ok(Performed { done: vec![Done { what, count: nth - 1 }], ..meter.stop()? });
+        }
+    }
+    Err(format!("still an allocation to fail after {LONGEST}"))
+}
+
+/// No chance in where things are, so that every life has the same allocations.
+fn stay_put() -> Result<(), String> {
+    // SAFETY: a flag of this process, for the next program that it executes.
+    match unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) } {
+        -1 => Err(format!("personality: {}", std::io::Error::last_os_error())),
+        _ => Ok(()),
+    }
+}

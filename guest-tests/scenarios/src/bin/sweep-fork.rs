@@ -1,0 +1,46 @@
+//! Every page allocation of a fork fails once, sleeping ones too: the first, then the second, until none is left. The
+//! fork would fail in the end anyway (see `fork-failure`), so that every one is unwound, and the batch for taking down
+//! the copied tables is itself among the allocations that fail.
+
+use std::collections::BTreeMap;
+use std::io::Error;
+
+use kit::mapping::SparseMapping;
+use kit::measure::{Force, Trial, measure};
+use kit::meter::{Meter, Performed};
+use kit::{fault, fork, scenario};
+use protocol::Done;
+
+/// A sweep that does not come to an end.
+const LONGEST: u64 = 1000;
+
+fn main() {
+    scenario::run(|order| measure(order, Force::NthUnder("copy_process"), operate));
+}
+
+fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let injection = trial.injection.ok_or("a sweep without injection")?;
+    let mapping = SparseMapping::populate(trial.tables)?;
+    let meter = Meter::start()?;
+    let mut ends: BTreeMap<i32, u64> = BTreeMap::new();
+    for nth in 1..=LONGEST {
+        let before = injection.injected()?;
+        fault::fail_nth(if trial.forced { nth } else { 0 })?;
+        let error = fork::to_a_taken_pid();
+        fault::fail_nth(0)?;
+        *ends.entry(error).or_default() += 1;
+        if injection.injected()? == before {
+            break;
+        }
+    }
+    let performed = meter.stop()?;
+    mapping.unmap()?;
+    if ends.values().sum::<u64>() >= LONGEST {
+        return Err(format!("still an allocation to fail after {LONGEST}"));
+    }
+    let ended = |(error, count)| {
+        let what = format!("forks that ended with {}", Error::from_raw_os_error(error));
+        Done { what, count }
+    };
+    Ok(Performed { done: ends.into_iter().map(ended).collect(), ..performed })
+}
