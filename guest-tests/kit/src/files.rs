@@ -56,6 +56,12 @@ pub fn set(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
     Err(format!("{} reads {:?} after {value:?} was written to it", path.display(), found.trim()))
 }
 
+/// The same, but leaves a file alone that holds the value already: some of them take long to be written.
+pub fn ensure(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
+    let path = path.as_ref();
+    if same_value(value, &read(path)?) { Ok(()) } else { set(path, value) }
+}
+
 /// Equal as numbers where both are numbers, else equal as lists of words (some files answer one per line).
 fn same_value(written: &str, found: &str) -> bool {
     match (number(written), number(found)) {

@@ -1,6 +1,7 @@
 //! /proc/kallsyms: which functions this kernel has, and where they begin and end.
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::files;
 
@@ -17,6 +18,8 @@ pub const OF_INTEREST: [&str; 9] = [
     "__tlb_remove_folio_pages_size",
 ];
 
+const COPY: &str = "/kallsyms";
+
 /// The symbol table, by address.
 #[derive(Debug)]
 pub struct Kallsyms {
@@ -24,9 +27,17 @@ pub struct Kallsyms {
 }
 
 impl Kallsyms {
-    /// The running kernel's table. Fails when the addresses are hidden from us (they then all read 0).
+    /// The running kernel's table, from the copy if one was kept. Fails when the addresses are hidden from us (they
+    /// then all read 0).
     pub fn load() -> Result<Self, String> {
-        Self::parse(&files::read("/proc/kallsyms")?)
+        let path = if Path::new(COPY).exists() { COPY } else { "/proc/kallsyms" };
+        Self::parse(&files::read(path)?)
+    }
+
+    /// Keeps a copy for the rest of this boot: no module is ever loaded, and the kernel takes its time to write the
+    /// table.
+    pub fn keep_copy() -> Result<(), String> {
+        files::write(COPY, &files::read("/proc/kallsyms")?)
     }
 
     pub fn parse(text: &str) -> Result<Self, String> {

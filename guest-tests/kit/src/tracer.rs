@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use protocol::Counts;
 
@@ -36,14 +36,15 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Makes the instance for up to `demand` fallbacks.
+    /// Makes the instance for up to `demand` fallbacks, or takes the one that the scenario before left, of which
+    /// everything is read back.
     ///
     /// A mechanism whose function this kernel does not have cannot be recorded and cannot run: its count is
     /// 0 by construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is
     /// an error.
     pub fn create(kallsyms: &Kallsyms, demand: u64) -> Result<Self, String> {
         let tracer = Tracer { instance: PathBuf::from(INSTANCE) };
-        remake_directory(&tracer.instance)?;
+        make_directory(&tracer.instance)?;
         tracer.set("tracing_on", "0")?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         let has_fallback = kallsyms.has(ENTRY);
@@ -107,6 +108,9 @@ impl Tracer {
     /// The kernel rounds the size up to what its pages hold.
     fn make_room(&self, kib_per_cpu: u64) -> Result<(), String> {
         let path = self.instance.join("buffer_size_kb");
+        if files::read_number(&path).is_ok_and(|found| found >= kib_per_cpu) {
+            return Ok(());
+        }
         files::write(&path, &kib_per_cpu.to_string())?;
         let found = files::read_number(&path)?;
         if found < kib_per_cpu {
@@ -120,15 +124,15 @@ impl Tracer {
         asked.extend(has_fallback.then_some(ENTRY));
         // The filter first: a function tracer without one records the whole kernel.
         let path = self.instance.join("set_ftrace_filter");
-        files::write(&path, &asked.join(" "))?;
-        let found = files::read(&path)?;
-        let mut found: Vec<&str> = found.split_whitespace().collect();
-        found.sort_unstable();
         asked.sort_unstable();
-        if found != asked {
-            return Err(format!("{} holds {found:?} instead of {asked:?}", path.display()));
+        if functions_in(&path)? != asked {
+            files::write(&path, &asked.join(" "))?;
+            let found = functions_in(&path)?;
+            if found != asked {
+                return Err(format!("{} holds {found:?} instead of {asked:?}", path.display()));
+            }
         }
-        self.set("current_tracer", "function")
+        files::ensure(self.instance.join("current_tracer"), "function")
     }
 
     /// Records `event` when its `func` is `function`. Functions declared `inline` are `notrace`, so an RCU
@@ -139,8 +143,11 @@ impl Tracer {
             // The rcu events need RCU_TRACE, which defaults to y but which an allnoconfig turns off.
             return Err(format!("this kernel has {function} but not the trace event {event} that shows it"));
         }
-        self.set(&format!("{directory}/filter"), &format!("func.function == {function}"))?;
-        self.set(&format!("{directory}/enable"), "1")
+        files::ensure(
+            self.instance.join(&directory).join("filter"),
+            &format!("func.function == {function}"),
+        )?;
+        files::ensure(self.instance.join(&directory).join("enable"), "1")
     }
 
     fn set(&self, file: &str, value: &str) -> Result<(), String> {
@@ -148,11 +155,19 @@ impl Tracer {
     }
 }
 
-/// A scenario that was killed may have left its instance behind.
-fn remake_directory(path: &PathBuf) -> Result<(), String> {
-    let context = |error| format!("could not make the trace instance {}: {error}", path.display());
-    match fs::remove_dir(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(context(error)),
-        _ => fs::create_dir(path).map_err(context),
+/// The functions that a filter file names, sorted.
+fn functions_in(path: &Path) -> Result<Vec<String>, String> {
+    let mut found: Vec<String> = files::read(path)?.split_whitespace().map(str::to_owned).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The scenario before has left its own.
+fn make_directory(path: &Path) -> Result<(), String> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(format!("could not make the trace instance {}: {error}", path.display()))
+        }
+        _ => Ok(()),
     }
 }

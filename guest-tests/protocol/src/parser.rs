@@ -14,7 +14,7 @@ use crate::frame::{LINE_LIMIT, MAGIC, Nonce};
 const EXCERPT_BYTES: usize = 120;
 
 /// Every value of the `kind` tag of [`Message`].
-const KINDS: [&str; 6] = ["hello", "plan", "begin", "measured", "broken", "trailer"];
+const KINDS: [&str; 7] = ["hello", "plan", "begin", "alive", "measured", "broken", "trailer"];
 
 /// A line that is not a message of this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -47,6 +47,9 @@ pub struct Spread {
     pub max: f64,
 }
 
+/// In the name of what was timed before anything was forced (guest-tests/kit/src/measure.rs).
+pub const NOTHING_FORCED: &str = "nothing forced";
+
 /// The effects on every pair whose mechanism the patch changes; elsewhere there is nothing to compare.
 pub fn effects(report: &Report) -> Vec<Effect> {
     report.pairs.iter().filter(|pair| pair.changed()).flat_map(|pair| effects_on(report, pair)).collect()

@@ -3,7 +3,7 @@
 
 use comfy_table::{Table, presets};
 
-use super::effect::{Effect, Unit};
+use super::effect::{Effect, NOTHING_FORCED, Unit};
 use super::{CellReport, LeftOutReport, PairReport, Report, ScenarioReport, effect_table, scenario_table};
 use crate::judge::Verdict;
 
@@ -180,7 +180,9 @@ fn costs(report: &Report) -> String {
         let ratio = after_ms / before_ms;
         Some(format!("{} {before_ms:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", before.name))
     });
-    let slopes = report.effects.iter().filter(|effect| effect.unit == Unit::MillisecondsPerTable);
+    let of_fallbacks =
+        |effect: &&Effect| effect.unit == Unit::MillisecondsPerTable && !effect.what.contains(NOTHING_FORCED);
+    let slopes = report.effects.iter().filter(of_fallbacks);
     let slopes = slopes.map(|effect| {
         let Effect { what, base, patched, .. } = effect;
         let hung = 120_000.0 / patched.value;

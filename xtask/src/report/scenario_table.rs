@@ -32,6 +32,7 @@ fn beside(report: &Report, pairs: &[PairReport]) -> Vec<String> {
             lines.push(format!("n/a on {}: {reason}", pair.variant));
         }
     }
+    lines.extend(pairs.iter().flat_map(|pair| beside_the_failures(report, pair)));
     lines.push(String::new());
     lines
 }
@@ -69,6 +70,19 @@ fn reasons(pair: &PairReport) -> Vec<String> {
         }
     }
     reasons.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect()
+}
+
+/// What else went on while allocations failed in the patched kernel: the base's numbers are in the JSON.
+fn beside_the_failures(report: &Report, pair: &PairReport) -> Vec<String> {
+    let scenarios = report.cell(pair, "patched").into_iter().flat_map(|cell| &cell.scenarios);
+    scenarios
+        .filter(|ran| !ran.done.is_empty())
+        .map(|ran| {
+            let done: Vec<String> =
+                ran.done.iter().map(|done| format!("{} {}", done.count, done.what)).collect();
+            format!("{} on {}, patched: {}", ran.name, pair.variant, done.join(", "))
+        })
+        .collect()
 }
 
 fn what_happened(report: &Report, pair: &PairReport, name: &str) -> String {
@@ -118,6 +132,15 @@ mod tests {
             text.lines().any(|line| line.trim_start().starts_with("ldt ") && line.ends_with("n/a")),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_else_went_on_is_told_with_its_counts() {
+        let mut report = fixture::report(Verdict::Pass, &[]);
+        let done = protocol::Done { what: "hotplug cycles".to_owned(), count: 38 };
+        report.cells[1].scenarios[0].done = vec![done];
+        let text = render(&report).join("\n");
+        assert!(text.contains("munmap on pt-reclaim-off, patched: 38 hotplug cycles"), "{text}");
     }
 
     #[test]

@@ -288,6 +288,9 @@ pub const NOISE: &[(&str, &str)] = &[
     ("Spectre V2 : WARNING: ", "a mitigation that this CPU model cannot have"),
     ("ITS: WARNING: ", "a mitigation that this CPU model cannot have"),
     ("Speculative Return Stack Overflow: WARNING: ", "a mitigation that this CPU model cannot have"),
+    // mm/oom_kill.c, dump_header(): order -1 is that of sysrq alone (is_sysrq_oom())
+    ("* invoked oom-killer: gfp_mask=*, order=-1, ", "it was asked for, by sysrq"),
+    ("Out of memory: Killed process * (oom-victim) ", "the guest test put it up to be killed"),
     // arch/x86/kernel/process.c, select_idle_routine()
     ("process: WARNING: polling idle and HT enabled", "an effect of idle=poll on the command line"),
 ];

@@ -18,6 +18,7 @@ fn one_of_each_kind() -> Vec<Message> {
         }),
         Message::Plan { scenarios: vec!["munmap".into(), "exit".into()] },
         Message::Begin { scenario: "munmap".into() },
+        Message::Alive { scenario: "munmap".into() },
         Message::Measured {
             scenario: "munmap".into(),
             measured: Box::new(Measured {
