@@ -34,10 +34,13 @@ impl Kallsyms {
         Self::parse(&files::read(path)?)
     }
 
-    /// Keeps a copy for the rest of this boot: no module is ever loaded, and the kernel takes its time to write the
-    /// table.
+    /// Keeps a copy of the functions in it for the rest of this boot: no module is ever loaded, and the kernel takes
+    /// its time to write the table.
     pub fn keep_copy() -> Result<(), String> {
-        files::write(COPY, &files::read("/proc/kallsyms")?)
+        let text = files::read("/proc/kallsyms")?;
+        let functions =
+            text.lines().filter(|line| is_function(line)).fold(String::new(), |all, line| all + line + "\n");
+        files::write(COPY, &functions)
     }
 
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -78,6 +81,11 @@ impl Kallsyms {
         let exact = self.symbols.iter().position(|(_, name)| name == function);
         exact.or_else(|| self.symbols.iter().position(|(_, name)| is_clone_of(name, function)))
     }
+}
+
+/// Of type t, T, w or W: what lies in the text section.
+fn is_function(line: &str) -> bool {
+    line.split(' ').nth(1).is_some_and(|kind| matches!(kind, "t" | "T" | "w" | "W"))
 }
 
 /// Whether `name` is `function` as gcc names a specialised copy. `.cold` and `.part` hold only a piece.

@@ -147,8 +147,9 @@ fn observe(tracer: &Tracer, trial: &Trial<'_>, operation: Operation) -> Result<O
 fn settle(tracer: &Tracer) -> Result<u64, String> {
     let began = Instant::now();
     let mut last = None;
+    // Once: no callback of the path queues another.
+    files::write(RCU_BARRIER, "1")?;
     loop {
-        files::write(RCU_BARRIER, "1")?;
         thread::sleep(SETTLE_STEP);
         let now = (tracer.buffer()?, meter::page_tables()?);
         if last == Some(now) {

@@ -17,8 +17,8 @@ const BYSTANDER_CPU: u32 = 2;
 const PRIORITY: i32 = 50;
 const CYCLE: Duration = Duration::from_millis(1);
 
-/// Between two fallbacks: three cycles and a part of one, so that fallbacks hit every phase of a cycle.
-const PAUSE: Duration = Duration::from_micros(3137);
+/// Between two fallbacks: five cycles and a part of one, so that fallbacks hit every phase of a cycle.
+const PAUSE: Duration = Duration::from_micros(5137);
 
 fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
