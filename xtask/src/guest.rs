@@ -83,21 +83,6 @@ impl Binaries {
         trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
     }
 
-    /// Makes sure that there is a program for each of `scenarios`.
-    ///
-    /// # Errors
-    /// When there is none: with the name of the first.
-    pub fn must_have<'a>(&self, scenarios: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        for name in scenarios {
-            if !self.dir.join(name).is_file() {
-                return Err(Failure::usage(format!("no guest test `{name}`"))
-                    .because("the campaign names it as a scenario")
-                    .next(format!("write guest-tests/scenarios/src/bin/{name}.rs")));
-            }
-        }
-        Ok(())
-    }
-
     fn read(&self, program: &str) -> Result<Vec<u8>> {
         let path = self.dir.join(program);
         std::fs::read(&path).or_infra(|| format!("read {}", path.display()))

@@ -48,6 +48,20 @@ impl Project {
         self.root.join("patches").join(tree).join(format!("{name}.patch"))
     }
 
+    /// # Errors
+    /// When a scenario of the campaign has no program: with the file to write.
+    pub fn require_guest_tests(&self, campaign: &Campaign) -> Result<()> {
+        for scenario in &campaign.scenarios {
+            let source = format!("guest-tests/scenarios/src/bin/{}.rs", scenario.name);
+            if !self.root.join(&source).is_file() {
+                return Err(Failure::usage(format!("no guest test `{}`", scenario.name))
+                    .because(format!("campaign {} names it as a scenario", campaign.name))
+                    .next(format!("write {source}")));
+            }
+        }
+        Ok(())
+    }
+
     pub fn control_patch(&self, name: &str) -> PathBuf {
         self.root.join("patches/controls").join(format!("{name}.patch"))
     }

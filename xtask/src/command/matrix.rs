@@ -43,6 +43,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         config::Suite::Soak => args.soak.is_some(),
     };
     loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
+    project.require_guest_tests(&loaded.campaign)?;
     // Controls that have no cell are still asked for: they count as not run, and nothing passes.
     let controls = if args.controls == Controls::None { &[][..] } else { &loaded.controls };
     let patch_path = args.patch.clone().unwrap_or_else(|| project.root.join(&loaded.campaign.patch));
@@ -158,7 +159,6 @@ impl Setting<'_> {
         for cell in self.cells {
             if !guests.contains_key(cell.arch.rust_target) {
                 let binaries = guest::build(&self.project.root, &self.project.work(), cell.arch)?;
-                binaries.must_have(self.loaded.campaign.scenarios.iter().map(|s| s.name.as_str()))?;
                 guests.insert(cell.arch.rust_target, binaries);
             }
         }

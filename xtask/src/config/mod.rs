@@ -4,6 +4,7 @@
 mod campaign;
 mod scenario;
 mod trees;
+mod variant;
 
 use std::path::Path;
 
@@ -12,9 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Result};
 
-pub use campaign::{Campaign, Expect, Mechanism, Variant, file_of};
+pub use campaign::{Campaign, file_of};
 pub use scenario::{Demand, Scenario, Suite};
 pub use trees::{Tree, find as find_tree, load as load_trees};
+pub use variant::{Expect, Mechanism, Variant};
 
 /// Parses `text` strictly: an unknown or duplicate key, or a wrong type, is an error with file and line.
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {

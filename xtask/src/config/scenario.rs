@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::campaign::{Mechanism, Variant};
+use super::variant::{Mechanism, Variant};
 use crate::failure::{Failure, Result};
 
 /// A guest test, and what it has to show where it applies.

@@ -5,6 +5,7 @@
 //! variant's controls.
 
 mod examine;
+mod finding;
 mod repetition;
 mod scenario;
 
@@ -13,7 +14,8 @@ use serde::Serialize;
 use crate::config::{Demand, Suite};
 use crate::control::Control;
 use crate::evidence::Evidence;
-pub use examine::{Arm, Asked, Finding, Weight, examine, examine_boot};
+pub use examine::{examine, examine_boot};
+pub use finding::{Arm, Asked, Finding, Weight};
 pub use repetition::{Repetition, count};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

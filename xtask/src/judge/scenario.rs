@@ -3,7 +3,7 @@
 
 use protocol::{Counts, Measured, PageTables};
 
-use super::examine::{Arm, Asked, Findings, Weight};
+use super::finding::{Arm, Asked, Findings, Weight};
 use crate::config::{Demand, Mechanism, Scenario};
 use crate::evidence::{Outcome, Ran};
 use crate::witness::{Counted, Witness};

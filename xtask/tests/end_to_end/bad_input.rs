@@ -153,3 +153,19 @@ fn the_users_tree_is_never_written() {
     assert_eq!(bench.run(&[], &[]).exit, Some(0));
     assert_eq!(std::fs::read(bench.path("tree/mm/mmu_gather.c")).unwrap(), before);
 }
+
+#[test]
+fn a_scenario_of_the_full_suite_is_only_run_when_asked_for_and_needs_a_program_of_its_name() {
+    let bench = Bench::new();
+    let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
+    let more = "{name: munmap, fallbacks: 8}, {name: slow, suite: full, fallbacks: 8}";
+    bench.write("c.yaml", &campaign.replace("{name: munmap, fallbacks: 8}", more));
+    assert_eq!(bench.run(&[], &[]).exit, Some(0));
+    refused(
+        &bench,
+        &["--suite", "full"],
+        2,
+        &["no guest test `slow`", "guest-tests/scenarios/src/bin/slow.rs"],
+    );
+    refused(&bench, &["--soak", "5"], 2, &["`5` is no time such as 90s, 30m or 8h"]);
+}

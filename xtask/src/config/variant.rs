@@ -1,0 +1,67 @@
+//! A variant: one configuration of the kernel, and what each arm must show in it.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    pub name: String,
+    pub arch: String,
+    /// One line for the report: what this variant is.
+    pub about: String,
+    /// Kconfig fragments, names in `configs/fragments`.
+    pub fragments: Vec<String>,
+    /// Helper patches, names in `patches/TREE`. With one, the variant is synthetic.
+    #[serde(default)]
+    pub helpers: Vec<String>,
+    /// The same, for the arms that have the patch: what uses something that the patch brings.
+    #[serde(default)]
+    pub patched_helpers: Vec<String>,
+    /// Words for the kernel's command line.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    pub expect: Expect,
+    /// Controls, names in `patches/controls`.
+    #[serde(default)]
+    pub controls: Vec<String>,
+}
+
+impl Variant {
+    /// Plain Kconfig reaches it.
+    pub fn native(&self) -> bool {
+        self.helpers.is_empty() && self.patched_helpers.is_empty()
+    }
+}
+
+/// The mechanism each arm must show, once per injected failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    pub base: Mechanism,
+    pub patched: Mechanism,
+}
+
+/// How a page table whose batch could not be allocated is made safe to free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mechanism {
+    /// A broadcast to every other online CPU.
+    Ipi,
+    /// `synchronize_rcu()` in the task that frees.
+    RcuSync,
+    /// `call_rcu()`: freed by a callback after a grace period.
+    CallRcu,
+    /// There is no such fallback in this kernel.
+    None,
+}
+
+impl Mechanism {
+    pub fn describe(self) -> &'static str {
+        match self {
+            Mechanism::Ipi => "one IPI broadcast per fallback",
+            Mechanism::RcuSync => "one synchronize_rcu() per fallback",
+            Mechanism::CallRcu => "one call_rcu() per fallback",
+            Mechanism::None => "no fallback at all",
+        }
+    }
+}

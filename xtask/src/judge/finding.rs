@@ -1,0 +1,51 @@
+//! What an arm was asked to show, and what stands between it and a pass.
+
+use crate::config::{Expect, Scenario};
+use crate::witness::Witness;
+
+/// What one finding is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    Infra,
+    Vacuous,
+    Bad,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub weight: Weight,
+    pub witness: Witness,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arm {
+    Base,
+    Patched,
+}
+
+/// What the cells of one variant were asked to show.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub expect: Expect,
+    pub scenarios: &'a [Scenario],
+    /// CPUs the guest was given.
+    pub cpus: u32,
+}
+
+pub struct Findings(pub Vec<Finding>);
+
+impl Findings {
+    /// Something that keeps the experiment from proving anything.
+    pub fn gap(&mut self, weight: Weight, text: impl Into<String>) {
+        self.0.push(Finding { weight, witness: Witness::Gap, text: text.into() });
+    }
+
+    pub fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
+        self.0.push(Finding { weight, witness, text: text.into() });
+    }
+
+    pub fn bad(&mut self, witness: Witness, text: impl Into<String>) {
+        self.add(Weight::Bad, witness, text);
+    }
+}
