@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::Arch;
 use crate::deadline;
 use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
@@ -36,10 +37,10 @@ impl Accel {
     }
 
     /// For QEMU's `-cpu`. It belongs to the accelerator: TCG refuses `host`.
-    pub fn cpu_model(self) -> &'static str {
+    pub fn cpu_model(self, arch: &Arch) -> &'static str {
         match self {
             Accel::Kvm => "host",
-            Accel::Tcg => "max",
+            Accel::Tcg => arch.cpu,
         }
     }
 
@@ -157,17 +158,33 @@ fn booted(accel: Accel, millis: u64) -> String {
 ///
 /// # Errors
 /// When the accelerator wished for, or under [`Wish::Auto`] every one, fails to boot `kernel`.
-pub fn choose(wish: Wish, qemu: &Path, kernel: &Path, memory_file: &Path, work_dir: &Path) -> Result<Choice> {
-    let kvm_device = Path::new("/dev/kvm");
+pub fn choose(wish: Wish, arch: &Arch, kernel: &Path, memory_file: &Path, work_dir: &Path) -> Result<Choice> {
+    if !arch.is_native() {
+        return foreign(wish, arch);
+    }
+    let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     choose_with(
         wish,
-        &Bench { qemu, kernel, work_dir, kvm_device, deadline: Accel::probe_deadline },
+        &Bench { arch, qemu, kernel, work_dir, kvm_device, deadline: Accel::probe_deadline },
         memory_file,
     )
 }
 
+/// There is nothing to find out: only emulation runs the code of another architecture.
+fn foreign(wish: Wish, arch: &Arch) -> Result<Choice> {
+    match wish {
+        Wish::Auto | Wish::Tcg => {
+            Ok(Choice { accel: Accel::Tcg, reason: "not this host's architecture".to_owned() })
+        }
+        Wish::Kvm => Err(Failure::infra(format!("kvm boots no {} kernel here", arch.name))
+            .because(format!("this host is {}", std::env::consts::ARCH))
+            .next("use --accel auto, or leave that architecture out with --only")),
+    }
+}
+
 /// What a probe works with.
 struct Bench<'a> {
+    arch: &'a Arch,
     qemu: &'a Path,
     kernel: &'a Path,
     work_dir: &'a Path,
@@ -327,11 +344,11 @@ fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression 
     duct::cmd!(
         bench.qemu.as_os_str(),
         "-machine",
-        "q35",
+        bench.arch.machine,
         "-accel",
         accel.name(),
         "-cpu",
-        accel.cpu_model(),
+        accel.cpu_model(bench.arch),
         "-smp",
         "1",
         "-m",
@@ -346,7 +363,7 @@ fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression 
         "-kernel",
         bench.kernel,
         "-append",
-        "console=ttyS0 panic=-1"
+        format!("console={} panic=-1", bench.arch.console)
     )
 }
 

@@ -1,18 +1,35 @@
-//! One small record per architecture: what QEMU, make and cargo have to be told. No logic.
+//! One small record per architecture: what QEMU, make, cargo and the package manager have to be told. No logic beyond
+//! finding a record and telling whether it is this host's own.
+
+use crate::failure::{Failure, Result};
 
 /// How one architecture is built for and booted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arch {
     /// The name in campaigns and cell ids.
     pub name: &'static str,
+    /// What [`std::env::consts::ARCH`] says on a host of it.
+    pub host: &'static str,
     /// `ARCH=` of the kernel's make.
     pub kernel_arch: &'static str,
-    /// The make target, and the file in the object directory that boots.
+    /// Before the names of the compiler and the binutils, on any other host.
+    pub cross_prefix: &'static str,
+    /// What Debian calls it in names of packages.
+    pub debian: &'static str,
+    /// The make target whose file boots.
+    pub target: &'static str,
+    /// That file, in the object directory.
     pub image: &'static str,
     pub qemu: &'static str,
+    /// The Debian package that has it.
+    pub qemu_package: &'static str,
     pub machine: &'static str,
+    /// What QEMU emulates; a host of the same architecture lends its own under KVM.
+    pub cpu: &'static str,
     /// Console device on the kernel command line.
     pub console: &'static str,
+    /// QEMU's device that the result channel hangs on.
+    pub results_device: &'static str,
     /// Target triple of the guest binaries.
     pub rust_target: &'static str,
     pub cpus: u32,
@@ -22,27 +39,109 @@ pub struct Arch {
 /// Looked at where no campaign names an architecture.
 pub const DEFAULT: &Arch = &ARCHES[0];
 
-const ARCHES: [Arch; 1] = [Arch {
-    name: "x86_64",
-    kernel_arch: "x86_64",
-    // PVH (CONFIG_PVH) lets QEMU start the ELF file itself: no bzImage has to be compressed.
-    image: "vmlinux",
-    qemu: "qemu-system-x86_64",
-    machine: "q35",
-    console: "ttyS0",
-    rust_target: "x86_64-unknown-linux-gnu",
-    cpus: 4,
-    memory_mib: 512,
-}];
+const ARCHES: [Arch; 4] = [
+    Arch {
+        name: "x86_64",
+        host: "x86_64",
+        kernel_arch: "x86_64",
+        cross_prefix: "x86_64-linux-gnu-",
+        debian: "amd64",
+        // PVH (CONFIG_PVH) lets QEMU start the ELF file itself: no bzImage has to be compressed.
+        target: "vmlinux",
+        image: "vmlinux",
+        qemu: "qemu-system-x86_64",
+        qemu_package: "qemu-system-x86",
+        machine: "q35",
+        cpu: "max",
+        console: "ttyS0",
+        results_device: "virtio-serial-pci",
+        rust_target: "x86_64-unknown-linux-gnu",
+        cpus: 4,
+        memory_mib: 512,
+    },
+    Arch {
+        name: "ppc64le",
+        host: "powerpc64",
+        kernel_arch: "powerpc",
+        cross_prefix: "powerpc64le-linux-gnu-",
+        debian: "ppc64el",
+        target: "vmlinux",
+        image: "vmlinux",
+        qemu: "qemu-system-ppc64",
+        qemu_package: "qemu-system-ppc",
+        // Capabilities that emulation does not have and that the machine insists on unless it is told.
+        machine: "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
+        cpu: "power9",
+        console: "hvc0",
+        results_device: "virtio-serial-pci",
+        rust_target: "powerpc64le-unknown-linux-gnu",
+        cpus: 4,
+        memory_mib: 1024,
+    },
+    Arch {
+        name: "riscv64",
+        host: "riscv64",
+        kernel_arch: "riscv",
+        cross_prefix: "riscv64-linux-gnu-",
+        debian: "riscv64",
+        target: "Image",
+        image: "arch/riscv/boot/Image",
+        qemu: "qemu-system-riscv64",
+        qemu_package: "qemu-system-misc",
+        machine: "virt",
+        cpu: "rv64",
+        console: "ttyS0",
+        results_device: "virtio-serial-device",
+        rust_target: "riscv64gc-unknown-linux-gnu",
+        cpus: 4,
+        memory_mib: 512,
+    },
+    Arch {
+        name: "arm64",
+        host: "aarch64",
+        kernel_arch: "arm64",
+        cross_prefix: "aarch64-linux-gnu-",
+        debian: "arm64",
+        target: "Image",
+        image: "arch/arm64/boot/Image",
+        qemu: "qemu-system-aarch64",
+        qemu_package: "qemu-system-arm",
+        machine: "virt",
+        // `max` authenticates pointers, which takes long to emulate and which nothing here asks for.
+        cpu: "cortex-a57",
+        console: "ttyAMA0",
+        results_device: "virtio-serial-device",
+        rust_target: "aarch64-unknown-linux-gnu",
+        cpus: 4,
+        memory_mib: 512,
+    },
+];
+
+impl Arch {
+    /// This host can build for it without a cross compiler, and run it without emulation.
+    pub fn is_native(&self) -> bool {
+        std::env::consts::ARCH == self.host && cfg!(target_endian = "little")
+    }
+
+    /// Before the names of the compiler and the binutils on this host.
+    pub fn prefix(&self) -> &'static str {
+        if self.is_native() { "" } else { self.cross_prefix }
+    }
+
+    /// The name that the image is kept under.
+    pub fn kept(&self) -> &'static str {
+        self.image.rsplit('/').next().unwrap_or(self.image)
+    }
+}
 
 /// The record of `name`.
 ///
 /// # Errors
 /// When there is none: with the names there are.
-pub fn find(name: &str) -> crate::failure::Result<&'static Arch> {
+pub fn find(name: &str) -> Result<&'static Arch> {
     ARCHES.iter().find(|arch| arch.name == name).ok_or_else(|| {
         let known: Vec<&str> = ARCHES.iter().map(|arch| arch.name).collect();
-        crate::failure::Failure::usage(format!("no architecture `{name}`"))
+        Failure::usage(format!("no architecture `{name}`"))
             .next(format!("architectures: {}", known.join(", ")))
     })
 }

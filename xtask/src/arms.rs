@@ -11,14 +11,25 @@ use crate::plan::{Arm, Cell};
 use crate::project::Project;
 use crate::source::worktree::{Changes, WorkTree};
 
+/// What is tested on one tree.
+#[derive(Debug)]
+pub struct Tested {
+    /// The patch under test, or what stands for it here.
+    pub series: Series,
+    /// Other versions of it, by name.
+    pub versions: BTreeMap<String, Series>,
+}
+
 /// The sources of one tree's cells.
 #[derive(Debug)]
 pub struct Arms {
     /// The patch under test on this tree.
     pub proved: Proved,
+    /// Its other versions, by name.
+    pub versions: BTreeMap<String, Proved>,
     /// By cell id; or why a cell has no source.
     pub changes: BTreeMap<String, Result<Changes, String>>,
-    /// Files that the patch under test changes.
+    /// Files that the patch under test changes, in any version.
     pub touched: BTreeSet<String>,
 }
 
@@ -37,19 +48,29 @@ impl Arms {
         project: &Project,
         tree: &Tree,
         pristine: &dyn Base,
-        series: &Series,
+        tested: &Tested,
         cells: &[Cell],
     ) -> Result<Arms> {
         let prepared = prepared(project, tree, pristine)?;
-        let proved = patch::prove(series, &prepared)?;
-        let touched = proved.files.iter().map(|file| file.path.clone()).collect();
+        let proved = patch::prove(&tested.series, &prepared)?;
+        let mut versions = BTreeMap::new();
+        for (name, series) in &tested.versions {
+            versions.insert(name.clone(), patch::prove(series, &prepared)?);
+        }
+        let all = std::iter::once(&proved).chain(versions.values());
+        let touched = all.flat_map(|proved| &proved.files).map(|file| file.path.clone()).collect();
         let mut changes = BTreeMap::new();
         for cell in cells.iter().filter(|cell| cell.tree == tree.name) {
             let mut overlay = Overlay::new(&prepared);
             let made = match &cell.arm {
                 Arm::Base => Ok(()),
-                Arm::Patched | Arm::Control(_) => {
-                    overlay.add(&proved);
+                Arm::Patched | Arm::Version(_) | Arm::Control(_) => {
+                    let version = match &cell.arm {
+                        Arm::Version(name) => Some(name),
+                        Arm::Control(control) => control.on.as_ref(),
+                        _ => None,
+                    };
+                    overlay.add(version.and_then(|name| versions.get(name)).unwrap_or(&proved));
                     Ok(())
                 }
                 Arm::WithoutHunk(left_out) => add_without(&mut overlay, &prepared, &proved, left_out.number),
@@ -65,7 +86,7 @@ impl Arms {
             all.extend(overlay.changed);
             changes.insert(cell.id(), made.map(|()| all));
         }
-        Ok(Arms { proved, changes, touched })
+        Ok(Arms { proved, versions, changes, touched })
     }
 }
 

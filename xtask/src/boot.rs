@@ -28,7 +28,9 @@ pub struct Guest<'a> {
     pub command: &'a [String],
     /// Where QEMU is started, and where `registers.txt` goes.
     pub dir: &'a Path,
-    pub kernel: &'a Path,
+    /// The kernel as it was linked, and what stands before the names of the binutils that can read it.
+    pub symbols: &'a Path,
+    pub tools: &'a str,
     pub console: &'a Path,
     pub results: &'a Path,
     /// QEMU's own output.
@@ -71,7 +73,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     watcher.finish();
     let qemu_said = std::fs::read(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
     let mut ran = watcher.into_ran(end, took, String::from_utf8_lossy(&qemu_said).trim());
-    places::add(&mut ran.splats, guest.kernel, &guest.dir.join("places.log"));
+    places::add(&mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
     Ok(Boot::Ran(Box::new(ran)))
 }
 
@@ -163,7 +165,7 @@ impl<'a> Watcher<'a> {
     /// A guest that hangs cannot say why; QEMU can. One that does not answer hangs itself.
     fn ask_qemu(&mut self) {
         let dir = self.guest.dir;
-        let symbols = Symbols::of(self.guest.kernel, &dir.join("symbols.log"));
+        let symbols = Symbols::of(self.guest.symbols, self.guest.tools, &dir.join("symbols.log"));
         match monitor::ask(dir, &symbols) {
             Ok(cpus) => {
                 // The backtraces are in the evidence as well.

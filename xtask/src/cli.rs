@@ -59,6 +59,9 @@ pub struct Matrix {
     /// Also leave out each hunk of the patch in turn, and say what notices
     #[arg(long)]
     pub without_hunk: bool,
+    /// Of a series, also test what it is after each of its patches
+    #[arg(long)]
+    pub each: bool,
     /// Which planted bugs have to be caught
     #[arg(long, value_enum, default_value = "auto")]
     pub controls: Controls,

@@ -14,6 +14,9 @@ pub struct Control {
     /// The bug, one line.
     pub plants: String,
     pub exposed_by: Exposure,
+    /// The version of the patch that it is planted in, or the tree whose backport it is planted in; none: the patch
+    /// under test.
+    pub on: Option<String>,
 }
 
 /// The one kind of evidence that counts as catching a control. A scenario, where one is named, must be the only
@@ -101,29 +104,34 @@ impl std::fmt::Display for Exposure {
 
 impl Control {
     /// Reads the header of the patch file of control `name`: everything above its first `diff`, with the lines
-    /// `Plants: TEXT` and `Exposed-by: splat KIND [at FILE]` once each.
+    /// `Plants: TEXT` and `Exposed-by: splat KIND [at FILE]` once each, and `On: VERSION` where it is not made for the
+    /// patch under test.
     ///
     /// # Errors
     /// When a line is missing, there twice, or names a kind of splat that is not known.
     pub fn parse(name: &str, path: &Path, text: &str) -> Result<Control> {
-        let plants = header_line(path, text, "Plants")?;
-        let exposed_by = header_line(path, text, "Exposed-by")?;
+        let required = |key: &str| {
+            header_line(path, text, key)?
+                .ok_or_else(|| Failure::usage(format!("{}: the header has no `{key}:` line", path.display())))
+        };
+        let (plants, exposed_by) = (required("Plants")?, required("Exposed-by")?);
+        let on = header_line(path, text, "On")?;
         let exposed_by = exposure(&exposed_by).ok_or_else(|| {
             Failure::usage(format!("{}: cannot read `Exposed-by: {exposed_by}`", path.display()))
                 .next("write `splat KIND [at FILE]`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `order [in SCENARIO]`, `tables [in SCENARIO]`, `build` or `end`")
                 .next(format!("kinds: {}", splat::Kind::all_names().join(", ")))
         })?;
-        Ok(Control { name: name.to_owned(), plants, exposed_by })
+        Ok(Control { name: name.to_owned(), plants, exposed_by, on })
     }
 }
 
-fn header_line(path: &Path, text: &str, key: &str) -> Result<String> {
+fn header_line(path: &Path, text: &str, key: &str) -> Result<Option<String>> {
     let header = text.lines().take_while(|line| !line.starts_with("diff "));
     let found: Vec<&str> =
         header.filter_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim).collect();
     match found.as_slice() {
-        [one] if !one.is_empty() => Ok((*one).to_owned()),
-        [] | [_] => Err(Failure::usage(format!("{}: the header has no `{key}:` line", path.display()))),
+        [one] if !one.is_empty() => Ok(Some((*one).to_owned())),
+        [] | [_] => Ok(None),
         _ => Err(Failure::usage(format!("{}: the header has several `{key}:` lines", path.display()))),
     }
 }
@@ -159,7 +167,9 @@ mod tests {
     fn the_header_says_what_is_planted_and_what_must_expose_it() {
         let control =
             parse("Plants: a bug\nExposed-by: splat might-sleep at mm/x.c\n---\ndiff --git").unwrap();
-        assert_eq!(control.plants, "a bug");
+        assert_eq!((control.plants.as_str(), control.on), ("a bug", None));
+        let on = parse("Plants: a bug\nExposed-by: build\nOn: v1\n---\n").unwrap().on;
+        assert_eq!(on.as_deref(), Some("v1"));
         assert_eq!(control.exposed_by.to_string(), "splat might-sleep at mm/x.c");
         for text in [
             "splat oops",

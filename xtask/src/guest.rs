@@ -10,6 +10,7 @@ use protocol::Request;
 use crate::arch::Arch;
 use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
+use crate::toolchain::Toolchain;
 
 /// Where the static binaries of one architecture are: `init`, and one program per scenario.
 #[derive(Debug, Clone)]
@@ -17,39 +18,59 @@ pub struct Binaries {
     dir: PathBuf,
 }
 
-/// A clean build of the guest crates takes some 20 s.
+/// A clean build of the guest crates takes some 20 s; with the standard library, two minutes.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// Compiles the guest binaries, in a target directory of their own so that their flags do not make cargo
 /// compile the harness again.
 ///
 /// # Errors
-/// When cargo fails: with its log.
+/// When no compiler here can make them, or cargo fails: with its log.
 pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
-    let target_dir = work.join("guest");
-    let log = work.join("guest.log");
+    let toolchain = Toolchain::find(arch)?;
+    // What one compiler has made is of no use to another.
+    let target_dir = work.join(if toolchain.with_std { "guest-with-std" } else { "guest" });
+    let log = work.join(format!("guest-{}.log", arch.name));
     std::fs::create_dir_all(work).or_infra(|| format!("create {}", work.display()))?;
     let _ = std::fs::remove_file(&log);
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let args = ["build", "--locked", "--profile", "guest", "-p", "init", "-p", "scenarios", "--target"];
-    let command = duct::cmd(cargo, args.into_iter().chain([arch.rust_target]))
-        .dir(root)
-        .env("CARGO_TARGET_DIR", &target_dir)
-        // Static, because the initramfs has no dynamic linker. This replaces flags of the caller.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET");
+    let command = cargo(&toolchain, arch).dir(root).env("CARGO_TARGET_DIR", &target_dir);
     match process::run("the build of the guest binaries", command, &log, DEADLINE, |_| Watch::Continue)? {
         End::Exited(0) => {}
         End::Interrupted => return Err(Failure::interrupted()),
         end => {
             return Err(Failure::infra("the guest binaries do not build")
-                .because(format!("cargo: {end:?}"))
-                .next(format!("rustup target add {}", arch.rust_target))
+                .because(format!("{}: {end:?}", toolchain.cargo.display()))
                 .log(&log));
         }
     }
     Ok(Binaries { dir: target_dir.join(arch.rust_target).join("guest") })
+}
+
+/// The whole command but for where it runs.
+fn cargo(toolchain: &Toolchain, arch: &Arch) -> duct::Expression {
+    let mut args: Vec<String> = ["build", "--locked", "--profile", "guest", "-p", "init", "-p", "scenarios"]
+        .map(str::to_owned)
+        .into();
+    args.extend(["--target".to_owned(), arch.rust_target.to_owned()]);
+    if toolchain.with_std {
+        args.push("-Zbuild-std=std,panic_abort".to_owned());
+    }
+    let mut command = duct::cmd(toolchain.cargo.as_os_str(), args)
+        .env("RUSTC", toolchain.rustc.as_os_str())
+        // Static, because the initramfs has no dynamic linker. This replaces flags of the caller.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    if toolchain.with_std {
+        // `-Z` is for nightly compilers, or for those that are told to take it.
+        command = command.env("RUSTC_BOOTSTRAP", "1");
+    }
+    if !arch.is_native() {
+        let linker = format!("CARGO_TARGET_{}_LINKER", arch.rust_target.to_uppercase().replace('-', "_"));
+        command = command.env(linker, format!("{}gcc", arch.prefix()));
+    }
+    command
 }
 
 const DIRECTORY: u32 = 0o040_755;

@@ -1,55 +1,18 @@
 //! What the host has and lacks: the tools that a run needs, how to install them, and what `doctor` shows.
 //! Changes the host only in [`require`], and only when it was told to install.
 
+mod tools;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::arch::Arch;
 use crate::failure::{Context, Failure, Result};
 use crate::process::must;
-
-/// A tool without which a run cannot end well.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Tool {
-    pub name: &'static str,
-    /// The Debian package that holds it.
-    pub package: &'static str,
-    /// What the run does with it.
-    pub purpose: &'static str,
-    kind: Kind,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    Program,
-    /// A C header that gcc must find.
-    Header,
-}
-
-const fn program(name: &'static str, package: &'static str, purpose: &'static str) -> Tool {
-    Tool { name, package, purpose, kind: Kind::Program }
-}
-
-const fn header(name: &'static str, package: &'static str, purpose: &'static str) -> Tool {
-    Tool { name, package, purpose, kind: Kind::Header }
-}
-
-/// Taken from the commands that an x86_64 build of Linux 7.2 runs (its `.cmd` files and Kbuild's timeconst
-/// rule), from an allnoconfig with debug options: no openssl, perl, python, cpio, kmod or pahole is among them.
-pub const TOOLS: [Tool; 11] = [
-    program("qemu-system-x86_64", "qemu-system-x86", "boots the kernels"),
-    program("make", "make", "builds the kernels"),
-    program("gcc", "gcc", "builds the kernels"),
-    header("stdio.h", "libc6-dev", "C library for kbuild's own programs and the static guest programs"),
-    program("ld", "binutils", "links the kernels; ar, nm and objcopy come with it"),
-    program("flex", "flex", "builds kconfig"),
-    program("bison", "bison", "builds kconfig"),
-    program("bc", "bc", "computes the kernel's time constants"),
-    header("gelf.h", "libelf-dev", "builds objtool"),
-    program("tar", "tar", "unpacks the kernel source"),
-    program("xz", "xz-utils", "unpacks the kernel source"),
-];
+use crate::toolchain::Toolchain;
+use tools::{Kind, Tool, needed};
 
 /// The first executable file of this name on PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
@@ -63,14 +26,20 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// Without gcc every header counts as missing: its package is then installed along with gcc.
 fn there(tool: &Tool) -> bool {
     match tool.kind {
-        Kind::Program => find_program(tool.name).is_some(),
-        Kind::Header => first_line("gcc", &["-E", "-include", tool.name, "-x", "c", "/dev/null"]).is_some(),
+        Kind::Program => find_program(&tool.name).is_some(),
+        Kind::Header { compiler } => finds(compiler, &tool.name),
+        Kind::CrossHeader(arch) => finds(&format!("{}gcc", arch.prefix()), "stdio.h"),
+        Kind::Rust(arch) => Toolchain::find(arch).is_ok(),
     }
 }
 
+fn finds(compiler: &str, header: &str) -> bool {
+    first_line(compiler, &["-E", "-include", header, "-x", "c", "/dev/null"]).is_some()
+}
+
 /// The tools that `there` denies.
-pub fn missing(there: impl Fn(&Tool) -> bool) -> Vec<&'static Tool> {
-    TOOLS.iter().filter(|tool| !there(tool)).collect()
+fn missing(tools: Vec<Tool>, there: impl Fn(&Tool) -> bool) -> Vec<Tool> {
+    tools.into_iter().filter(|tool| !there(tool)).collect()
 }
 
 /// The distribution's family, as far as packages are concerned.
@@ -95,23 +64,30 @@ fn distribution(os_release: &str) -> Distribution {
     }
 }
 
-fn packages(missing: &[&Tool]) -> Vec<&'static str> {
-    missing.iter().map(|tool| tool.package).collect()
+/// Each once.
+fn packages(missing: &[Tool]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in missing.iter().flat_map(|tool| &tool.packages) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
 }
 
-fn install_command(missing: &[&Tool], root: bool) -> String {
+fn install_command(missing: &[Tool], root: bool) -> String {
     let sudo = if root { "" } else { "sudo " };
     format!("{sudo}apt-get install --no-install-recommends -y {}", packages(missing).join(" "))
 }
 
-/// Makes sure that every tool is there. `install` allows the distribution's package manager to be run, its
+/// Makes sure that every tool for kernels of `arches` is there. `install` allows the distribution's package manager to be run, its
 /// output going to `log`.
 ///
 /// # Errors
 /// When tools are missing, all of them named with the one command that installs them; or when installing
 /// failed.
-pub fn require(install: bool, log: &Path) -> Result<()> {
-    let lacking = missing(there);
+pub fn require(arches: &[&'static Arch], install: bool, log: &Path) -> Result<()> {
+    let lacking = missing(needed(arches), there);
     if lacking.is_empty() {
         return Ok(());
     }
@@ -121,7 +97,7 @@ pub fn require(install: bool, log: &Path) -> Result<()> {
         return Err(lacks(&lacking, &distribution, is_root()));
     }
     run_apt(&lacking, log)?;
-    match missing(there) {
+    match missing(needed(arches), there) {
         still if still.is_empty() => Ok(()),
         still => Err(lacks(&still, &distribution, is_root())
             .because("their packages were installed just now without an error")
@@ -129,8 +105,8 @@ pub fn require(install: bool, log: &Path) -> Result<()> {
     }
 }
 
-fn lacks(missing: &[&Tool], distribution: &Distribution, root: bool) -> Failure {
-    let names: Vec<&str> = missing.iter().map(|tool| tool.name).collect();
+fn lacks(missing: &[Tool], distribution: &Distribution, root: bool) -> Failure {
+    let names: Vec<&str> = missing.iter().map(|tool| tool.name.as_str()).collect();
     let failure = Failure::infra(format!("this host lacks {}", names.join(", ")));
     let failure = missing
         .iter()
@@ -156,7 +132,7 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(1200);
 /// Older lists name package versions that mirrors no longer hold.
 const LISTS_STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-fn run_apt(missing: &[&Tool], log: &Path) -> Result<()> {
+fn run_apt(missing: &[Tool], log: &Path) -> Result<()> {
     // On a fresh machine this log is the first file of ours.
     let dir = log.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).or_infra(|| format!("create {}", dir.display()))?;
@@ -208,7 +184,7 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Every tool with its version, `None` when it is missing.
-    pub tools: Vec<(&'static str, Option<String>)>,
+    pub tools: Vec<(String, Option<String>)>,
     /// The one command that installs what is missing.
     pub install: Option<String>,
     pub target: PathBuf,
@@ -239,24 +215,25 @@ pub fn require_disk(path: &Path, needed_mib: u64) -> Result<()> {
         .next("make room, or set PATCHPROOF_WORK to a directory on a larger disk"))
 }
 
-/// Looks at the host; `target` is where runs are kept, `accelerator` what [`crate::accel`] knows.
+/// Looks at the host for kernels of `arches`; `target` is where runs are kept, `accelerator` what [`crate::accel`] knows.
 ///
 /// # Errors
 /// When the file system or /proc cannot be read.
-pub fn facts(target: &Path, accelerator: String) -> Result<Facts> {
-    let lacking = missing(there);
-    let version = |tool: &'static Tool| {
+pub fn facts(arches: &[&'static Arch], target: &Path, accelerator: String) -> Result<Facts> {
+    let tools = needed(arches);
+    let lacking = missing(tools.clone(), there);
+    let version = |tool: Tool| {
         let found = (!lacking.contains(&tool)).then(|| match tool.kind {
             Kind::Program => {
-                first_line(tool.name, &["--version"]).unwrap_or_else(|| "version unknown".to_owned())
+                first_line(&tool.name, &["--version"]).unwrap_or_else(|| "version unknown".to_owned())
             }
-            Kind::Header => "found".to_owned(),
+            Kind::Header { .. } | Kind::CrossHeader(_) | Kind::Rust(_) => "found".to_owned(),
         });
         (tool.name, found)
     };
     let proc = |path: &str| fs::read_to_string(path).or_infra(|| format!("read {path}"));
     Ok(Facts {
-        tools: TOOLS.iter().map(version).collect(),
+        tools: tools.into_iter().map(version).collect(),
         install: (!lacking.is_empty()).then(|| install_command(&lacking, is_root())),
         target: target.to_owned(),
         free_mib: free_mib(target)?,

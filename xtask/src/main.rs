@@ -29,6 +29,7 @@ mod run;
 mod rundir;
 mod source;
 mod splat;
+mod toolchain;
 mod witness;
 
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! Which cells there are and in what order they are built. Pure: a campaign and its controls in, a plan out.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 
 use crate::arch::{self, Arch};
@@ -23,6 +25,8 @@ pub struct Cell {
 pub enum Arm {
     Base,
     Patched,
+    /// Another version of the patch, or the first patches of a series.
+    Version(String),
     Control(Control),
     /// The patch under test but for one hunk.
     WithoutHunk(LeftOut),
@@ -43,6 +47,7 @@ impl Arm {
         match self {
             Arm::Base => "base",
             Arm::Patched => "patched",
+            Arm::Version(name) => name,
             Arm::Control(control) => &control.name,
             Arm::WithoutHunk(left_out) => &left_out.name,
         }
@@ -51,9 +56,39 @@ impl Arm {
     /// Judged in a pair; every other arm only says something about the harness or the patch.
     pub fn judged(&self) -> bool {
         match self {
-            Arm::Base | Arm::Patched => true,
+            Arm::Base | Arm::Patched | Arm::Version(_) => true,
             Arm::Control(_) | Arm::WithoutHunk(_) => false,
         }
+    }
+}
+
+/// What is tried beside the base and the patched arm.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Versions of the patch, by the tree that they are made for.
+    pub versions: BTreeMap<String, Vec<String>>,
+    pub controls: Vec<Control>,
+    /// Hunks to leave out in turn, each in an arm of its own.
+    pub leave_out: Vec<HunkPlace>,
+}
+
+impl Beside {
+    /// The versions tried on `tree`.
+    pub fn versions_on(&self, tree: &str) -> &[String] {
+        self.versions.get(tree).map_or(&[], Vec::as_slice)
+    }
+
+    /// The controls of `variant` on `tree` that are planted in `version`, or in the patch itself.
+    pub fn controls<'a>(
+        &'a self,
+        tree: &'a str,
+        variant: &'a Variant,
+        version: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Control> {
+        self.controls.iter().filter(move |control| {
+            let planted_in = control.on.as_deref().filter(|on| *on != tree);
+            variant.controls.contains(&control.name) && planted_in == version
+        })
     }
 }
 
@@ -67,31 +102,37 @@ impl Cell {
     pub fn pair_id(&self) -> String {
         format!("{}/{}/{}", self.tree, self.arch.name, self.variant.name)
     }
+
+    /// Of its guest.
+    pub fn cpus(&self) -> u32 {
+        self.variant.cpus.unwrap_or(self.arch.cpus)
+    }
 }
 
-/// The cells of `campaign` in build order; in each variant also one for every hunk in `leave_out`.
+/// The cells of `campaign` in build order, with what is tried beside.
 ///
 /// Whatever changes from a cell to the next is compiled again, with everything that includes it. So the base is at
 /// one end of a variant and the controls at the other, next to the patched arm from which they differ by their
-/// planted lines only, and every other variant runs backwards from where the one before it ended.
+/// planted lines only, and every other variant of an architecture runs backwards from where the one before it
+/// ended.
 ///
 /// # Errors
 /// When a variant names an architecture that is not known.
-pub fn cells(campaign: &Campaign, controls: &[Control], leave_out: &[HunkPlace]) -> Result<Vec<Cell>> {
+pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for tree in &campaign.trees {
-        for (index, variant) in campaign.variants.iter().enumerate() {
+        let mut backwards = BTreeMap::<&str, bool>::new();
+        for variant in campaign.variants.iter().filter(|variant| variant.is_on(tree)) {
             let arch = arch::find(&variant.arch)?;
-            let planted = controls.iter().filter(|c| variant.controls.contains(&c.name)).cloned();
-            let with_patch: Vec<Arm> =
-                std::iter::once(Arm::Patched).chain(planted.map(Arm::Control)).collect();
+            let with_patch = with_patch(beside, tree, variant);
             let without: Vec<Arm> =
-                std::iter::once(Arm::Base).chain(left_out(leave_out).map(Arm::WithoutHunk)).collect();
-            let arms = match index % 2 {
-                0 => [without, with_patch].concat(),
-
-                _ => [with_patch, without.into_iter().rev().collect()].concat(),
+                std::iter::once(Arm::Base).chain(left_out(&beside.leave_out).map(Arm::WithoutHunk)).collect();
+            let backwards = backwards.entry(arch.name).or_insert(false);
+            let arms = match *backwards {
+                false => [without, with_patch].concat(),
+                true => [with_patch, without.into_iter().rev().collect()].concat(),
             };
+            *backwards = !*backwards;
             cells.extend(arms.into_iter().map(|arm| Cell {
                 tree: tree.clone(),
                 variant: variant.clone(),
@@ -104,12 +145,25 @@ pub fn cells(campaign: &Campaign, controls: &[Control], leave_out: &[HunkPlace])
     Ok(cells)
 }
 
-/// Enough to tell which scenario shows a bug that has all its fallbacks in one of them.
-const A_LITTLE: u64 = 20;
+/// The patch, then its other versions, each followed by the controls that are planted in it.
+fn with_patch(beside: &Beside, tree: &str, variant: &Variant) -> Vec<Arm> {
+    let planted =
+        |version| beside.controls(tree, variant, version).cloned().map(Arm::Control).collect::<Vec<_>>();
+    let mut arms = vec![Arm::Patched];
+    arms.extend(planted(None));
+    for version in beside.versions_on(tree) {
+        arms.push(Arm::Version(version.clone()));
+        arms.extend(planted(Some(version)));
+    }
+    arms
+}
 
-/// The scenarios of one cell: those that apply to its variant. Only what is judged is worth the long ones. A control that must be exposed in one scenario, and
-/// in no other, needs them all, but a little of each; any other control has nothing to show that the first of them
-/// does not.
+/// Enough to tell which scenario shows a bug that has all its fallbacks in one of them.
+const A_LITTLE: u64 = 4;
+
+/// The scenarios of one cell: those that apply to its variant. Only what is judged is worth the long ones. A control
+/// that must be exposed in one scenario, and in no other, needs a little of all that are not mixtures of others; any
+/// other control has nothing to show that the first of them does not.
 fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> =
         campaign.scenarios.iter().filter(|s| s.not_applicable(variant).is_none()).cloned().collect();
@@ -120,7 +174,8 @@ fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario>
         match control.exposed_by.scenario() {
             None => scenarios.truncate(1),
             Some(_) => {
-                scenarios.iter_mut().for_each(|scenario| scenario.demand = scenario.demand.at_most(A_LITTLE))
+                scenarios.retain(|scenario| scenario.controls);
+                scenarios.iter_mut().for_each(|scenario| scenario.demand = scenario.demand.at_most(A_LITTLE));
             }
         }
     }
@@ -176,6 +231,8 @@ mod tests {
             name: name.to_owned(),
             arch: "x86_64".to_owned(),
             about: String::new(),
+            trees: Vec::new(),
+            cpus: None,
             fragments: Vec::new(),
             helpers: Vec::new(),
             patched_helpers: Vec::new(),
@@ -186,21 +243,60 @@ mod tests {
         Campaign {
             name: "c".to_owned(),
             patch: PathBuf::new(),
+            versions: BTreeMap::new(),
+            backports: BTreeMap::new(),
             trees: vec!["7.2".to_owned()],
             scenarios: Vec::new(),
             variants: vec![variant("on", &[]), variant("off", &["c1"]), variant("none", &[])],
         }
     }
 
-    fn planned(globs: &[&str]) -> Result<Vec<String>> {
-        let control = Control {
-            name: "c1".to_owned(),
+    fn control(name: &str, on: Option<&str>) -> Control {
+        Control {
+            name: name.to_owned(),
             plants: String::new(),
             exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: None },
-        };
+            on: on.map(str::to_owned),
+        }
+    }
+
+    fn planned(globs: &[&str]) -> Result<Vec<String>> {
+        let beside = Beside { controls: vec![control("c1", None)], ..Beside::default() };
         let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        let cells = select(cells(&campaign(), &[control], &[])?, &globs)?;
+        let cells = select(cells(&campaign(), &beside)?, &globs)?;
         Ok(cells.iter().map(Cell::id).collect())
+    }
+
+    #[test]
+    fn each_version_stands_on_the_trees_it_is_made_for_and_is_followed_by_its_own_controls() {
+        let mut campaign = campaign();
+        campaign.trees.push("6.12".to_owned());
+        campaign.variants.truncate(1);
+        campaign.variants[0].controls = ["c1", "on-v1", "on-6.12"].map(str::to_owned).into();
+        let beside = Beside {
+            versions: BTreeMap::from([("7.2".to_owned(), vec!["v1".to_owned()])]),
+            controls: vec![
+                control("c1", None),
+                control("on-v1", Some("v1")),
+                control("on-6.12", Some("6.12")),
+            ],
+            leave_out: Vec::new(),
+        };
+        let ids = |tree: &str| -> Vec<String> {
+            let cells = cells(&campaign, &beside).unwrap();
+            cells.iter().filter(|cell| cell.tree == tree).map(|cell| cell.arm.name().to_owned()).collect()
+        };
+        assert_eq!(ids("7.2"), ["base", "patched", "c1", "v1", "on-v1"]);
+        assert_eq!(ids("6.12"), ["base", "patched", "c1", "on-6.12"]);
+    }
+
+    #[test]
+    fn a_variant_is_built_from_the_trees_it_names() {
+        let mut campaign = campaign();
+        campaign.trees.push("6.12".to_owned());
+        campaign.variants[0].trees = vec!["6.12".to_owned()];
+        let cells = cells(&campaign, &Beside::default()).unwrap();
+        assert!(cells.iter().filter(|cell| cell.variant.name == "on").all(|cell| cell.tree == "6.12"));
     }
 
     #[test]

@@ -97,13 +97,33 @@ impl Loaded {
                 controls.push(Control::parse(name, &path, &read(&path)?)?);
             }
         }
+        for control in &controls {
+            if let Some(on) = control.on.as_ref().filter(|on| !campaign.has_version(on)) {
+                return Err(Failure::usage(format!("control `{}` is planted in `{on}`", control.name))
+                    .because(format!(
+                        "campaign {} has no such version and no such backport",
+                        campaign.name
+                    )));
+            }
+        }
         Ok(Loaded { campaign, trees, controls })
     }
 
-    /// Asks of each variant no more than its first `most` controls; campaigns list the best ones first.
+    /// Asks of each variant no more than its first `most` controls of each version of the patch; campaigns list the
+    /// best ones first.
     pub fn keep_controls(&mut self, most: usize) {
-        let variants = &mut self.campaign.variants;
-        variants.iter_mut().for_each(|variant| variant.controls.truncate(most));
+        let planted_in = |name: &String| {
+            self.controls.iter().find(|control| control.name == *name).and_then(|control| control.on.clone())
+        };
+        for variant in &mut self.campaign.variants {
+            let mut kept = BTreeMap::<Option<String>, usize>::new();
+            variant.controls.retain(|name| {
+                let count = kept.entry(planted_in(name)).or_default();
+                *count += 1;
+                *count <= most
+            });
+        }
+        let variants = &self.campaign.variants;
         self.controls.retain(|control| variants.iter().any(|kept| kept.controls.contains(&control.name)));
     }
 }
@@ -120,12 +140,12 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
     kconfig::merge(fragments.collect::<Result<_>>()?)
 }
 
-/// The requests of every variant, by its name. Read once: an edit during a run does not reach its later cells.
+/// The requests of every variant, by its id. Read once: an edit during a run does not reach its later cells.
 ///
 /// # Errors
 /// As [`requests`].
 pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<Request>>> {
-    campaign.variants.iter().map(|variant| Ok((variant.name.clone(), requests(project, variant)?))).collect()
+    campaign.variants.iter().map(|variant| Ok((variant.id(), requests(project, variant)?))).collect()
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -19,8 +19,17 @@ pub struct Files<'a> {
     pub results: &'a Path,
 }
 
+/// The machine that a guest runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine<'a> {
+    pub arch: &'a Arch,
+    pub accel: Accel,
+    pub cpus: u32,
+}
+
 /// QEMU and its arguments; `more` goes to the kernel's command line. It has to be started in the cell's directory.
-pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str, more: &[String]) -> Vec<String> {
+pub fn command(machine: Machine<'_>, files: Files<'_>, nonce: &str, more: &[String]) -> Vec<String> {
+    let Machine { arch, accel, cpus } = machine;
     let path = |path: &Path| path.display().to_string();
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
     let append = format!(
@@ -32,15 +41,15 @@ pub fn command(arch: &Arch, accel: Accel, files: Files<'_>, nonce: &str, more: &
     );
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];
     let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
-    add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model()]);
-    add(&["-smp", &arch.cpus.to_string(), "-m", &format!("{}M", arch.memory_mib)]);
+    add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model(arch)]);
+    add(&["-smp", &cpus.to_string(), "-m", &format!("{}M", arch.memory_mib)]);
     // No device that was not asked for; a restart ends QEMU, with status 0 whatever happened.
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add(&["-kernel", &path(files.kernel), "-initrd", &path(files.initramfs)]);
     add(&["-qmp", &format!("unix:{MONITOR},server=on,wait=off")]);
     // The console goes to a file: a pty without a reader would stall the guest.
     add(&["-serial", &format!("file:{}", escape(files.console))]);
-    add(&["-device", "virtio-serial-pci"]);
+    add(&["-device", arch.results_device]);
     add(&["-chardev", &format!("file,id=results,path={}", escape(files.results))]);
     add(&["-device", &format!("virtserialport,chardev=results,name={}", protocol::PORT_NAME)]);
     add(&["-append", &append]);

@@ -23,7 +23,7 @@ use crate::guest::Binaries;
 use crate::kconfig;
 use crate::plan::{Arm, Cell};
 use crate::project::Project;
-use crate::qemu::{self, Files};
+use crate::qemu::{self, Files, Machine};
 use crate::rundir::{RunDir, make_executable, write_whole};
 use crate::source::worktree::WorkTree;
 
@@ -42,7 +42,7 @@ pub struct Run<'a> {
     pub dir: &'a RunDir,
     pub cells: &'a [Cell],
     pub trees: BTreeMap<String, ReadyTree>,
-    /// What each variant asks for, by its name.
+    /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,
     pub guests: BTreeMap<&'static str, Binaries>,
     pub wish: Wish,
@@ -65,7 +65,8 @@ pub struct Run<'a> {
 pub struct Gathered {
     /// By index of the cell.
     pub evidence: Vec<Evidence>,
-    pub accel: Option<Choice>,
+    /// By architecture.
+    pub accels: BTreeMap<&'static str, Choice>,
     /// What ended it early.
     pub ended: Option<Failure>,
 }
@@ -73,7 +74,7 @@ pub struct Gathered {
 /// What builder and booters share.
 struct Shared {
     evidence: Mutex<Vec<Evidence>>,
-    accel: Mutex<Option<Choice>>,
+    accels: Mutex<BTreeMap<&'static str, Choice>>,
     ended: Mutex<Option<Failure>>,
     stop: AtomicBool,
 }
@@ -99,7 +100,7 @@ impl Run<'_> {
     pub fn go(mut self) -> Gathered {
         let shared = Shared {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
-            accel: Mutex::new(None),
+            accels: Mutex::default(),
             ended: Mutex::new(None),
             stop: AtomicBool::new(false),
         };
@@ -137,7 +138,7 @@ impl Run<'_> {
         });
         Gathered {
             evidence: shared.evidence.into_inner().unwrap_or_else(PoisonError::into_inner),
-            accel: shared.accel.into_inner().unwrap_or_else(PoisonError::into_inner),
+            accels: shared.accels.into_inner().unwrap_or_else(PoisonError::into_inner),
             ended: shared.ended.into_inner().unwrap_or_else(PoisonError::into_inner),
         }
     }
@@ -160,7 +161,7 @@ impl Run<'_> {
         tree.work.set(changes)?;
         let requests = self
             .requests
-            .get(&cell.variant.name)
+            .get(&cell.variant.id())
             .ok_or_else(|| Failure::internal(format!("{} has no fragments", cell.id())))?;
         let job = Job {
             tree: &tree.work.dir(),
@@ -214,7 +215,7 @@ impl Run<'_> {
 
     /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
     fn boot_once(&self, cell: &Cell, dir: &Path, logs: &Path, shared: &Shared) -> Result<Boot> {
-        let kernel = dir.join(cell.arch.image);
+        let kernel = dir.join(cell.arch.kept());
         let choice = match self.accelerator(cell, &kernel, shared) {
             Ok(choice) => choice,
             // Without the accelerator that was asked for by name there is no run at all. Otherwise it may be
@@ -240,14 +241,15 @@ impl Run<'_> {
         write_whole(&initramfs, &binaries.initramfs(&request)?)?;
         let (console, results) = (logs.join("console.log"), logs.join("results.log"));
         let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
-        let command =
-            qemu::command(cell.arch, choice.accel, files, &nonce.to_string(), &cell.variant.arguments);
-        self.write_repro(cell, dir, choice.accel, &nonce)?;
+        let machine = Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus() };
+        let command = qemu::command(machine, files, &nonce.to_string(), &cell.variant.arguments);
+        self.write_repro(cell, dir, machine, &nonce)?;
         let log = logs.join("qemu.log");
         let guest = Guest {
             command: &command,
             dir,
-            kernel: &kernel,
+            symbols: &dir.join(build::SYMBOLS),
+            tools: cell.arch.prefix(),
             console: &console,
             results: &results,
             log: &log,
@@ -265,21 +267,17 @@ impl Run<'_> {
 
     /// Chosen once a kernel is there to prove it with; the other booters wait.
     fn accelerator(&self, cell: &Cell, kernel: &Path, shared: &Shared) -> Result<Choice> {
-        let mut accel = locked(&shared.accel);
-        if let Some(choice) = &*accel {
+        let mut accels = locked(&shared.accels);
+        if let Some(choice) = accels.get(cell.arch.name) {
             return Ok(choice.clone());
         }
         self.events.send(Event::Doing { cell: cell.id(), what: "which accelerator boots it".to_owned() });
         let memory = self.project.accel_memory();
-        let choice = accel::choose(
-            self.wish,
-            Path::new(cell.arch.qemu),
-            kernel,
-            &memory,
-            &self.project.work().join("accel"),
-        )?;
-        self.events.note(format!("accelerator: {} ({})", choice.accel.name(), choice.reason));
-        *accel = Some(choice.clone());
+        let choice =
+            accel::choose(self.wish, cell.arch, kernel, &memory, &self.project.work().join("accel"))?;
+        let (name, arch) = (choice.accel.name(), cell.arch.name);
+        self.events.note(format!("accelerator for {arch}: {name} ({})", choice.reason));
+        accels.insert(arch, choice.clone());
         Ok(choice)
     }
 
@@ -303,18 +301,19 @@ impl Run<'_> {
         write_whole(&path, &json)
     }
 
-    fn write_repro(&self, cell: &Cell, dir: &Path, accel: accel::Accel, nonce: &Nonce) -> Result<()> {
+    fn write_repro(&self, cell: &Cell, dir: &Path, machine: Machine<'_>, nonce: &Nonce) -> Result<()> {
         let files = Files {
-            kernel: Path::new(cell.arch.image),
+            kernel: Path::new(cell.arch.kept()),
             initramfs: Path::new("initramfs.cpio"),
             console: Path::new("again.console.log"),
             results: Path::new("again.results.log"),
         };
-        let boot = qemu::command(cell.arch, accel, files, &nonce.to_string(), &cell.variant.arguments);
+        let boot = qemu::command(machine, files, &nonce.to_string(), &cell.variant.arguments);
         let boot = qemu::shell_line(&boot);
         let args: Vec<String> = ["cargo", "xtask", "matrix"]
             .into_iter()
             .map(str::to_owned)
+            .chain(["--patch".to_owned(), self.dir.patch(&cell.tree).display().to_string()])
             .chain(self.repeat_args.iter().cloned())
             .chain(["--only".to_owned(), cell.id()])
             .collect();

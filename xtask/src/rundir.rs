@@ -44,6 +44,11 @@ impl RunDir {
         Ok(RunDir { path, started })
     }
 
+    /// The sound patch as it was tested on `tree`.
+    pub fn patch(&self, tree: &str) -> PathBuf {
+        self.path.join(format!("patch-{tree}.patch"))
+    }
+
     /// The directory of one cell, made.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The kernel's page-allocation fault injection (mm/fail_page_alloc.c, lib/fault-inject.c): fail exactly N
-//! non-sleeping allocations made under one function, for tasks that ask for it.
+//! non-sleeping allocations made under one function and, if asked for, outside another, for tasks that ask for it.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -30,11 +30,11 @@ pub struct FailPageAlloc {
 }
 
 impl FailPageAlloc {
-    /// Prepares failures of page allocations whose call stack passes through `under`.
+    /// Prepares failures of page allocations whose call stack passes through `under` and not through `outside`.
     ///
     /// Each knob is read back. The kernel's defaults would inject nothing: `min-order=1` spares the single
     /// page of a batch. `ignore-gfp-wait=Y` leaves sleeping allocations alone.
-    pub fn prepare(under: &Range<u64>, which: Which) -> Result<Self, String> {
+    pub fn prepare(under: &Range<u64>, outside: &Range<u64>, which: Which) -> Result<Self, String> {
         let (times, probability, ignore_gfp_wait) = match which {
             Which::Next { times } => (times, "100", "Y"),
             // A task that counts down by itself is asked before the probability is.
@@ -51,8 +51,8 @@ impl FailPageAlloc {
         set("stacktrace-depth", "32")?;
         set("require-start", &format!("{:#x}", under.start))?;
         set("require-end", &format!("{:#x}", under.end))?;
-        set("reject-start", "0")?;
-        set("reject-end", "0")?;
+        set("reject-start", &format!("{:#x}", outside.start))?;
+        set("reject-end", &format!("{:#x}", outside.end))?;
         set("verbose", "0")?;
         set("times", &times.to_string())?;
         set("probability", probability)?;

@@ -20,10 +20,13 @@ pub const OF_INTEREST: [&str; 9] = [
 
 const COPY: &str = "/kallsyms";
 
-/// The symbol table, by address.
+/// The symbol table. A kernel has tens of thousands of symbols, and an emulated CPU takes its time: names stay where
+/// they were read.
 #[derive(Debug)]
 pub struct Kallsyms {
-    symbols: Vec<(u64, String)>,
+    text: String,
+    /// By address: it, and the place of the name in the text.
+    symbols: Vec<(u64, Range<usize>)>,
 }
 
 impl Kallsyms {
@@ -31,7 +34,7 @@ impl Kallsyms {
     /// then all read 0).
     pub fn load() -> Result<Self, String> {
         let path = if Path::new(COPY).exists() { COPY } else { "/proc/kallsyms" };
-        Self::parse(&files::read(path)?)
+        Self::parse(files::read(path)?)
     }
 
     /// Keeps a copy of the functions in it for the rest of this boot: no module is ever loaded, and the kernel takes
@@ -43,7 +46,12 @@ impl Kallsyms {
         files::write(COPY, &functions)
     }
 
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        let place = |word: &str| {
+            let start = word.as_ptr() as usize - text.as_ptr() as usize;
+            start..start + word.len()
+        };
         let mut symbols = Vec::new();
         for line in text.lines() {
             let mut words = line.split_whitespace();
@@ -52,18 +60,23 @@ impl Kallsyms {
             };
             let address = u64::from_str_radix(address, 16)
                 .map_err(|error| format!("/proc/kallsyms has a bad address in {line:?}: {error}"))?;
-            symbols.push((address, name.to_owned()));
+            symbols.push((address, place(name)));
         }
         if symbols.iter().all(|(address, _)| *address == 0) {
             return Err("/proc/kallsyms shows no addresses".to_owned());
         }
         symbols.sort_by_key(|(address, _)| *address);
-        Ok(Kallsyms { symbols })
+        Ok(Kallsyms { text, symbols })
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
     pub fn has(&self, function: &str) -> bool {
         self.position(function).is_some()
+    }
+
+    /// Whether the kernel has a function of just this name.
+    pub fn has_exactly(&self, function: &str) -> bool {
+        self.symbols.iter().any(|(_, name)| &self.text[name.clone()] == function)
     }
 
     /// Where `function` lies. kallsyms has no sizes: a function ends where the next symbol begins.
@@ -74,12 +87,14 @@ impl Kallsyms {
         let (start, name) = &self.symbols[self.position(function)?];
         let next = self.symbols.partition_point(|(address, _)| address <= start);
         let (end, _) = self.symbols.get(next)?;
-        Some((name, *start..*end))
+        Some((&self.text[name.clone()], *start..*end))
     }
 
     fn position(&self, function: &str) -> Option<usize> {
-        let exact = self.symbols.iter().position(|(_, name)| name == function);
-        exact.or_else(|| self.symbols.iter().position(|(_, name)| is_clone_of(name, function)))
+        let find = |fits: &dyn Fn(&str) -> bool| {
+            self.symbols.iter().position(|(_, name)| fits(&self.text[name.clone()]))
+        };
+        find(&|name| name == function).or_else(|| find(&|name| is_clone_of(name, function)))
     }
 }
 

@@ -20,8 +20,12 @@ pub enum Force {
     Batches,
     /// The same, of those made under the first of these functions that the kernel has.
     BatchesUnder(&'static [&'static str]),
+    /// The same, but for those made under this function.
+    BatchesOutside(&'static str),
     /// The n-th of them, in a task that says which ([`crate::fault::fail_nth`]).
     NthBatch,
+    /// The same, but for those made under this function.
+    NthBatchOutside(&'static str),
     /// The n-th page allocation of any kind made under this function, also of those that may sleep.
     NthUnder(&'static str),
     /// Nothing is injected: the operation sees to it, or needs no failure.
@@ -73,20 +77,30 @@ pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Meas
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let kallsyms = Kallsyms::load()?;
     let site = match force {
-        Force::Batches | Force::NthBatch => Site::of_batches(&kallsyms, ask.demand)?,
+        Force::Batches | Force::BatchesOutside(_) | Force::NthBatch | Force::NthBatchOutside(_) => {
+            Site::of_batches(&kallsyms, ask.demand)?
+        }
         Force::BatchesUnder(functions) => Site::of(&kallsyms, functions, ask.demand)?,
         Force::NthUnder(function) => Site::of(&kallsyms, &[function], ask.demand)?,
         Force::Nothing => Site::nowhere(ask.demand),
     };
     let which = match force {
-        Force::Batches | Force::BatchesUnder(_) => Some(Which::Next { times: ask.demand }),
-        Force::NthBatch => Some(Which::Nth { may_sleep: false }),
+        Force::Batches | Force::BatchesUnder(_) | Force::BatchesOutside(_) => {
+            Some(Which::Next { times: ask.demand })
+        }
+        Force::NthBatch | Force::NthBatchOutside(_) => Some(Which::Nth { may_sleep: false }),
         Force::NthUnder(_) => Some(Which::Nth { may_sleep: true }),
         Force::Nothing => None,
     };
+    let outside = match force {
+        Force::BatchesOutside(function) | Force::NthBatchOutside(function) => {
+            kallsyms.range(function).ok_or_else(|| format!("/proc/kallsyms has no {function}"))?.1
+        }
+        _ => 0..0,
+    };
     let tracer = Tracer::create(&kallsyms, ask.demand)?;
     let injection = match which {
-        Some(which) => Some(FailPageAlloc::prepare(&site.addresses, which)?),
+        Some(which) => Some(FailPageAlloc::prepare(&site.addresses, &outside, which)?),
         None => None,
     };
     let trial = |forced| Trial { ask, tables: site.tables, forced, injection: injection.as_ref() };
@@ -146,19 +160,20 @@ fn observe(tracer: &Tracer, trial: &Trial<'_>, operation: Operation) -> Result<O
 /// tables changes any more. Returns that number.
 fn settle(tracer: &Tracer) -> Result<u64, String> {
     let began = Instant::now();
-    let mut last = None;
     // Once: no callback of the path queues another.
     files::write(RCU_BARRIER, "1")?;
+    let look = || Ok::<_, String>((tracer.buffer()?, meter::page_tables()?));
+    let mut last = look()?;
     loop {
         thread::sleep(SETTLE_STEP);
-        let now = (tracer.buffer()?, meter::page_tables()?);
-        if last == Some(now) {
+        let now = look()?;
+        if last == now {
             return Ok(now.1);
         }
         if began.elapsed() >= SETTLE_DEADLINE {
             return Err(format!("counts still changed {} s after the operation", SETTLE_DEADLINE.as_secs()));
         }
-        last = Some(now);
+        last = now;
     }
 }
 

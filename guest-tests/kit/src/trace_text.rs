@@ -31,7 +31,12 @@ const CALLERS: [&str; 13] = [
     "free_pgd_range",
 ];
 
-/// Callers that make a call of `__free_pages` one of the fallback. Its callers are left out: they free other
+/// Functions that free the page of a table: the page allocator's, powerpc's own
+/// (arch/powerpc/mm/book3s64/pgtable.c), and the one that architectures used until 6.15. On one architecture
+/// the fallback calls one of them.
+const FREES: [&str; 3] = ["__free_pages", "__tlb_remove_table", "free_page_and_swap_cache"];
+
+/// Callers that make a call of one of [`FREES`] one of the fallback. Its callers are left out: they free other
 /// pages too. If a compiler does not inline the freeing into one of these, nothing is counted here, and a
 /// base arm without frees is no base.
 const FREERS: [&str; 3] = ["tlb_remove_table", "tlb_remove_table_one", "__tlb_remove_table_one"];
@@ -84,11 +89,12 @@ impl<'a> Account<'a> {
                 self.counts.expedited += 1;
                 self.synced.insert(task);
             }
-            "__free_pages" if FREERS.contains(&caller) => {
+            free if FREES.contains(&free) && FREERS.contains(&caller) => {
                 self.counts.direct_frees += 1;
                 self.counts.unsynced_frees += u64::from(!self.synced.contains(task));
             }
-            "smp_call_function" | "synchronize_rcu" | "synchronize_rcu_expedited" | "__free_pages" => {}
+            "smp_call_function" | "synchronize_rcu" | "synchronize_rcu_expedited" => {}
+            free if FREES.contains(&free) => {}
             _ => return None,
         }
         Some(())
@@ -205,6 +211,15 @@ mod tests {
         assert_eq!(count(&format!("{other}{elsewhere}"), 0).map(|counts| counts.unsynced_frees), Ok(1));
         let between = [entries("a-1", &[ENTER, SYNC]), entries("b-2", &[ENTER]), entries("a-1", &[FREE])];
         assert_eq!(count(&between.concat(), 0).map(|counts| counts.unsynced_frees), Ok(0));
+    }
+
+    #[test]
+    fn every_architectures_way_to_free_a_table_counts() {
+        for free in FREES {
+            let call = format!("{free} <-tlb_remove_table");
+            let counts = count(&entries("a-1", &[ENTER, SYNC, &call]), 0).unwrap();
+            assert_eq!((counts.direct_frees, counts.unsynced_frees), (1, 0), "{free}");
+        }
     }
 
     #[test]

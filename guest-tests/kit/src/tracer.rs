@@ -16,13 +16,24 @@ const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
 /// The trace of the top instance, in which nothing is recorded.
 const TOP_TRACE: &str = "/sys/kernel/tracing/trace";
 
-/// Exported functions, which are never inlined into their callers elsewhere.
-const TRACED_FUNCTIONS: [&str; 4] =
-    ["synchronize_rcu", "synchronize_rcu_expedited", "smp_call_function", "__free_pages"];
+/// Not inlined into their callers: exported, or defined in another file. Those that a kernel does not have are left
+/// out, and their count is 0 by construction: a kernel for one CPU has no cross calls, and an architecture either
+/// frees a page table by a function of its own or by the page allocator's.
+const TRACED_FUNCTIONS: [&str; 7] = [
+    "synchronize_rcu",
+    "synchronize_rcu_expedited",
+    "smp_call_function",
+    "__free_pages",
+    "__tlb_remove_table",
+    "free_page_and_swap_cache",
+    ENTRY,
+];
 
-/// Traced as well where the kernel has it: the entry of the path, which begins a new account of what was
-/// waited for. Exported too.
+/// The entry of the path, which begins a new account of what was waited for. Exported too.
 const ENTRY: &str = "tlb_remove_table";
+
+/// Without it a count of 0 could not be told from a tracer that records nothing.
+const PROOF: &str = "synchronize_rcu";
 
 /// Ring buffer per CPU: a floor, and what one fallback may write (an event of some 50 bytes for each of up
 /// to 15 bystanders, and three function entries).
@@ -48,7 +59,7 @@ impl Tracer {
         tracer.set("tracing_on", "0")?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         let has_fallback = kallsyms.has(ENTRY);
-        tracer.trace_functions(has_fallback)?;
+        tracer.trace_functions(kallsyms)?;
         if kallsyms.has(BROADCAST_CALLBACK) {
             tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
         } else if has_fallback {
@@ -119,9 +130,12 @@ impl Tracer {
         Ok(())
     }
 
-    fn trace_functions(&self, has_fallback: bool) -> Result<(), String> {
-        let mut asked = TRACED_FUNCTIONS.to_vec();
-        asked.extend(has_fallback.then_some(ENTRY));
+    fn trace_functions(&self, kallsyms: &Kallsyms) -> Result<(), String> {
+        let mut asked: Vec<_> =
+            TRACED_FUNCTIONS.into_iter().filter(|function| kallsyms.has_exactly(function)).collect();
+        if !asked.contains(&PROOF) {
+            return Err(format!("/proc/kallsyms has no {PROOF}"));
+        }
         // The filter first: a function tracer without one records the whole kernel.
         let path = self.instance.join("set_ftrace_filter");
         asked.sort_unstable();

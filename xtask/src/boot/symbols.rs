@@ -12,9 +12,10 @@ pub struct Symbols(Vec<(u64, String)>);
 
 impl Symbols {
     /// The symbols of `kernel`; none when nm cannot read it, and addresses stay numbers then. `log` takes
-    /// what nm prints and is removed.
-    pub fn of(kernel: &Path, log: &Path) -> Symbols {
-        let printed = process::must("nm", duct::cmd!("nm", kernel), log, Duration::from_secs(20));
+    /// what nm prints and is removed; `tools` stands before the names of the binutils that can read the kernel.
+    pub fn of(kernel: &Path, tools: &str, log: &Path) -> Symbols {
+        let nm = duct::cmd!(format!("{tools}nm"), kernel);
+        let printed = process::must("nm", nm, log, Duration::from_secs(20));
         let _ = std::fs::remove_file(log);
         printed.map_or_else(|_| Symbols::default(), |text| Symbols::parse(&text))
     }

@@ -34,6 +34,10 @@ pub struct Job<'a> {
 /// Far above any build of a minimal kernel, so that only a stuck one meets it.
 const DEADLINE: Duration = Duration::from_secs(3 * 3600);
 
+/// The kernel as it was linked, which has its symbols: kept beside the image, and on some architectures the image
+/// itself.
+pub const SYMBOLS: &str = "vmlinux";
+
 /// A build that was cut off may leave half an object that make takes for whole.
 const UNFINISHED: &str = ".patchproof-unfinished";
 /// Which copy of the source the objects were made from.
@@ -49,7 +53,7 @@ impl Job<'_> {
     }
 
     pub fn image(&self) -> PathBuf {
-        self.cell_dir.join(self.arch.image)
+        self.cell_dir.join(self.arch.kept())
     }
 
     /// The two make commands, as they are run and as `--dry-run` shows them.
@@ -62,12 +66,15 @@ impl Job<'_> {
                 format!("O={}", self.objects.display()),
                 format!("ARCH={}", self.arch.kernel_arch),
             ];
+            if !self.arch.prefix().is_empty() {
+                words.push(format!("CROSS_COMPILE={}", self.arch.prefix()));
+            }
             words.extend_from_slice(rest);
             words
         };
         [
             make(&[format!("KCONFIG_ALLCONFIG={}", self.fragment().display()), "allnoconfig".to_owned()]),
-            make(&[format!("-j{}", self.jobs), self.arch.image.to_owned()]),
+            make(&[format!("-j{}", self.jobs), self.arch.target.to_owned()]),
         ]
     }
 }
@@ -165,8 +172,12 @@ fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
     let config =
         std::fs::read_to_string(&config_path).or_infra(|| format!("read {}", config_path.display()))?;
     std::fs::write(job.cell_dir.join("config"), &config).or_infra(|| "keep the .config".to_owned())?;
-    let image = job.objects.join(job.arch.image);
-    std::fs::copy(&image, job.image()).or_infra(|| format!("keep {}", image.display()))?;
+    let mut kept = vec![(job.arch.image, job.arch.kept()), (SYMBOLS, SYMBOLS)];
+    kept.dedup();
+    for (made, kept) in kept {
+        let made = job.objects.join(made);
+        std::fs::copy(&made, job.cell_dir.join(kept)).or_infra(|| format!("keep {}", made.display()))?;
+    }
     let mut lost = kconfig::lost(job.requests, &config);
     for symbol in &mut lost {
         symbol.depends_on = kconfig::depends_on(job.tree, &symbol.symbol);

@@ -3,6 +3,7 @@
 use xshell::{Shell, cmd};
 
 use super::faults::{self, Table};
+use crate::arch;
 use crate::cli;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::host;
@@ -13,7 +14,7 @@ use crate::project::Project;
 /// # Errors
 /// When a step fails; its own words stand above.
 pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
-    host::require(args.install_deps, &project.install_log())?;
+    host::require(&[arch::DEFAULT], args.install_deps, &project.install_log())?;
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());

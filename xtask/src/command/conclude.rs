@@ -24,10 +24,10 @@ impl Setting<'_> {
     pub fn conclude(&self, gathered: Gathered, sources: Sources) -> Result<Exit> {
         let interrupted = process::interrupted();
         let ended = gathered.ended.clone();
-        let patch = match (&sources.patch, &ended) {
-            (Some(patch), _) => patch.clone(),
+        let patch = match (sources.trees.first(), &ended) {
+            (Some(tree), _) => tree.patch.clone(),
             (None, Some(failure)) if failure.exit != Exit::Interrupted => return Err(failure.clone()),
-            (None, _) => unproved(self.series),
+            (None, _) => self.unproved(),
         };
         let report = self.report(gathered, sources, patch, interrupted);
         let json = serde_json::to_string_pretty(&report).or_infra(|| "encode the report".to_owned())?;
@@ -81,9 +81,7 @@ impl Setting<'_> {
             interrupted,
             patch,
             trees: sources.trees.clone(),
-            accel: gathered
-                .accel
-                .map(|Choice { accel, reason }| AccelReport { name: accel.name().to_owned(), reason }),
+            accels: gathered.accels.into_iter().map(accel_report).collect(),
             cells,
             controls,
             left_out,
@@ -95,6 +93,12 @@ impl Setting<'_> {
         };
         report.effects = report::effect::effects(&report);
         report
+    }
+
+    /// Of a run that ended before the patch was held against a tree.
+    fn unproved(&self) -> PatchReport {
+        let first = self.loaded.campaign.trees.first().and_then(|tree| self.tested.get(tree));
+        first.map(|tested| patch_report(&tested.series, &Proved::default())).unwrap_or_default()
     }
 
     /// What noticed each hunk that was left out.
@@ -126,30 +130,52 @@ impl Setting<'_> {
                 continue;
             }
             seen.push(cell.pair_id());
-            let of = |arm: &str| {
-                let place =
-                    self.cells.iter().position(|c| c.pair_id() == cell.pair_id() && c.arm.name() == arm);
-                place.map(|place| evidence[place].clone()).unwrap_or_default()
-            };
-            let caught: Vec<_> = self
-                .loaded
-                .controls
-                .iter()
-                .filter(|control| cell.variant.controls.contains(&control.name))
-                .map(|control| (control, judge::catch(&self.asked(cell), control, &of(&control.name))))
-                .collect();
-            let judgement = judge::judge(&self.asked(cell), &of("base"), &of("patched"), &caught);
-            pairs.push(self.pair_report(cell, judgement));
-            controls.extend(caught.into_iter().map(|(control, caught)| {
-                let evidence = of(&control.name);
-                let secs = evidence.build_secs.map(|secs| secs + evidence.ran().map_or(0.0, |ran| ran.secs));
-                control_report(cell, control, caught, secs)
-            }));
+            let versions = self.beside.versions_on(&cell.tree).iter().map(|name| Some(name.as_str()));
+            for version in std::iter::once(None).chain(versions) {
+                let (pair, its_controls) = self.pair(cell, version, evidence);
+                pairs.push(pair);
+                controls.extend(its_controls);
+            }
         }
         (pairs, controls)
     }
 
-    fn pair_report(&self, cell: &Cell, judgement: judge::Judgement) -> PairReport {
+    /// Judges the patch, or a version of it, in the variant of `cell`.
+    fn pair(
+        &self,
+        cell: &Cell,
+        version: Option<&str>,
+        evidence: &[Evidence],
+    ) -> (PairReport, Vec<ControlReport>) {
+        let arm = version.unwrap_or(Arm::Patched.name());
+        // The cell of an arm, or any of the pair where that arm has none in this run.
+        let of = |arm: &str| {
+            let is_it = |other: &&Cell| other.pair_id() == cell.pair_id() && other.arm.name() == arm;
+            match self.cells.iter().zip(evidence).find(|(other, _)| is_it(other)) {
+                Some((found, evidence)) => (found, evidence.clone()),
+                None => (cell, Evidence::default()),
+            }
+        };
+        let caught: Vec<_> = self
+            .beside
+            .controls(&cell.tree, &cell.variant, version)
+            .map(|control| {
+                // By what its own cell was asked for, which is less than what the judged arms were.
+                let (asked, evidence) = of(&control.name);
+                (control, judge::catch(&self.asked(asked), control, &evidence))
+            })
+            .collect();
+        let ((asked, base), (_, patched)) = (of(Arm::Base.name()), of(arm));
+        let judgement = judge::judge(&self.asked(asked), &base, &patched, &caught);
+        let controls = caught.into_iter().map(|(control, caught)| {
+            let (_, evidence) = of(&control.name);
+            let secs = evidence.build_secs.map(|secs| secs + evidence.ran().map_or(0.0, |ran| ran.secs));
+            control_report(cell, arm, control, caught, secs)
+        });
+        (self.pair_report(cell, arm, judgement), controls.collect())
+    }
+
+    fn pair_report(&self, cell: &Cell, arm: &str, judgement: judge::Judgement) -> PairReport {
         let variant = &cell.variant;
         let scenarios = self.loaded.campaign.scenarios.iter();
         let not_applicable = scenarios.filter_map(|scenario| {
@@ -160,6 +186,7 @@ impl Setting<'_> {
             tree: cell.tree.clone(),
             arch: cell.arch.name.to_owned(),
             variant: variant.name.clone(),
+            arm: arm.to_owned(),
             about: variant.about.clone(),
             native: variant.native(),
             helpers: [variant.helpers.clone(), variant.patched_helpers.clone()].concat(),
@@ -172,12 +199,19 @@ impl Setting<'_> {
     }
 }
 
-fn control_report(cell: &Cell, control: &Control, caught: Caught, secs: Option<f64>) -> ControlReport {
+fn control_report(
+    cell: &Cell,
+    arm: &str,
+    control: &Control,
+    caught: Caught,
+    secs: Option<f64>,
+) -> ControlReport {
     ControlReport {
         name: control.name.clone(),
         tree: cell.tree.clone(),
         arch: cell.arch.name.to_owned(),
         variant: cell.variant.name.clone(),
+        arm: arm.to_owned(),
         plants: control.plants.clone(),
         exposed_by: control.exposed_by.to_string(),
         caught: caught.caught,
@@ -187,9 +221,8 @@ fn control_report(cell: &Cell, control: &Control, caught: Caught, secs: Option<f
     }
 }
 
-/// Of a run that ended before the patch was held against a tree.
-fn unproved(series: &Series) -> PatchReport {
-    patch_report(series, &Proved::default())
+fn accel_report((arch, choice): (&'static str, Choice)) -> AccelReport {
+    AccelReport { arch: arch.to_owned(), name: choice.accel.name().to_owned(), reason: choice.reason }
 }
 
 pub fn patch_report(series: &Series, proved: &Proved) -> PatchReport {

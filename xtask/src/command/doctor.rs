@@ -13,10 +13,10 @@ use crate::{accel, arch, host};
 /// When something is missing and could not be installed.
 pub fn doctor(project: &Project, args: &cli::Doctor) -> Result<Exit> {
     if args.install_deps {
-        host::require(true, &project.install_log())?;
+        host::require(&[arch::DEFAULT], true, &project.install_log())?;
     }
     let memory = accel::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
-    let facts = host::facts(&project.work(), accel::describe(memory.as_ref()))?;
+    let facts = host::facts(&[arch::DEFAULT], &project.work(), accel::describe(memory.as_ref()))?;
     print!("{}", host::doctor(&facts));
     Ok(if facts.install.is_none() { Exit::Ok } else { Exit::Inconclusive })
 }

@@ -8,7 +8,7 @@ use crate::build::Job;
 use crate::failure::Result;
 use crate::plan::Cell;
 use crate::project::{self, Loaded, Project};
-use crate::qemu::{self, Files};
+use crate::qemu::{self, Files, Machine};
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
 /// accelerator is shown as TCG because only a boot can tell another.
@@ -55,7 +55,8 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, jobs: usize) -> R
     let (initramfs, console, results) =
         (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
     let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
-    let boot = qemu::command(cell.arch, Accel::Tcg, files, "NONCE", &cell.variant.arguments);
+    let machine = Machine { arch: cell.arch, accel: Accel::Tcg, cpus: cell.cpus() };
+    let boot = qemu::command(machine, files, "NONCE", &cell.variant.arguments);
     let _ = writeln!(text, "  {}", qemu::shell_line(&boot));
     Ok(())
 }

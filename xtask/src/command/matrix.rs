@@ -8,14 +8,16 @@ use std::time::Instant;
 use super::conclude;
 use super::setting::{Setting, Sources};
 use crate::accel::Wish;
-use crate::arms::Arms;
+use crate::arch::Arch;
+use crate::arms::{Arms, Tested};
 use crate::cli::{self, AccelWish, Controls, Suite};
+use crate::config::Campaign;
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
-use crate::failure::{Exit, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::judge;
-use crate::patch;
-use crate::plan::{self, Arm, Cell};
+use crate::patch::{self, Proved};
+use crate::plan::{self, Arm, Beside, Cell};
 use crate::project::{self, Loaded, Project};
 use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
@@ -44,12 +46,14 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     };
     loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
     project.require_guest_tests(&loaded.campaign)?;
+    let tested = tested(project, args, &loaded.campaign)?;
+    let beside = beside(args, &loaded, &tested);
     // Controls that have no cell are still asked for: they count as not run, and nothing passes.
-    let controls = if args.controls == Controls::None { &[][..] } else { &loaded.controls };
-    let patch_path = args.patch.clone().unwrap_or_else(|| project.root.join(&loaded.campaign.patch));
-    let series = super::read_series(&patch_path)?;
-    let leave_out = if args.without_hunk { patch::hunks(&series) } else { Vec::new() };
-    let cells = plan::select(plan::cells(&loaded.campaign, controls, &leave_out)?, &args.only)?;
+    let planned = match args.controls {
+        Controls::None => &Beside { controls: Vec::new(), ..beside.clone() },
+        Controls::All | Controls::Auto => &beside,
+    };
+    let cells = plan::select(plan::cells(&loaded.campaign, planned)?, &args.only)?;
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
@@ -58,7 +62,8 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     }
     let requests = project::requests_of(project, &loaded.campaign)?;
     let local = super::local_trees(&loaded, &args.source)?;
-    host::require(args.source.install_deps, &project.install_log())?;
+    let arches = arches(&cells);
+    host::require(&arches, args.source.install_deps, &project.install_log())?;
     // A tree that is there already needs room for what changes in it only.
     let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
     host::require_disk(&project.work(), needed)?;
@@ -70,7 +75,8 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         loaded: &loaded,
         cells: &cells,
         dir: &dir,
-        series: &series,
+        tested: &tested,
+        beside: &beside,
         requests,
         started,
     };
@@ -82,13 +88,60 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     setting.conclude(gathered, sources)
 }
 
+/// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
+fn tested(project: &Project, args: &cli::Matrix, campaign: &Campaign) -> Result<BTreeMap<String, Tested>> {
+    let read = |path: &PathBuf| super::read_series(&project.root.join(path));
+    let mut all = BTreeMap::new();
+    for tree in &campaign.trees {
+        let backport = campaign.backports.get(tree).filter(|_| args.patch.is_none());
+        let series = match (&args.patch, backport) {
+            (Some(own), _) => super::read_series(own)?,
+            (None, Some(backport)) => read(backport)?,
+            (None, None) => read(&campaign.patch)?,
+        };
+        let mut versions = BTreeMap::new();
+        // They are made for the tree that the patch was made for.
+        if !campaign.backports.contains_key(tree) {
+            for (name, path) in &campaign.versions {
+                versions.insert(name.clone(), read(path)?);
+            }
+        }
+        if args.each {
+            versions.extend(patch::parts(&series));
+        }
+        all.insert(tree.clone(), Tested { series, versions });
+    }
+    Ok(all)
+}
+
+fn beside(args: &cli::Matrix, loaded: &Loaded, tested: &BTreeMap<String, Tested>) -> Beside {
+    let names = |tested: &Tested| tested.versions.keys().cloned().collect();
+    let first = loaded.campaign.trees.first().and_then(|tree| tested.get(tree));
+    let hunks = first.map(|tested| patch::hunks(&tested.series)).unwrap_or_default();
+    Beside {
+        versions: tested.iter().map(|(tree, tested)| (tree.clone(), names(tested))).collect(),
+        controls: loaded.controls.clone(),
+        leave_out: if args.without_hunk { hunks } else { Vec::new() },
+    }
+}
+
+fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
+    let mut arches: Vec<&'static Arch> = Vec::new();
+    for cell in cells {
+        if !arches.contains(&cell.arch) {
+            arches.push(cell.arch);
+        }
+    }
+    arches
+}
+
 impl Setting<'_> {
     /// Everything up to the last piece of evidence; what ended it early is part of the result.
     fn run(&self, local: &BTreeMap<String, PathBuf>, events: Events, jobs: usize) -> (Gathered, Sources) {
         let mut sources = Sources::default();
         let early = |failure| Gathered {
             evidence: vec![Evidence::default(); self.cells.len()],
-            accel: None,
+            accels: BTreeMap::new(),
             ended: Some(failure),
         };
         let trees = match self.ready_trees(local, &events, &mut sources) {
@@ -134,20 +187,29 @@ impl Setting<'_> {
     ) -> Result<BTreeMap<String, ReadyTree>> {
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let mut ready = BTreeMap::new();
-        for tree in &self.loaded.trees {
+        // A tree that no cell is built from is not fetched.
+        let needed = self.loaded.trees.iter().filter(|tree| self.cells.iter().any(|c| c.tree == tree.name));
+        for tree in needed {
             let fetching = Instant::now();
             let source = super::fetch(self.project, tree, local, &progress)?;
             let work = WorkTree::open(&source, &self.project.work(), &progress)?;
             sources.fetch_secs += fetching.elapsed().as_secs_f64();
             events.note(format!("tree {}: {} from {}", tree.name, source.version, source.origin));
-            let arms = Arms::resolve(self.project, tree, &work, self.series, self.cells)?;
-            let patch = conclude::patch_report(self.series, &arms.proved);
-            write_whole(&self.dir.path.join("patch.patch"), &arms.proved.sound)?;
-            sources.patch.get_or_insert(patch);
+            let tested = self
+                .tested
+                .get(&tree.name)
+                .ok_or_else(|| Failure::internal(format!("nothing is tested on the tree {}", tree.name)))?;
+            let arms = Arms::resolve(self.project, tree, &work, tested, self.cells)?;
+            write_whole(&self.dir.patch(&tree.name), &arms.proved.sound)?;
+            let version = |(name, proved): (&String, &Proved)| {
+                Some((name.clone(), conclude::patch_report(tested.versions.get(name)?, proved)))
+            };
             sources.trees.push(TreeReport {
                 name: tree.name.clone(),
                 version: source.version.clone(),
                 origin: source.origin.clone(),
+                patch: conclude::patch_report(&tested.series, &arms.proved),
+                versions: arms.versions.iter().filter_map(version).collect(),
             });
             ready.insert(tree.name.clone(), ReadyTree { work, arms });
         }
@@ -166,12 +228,10 @@ impl Setting<'_> {
     }
 
     fn repeat_args(&self) -> Vec<String> {
-        let mut args = vec![
-            "--campaign".to_owned(),
-            self.args.source.campaign.clone(),
-            "--patch".to_owned(),
-            self.dir.path.join("patch.patch").display().to_string(),
-        ];
+        let mut args = vec!["--campaign".to_owned(), self.args.source.campaign.clone()];
+        if self.args.each {
+            args.push("--each".to_owned());
+        }
         if self.args.controls == Controls::All {
             args.extend(["--controls".to_owned(), "all".to_owned()]);
         }
@@ -191,7 +251,7 @@ impl Setting<'_> {
     fn look(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
         let findings = self.findings(cell, evidence);
         let good = match &cell.arm {
-            Arm::Base | Arm::Patched => findings.is_empty(),
+            Arm::Base | Arm::Patched | Arm::Version(_) => findings.is_empty(),
             Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
         };

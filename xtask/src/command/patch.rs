@@ -6,7 +6,7 @@ use crate::patch;
 use crate::project::{Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::worktree::WorkTree;
-use crate::{arms, host};
+use crate::{arch, arms, host};
 
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
 ///
@@ -18,7 +18,7 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     let local = super::local_trees(&loaded, &args.source)?;
     let tree = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;
     if !local.contains_key(&tree.name) {
-        host::require(args.source.install_deps, &project.install_log())?;
+        host::require(&[arch::DEFAULT], args.source.install_deps, &project.install_log())?;
     }
     let progress = |text: &str| eprintln!("{text}");
     let source = super::fetch(project, tree, &local, &progress)?;

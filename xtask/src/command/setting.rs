@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::arms::Tested;
 use crate::cli;
 use crate::evidence::Evidence;
 use crate::judge::{self, Asked};
 use crate::kconfig::Request;
-use crate::patch::Series;
-use crate::plan::{Arm, Cell};
+use crate::plan::{Arm, Beside, Cell};
 use crate::project::{Loaded, Project};
-use crate::report::{PatchReport, TreeReport};
+use crate::report::TreeReport;
 use crate::rundir::RunDir;
 
 /// What the whole command stands on.
@@ -20,7 +20,9 @@ pub struct Setting<'a> {
     pub loaded: &'a Loaded,
     pub cells: &'a [Cell],
     pub dir: &'a RunDir,
-    pub series: &'a Series,
+    /// By tree.
+    pub tested: &'a BTreeMap<String, Tested>,
+    pub beside: &'a Beside,
     pub requests: BTreeMap<String, Vec<Request>>,
     pub started: Instant,
 }
@@ -29,21 +31,20 @@ pub struct Setting<'a> {
 #[derive(Default)]
 pub struct Sources {
     pub trees: Vec<TreeReport>,
-    pub patch: Option<PatchReport>,
     pub fetch_secs: f64,
 }
 
 impl Setting<'_> {
     /// What `cell` has to show.
     pub fn asked<'c>(&self, cell: &'c Cell) -> Asked<'c> {
-        Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.arch.cpus }
+        Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.cpus() }
     }
 
     /// What stands between a cell and a pass; for a control, what became of it.
     pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let arm = match &cell.arm {
             Arm::Base => judge::Arm::Base,
-            Arm::Patched => judge::Arm::Patched,
+            Arm::Patched | Arm::Version(_) => judge::Arm::Patched,
             Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
             Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
         };
@@ -55,7 +56,7 @@ impl Setting<'_> {
     pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
         let arm = match &cell.arm {
             Arm::Base => judge::Arm::Base,
-            Arm::Patched => judge::Arm::Patched,
+            Arm::Patched | Arm::Version(_) => judge::Arm::Patched,
             Arm::Control(_) | Arm::WithoutHunk(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))

@@ -1,7 +1,7 @@
 //! A campaign: the patch under test, the trees and variants it is tried on, what each arm must show, and the
 //! controls that must be caught.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,8 +15,12 @@ use crate::failure::{Failure, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
     pub name: String,
-    /// Below the project's root.
+    /// Below the project's root, as every path of a patch.
     pub patch: PathBuf,
+    /// Other versions of the patch, tried beside it: each is held against the same base.
+    pub versions: BTreeMap<String, PathBuf>,
+    /// What stands for the patch on a tree that it was not made for, by the tree's name.
+    pub backports: BTreeMap<String, PathBuf>,
     pub trees: Vec<String>,
     pub scenarios: Vec<Scenario>,
     pub variants: Vec<Variant>,
@@ -26,6 +30,10 @@ pub struct Campaign {
 #[serde(deny_unknown_fields)]
 struct Raw {
     patch: PathBuf,
+    #[serde(default)]
+    versions: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    backports: BTreeMap<String, PathBuf>,
     trees: Vec<String>,
     scenarios: Option<Vec<RawScenario>>,
     /// The campaign whose scenarios these are.
@@ -60,15 +68,51 @@ impl Campaign {
         for (what, names) in [
             ("tree", raw.trees.iter().collect::<Vec<_>>()),
             ("scenario", scenarios.iter().map(|s| &s.name).collect()),
-            ("variant", raw.variants.iter().map(|v| &v.name).collect()),
+            ("version", raw.versions.keys().chain(&reserved()).collect()),
         ] {
             unique(path, what, &names)?;
         }
+        let mut ids = BTreeSet::new();
         for variant in &raw.variants {
             check_variant(path, variant)?;
+            if !ids.insert(variant.id()) {
+                return Err(bad(&format!("variant `{}` is there twice", variant.id())));
+            }
         }
-        Ok(Campaign { name, patch: raw.patch, trees: raw.trees, scenarios, variants: raw.variants })
+        let campaign = Campaign {
+            name,
+            patch: raw.patch,
+            versions: raw.versions,
+            backports: raw.backports,
+            trees: raw.trees,
+            scenarios,
+            variants: raw.variants,
+        };
+        campaign.check_trees(path)?;
+        Ok(campaign)
     }
+}
+
+impl Campaign {
+    /// Whatever names a tree names one of the campaign's.
+    fn check_trees(&self, path: &Path) -> Result<()> {
+        let of_variants = self.variants.iter().flat_map(|variant| &variant.trees);
+        match of_variants.chain(self.backports.keys()).find(|name| !self.trees.contains(name)) {
+            Some(unknown) => Err(Failure::usage(format!("{}: no tree `{unknown}`", path.display()))
+                .because("a variant or a backport names it, and `trees` does not")),
+            None => Ok(()),
+        }
+    }
+
+    /// A control's `On:` names a version of the patch, or a tree with a backport of it.
+    pub fn has_version(&self, name: &str) -> bool {
+        self.versions.contains_key(name) || self.backports.contains_key(name)
+    }
+}
+
+/// Names of arms that are no controls or versions.
+fn reserved() -> [String; 2] {
+    ["base".to_owned(), "patched".to_owned()]
 }
 
 impl Raw {
@@ -93,11 +137,14 @@ fn check_variant(path: &Path, variant: &Variant) -> Result<()> {
     names.extend(variant.fragments.iter().map(|name| (name, "fragment")));
     let helpers = variant.helpers.iter().chain(&variant.patched_helpers);
     names.extend(helpers.map(|name| (name, "helper patch")));
+    names.push((&variant.name, "variant"));
     for (name, what) in names {
         check_name(path, what, name)?;
     }
-    let reserved = ["base".to_owned(), "patched".to_owned()];
-    unique(path, "control", &variant.controls.iter().chain(&reserved).collect::<Vec<_>>())
+    if variant.cpus == Some(0) {
+        return Err(Failure::usage(format!("{}: variant `{}` has no CPU", path.display(), variant.name)));
+    }
+    unique(path, "control", &variant.controls.iter().chain(&reserved()).collect::<Vec<_>>())
 }
 
 fn unique(path: &Path, what: &str, names: &[&String]) -> Result<()> {

@@ -21,6 +21,8 @@ pub struct Scenario {
     /// CPUs whose IPIs it counts, where these are not all but the victim's.
     pub bystanders: Option<u32>,
     pub suite: Suite,
+    /// Run by controls that must be exposed in one scenario and in no other; false for mixtures of others.
+    pub controls: bool,
 }
 
 /// Which runs take a scenario.
@@ -102,6 +104,7 @@ pub struct RawScenario {
     bystanders: Option<u32>,
     #[serde(default)]
     suite: Suite,
+    controls: Option<bool>,
 }
 
 impl RawScenario {
@@ -129,6 +132,7 @@ impl RawScenario {
             otherwise: self.otherwise,
             bystanders: self.bystanders,
             suite: self.suite,
+            controls: self.controls.unwrap_or(true),
             name,
         })
     }

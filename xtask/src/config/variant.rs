@@ -9,6 +9,11 @@ pub struct Variant {
     pub arch: String,
     /// One line for the report: what this variant is.
     pub about: String,
+    /// The trees that it is built from, names in the campaign; all of them if none is named.
+    #[serde(default)]
+    pub trees: Vec<String>,
+    /// CPUs of its guests, where these are not the architecture's number.
+    pub cpus: Option<u32>,
     /// Kconfig fragments, names in `configs/fragments`.
     pub fragments: Vec<String>,
     /// Helper patches, names in `patches/TREE`. With one, the variant is synthetic.
@@ -27,6 +32,16 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// `ARCH/NAME`: a name may stand for one variant of each architecture.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.arch, self.name)
+    }
+
+    /// It is built from `tree`.
+    pub fn is_on(&self, tree: &str) -> bool {
+        self.trees.is_empty() || self.trees.iter().any(|name| name == tree)
+    }
+
     /// Plain Kconfig reaches it.
     pub fn native(&self) -> bool {
         self.helpers.is_empty() && self.patched_helpers.is_empty()

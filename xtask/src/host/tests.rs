@@ -3,8 +3,8 @@ use super::*;
 const BOOKWORM: &str = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n";
 const FEDORA: &str = "PRETTY_NAME=\"Fedora Linux 42\"\nID=fedora\n";
 
-fn lacking(names: &[&str]) -> Vec<&'static Tool> {
-    missing(|tool| !names.contains(&tool.name))
+fn lacking(names: &[&str]) -> Vec<Tool> {
+    missing(needed(&[crate::arch::DEFAULT]), |tool| !names.contains(&tool.name.as_str()))
 }
 
 #[test]
@@ -61,12 +61,12 @@ fn doctor_shows_versions_gaps_and_whether_the_disk_is_large_enough() {
     let facts = Facts {
         tools: vec![
             (
-                "qemu-system-x86_64",
+                "qemu-system-x86_64".to_owned(),
                 Some("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".to_owned()),
             ),
-            ("make", Some("GNU Make 4.3".to_owned())),
-            ("flex", None),
-            ("gelf.h", Some("found".to_owned())),
+            ("make".to_owned(), Some("GNU Make 4.3".to_owned())),
+            ("flex".to_owned(), None),
+            ("gelf.h".to_owned(), Some("found".to_owned())),
         ],
         install: Some("sudo apt-get install --no-install-recommends -y flex".to_owned()),
         target: PathBuf::from("/home/dev/patchproof/target"),

@@ -21,6 +21,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         otherwise: None,
         bystanders: None,
         suite: Suite::Normal,
+        controls: true,
     }
 }
 
@@ -121,6 +122,7 @@ fn control() -> Control {
         name: "c".to_owned(),
         plants: "a bug".to_owned(),
         exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: Some("mm/mmu_gather.c".to_owned()) },
+        on: None,
     }
 }
 

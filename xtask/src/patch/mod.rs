@@ -11,6 +11,7 @@ mod diff;
 mod indent;
 mod left_out;
 mod mail;
+mod parts;
 mod path;
 mod prove;
 mod render;
@@ -22,6 +23,7 @@ mod tests;
 pub use diff::FileDiff;
 pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::Kind;
+pub use parts::parts;
 pub use prove::{Proved, is_applied, prove};
 pub use show::show;
 

@@ -52,7 +52,7 @@ pub const NOTHING_FORCED: &str = "nothing forced";
 
 /// The effects on every pair whose mechanism the patch changes; elsewhere there is nothing to compare.
 pub fn effects(report: &Report) -> Vec<Effect> {
-    report.pairs.iter().filter(|pair| pair.changed()).flat_map(|pair| effects_on(report, pair)).collect()
+    report.main_pairs().filter(|pair| pair.changed()).flat_map(|pair| effects_on(report, pair)).collect()
 }
 
 fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {

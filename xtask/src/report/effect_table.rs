@@ -32,7 +32,7 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     }
     let mut lines: Vec<String> = table.to_string().lines().map(|row| row.trim_end().to_owned()).collect();
     lines.push("times: median (25 % to 75 %; 99 %; longest) over that many samples".to_owned());
-    if report.accel.as_ref().is_some_and(|accel| accel.name == "tcg") {
+    if report.accels.iter().any(|accel| accel.arch == pair.arch && accel.name == "tcg") {
         lines.push(
             "The guests were emulated (TCG): no time of one arm means anything but beside the other's."
                 .to_owned(),

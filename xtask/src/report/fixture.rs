@@ -48,7 +48,6 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         findings,
         repetition: None,
         dir: format!("cells/7.2/x86_64/pt-reclaim-off/{arm}"),
-        judged: arm == "base" || arm == "patched",
     }
 }
 
@@ -85,8 +84,14 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             name: "7.2".to_owned(),
             version: "7.2.12".to_owned(),
             origin: "directory /src/linux".to_owned(),
+            patch: PatchReport::default(),
+            versions: BTreeMap::new(),
         }],
-        accel: Some(AccelReport { name: "tcg".to_owned(), reason: "no /dev/kvm".to_owned() }),
+        accels: vec![AccelReport {
+            arch: "x86_64".to_owned(),
+            name: "tcg".to_owned(),
+            reason: "no /dev/kvm".to_owned(),
+        }],
         cells: vec![
             cell("base", vec![scenario("munmap", ipi, 600, 300.0)], Vec::new(), Vec::new()),
             cell("patched", vec![scenario("munmap", rcu, 0, 10_900.0)], patched_splats, reasons.clone()),
@@ -96,6 +101,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             tree: "7.2".to_owned(),
             arch: "x86_64".to_owned(),
             variant: "pt-reclaim-off".to_owned(),
+            arm: "patched".to_owned(),
             plants: "a bug".to_owned(),
             exposed_by: "splat might-sleep at mm/mmu_gather.c".to_owned(),
             caught: verdict != Verdict::Vacuous,
@@ -109,6 +115,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             tree: "7.2".to_owned(),
             arch: "x86_64".to_owned(),
             variant: "pt-reclaim-off".to_owned(),
+            arm: "patched".to_owned(),
             about: "the branch that the patch changes".to_owned(),
             native: false,
             helpers: vec!["x86-pt-reclaim-prompt".to_owned()],

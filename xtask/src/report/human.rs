@@ -116,7 +116,7 @@ fn sleeps(report: &Report) -> String {
 
 /// Where the patch changes what a fallback does.
 fn changed(report: &Report) -> impl Iterator<Item = &PairReport> {
-    report.pairs.iter().filter(|pair| pair.changed())
+    report.main_pairs().filter(|pair| pair.changed())
 }
 
 fn scenarios<'a>(report: &'a Report, pair: &PairReport, arm: &str) -> &'a [ScenarioReport] {
@@ -207,7 +207,7 @@ fn pairs(report: &Report, colour: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(["variant", "verdict", "guest tests", "controls"]);
-    for pair in &report.pairs {
+    for pair in report.main_pairs() {
         let kind = if pair.native { "native" } else { "synthetic" };
         table.add_row([
             format!("{}\n  {kind}", name(pair)),
@@ -223,7 +223,7 @@ fn pairs(report: &Report, colour: bool) -> String {
 
 /// Colours the verdict in its row. After the layout, because a table counts escape sequences as text.
 fn painted(row: &str, report: &Report) -> String {
-    let Some(pair) = report.pairs.iter().find(|pair| row.starts_with(&format!(" {} ", name(pair)))) else {
+    let Some(pair) = report.main_pairs().find(|pair| row.starts_with(&format!(" {} ", name(pair)))) else {
         return row.to_owned();
     };
     let code = match pair.verdict {
@@ -254,10 +254,7 @@ fn tests(report: &Report, pair: &PairReport) -> String {
 
 /// As many controls as a normal run has are named one by one; of more, those that were not caught.
 fn controls(report: &Report, pair: &PairReport) -> String {
-    let of_the_pair = report.controls.iter().filter(|control| {
-        (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant)
-    });
-    let (caught, missed): (Vec<_>, Vec<_>) = of_the_pair.partition(|control| control.caught);
+    let (caught, missed): (Vec<_>, Vec<_>) = report.controls_of(pair).partition(|control| control.caught);
     let all = caught.len() + missed.len();
     let mut lines: Vec<String> = match all {
         0 => vec!["none".to_owned()],
@@ -287,7 +284,8 @@ fn planted(report: &Report) -> Vec<String> {
 fn troubles(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for pair in report.pairs.iter().filter(|pair| pair.verdict != Verdict::Pass) {
-        lines.push(format!("{}: {}", name(pair), pair.verdict.name()));
+        let version = if pair.is_main() { String::new() } else { format!(", {}", pair.arm) };
+        lines.push(format!("{}{version}: {}", name(pair), pair.verdict.name()));
         lines.extend(pair.reasons.iter().map(|reason| format!("  {reason}")));
     }
     lines

@@ -5,6 +5,7 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, Tes
 use super::{PairReport, Report};
 use crate::failure::{Context, Result};
 use crate::judge::Verdict;
+use crate::plan::Arm;
 
 /// The report as XML.
 ///
@@ -19,7 +20,8 @@ pub fn render(report: &Report) -> Result<String> {
 }
 
 fn suite(report: &Report, pair: &PairReport) -> TestSuite {
-    let name = format!("{}/{}/{}", pair.tree, pair.arch, pair.variant);
+    let version = if pair.is_main() { String::new() } else { format!("/{}", pair.arm) };
+    let name = format!("{}/{}/{}{version}", pair.tree, pair.arch, pair.variant);
     let mut suite = TestSuite::new(name.clone());
     let status = match pair.verdict {
         Verdict::Pass => TestCaseStatus::success(),
@@ -30,18 +32,14 @@ fn suite(report: &Report, pair: &PairReport) -> TestSuite {
         }
     };
     suite.add_test_case(case("verdict", &name, status));
-    for control in report.controls.iter().filter(|control| {
-        (&control.tree, &control.arch, &control.variant) == (&pair.tree, &pair.arch, &pair.variant)
-    }) {
+    for control in report.controls_of(pair) {
         let status = match control.caught {
             true => TestCaseStatus::success(),
             false => non_success(NonSuccessKind::Error, "not caught", std::slice::from_ref(&control.by)),
         };
         suite.add_test_case(case(&format!("control {}", control.name), &name, status));
     }
-    for cell in report.cells.iter().filter(|cell| {
-        cell.judged && (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
-    }) {
+    for cell in [Arm::Base.name(), &pair.arm].into_iter().filter_map(|arm| report.cell(pair, arm)) {
         let status = match cell.findings.is_empty() {
             true => TestCaseStatus::success(),
             false if pair.verdict == Verdict::Fail => {

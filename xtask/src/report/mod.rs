@@ -10,6 +10,8 @@ pub mod junit;
 pub mod progress;
 mod scenario_table;
 
+use std::collections::BTreeMap;
+
 use protocol::{Done, Timing};
 use serde::Serialize;
 
@@ -18,10 +20,10 @@ use crate::evidence::{Evidence, Outcome, ScenarioRan};
 use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
-use crate::plan::Cell;
+use crate::plan::{Arm, Cell};
 
 /// Raised when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -31,9 +33,10 @@ pub struct Report {
     pub started: String,
     /// The user stopped the run: what is missing was never tried.
     pub interrupted: bool,
+    /// As it was held against the first tree.
     pub patch: PatchReport,
     pub trees: Vec<TreeReport>,
-    pub accel: Option<AccelReport>,
+    pub accels: Vec<AccelReport>,
     pub cells: Vec<CellReport>,
     pub controls: Vec<ControlReport>,
     /// With `--without-hunk`: what noticed each hunk that was left out.
@@ -47,7 +50,7 @@ pub struct Report {
     pub cold_build: Option<ColdBuild>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct PatchReport {
     pub source: String,
     pub subject: Option<String>,
@@ -74,10 +77,15 @@ pub struct TreeReport {
     pub name: String,
     pub version: String,
     pub origin: String,
+    /// The patch as it was held against this tree.
+    pub patch: PatchReport,
+    /// Its other versions, by name.
+    pub versions: BTreeMap<String, PatchReport>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct AccelReport {
+    pub arch: String,
     pub name: String,
     pub reason: String,
 }
@@ -110,9 +118,6 @@ pub struct CellReport {
     pub repetition: Option<Repetition>,
     /// Below the run's directory.
     pub dir: String,
-    /// Base or patched.
-    #[serde(skip)]
-    pub judged: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -156,6 +161,8 @@ pub struct ControlReport {
     pub tree: String,
     pub arch: String,
     pub variant: String,
+    /// What it is planted in: `patched`, or a version of the patch.
+    pub arm: String,
     pub plants: String,
     pub exposed_by: String,
     pub caught: bool,
@@ -183,6 +190,8 @@ pub struct PairReport {
     pub tree: String,
     pub arch: String,
     pub variant: String,
+    /// What is judged beside the base: `patched`, or a version of the patch.
+    pub arm: String,
     pub about: String,
     pub native: bool,
     /// The helper patches that make it synthetic.
@@ -226,6 +235,19 @@ impl Report {
         }
     }
 
+    /// The pairs of the patch under test, without its other versions.
+    pub fn main_pairs(&self) -> impl Iterator<Item = &PairReport> {
+        self.pairs.iter().filter(|pair| pair.is_main())
+    }
+
+    /// The controls of a pair.
+    pub fn controls_of(&self, pair: &PairReport) -> impl Iterator<Item = &ControlReport> {
+        self.controls.iter().filter(|control| {
+            (&control.tree, &control.arch, &control.variant, &control.arm)
+                == (&pair.tree, &pair.arch, &pair.variant, &pair.arm)
+        })
+    }
+
     pub fn cell(&self, pair: &PairReport, arm: &str) -> Option<&CellReport> {
         self.cells.iter().find(|cell| {
             (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
@@ -235,6 +257,11 @@ impl Report {
 }
 
 impl PairReport {
+    /// It judges the patch under test, and no other version of it.
+    pub fn is_main(&self) -> bool {
+        self.arm == Arm::Patched.name()
+    }
+
     /// The patch changes what a fallback does.
     pub fn changed(&self) -> bool {
         self.expect_base != self.expect_patched
@@ -278,7 +305,6 @@ impl CellReport {
             findings,
             repetition,
             dir: format!("cells/{}", cell.id()),
-            judged: cell.arm.judged(),
         }
     }
 }

@@ -10,10 +10,11 @@ const VARIANTS_BESIDE: usize = 3;
 
 /// The lines of the table, and why tests do not apply.
 pub fn render(report: &Report) -> Vec<String> {
-    report.pairs.chunks(VARIANTS_BESIDE).flat_map(|pairs| beside(report, pairs)).collect()
+    let pairs: Vec<&PairReport> = report.main_pairs().collect();
+    pairs.chunks(VARIANTS_BESIDE).flat_map(|pairs| beside(report, pairs)).collect()
 }
 
-fn beside(report: &Report, pairs: &[PairReport]) -> Vec<String> {
+fn beside(report: &Report, pairs: &[&PairReport]) -> Vec<String> {
     let names = names(report, pairs);
     if names.is_empty() {
         return Vec::new();
@@ -38,7 +39,7 @@ fn beside(report: &Report, pairs: &[PairReport]) -> Vec<String> {
 }
 
 /// Every scenario of these pairs, in the order of the campaign as far as the pairs have it.
-fn names<'a>(report: &'a Report, pairs: &'a [PairReport]) -> Vec<&'a str> {
+fn names<'a>(report: &'a Report, pairs: &[&'a PairReport]) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     let mut add = |name: &'a str| {
         if !names.contains(&name) {
