@@ -160,7 +160,9 @@ mod tests {
     #[test]
     fn every_control_is_asked_for_by_some_campaign() {
         let project = Project::here();
-        let asked = Loaded::load(&project, "mmu-gather").unwrap().controls;
+        let campaigns = ["mmu-gather", "mmu-gather-versions", "full"];
+        let asked: Vec<Control> =
+            campaigns.iter().flat_map(|name| Loaded::load(&project, name).unwrap().controls).collect();
         for entry in std::fs::read_dir(project.root.join("patches/controls")).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
