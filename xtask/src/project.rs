@@ -43,9 +43,9 @@ impl Project {
         self.work().join("objects").join(tree).join(arch)
     }
 
-    /// A patch of ours for one tree: a preparation or a helper.
-    pub fn tree_patch(&self, tree: &str, name: &str) -> PathBuf {
-        self.root.join("patches").join(tree).join(format!("{name}.patch"))
+    /// A patch of ours for the trees that use directory `dir` of `patches/`: a preparation or a helper.
+    pub fn tree_patch(&self, dir: &str, name: &str) -> PathBuf {
+        self.root.join("patches").join(dir).join(format!("{name}.patch"))
     }
 
     /// # Errors
