@@ -72,6 +72,8 @@ impl Project {
 pub struct Loaded {
     pub campaign: Campaign,
     pub trees: Vec<Tree>,
+    /// Trees of the campaign that the user's own ones stand in for.
+    pub replaced: Vec<Tree>,
     pub controls: Vec<Control>,
 }
 
@@ -97,7 +99,16 @@ impl Loaded {
                 controls.push(Control::parse(name, &path, &read(&path)?)?);
             }
         }
-        Ok(Loaded { campaign, trees, controls })
+        Ok(Loaded { campaign, trees, replaced: Vec::new(), controls })
+    }
+
+    /// Puts trees of the user's `own` in the place of the campaign's, but for those to `keep`.
+    pub fn stand_in(&mut self, own: Vec<Tree>, keep: impl Fn(&Tree) -> bool) {
+        let (kept, replaced) = std::mem::take(&mut self.trees).into_iter().partition(keep);
+        self.trees = kept;
+        self.trees.extend(own);
+        self.replaced = replaced;
+        self.campaign.trees = self.trees.iter().map(|tree| tree.name.clone()).collect();
     }
 
     /// Asks of each variant no more than its first `most` controls; campaigns list the best ones first.
@@ -146,6 +157,18 @@ mod tests {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             assert!(asked.iter().any(|control| control.name == name), "nothing runs {}", path.display());
         }
+    }
+
+    #[test]
+    fn an_own_tree_replaces_those_of_the_campaign_that_are_not_named_beside_it() {
+        let mut loaded = Loaded::load(&Project::here(), "mmu-gather").unwrap();
+        let mine = Tree::own("mine", &loaded.trees[0]).unwrap();
+        loaded.stand_in(vec![mine], |_| false);
+        assert_eq!(loaded.campaign.trees, ["mine"]);
+        assert_eq!(loaded.replaced[0].name, "7.2");
+        let theirs = Tree::own("theirs", &loaded.trees[0]).unwrap();
+        loaded.stand_in(vec![theirs], |_| true);
+        assert_eq!(loaded.campaign.trees, ["mine", "theirs"]);
     }
 
     #[test]
