@@ -28,6 +28,8 @@ pub struct Arch {
     pub cpu: &'static str,
     /// Console device on the kernel command line.
     pub console: &'static str,
+    /// More for the kernel command line.
+    pub arguments: &'static [&'static str],
     /// QEMU's device that the result channel hangs on.
     pub results_device: &'static str,
     /// Target triple of the guest binaries.
@@ -54,6 +56,10 @@ const ARCHES: [Arch; 4] = [
         machine: "q35",
         cpu: "max",
         console: "ttyS0",
+        // 7.2's watchdog of the TSC asks another CPU with interrupts off and looks at the clock for its timeout: while
+        // that is still the jiffies, which this very CPU counts, the two may wait for each other for ever
+        // (watchdog_wait_seq(), kernel/time/clocksource.c). Seen once in some 300 boots.
+        arguments: &["tsc=nowatchdog"],
         results_device: "virtio-serial-pci",
         rust_target: "x86_64-unknown-linux-gnu",
         cpus: 4,
@@ -73,6 +79,7 @@ const ARCHES: [Arch; 4] = [
         machine: "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
         cpu: "power9",
         console: "hvc0",
+        arguments: &[],
         results_device: "virtio-serial-pci",
         rust_target: "powerpc64le-unknown-linux-gnu",
         cpus: 4,
@@ -91,6 +98,7 @@ const ARCHES: [Arch; 4] = [
         machine: "virt",
         cpu: "rv64",
         console: "ttyS0",
+        arguments: &[],
         results_device: "virtio-serial-device",
         rust_target: "riscv64gc-unknown-linux-gnu",
         cpus: 4,
@@ -110,6 +118,7 @@ const ARCHES: [Arch; 4] = [
         // `max` authenticates pointers, which takes long to emulate and which nothing here asks for.
         cpu: "cortex-a57",
         console: "ttyAMA0",
+        arguments: &[],
         results_device: "virtio-serial-device",
         rust_target: "aarch64-unknown-linux-gnu",
         cpus: 4,

@@ -77,7 +77,7 @@ impl Arms {
             };
             let patched_helpers = if cell.arm == Arm::Base { &[] } else { &cell.variant.patched_helpers[..] };
             for name in cell.variant.helpers.iter().chain(patched_helpers) {
-                ours(&mut overlay, &project.tree_patch(&tree.name, name))?;
+                ours(&mut overlay, &project.tree_patch(tree.patches(), name))?;
             }
             if let Arm::Control(control) = &cell.arm {
                 ours(&mut overlay, &project.control_patch(&control.name))?;
@@ -123,7 +123,7 @@ fn ours(overlay: &mut Overlay<'_>, path: &Path) -> Result<()> {
 pub fn prepared<'a>(project: &Project, tree: &Tree, pristine: &'a dyn Base) -> Result<Overlay<'a>> {
     let mut overlay = Overlay::new(pristine);
     for name in &tree.prepare {
-        ours(&mut overlay, &project.tree_patch(&tree.name, name))?;
+        ours(&mut overlay, &project.tree_patch(tree.patches(), name))?;
     }
     Ok(overlay)
 }

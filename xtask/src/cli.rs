@@ -38,8 +38,9 @@ pub struct Source {
     /// Campaign to take: a name in configs/ or a YAML file
     #[arg(long, value_name = "NAME|FILE", default_value = "mmu-gather")]
     pub campaign: String,
-    /// Use DIR as the source of tree NAME (a directory or a git checkout; it is never modified)
-    #[arg(long = "tree", value_name = "NAME=DIR")]
+    /// Use DIR as the source of tree NAME, or revision REF of the git repository DIR; neither is ever modified. A
+    /// NAME that the campaign does not know is a tree of your own, and takes the place of the campaign's
+    #[arg(long = "tree", value_name = "NAME=DIR[@REF]")]
     pub trees: Vec<String>,
     /// Install what is missing on this host through its package manager
     #[arg(long)]

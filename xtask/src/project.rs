@@ -43,9 +43,9 @@ impl Project {
         self.work().join("objects").join(tree).join(arch)
     }
 
-    /// A patch of ours for one tree: a preparation or a helper.
-    pub fn tree_patch(&self, tree: &str, name: &str) -> PathBuf {
-        self.root.join("patches").join(tree).join(format!("{name}.patch"))
+    /// A patch of ours for the trees that use directory `dir` of `patches/`: a preparation or a helper.
+    pub fn tree_patch(&self, dir: &str, name: &str) -> PathBuf {
+        self.root.join("patches").join(dir).join(format!("{name}.patch"))
     }
 
     /// # Errors
@@ -72,6 +72,8 @@ impl Project {
 pub struct Loaded {
     pub campaign: Campaign,
     pub trees: Vec<Tree>,
+    /// Trees of the campaign that the user's own ones stand in for.
+    pub replaced: Vec<Tree>,
     pub controls: Vec<Control>,
 }
 
@@ -106,7 +108,22 @@ impl Loaded {
                     )));
             }
         }
-        Ok(Loaded { campaign, trees, controls })
+        Ok(Loaded { campaign, trees, replaced: Vec::new(), controls })
+    }
+
+    /// Puts trees of the user's `own` in the place of the campaign's, but for those to `keep`.
+    pub fn stand_in(&mut self, own: Vec<Tree>, keep: impl Fn(&Tree) -> bool) {
+        let first = self.campaign.trees.first().cloned().unwrap_or_default();
+        for variant in self.campaign.variants.iter_mut().filter(|variant| !variant.trees.is_empty()) {
+            if variant.is_on(&first) {
+                variant.trees.extend(own.iter().map(|tree| tree.name.clone()));
+            }
+        }
+        let (kept, replaced) = std::mem::take(&mut self.trees).into_iter().partition(keep);
+        self.trees = kept;
+        self.trees.extend(own);
+        self.replaced = replaced;
+        self.campaign.trees = self.trees.iter().map(|tree| tree.name.clone()).collect();
     }
 
     /// Asks of each variant no more than its first `most` controls of each version of the patch; campaigns list the
@@ -168,6 +185,18 @@ mod tests {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             assert!(asked.iter().any(|control| control.name == name), "nothing runs {}", path.display());
         }
+    }
+
+    #[test]
+    fn an_own_tree_replaces_those_of_the_campaign_that_are_not_named_beside_it() {
+        let mut loaded = Loaded::load(&Project::here(), "mmu-gather").unwrap();
+        let mine = Tree::own("mine", &loaded.trees[0]).unwrap();
+        loaded.stand_in(vec![mine], |_| false);
+        assert_eq!(loaded.campaign.trees, ["mine"]);
+        assert_eq!(loaded.replaced[0].name, "7.2");
+        let theirs = Tree::own("theirs", &loaded.trees[0]).unwrap();
+        loaded.stand_in(vec![theirs], |_| true);
+        assert_eq!(loaded.campaign.trees, ["mine", "theirs"]);
     }
 
     #[test]

@@ -36,7 +36,12 @@ pub fn command(machine: Machine<'_>, files: Files<'_>, nonce: &str, more: &[Stri
         "console={} panic=-1 {} {}{}={nonce}",
         arch.console,
         ladder::kernel_arguments(accel),
-        more.iter().map(|word| format!("{word} ")).collect::<String>(),
+        arch.arguments
+            .iter()
+            .copied()
+            .chain(more.iter().map(String::as_str))
+            .map(|word| format!("{word} "))
+            .collect::<String>(),
         protocol::NONCE_KEY
     );
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];

@@ -1,21 +1,30 @@
 //! `cargo xtask matrix --dry-run`: the plan with the exact commands, nothing fetched, built or booted.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use crate::accel::Accel;
 use crate::build::Job;
+use crate::config;
 use crate::failure::Result;
 use crate::plan::Cell;
 use crate::project::{self, Loaded, Project};
 use crate::qemu::{self, Files, Machine};
+use crate::source::{self, Local};
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
 /// accelerator is shown as TCG because only a boot can tell another.
 ///
 /// # Errors
-/// When a fragment is missing, not valid, or in conflict with another.
-pub fn render(project: &Project, loaded: &Loaded, cells: &[Cell], jobs: usize) -> Result<String> {
+/// When a fragment is missing, not valid, or in conflict with another; or a directory of the user's is not there.
+pub fn render(
+    project: &Project,
+    loaded: &Loaded,
+    local: &BTreeMap<String, Local>,
+    cells: &[Cell],
+    jobs: usize,
+) -> Result<String> {
     let mut text = String::new();
     let controls = cells.iter().filter(|cell| matches!(cell.arm, crate::plan::Arm::Control(_))).count();
     let _ = writeln!(
@@ -27,18 +36,24 @@ pub fn render(project: &Project, loaded: &Loaded, cells: &[Cell], jobs: usize) -
     for scenario in &loaded.campaign.scenarios {
         let _ = writeln!(text, "scenario {}: {}", scenario.name, scenario.demand.describe());
     }
+    for (name, place) in local {
+        if let Local::Revision(revision) = place {
+            let _ = writeln!(text, "tree {name}: {}", revision.describe());
+        }
+    }
     for cell in cells {
-        describe(&mut text, project, cell, jobs)?;
+        let tree = config::find_tree(&loaded.trees, &cell.tree)?;
+        let dir = source::tree_dir(&super::wanted(tree, local), &project.work())?;
+        describe(&mut text, project, cell, &dir, jobs)?;
     }
     Ok(text)
 }
 
-fn describe(text: &mut String, project: &Project, cell: &Cell, jobs: usize) -> Result<()> {
+fn describe(text: &mut String, project: &Project, cell: &Cell, tree: &Path, jobs: usize) -> Result<()> {
     let requests = project::requests(project, &cell.variant)?;
     let dir = Path::new("RUN/cells").join(cell.id());
-    let tree = project.work().join("source").join(&cell.tree).join("tree");
     let job = Job {
-        tree: &tree,
+        tree,
         incarnation: "",
         objects: &project.objects(&cell.tree, cell.arch.name),
         arch: cell.arch,

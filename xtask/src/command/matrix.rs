@@ -36,6 +36,7 @@ const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
 pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let started = Instant::now();
     let mut loaded = Loaded::load(project, &args.source.campaign)?;
+    let local = super::local_trees(&mut loaded, &args.source)?;
     if args.controls != Controls::All {
         loaded.keep_controls(CONTROLS_OF_A_NORMAL_RUN);
     }
@@ -57,11 +58,10 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
-        print!("{}", super::dry_run::render(project, &loaded, &cells, jobs)?);
+        print!("{}", super::dry_run::render(project, &loaded, &local, &cells, jobs)?);
         return Ok(Exit::Ok);
     }
     let requests = project::requests_of(project, &loaded.campaign)?;
-    let local = super::local_trees(&loaded, &args.source)?;
     let arches = arches(&cells);
     host::require(&arches, args.source.install_deps, &project.install_log())?;
     // A tree that is there already needs room for what changes in it only.
@@ -73,6 +73,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         project,
         args,
         loaded: &loaded,
+        local: &local,
         cells: &cells,
         dir: &dir,
         tested: &tested,
@@ -82,7 +83,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     };
     let (sender, receiver) = channel();
     let shown = report::progress::show(receiver, args.verbose);
-    let (gathered, sources) = setting.run(&local, Events::new(sender), jobs);
+    let (gathered, sources) = setting.run(Events::new(sender), jobs);
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();
     setting.conclude(gathered, sources)
@@ -137,14 +138,14 @@ fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
 
 impl Setting<'_> {
     /// Everything up to the last piece of evidence; what ended it early is part of the result.
-    fn run(&self, local: &BTreeMap<String, PathBuf>, events: Events, jobs: usize) -> (Gathered, Sources) {
+    fn run(&self, events: Events, jobs: usize) -> (Gathered, Sources) {
         let mut sources = Sources::default();
         let early = |failure| Gathered {
             evidence: vec![Evidence::default(); self.cells.len()],
             accels: BTreeMap::new(),
             ended: Some(failure),
         };
-        let trees = match self.ready_trees(local, &events, &mut sources) {
+        let trees = match self.ready_trees(&events, &mut sources) {
             Ok(trees) => trees,
             Err(failure) => return (early(failure), sources),
         };
@@ -179,19 +180,14 @@ impl Setting<'_> {
         (run.go(), sources)
     }
 
-    fn ready_trees(
-        &self,
-        local: &BTreeMap<String, PathBuf>,
-        events: &Events,
-        sources: &mut Sources,
-    ) -> Result<BTreeMap<String, ReadyTree>> {
+    fn ready_trees(&self, events: &Events, sources: &mut Sources) -> Result<BTreeMap<String, ReadyTree>> {
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let mut ready = BTreeMap::new();
         // A tree that no cell is built from is not fetched.
         let needed = self.loaded.trees.iter().filter(|tree| self.cells.iter().any(|c| c.tree == tree.name));
         for tree in needed {
             let fetching = Instant::now();
-            let source = super::fetch(self.project, tree, local, &progress)?;
+            let source = super::fetch(self.project, tree, self.local, &progress)?;
             let work = WorkTree::open(&source, &self.project.work(), &progress)?;
             sources.fetch_secs += fetching.elapsed().as_secs_f64();
             events.note(format!("tree {}: {} from {}", tree.name, source.version, source.origin));
@@ -241,8 +237,8 @@ impl Setting<'_> {
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
         }
-        for tree in &self.args.source.trees {
-            args.extend(["--tree".to_owned(), tree.clone()]);
+        for (name, place) in self.local {
+            args.extend(["--tree".to_owned(), format!("{name}={}", place.fixed())]);
         }
         args
     }

@@ -10,56 +10,69 @@ pub mod patch;
 mod setting;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli;
 use crate::config::Tree;
-use crate::failure::{Context, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::patch::Series;
 use crate::project::{Loaded, Project};
-use crate::source::{self, Source, Wanted};
+use crate::source::{self, Local, Source, Wanted};
 
-/// What `--tree NAME=DIR` says, by name.
-fn local_trees(loaded: &Loaded, options: &cli::Source) -> Result<BTreeMap<String, PathBuf>> {
-    let mut dirs = BTreeMap::new();
+/// What `--tree NAME=DIR[@REF]` says, by name. A name that is no tree of the campaign is a tree of the user's own:
+/// then only the trees that are named so are left of the campaign's.
+///
+/// # Errors
+/// When an option is not of this form, or names what is not there.
+fn local_trees(loaded: &mut Loaded, options: &cli::Source) -> Result<BTreeMap<String, Local>> {
+    let mut places = BTreeMap::new();
+    let mut own = Vec::new();
     for option in &options.trees {
-        let (name, dir) = option
+        let (name, place) = option
             .split_once('=')
-            .filter(|(name, dir)| !name.is_empty() && !dir.is_empty())
+            .filter(|(name, place)| !name.is_empty() && !place.is_empty())
             .ok_or_else(|| {
-                Failure::usage(format!("--tree {option}: not NAME=DIR"))
-                    .next("for instance --tree 7.2=../linux")
+                Failure::usage(format!("--tree {option}: not NAME=DIR or NAME=DIR@REF"))
+                    .next("for instance --tree 7.2=../linux or --tree mine=../linux@my-branch")
             })?;
         if loaded.trees.iter().all(|tree| tree.name != name) {
-            let names: Vec<&str> = loaded.trees.iter().map(|tree| tree.name.as_str()).collect();
-            return Err(Failure::usage(format!(
-                "--tree {option}: campaign {} has no tree `{name}`",
-                loaded.campaign.name
-            ))
-            .next(format!("its trees: {}", names.join(", "))));
+            let kin = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;
+            own.push(Tree::own(name, kin)?);
         }
-        let dir = std::path::absolute(dir).or_infra(|| format!("find {dir}"))?;
-        if dirs.insert(name.to_owned(), dir).is_some() {
-            return Err(Failure::usage(format!("--tree {name}=… is there twice")));
+        let place = Local::find(place)?;
+        // Each tree is changed on its own; a copy of a directory is one tree.
+        let directory = matches!(place, Local::Directory(_));
+        if directory && places.values().any(|other| *other == place) {
+            return Err(Failure::usage(format!("--tree {option}: another tree is this directory already")));
+        }
+        if places.insert(name.to_owned(), place).is_some() {
+            return Err(Failure::usage(format!("--tree {name}=... is there twice")));
         }
     }
-    Ok(dirs)
+    if !own.is_empty() {
+        loaded.stand_in(own, |tree| places.contains_key(&tree.name));
+    }
+    Ok(places)
+}
+
+/// Where the source of `tree` is looked for.
+fn wanted(tree: &Tree, local: &BTreeMap<String, Local>) -> Wanted {
+    Wanted {
+        name: tree.name.clone(),
+        local: local.get(&tree.name).cloned(),
+        debian: tree.debian.clone(),
+        kernel_org: tree.kernel_org.clone(),
+    }
 }
 
 /// Finds, or fetches, the source of one tree.
 fn fetch(
     project: &Project,
     tree: &Tree,
-    local: &BTreeMap<String, PathBuf>,
+    local: &BTreeMap<String, Local>,
     progress: &dyn Fn(&str),
 ) -> Result<Source> {
-    let wanted = Wanted {
-        name: tree.name.clone(),
-        local: local.get(&tree.name).cloned(),
-        debian: tree.debian.clone(),
-        kernel_org: tree.kernel_org.clone(),
-    };
-    source::fetch(&wanted, &project.work(), progress)
+    source::fetch(&wanted(tree, local), &project.work(), progress)
 }
 
 /// Reads a patch file.

@@ -13,9 +13,9 @@ use crate::{arch, arms, host};
 /// # Errors
 /// When there is no tree to hold the patch against. That the patch is refused is an answer, with its exit code.
 pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
-    let loaded = Loaded::load(project, &args.source.campaign)?;
+    let mut loaded = Loaded::load(project, &args.source.campaign)?;
     let series = super::read_series(&args.file)?;
-    let local = super::local_trees(&loaded, &args.source)?;
+    let local = super::local_trees(&mut loaded, &args.source)?;
     let tree = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;
     if !local.contains_key(&tree.name) {
         host::require(&[arch::DEFAULT], args.source.install_deps, &project.install_log())?;

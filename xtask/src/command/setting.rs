@@ -12,12 +12,15 @@ use crate::plan::{Arm, Beside, Cell};
 use crate::project::{Loaded, Project};
 use crate::report::TreeReport;
 use crate::rundir::RunDir;
+use crate::source::Local;
 
 /// What the whole command stands on.
 pub struct Setting<'a> {
     pub project: &'a Project,
     pub args: &'a cli::Matrix,
     pub loaded: &'a Loaded,
+    /// The sources that the user names, by tree.
+    pub local: &'a BTreeMap<String, Local>,
     pub cells: &'a [Cell],
     pub dir: &'a RunDir,
     /// By tree.

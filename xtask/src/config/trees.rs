@@ -17,9 +17,35 @@ pub struct Tree {
     pub debian: Option<Debian>,
     #[serde(default)]
     pub kernel_org: Option<KernelOrg>,
-    /// Patches, names in `patches/TREE`, applied before anything else.
+    /// Patches, names in the tree's directory of `patches/`, applied before anything else.
     #[serde(default)]
     pub prepare: Vec<String>,
+    /// Another tree, whose directory in `patches/` this one uses.
+    #[serde(default)]
+    patches: Option<String>,
+}
+
+impl Tree {
+    /// A tree of the user's own beside `kin`, a tree of the campaign: its helper patches are that tree's, and it
+    /// needs no preparation because the user says that it is the base.
+    ///
+    /// # Errors
+    /// When `name` cannot name a directory and a part of a cell id.
+    pub fn own(name: &str, kin: &Tree) -> Result<Tree> {
+        check_name(Path::new("--tree"), "tree", name)?;
+        Ok(Tree {
+            name: name.to_owned(),
+            debian: None,
+            kernel_org: None,
+            prepare: Vec::new(),
+            patches: Some(kin.patches().to_owned()),
+        })
+    }
+
+    /// The directory in `patches/` that holds this tree's preparations and helpers.
+    pub fn patches(&self) -> &str {
+        self.patches.as_deref().unwrap_or(&self.name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -42,6 +68,7 @@ pub fn load(path: &Path) -> Result<Vec<Tree>> {
         for patch in &tree.prepare {
             check_name(path, "patch", patch)?;
         }
+        check_name(path, "tree", tree.patches())?;
     }
     Ok(raw.trees)
 }
@@ -56,4 +83,34 @@ pub fn find<'a>(trees: &'a [Tree], name: &str) -> Result<&'a Tree> {
         Failure::usage(format!("no tree `{name}` in trees.yaml"))
             .next(format!("trees there: {}", known.join(", ")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str) -> Result<Vec<Tree>> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("trees.yaml");
+        std::fs::write(&file, text).unwrap();
+        load(&file)
+    }
+
+    #[test]
+    fn a_tree_uses_the_patches_of_its_own_name_unless_it_says_whose() {
+        let trees = loaded("trees: [{name: '7.2'}, {name: '7.3', patches: '7.2'}]").unwrap();
+        assert_eq!([trees[0].patches(), trees[1].patches()], ["7.2", "7.2"]);
+        let failure = loaded("trees: [{name: '7.2', patches: '../controls'}]").unwrap_err();
+        assert!(failure.what.contains("`../controls` is no name for a tree"), "{failure}");
+    }
+
+    #[test]
+    fn a_tree_of_the_users_own_has_the_helpers_of_the_campaigns_and_no_preparation() {
+        let trees = loaded("trees: [{name: a, patches: '7.2', prepare: [undo]}]").unwrap();
+        let own = Tree::own("mine", &trees[0]).unwrap();
+        assert_eq!((own.patches(), own.prepare.len()), ("7.2", 0));
+        for bad in ["", "../x", "-x", "a/b"] {
+            assert!(Tree::own(bad, &trees[0]).is_err(), "{bad}");
+        }
+    }
 }

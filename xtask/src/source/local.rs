@@ -1,8 +1,49 @@
 //! A kernel source that is already on disk: is it one, which version, which commit. Reads only.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::git::{self, Revision};
 use crate::failure::{Context, Failure, Result};
+
+/// A source on the user's own disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Local {
+    /// As it is.
+    Directory(PathBuf),
+    /// A commit of a git repository; what is checked out there does not matter.
+    Revision(Revision),
+}
+
+impl Local {
+    /// What `DIR` or `DIR@REF` means. A directory may have an `@` in its name: the longest one that is there wins.
+    ///
+    /// # Errors
+    /// As [`Revision::find`]; or when there is no such directory.
+    pub fn find(place: &str) -> Result<Local> {
+        let absolute = |dir: &str| std::path::absolute(dir).or_infra(|| format!("find {dir}"));
+        let whole = absolute(place)?;
+        if whole.is_dir() || !place.contains('@') {
+            return Ok(Local::Directory(whole));
+        }
+        for (at, _) in place.rmatch_indices('@') {
+            let (dir, name) = (&place[..at], &place[at + 1..]);
+            if Path::new(dir).is_dir() {
+                return Revision::find(&absolute(dir)?, name).map(Local::Revision);
+            }
+        }
+        Err(Failure::usage(format!("{place}: no such directory"))
+            .because("nor is what stands before an `@` in it")
+            .next("name a directory, or a git repository and a revision: DIR@REF"))
+    }
+
+    /// The same again, also from another directory and after a branch has moved.
+    pub fn fixed(&self) -> String {
+        match self {
+            Local::Directory(dir) => dir.display().to_string(),
+            Local::Revision(revision) => format!("{}@{}", revision.dir.display(), revision.commit),
+        }
+    }
+}
 
 /// The version written in the top Makefile of the kernel tree `dir`, as `make kernelversion` prints it: such
 /// as `7.2.12` or `7.3.0-rc1`.
@@ -51,28 +92,15 @@ pub fn describe(dir: &Path) -> Result<String> {
     if !dir.join(".git").exists() {
         return Ok(format!("directory {path}"));
     }
-    Ok(match git(&dir, &["rev-parse", "--short=12", "HEAD"]) {
-        Some(head) => match git(&dir, &["status", "--porcelain", "--untracked-files=no"]) {
+    let look = |args: &[&str]| git::look(&dir, args).ok();
+    Ok(match look(&["rev-parse", "--short=12", "HEAD"]) {
+        Some(head) => match look(&["status", "--porcelain", "--untracked-files=no"]) {
             Some(changes) if changes.is_empty() => format!("directory {path} (git {head})"),
             Some(_) => format!("directory {path} (git {head}, dirty)"),
             None => format!("directory {path} (git {head}, git status failed)"),
         },
         None => format!("directory {path} (a git checkout, but git did not tell its commit)"),
     })
-}
-
-/// What git prints, or `None` when it is not there or fails. It may not refresh the index: the directory is
-/// never modified.
-fn git(dir: &Path, args: &[&str]) -> Option<String> {
-    let output = std::process::Command::new("git")
-        .arg("--no-optional-locks")
-        .arg("-C")
-        .arg(dir)
-        .args(args)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 #[cfg(test)]

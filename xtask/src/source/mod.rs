@@ -2,8 +2,10 @@
 //! tarball. Knows nothing of patches and variants; what it returns is complete, or it is an error.
 
 mod apt_sources;
+mod checkout;
 mod debian;
 pub mod disk;
+mod git;
 mod journal;
 mod kernel_org;
 mod local;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::failure::{Exit, Failure, Result};
+pub use local::Local;
 use lock::Lock;
 use unpacked::{Archive, Label};
 
@@ -26,7 +29,7 @@ use unpacked::{Archive, Label};
 pub struct Wanted {
     /// Such as `7.2`; it names a directory of the cache.
     pub name: String,
-    pub local: Option<PathBuf>,
+    pub local: Option<Local>,
     pub debian: Option<Debian>,
     pub kernel_org: Option<KernelOrg>,
 }
@@ -61,6 +64,9 @@ pub struct Source {
     /// Set for a source that this module unpacked: names this unpacking. `None` is a user's own directory,
     /// which nothing may change.
     incarnation: Option<String>,
+    /// Of a checkout: the stamp that it had when it was found to be of the right commit. Another run may have
+    /// brought it to another one since.
+    stamp: Option<Vec<u8>>,
 }
 
 /// How long a run waits for another that fetches the same source.
@@ -71,15 +77,36 @@ const FETCH_PATIENCE: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When no place has it: with the reason of each.
 pub fn fetch(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
-    if let Some(dir) = &wanted.local {
-        return Ok(Source {
+    check_names(wanted)?;
+    match &wanted.local {
+        None => fetch_afar(wanted, cache, progress),
+        Some(Local::Revision(revision)) => {
+            checkout::checkout(&wanted.name, revision, cache, FETCH_PATIENCE, progress)
+        }
+        Some(Local::Directory(dir)) => Ok(Source {
             version: local::version(dir)?,
             origin: local::describe(dir)?,
             dir: dir.clone(),
             incarnation: None,
-        });
+            stamp: None,
+        }),
     }
-    check_names(wanted)?;
+}
+
+/// The top directory that [`worktree::WorkTree::open`] will give the source, for make.
+///
+/// # Errors
+/// When a directory of the user's cannot be found.
+pub fn tree_dir(wanted: &Wanted, cache: &Path) -> Result<PathBuf> {
+    let home = match &wanted.local {
+        None => cache.join("source").join(&wanted.name),
+        Some(Local::Revision(revision)) => checkout::home(&wanted.name, revision, cache),
+        Some(Local::Directory(dir)) => worktree::copy_home(dir, &cache.join("snapshot"))?,
+    };
+    Ok(home.join("tree"))
+}
+
+fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
     let home = cache.join("source").join(&wanted.name);
     disk::create_dir(&cache.join("source"))?;
     let what = format!("the source of {}", wanted.name);

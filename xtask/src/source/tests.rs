@@ -104,11 +104,11 @@ fn a_local_directory_comes_first_and_is_used_where_it_is() {
     let mut wanted = serve(dir.path());
     let cache = dir.path().join("cache");
     let tree = fetch(&wanted, &cache, &|_| ()).unwrap().dir;
-    wanted.local = Some(tree.clone());
+    wanted.local = Some(Local::Directory(tree.clone()));
     let source = fetch(&wanted, &cache, &|_| ()).unwrap();
     assert_eq!((&source.dir, source.incarnation.as_ref()), (&tree, None));
     assert!(source.origin.starts_with("directory /"), "{}", source.origin);
-    wanted.local = Some(dir.path().to_owned());
+    wanted.local = Some(Local::Directory(dir.path().to_owned()));
     assert!(
         fetch(&wanted, &cache, &|_| ()).is_err(),
         "a wrong directory is an error, not a reason to download"

@@ -62,7 +62,13 @@ pub fn stored(home: &Path, name: &str, wanted: &str) -> Option<Source> {
     if !right || local::version(&dir).ok()? != stamp.version {
         return None;
     }
-    Some(Source { dir, version: stamp.version, origin: stamp.origin, incarnation: Some(stamp.incarnation) })
+    Some(Source {
+        dir,
+        version: stamp.version,
+        origin: stamp.origin,
+        incarnation: Some(stamp.incarnation),
+        stamp: None,
+    })
 }
 
 /// Unpacks `archive` beside `home` and, when all of it is on disk, puts it in `home`'s place.

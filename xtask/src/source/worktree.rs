@@ -56,6 +56,11 @@ impl WorkTree {
     fn open_fetched(source: &Source, incarnation: &str, progress: &dyn Fn(&str)) -> Result<WorkTree> {
         let home = source.dir.parent().unwrap_or(Path::new(".")).to_owned();
         let lock = lock(&home, progress)?;
+        if source.stamp.is_some() && source.stamp != fs::read(home.join("stamp.json")).ok() {
+            return Err(Failure::infra(format!("{} is of another commit by now", home.display()))
+                .because("another run with a tree of the same name came in between")
+                .next("give the two trees different names, or run one after the other"));
+        }
         let journal = Journal::load(&home).map_err(|failure| {
             failure.next(format!("run again: the source in {} is fetched anew then", home.display()))
         })?;
@@ -74,7 +79,7 @@ impl WorkTree {
                 .because(format!("copies are kept in {}", copies.display()))
                 .next("run from a directory outside the kernel tree"));
         }
-        let home = copies.join(copy_name(&from));
+        let home = copy_home(&from, &copies)?;
         let lock = lock(&home, progress)?;
         let mut journal = match Journal::load(&home) {
             Ok(journal) => journal,
@@ -137,14 +142,23 @@ impl WorkTree {
     }
 }
 
-/// `NAME-HASH`: two directories of the same name have copies of their own.
-fn copy_name(from: &Path) -> String {
+/// Where the copy of a user's directory is kept. `NAME-HASH`: two directories of the same name have copies of
+/// their own.
+///
+/// # Errors
+/// When the directory's real path cannot be found.
+pub fn copy_home(from: &Path, copies: &Path) -> Result<PathBuf> {
+    let from = from.canonicalize().or_infra(|| format!("find {}", from.display()))?;
     let name = from.file_name().unwrap_or_default().to_string_lossy();
     let hash = disk::hex(&Sha256::digest(from.as_os_str().as_encoded_bytes()));
-    format!("{name}-{}", &hash[..12])
+    Ok(copies.join(format!("{name}-{}", &hash[..12])))
 }
 
-fn restore(home: &Path, journal: &mut Journal) -> Result<()> {
+/// Makes the tree in `home` the original again.
+///
+/// # Errors
+/// When the disk says no.
+pub fn restore(home: &Path, journal: &mut Journal) -> Result<()> {
     apply(&home.join("tree"), journal, &Changes::new())?;
     journal.clear()
 }

@@ -35,6 +35,7 @@ impl Fixture {
             version: "7.2.12".to_owned(),
             origin: "a test".to_owned(),
             incarnation: incarnation.map(str::to_owned),
+            stamp: None,
         };
         WorkTree::open(&source, &self.dir.path().join("cache"), &|_| ())
     }
