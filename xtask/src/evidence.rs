@@ -1,6 +1,8 @@
 //! What was measured in one cell, as plain data. It begins as "not run" and each stage fills in its part; nothing
 //! here says whether it is good: that is the judge's.
 
+use std::collections::BTreeMap;
+
 use protocol::{Hello, Measured, Trailer};
 use serde::Serialize;
 
@@ -40,6 +42,17 @@ pub struct Built {
     pub lost_symbols: Vec<Lost>,
     /// What the compiler warned of in the files that the patch under test changes.
     pub warnings: Vec<String>,
+    /// Of arms that are judged.
+    pub code: Code,
+}
+
+/// What the compiler made of the files that the patch under test changes, as digests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Code {
+    /// By `OBJECT: FUNCTION`, of the objects of changed sources.
+    pub functions: BTreeMap<String, String>,
+    /// By object, of the others that include a changed header.
+    pub including: BTreeMap<String, String>,
 }
 
 /// The first error of a build log.

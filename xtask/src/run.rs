@@ -172,6 +172,7 @@ impl Run<'_> {
             jobs: self.jobs,
             cell_dir: &cell_dir,
             touched: &tree.arms.touched,
+            keep_code: cell.arm.judged(),
         };
         build::build(&job, |tail: &Tail| {
             let what = format!("{} ({} objects)", tail.last, tail.objects);

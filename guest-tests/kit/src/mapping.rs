@@ -38,15 +38,26 @@ impl SparseMapping {
     /// The same, of memory whose pages may become huge.
     pub fn reserve_collapsible(tables: u64) -> Result<Self, String> {
         let too_big = || format!("{tables} page tables do not fit the address space");
-        // The kernel may place the mapping in the middle of a table's span: one span more.
-        let spans = usize::try_from(tables).ok().and_then(|tables| tables.checked_add(1));
+        let spans = usize::try_from(tables).ok();
         let length = spans.and_then(|spans| spans.checked_mul(TABLE_SPAN_BYTES)).ok_or_else(too_big)?;
+        let room = length.checked_add(TABLE_SPAN_BYTES).ok_or_else(too_big)?;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory of ours.
-        let start = unsafe { libc::mmap(ptr::null_mut(), length, READ_WRITE, PRIVATE, -1, 0) };
+        let start = unsafe { libc::mmap(ptr::null_mut(), room, READ_WRITE, PRIVATE, -1, 0) };
         if start == libc::MAP_FAILED {
-            return Err(format!("could not map {length} bytes: {}", Error::last_os_error()));
+            return Err(format!("could not map {room} bytes: {}", Error::last_os_error()));
         }
-        Ok(SparseMapping { start, length })
+        // Without huge pages the kernel places it anywhere, and a table whose span it shares with a neighbour would be
+        // freed with that one: it gets spans of its own.
+        let lead = (start as usize).next_multiple_of(TABLE_SPAN_BYTES) - start as usize;
+        // SAFETY: within the mapping just made, as `lead` is less than a span.
+        let (aligned, end) = unsafe { (start.byte_add(lead), start.byte_add(lead + length)) };
+        for (from, bytes) in [(start, lead), (end, room - lead - length)] {
+            // SAFETY: what of the new mapping lies outside the spans; nobody knows of it.
+            if bytes > 0 && unsafe { libc::munmap(from, bytes) } != 0 {
+                return Err(format!("could not trim a mapping: {}", Error::last_os_error()));
+            }
+        }
+        Ok(SparseMapping { start: aligned, length })
     }
 
     fn touch(self, tables: u64) {

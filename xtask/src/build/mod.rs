@@ -1,6 +1,7 @@
 //! Configures and compiles one kernel in an object directory that the cells of a tree share, so that each build
 //! starts from its neighbour's objects. Knows make; knows nothing of patches or verdicts.
 
+mod code;
 mod log;
 
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::arch::Arch;
-use crate::evidence::{Build, Built};
+use crate::evidence::{Build, Built, Code};
 use crate::failure::{Context, Failure, Result};
 use crate::kconfig::{self, Request};
 use crate::process::{self, End, Watch};
@@ -29,6 +30,8 @@ pub struct Job<'a> {
     pub cell_dir: &'a Path,
     /// Files that the patch under test changes.
     pub touched: &'a BTreeSet<String>,
+    /// Whether to keep digests of their code.
+    pub keep_code: bool,
 }
 
 /// Far above any build of a minimal kernel, so that only a stuck one meets it.
@@ -108,8 +111,9 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
     let lost_symbols = keep(job)?;
     let log = read_log(job)?;
     let warnings = log::warnings(&log, job.tree, job.touched);
+    let code = if job.keep_code { code::of(job) } else { Code::default() };
     finished(job)?;
-    Ok(Build::Built(Built { cold, lost_symbols, warnings }))
+    Ok(Build::Built(Built { cold, lost_symbols, warnings, code }))
 }
 
 /// Makes the object directory one that can be built in; says whether it is empty.

@@ -13,8 +13,8 @@ use crate::patch::{Proved, Series};
 use crate::plan::{Arm, Cell};
 use crate::process;
 use crate::report::{
-    self, AccelReport, CellReport, ColdBuild, ControlReport, FileReport, LeftOutReport, NotApplicable,
-    PairReport, PatchReport, Report,
+    self, AccelReport, CellReport, CodeReport, ColdBuild, ControlReport, FileReport, LeftOutReport,
+    NotApplicable, PairReport, PatchReport, Report,
 };
 use crate::run::Gathered;
 use crate::rundir::write_whole;
@@ -172,7 +172,15 @@ impl Setting<'_> {
             let secs = evidence.build_secs.map(|secs| secs + evidence.ran().map_or(0.0, |ran| ran.secs));
             control_report(cell, arm, control, caught, secs)
         });
-        (self.pair_report(cell, arm, judgement), controls.collect())
+        let code = |evidence: &Evidence| evidence.built().map(|built| built.code.clone()).unwrap_or_default();
+        let own = code(&patched);
+        let main = version.and_then(|_| CodeReport::new(&code(&of(Arm::Patched.name()).1), &own));
+        let pair = PairReport {
+            code: CodeReport::new(&code(&base), &own),
+            code_beside_patched: main,
+            ..self.pair_report(cell, arm, judgement)
+        };
+        (pair, controls.collect())
     }
 
     fn pair_report(&self, cell: &Cell, arm: &str, judgement: judge::Judgement) -> PairReport {
@@ -195,6 +203,8 @@ impl Setting<'_> {
             not_applicable: not_applicable.collect(),
             verdict: judgement.verdict,
             reasons: judgement.reasons,
+            code: None,
+            code_beside_patched: None,
         }
     }
 }

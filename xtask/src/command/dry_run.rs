@@ -61,6 +61,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, tree: &Path, jobs
         jobs,
         cell_dir: &dir,
         touched: &std::collections::BTreeSet::new(),
+        keep_code: false,
     };
     let kind = if cell.variant.native() { "native" } else { "synthetic" };
     let _ = writeln!(text, "\n{} ({kind})", cell.id());

@@ -90,7 +90,12 @@ fn sound(forced: Counts) -> Ran {
 fn evidence(ran: Ran) -> Evidence {
     Evidence {
         build_secs: Some(1.0),
-        build: Build::Built(Built { cold: false, lost_symbols: Vec::new(), warnings: Vec::new() }),
+        build: Build::Built(Built {
+            cold: false,
+            lost_symbols: Vec::new(),
+            warnings: Vec::new(),
+            ..Built::default()
+        }),
         boot: Boot::Ran(Box::new(ran)),
         repeats: Vec::new(),
     }
@@ -275,7 +280,12 @@ fn a_lost_symbol_is_vacuous_and_named() {
         origin: "debug.config:3".to_owned(),
         depends_on: Some("FAULT_INJECTION".to_owned()),
     };
-    patched.build = Build::Built(Built { cold: false, lost_symbols: vec![lost], warnings: Vec::new() });
+    patched.build = Build::Built(Built {
+        cold: false,
+        lost_symbols: vec![lost],
+        warnings: Vec::new(),
+        ..Built::default()
+    });
     let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");

@@ -123,6 +123,8 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             expect_patched: "one synchronize_rcu() per fallback".to_owned(),
             verdict,
             reasons,
+            code: None,
+            code_beside_patched: None,
         }],
         effects: Vec::new(),
         fetch_secs: 20.0,

@@ -4,7 +4,10 @@
 use comfy_table::{Table, presets};
 
 use super::effect::{Effect, NOTHING_FORCED, Unit};
-use super::{CellReport, LeftOutReport, PairReport, Report, ScenarioReport, effect_table, scenario_table};
+use super::{
+    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, effect_table, scenario_table,
+    version_table,
+};
 use crate::judge::Verdict;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
@@ -30,6 +33,9 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     line("");
     for trouble in troubles(report) {
         line(&trouble);
+    }
+    for row in version_table::render(report).into_iter().chain(code(report)) {
+        line(&row);
     }
     for row in scenario_table::render(report) {
         line(&row);
@@ -71,20 +77,40 @@ fn applies(report: &Report) -> String {
     if files.is_empty() {
         return "not known: the run ended before it was tried".to_owned();
     }
+    let answer = |patch: &PatchReport| match patch.repaired {
+        true => format!("no: {}, damaged; repaired and proved: {}", patch.form, proof(patch)),
+        false => format!("yes: {}", proof(patch)),
+    };
+    match report.trees.as_slice() {
+        [] | [_] => answer(&report.patch),
+        trees => {
+            let each = trees.iter().map(|tree| format!("{} ({})", answer(&tree.patch), tree.name));
+            each.collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+/// By which blobs the files before and after are known to be the right ones.
+pub fn proof(patch: &PatchReport) -> String {
+    let files = &patch.files;
     let count = |matches: fn(&super::FileReport) -> Option<bool>| {
         files.iter().filter(|file| matches(file) == Some(true)).count()
     };
-    let proof = format!(
+    format!(
         "{} of {} pre-image blobs, {} of {} post-image blobs",
         count(|file| file.pre_matches),
         files.len(),
         count(|file| file.post_matches),
         files.len()
-    );
-    match report.patch.repaired {
-        true => format!("no: {}, damaged; repaired and proved: {proof}", report.patch.form),
-        false => format!("yes: {proof}"),
-    }
+    )
+}
+
+/// What the compiler made of the files that the patch changes.
+fn code(report: &Report) -> Vec<String> {
+    let each = report.main_pairs().filter_map(|pair| {
+        Some(format!("object code on {}, beside the base: {}", name(pair), pair.code.as_ref()?.describe()))
+    });
+    each.collect()
 }
 
 fn patched(report: &Report) -> impl Iterator<Item = &CellReport> {

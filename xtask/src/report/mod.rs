@@ -1,6 +1,7 @@
 //! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
 //! CI systems. Renderers know nothing but this value and decide nothing.
 
+mod code;
 pub mod effect;
 mod effect_table;
 #[cfg(test)]
@@ -9,6 +10,7 @@ pub mod human;
 pub mod junit;
 pub mod progress;
 mod scenario_table;
+mod version_table;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,7 @@ use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
 use crate::plan::{Arm, Cell};
+pub use code::CodeReport;
 
 /// Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 2;
@@ -203,6 +206,10 @@ pub struct PairReport {
     pub not_applicable: Vec<NotApplicable>,
     pub verdict: Verdict,
     pub reasons: Vec<String>,
+    /// What the compiler made of the changed files, beside the base; none where one of the two was not built.
+    pub code: Option<CodeReport>,
+    /// Of a version of the patch, beside the patch under test.
+    pub code_beside_patched: Option<CodeReport>,
 }
 
 /// A scenario that was not run because it could not show anything; never counted as passed.

@@ -1,0 +1,192 @@
+//! What the compiler made of the files that the patch changes: a digest of each function, so that two arms can be held
+//! against each other. Reads objects and asks objdump; compares nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use regex::Regex;
+use sha2::{Digest, Sha256};
+
+use super::Job;
+use crate::evidence::Code;
+use crate::process;
+
+/// The code of the objects that come from `job.touched`. What cannot be read is left out: then nothing is said about
+/// it.
+pub fn of(job: &Job<'_>) -> Code {
+    let sources = job.touched.iter().filter(|path| path.ends_with(".c"));
+    let objects: Vec<PathBuf> =
+        sources.map(|path| Path::new(path).with_extension("o")).filter(|path| there(job, path)).collect();
+    let mut functions = BTreeMap::new();
+    let log = job.cell_dir.join("objdump.log");
+    for object in &objects {
+        let command = duct::cmd!(
+            format!("{}objdump", job.arch.prefix()),
+            "-drw",
+            "--no-show-raw-insn",
+            job.objects.join(object)
+        );
+        if let Ok(text) = process::must("objdump", command, &log, Duration::from_secs(60)) {
+            let name = object.display().to_string();
+            functions.extend(digests(&text).into_iter().map(|(f, digest)| (format!("{name}: {f}"), digest)));
+        }
+    }
+    let _ = std::fs::remove_file(&log);
+    let headers: BTreeSet<&str> =
+        job.touched.iter().filter(|path| path.ends_with(".h")).map(String::as_str).collect();
+    Code { functions, including: including(job.objects, &headers, &objects) }
+}
+
+fn there(job: &Job<'_>, object: &Path) -> bool {
+    job.objects.join(object).is_file()
+}
+
+/// Digests of the objects whose source includes one of `headers`, but for those in `but`: kbuild writes down what each
+/// object is made of (scripts/basic/fixdep.c).
+fn including(objects: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut dirs = if headers.is_empty() { Vec::new() } else { vec![objects.to_owned()] };
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                dirs.push(path);
+            } else if let Some(object) = object_of(&path)
+                && let Some(name) =
+                    object.strip_prefix(objects).ok().filter(|name| !but.contains(&name.to_path_buf()))
+                && includes(&path, headers)
+                && let Ok(bytes) = std::fs::read(&object)
+            {
+                found.insert(name.display().to_string(), digest(&bytes));
+            }
+        }
+    }
+    found
+}
+
+/// `DIR/.NAME.o.cmd` says what `DIR/NAME.o` is made of.
+fn object_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".cmd")?;
+    name.ends_with(".o").then(|| path.with_file_name(name))
+}
+
+fn includes(path: &Path, headers: &BTreeSet<&str>) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().any(|line| {
+        let made_of = line.trim_end_matches(['\\', ' ']);
+        headers.iter().any(|header| made_of.ends_with(&format!("/{header}")))
+    })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::unwrap_used, reason = "a constant")]
+    // The address of an instruction or of a relocation, and that of a target which is named right after it.
+    Regex::new(r"^\s*[0-9a-f]+:\s*|\t[0-9a-f]+: |\b(?:0x)?[0-9a-f]+ <").unwrap()
+});
+
+/// Where in a section of constants something lies says how long the constants before it are.
+static OFFSET: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::unwrap_used, reason = "a constant")]
+    Regex::new(r"(\t\S+\t\.[A-Za-z][\w.]*)[+-]0x[0-9a-f]+").unwrap()
+});
+
+/// The digest of each function in what `objdump -drw --no-show-raw-insn` prints. Addresses are left out, so that a
+/// function which only lies elsewhere stays the same.
+fn digests(text: &str) -> BTreeMap<String, String> {
+    let mut functions = BTreeMap::<String, Vec<String>>::new();
+    let mut current = None;
+    for line in text.lines() {
+        if let Some(name) =
+            line.strip_suffix(">:").and_then(|line| line.split_once(" <")).map(|(_, name)| name)
+        {
+            current = Some(functions.entry(name.to_owned()).or_default());
+        } else if line.is_empty() || line.starts_with("Disassembly") {
+            current = None;
+        } else if let Some(lines) = &mut current {
+            let plain = ADDRESS.replace_all(line, " <");
+            lines.push(OFFSET.replace_all(&plain, "$1").into_owned());
+        }
+    }
+    let of = |mut lines: Vec<String>| {
+        // What fills the room up to the next function.
+        while lines.last().is_some_and(|line| is_padding(line)) {
+            lines.pop();
+        }
+        digest(lines.join("\n").as_bytes())
+    };
+    functions.into_iter().map(|(name, lines)| (name, of(lines))).collect()
+}
+
+fn is_padding(line: &str) -> bool {
+    let instruction = line.trim_start_matches([' ', '<', '\t']);
+    ["nop", "data16", "cs nop", "xchg   %ax,%ax", "int3", "udf", "\t..."]
+        .iter()
+        .any(|padding| instruction.starts_with(padding))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "\nx.o:     file format elf64-x86-64\n\n\nDisassembly of section .text:\n\n\
+0000000000000000 <first>:\n   0:\tcall   5 <first+0x5>\t1: R_X86_64_PLT32\t__fentry__-0x4\n   5:\tret\n   6:\tnopl   0x0(%rax)\n\n\
+0000000000000010 <second>:\n  10:\tcall   0 <first>\n  15:\tmov    $0x0,%rdi\t18: R_X86_64_32S\t.rodata.str1.1+0x12\n  1c:\tjne    15 <second+0x5>\n  1e:\tret\n";
+
+    fn after(edit: impl Fn(String) -> String) -> Vec<&'static str> {
+        let (before, after) = (digests(BEFORE), digests(&edit(BEFORE.to_owned())));
+        ["first", "second"].into_iter().filter(|name| before.get(*name) != after.get(*name)).collect()
+    }
+
+    #[test]
+    fn a_function_that_only_lies_elsewhere_is_the_same() {
+        let moved = |text: String| {
+            text.replace("  10:\t", "  40:\t")
+                .replace("  15:\t", "  45:\t")
+                .replace("18: R", "48: R")
+                .replace("jne    15 <", "jne    45 <")
+                .replace("call   0 <", "call   30 <")
+                .replace("+0x12", "+0x99")
+                .replace("   6:\tnopl   0x0(%rax)\n", "")
+        };
+        assert_eq!(after(moved), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn another_instruction_target_or_relocation_is_another_function() {
+        assert_eq!(after(|text| text.replace("$0x0,%rdi", "$0x1,%rdi")), ["second"]);
+        assert_eq!(after(|text| text.replace("0 <first>", "0 <third>")), ["second"]);
+        assert_eq!(after(|text| text.replace("__fentry__-0x4", "__other__-0x4")), ["first"]);
+        assert_eq!(after(|text| text.replace("  1e:\tret\n", "")), ["second"]);
+    }
+
+    #[test]
+    fn objects_that_include_a_changed_header_are_found_by_what_kbuild_wrote_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        for (name, includes) in [
+            ("mm/a", "  /src/include/x.h \\\n"),
+            ("mm/b", "  /src/include/xx.h \\\n"),
+            ("c", "  ./include/x.h \\\n"),
+        ] {
+            write(&format!("{name}.o"), name);
+            let (dir, name) = name.rsplit_once('/').map_or(("", name), |(dir, name)| (dir, name));
+            write(format!("{dir}/.{name}.o.cmd").trim_start_matches('/'), includes);
+        }
+        let headers = BTreeSet::from(["include/x.h"]);
+        let found = including(dir.path(), &headers, &[]);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["c.o", "mm/a.o"]);
+        assert_eq!(including(dir.path(), &headers, &[PathBuf::from("c.o")]).len(), 1);
+        assert!(including(dir.path(), &BTreeSet::new(), &[]).is_empty());
+    }
+}
