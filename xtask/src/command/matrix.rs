@@ -20,7 +20,7 @@ use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;
-use crate::{config, guest, host, process};
+use crate::{config, ground, guest, host, process};
 
 /// Per variant: enough to show in every run that its detectors see.
 const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
@@ -135,7 +135,10 @@ impl Setting<'_> {
             let work = WorkTree::open(&source, &self.project.work(), &progress)?;
             sources.fetch_secs += fetching.elapsed().as_secs_f64();
             events.note(format!("tree {}: {} from {}", tree.name, source.version, source.origin));
-            let arms = Arms::resolve(self.project, tree, &work, self.series, self.cells)?;
+            let asked = super::asked(self.project, self.loaded, tree, &self.args.source);
+            let ground = ground::find(&asked, &work, self.series)?;
+            let undone = ground.undone.map(|held| held.to_string());
+            let arms = Arms::resolve(self.project, tree, ground, self.cells)?;
             let patch = conclude::patch_report(self.series, &arms.proved);
             write_whole(&self.dir.path.join("patch.patch"), &arms.proved.sound)?;
             sources.patch.get_or_insert(patch);
@@ -143,6 +146,7 @@ impl Setting<'_> {
                 name: tree.name.clone(),
                 version: source.version.clone(),
                 origin: source.origin.clone(),
+                undone,
             });
             ready.insert(tree.name.clone(), ReadyTree { work, arms });
         }
@@ -175,6 +179,9 @@ impl Setting<'_> {
         }
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
+        }
+        if self.args.source.base == cli::Base::Undo {
+            args.extend(["--base", "undo"].map(str::to_owned));
         }
         for (name, place) in self.local {
             args.extend(["--tree".to_owned(), format!("{name}={}", place.fixed())]);

@@ -85,6 +85,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             name: "7.2".to_owned(),
             version: "7.2.12".to_owned(),
             origin: "directory /src/linux".to_owned(),
+            undone: None,
         }],
         accel: Some(AccelReport { name: "tcg".to_owned(), reason: "no /dev/kvm".to_owned() }),
         cells: vec![
