@@ -218,6 +218,7 @@ mod tests {
         assert_eq!(failure.exit, Exit::PatchRejected);
         let says =
             |words: &str| assert!(failure.to_string().contains(words), "`{words}` is not in {failure}");
+        says("include/asm-generic/tlb.h: the patch was made on blob 4aeac0c3d3f0, the tree has its result");
         says("mm/mmu_gather.c: the patch was made on blob fe5b6a031717, the tree has blob 3985d856de7f");
         says("nor does the tree hold it: mm/mmu_gather.c: hunk");
         says("as the campaign's tree 7.2 prepares it: undo-mmu_gather-rcu-sync");

@@ -296,7 +296,8 @@ impl Attempt<'_> {
     fn does_not_apply(&self, departure: &Departure) -> Failure {
         let mut failure = self.add_departure(self.reject("the patch does not apply"), departure);
         if undone(self.file, self.before).is_ok() {
-            failure = failure.because("it can be undone cleanly: the tree already holds this change");
+            failure =
+                failure.because("this file's part can be undone cleanly: the tree already holds this change");
         } else if self.file.pre_blob.is_some() {
             failure = failure.because(format!("its base blob is not the tree's: {}", self.tree_id()));
         }

@@ -113,14 +113,19 @@ fn check(series: &Series, base: &dyn Base, undone: &Undone) -> Result<()> {
 /// When the base cannot be read.
 pub fn other_files(series: &Series, base: &dyn Base) -> Result<Vec<String>> {
     let mut lines = Vec::new();
+    let results = last_ids(series);
     for (path, id) in first_ids(series) {
         let Some(id) = id else { continue };
         let content = base.read(path)?;
         if !blob::names(id, content.as_deref()) {
-            let has = match content {
-                Some(content) => {
-                    format!("the tree has blob {}", &blob::blob_id(&content)[..id.len().min(40)])
-                }
+            let is_result = results
+                .get(path)
+                .copied()
+                .flatten()
+                .is_some_and(|id| blob::is_proof(id) && blob::names(id, content.as_deref()));
+            let has = match &content {
+                Some(_) if is_result => "the tree has its result".to_owned(),
+                Some(content) => format!("the tree has blob {}", &blob::blob_id(content)[..id.len().min(40)]),
                 None => "the tree has no such file".to_owned(),
             };
             lines.push(format!("{path}: the patch was made on blob {id}, {has}"));
