@@ -2,10 +2,10 @@
 //! before anything is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::config::Tree;
-use crate::failure::{Context, Exit, Failure, Result};
+use crate::failure::Result;
+use crate::ground::{Ground, ours};
 use crate::patch::{self, Base, Overlay, Proved, Series};
 use crate::plan::{Arm, Cell};
 use crate::project::Project;
@@ -40,19 +40,18 @@ impl Base for WorkTree {
 }
 
 impl Arms {
-    /// Stacks, for every cell: preparation, patch under test, helpers, helpers of the patched arms, control.
+    /// Stacks, for every cell, on the ground: patch under test, helpers, helpers of the patched arms, control.
     ///
     /// # Errors
-    /// When the patch under test is refused, or a patch of ours does not fit the tree.
+    /// When a version of the patch is refused, or a patch of ours does not fit the tree.
     pub fn resolve(
         project: &Project,
         tree: &Tree,
-        pristine: &dyn Base,
+        ground: Ground<'_>,
         tested: &Tested,
         cells: &[Cell],
     ) -> Result<Arms> {
-        let prepared = prepared(project, tree, pristine)?;
-        let proved = patch::prove(&tested.series, &prepared)?;
+        let Ground { base: prepared, proved, .. } = ground;
         let mut versions = BTreeMap::new();
         for (name, series) in &tested.versions {
             versions.insert(name.clone(), patch::prove(series, &prepared)?);
@@ -101,29 +100,4 @@ fn add_without(
     let rest = sound.and_then(|sound| patch::prove(&patch::without_hunk(&sound, hunk), prepared));
     overlay.add(&rest.map_err(|failure| format!("the rest of the patch does not apply: {}", failure.what))?);
     Ok(())
-}
-
-/// Applies one of the project's own patches. That it does not fit says nothing about the patch under test.
-fn ours(overlay: &mut Overlay<'_>, path: &Path) -> Result<()> {
-    let bytes = std::fs::read(path).or_infra(|| format!("read {}", path.display()))?;
-    let series = patch::read(&bytes, &path.display().to_string())?;
-    let proved = patch::prove(&series, overlay).map_err(|failure| Failure {
-        exit: Exit::Inconclusive,
-        what: format!("the project's own patch {} does not fit here: {}", path.display(), failure.what),
-        ..failure
-    })?;
-    overlay.add(&proved);
-    Ok(())
-}
-
-/// The tree as the patch under test finds it: as it came, and prepared.
-///
-/// # Errors
-/// When a preparation does not fit the tree.
-pub fn prepared<'a>(project: &Project, tree: &Tree, pristine: &'a dyn Base) -> Result<Overlay<'a>> {
-    let mut overlay = Overlay::new(pristine);
-    for name in &tree.prepare {
-        ours(&mut overlay, &project.tree_patch(tree.patches(), name))?;
-    }
-    Ok(overlay)
 }

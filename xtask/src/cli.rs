@@ -42,9 +42,20 @@ pub struct Source {
     /// NAME that the campaign does not know is a tree of your own, and takes the place of the campaign's
     #[arg(long = "tree", value_name = "NAME=DIR[@REF]")]
     pub trees: Vec<String>,
+    /// What the tree is in relation to the patch
+    #[arg(long, value_enum, default_value = "as-is")]
+    pub base: Base,
     /// Install what is missing on this host through its package manager
     #[arg(long)]
     pub install_deps: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Base {
+    /// The base that the patch goes on
+    AsIs,
+    /// It holds the patch already: undo it to make the base
+    Undo,
 }
 
 #[derive(Debug, Args)]

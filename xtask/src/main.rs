@@ -14,6 +14,7 @@ mod deadline;
 mod events;
 mod evidence;
 mod failure;
+mod ground;
 mod guest;
 mod host;
 mod judge;

@@ -88,13 +88,13 @@ fn digest(bytes: &[u8]) -> String {
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]
     // The address of an instruction or of a relocation, and that of a target which is named right after it.
-    Regex::new(r"^\s*[0-9a-f]+:\s*|\t[0-9a-f]+: |\b(?:0x)?[0-9a-f]+ <").unwrap()
+    Regex::new(r"^\s*[0-9a-f]+:\s*|\t[0-9a-f]+: |\b[0-9a-f]+ <").unwrap()
 });
 
 /// Where in a section of constants something lies says how long the constants before it are.
 static OFFSET: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]
-    Regex::new(r"(\t\S+\t\.[A-Za-z][\w.]*)[+-]0x[0-9a-f]+").unwrap()
+    Regex::new(r"(\t\.[A-Za-z][\w.]*)[+-]0x[0-9a-f]+").unwrap()
 });
 
 /// The digest of each function in what `objdump -drw --no-show-raw-insn` prints. Addresses are left out, so that a
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn another_instruction_target_or_relocation_is_another_function() {
         assert_eq!(after(|text| text.replace("$0x0,%rdi", "$0x1,%rdi")), ["second"]);
-        assert_eq!(after(|text| text.replace("0 <first>", "0 <third>")), ["second"]);
+        assert_eq!(after(|text| text.replace("call   0 <first>", "call   0 <third>")), ["second"]);
         assert_eq!(after(|text| text.replace("__fentry__-0x4", "__other__-0x4")), ["first"]);
         assert_eq!(after(|text| text.replace("  1e:\tret\n", "")), ["second"]);
     }

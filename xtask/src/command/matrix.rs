@@ -23,7 +23,7 @@ use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;
-use crate::{config, guest, host, process};
+use crate::{config, ground, guest, host, process};
 
 /// Per variant: enough to show in every run that its detectors see.
 const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
@@ -195,7 +195,10 @@ impl Setting<'_> {
                 .tested
                 .get(&tree.name)
                 .ok_or_else(|| Failure::internal(format!("nothing is tested on the tree {}", tree.name)))?;
-            let arms = Arms::resolve(self.project, tree, &work, tested, self.cells)?;
+            let asked = super::asked(self.project, self.loaded, tree, &self.args.source);
+            let ground = ground::find(&asked, &work, &tested.series)?;
+            let undone = ground.undone.map(|held| held.to_string());
+            let arms = Arms::resolve(self.project, tree, ground, tested, self.cells)?;
             write_whole(&self.dir.patch(&tree.name), &arms.proved.sound)?;
             let version = |(name, proved): (&String, &Proved)| {
                 Some((name.clone(), conclude::patch_report(tested.versions.get(name)?, proved)))
@@ -204,6 +207,7 @@ impl Setting<'_> {
                 name: tree.name.clone(),
                 version: source.version.clone(),
                 origin: source.origin.clone(),
+                undone,
                 patch: conclude::patch_report(&tested.series, &arms.proved),
                 versions: arms.versions.iter().filter_map(version).collect(),
             });
@@ -236,6 +240,9 @@ impl Setting<'_> {
         }
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
+        }
+        if self.args.source.base == cli::Base::Undo {
+            args.extend(["--base", "undo"].map(str::to_owned));
         }
         for (name, place) in self.local {
             args.extend(["--tree".to_owned(), format!("{name}={}", place.fixed())]);

@@ -15,6 +15,7 @@ use std::path::Path;
 use crate::cli;
 use crate::config::Tree;
 use crate::failure::{Failure, Result};
+use crate::ground;
 use crate::patch::Series;
 use crate::project::{Loaded, Project};
 use crate::source::{self, Local, Source, Wanted};
@@ -73,6 +74,16 @@ fn fetch(
     progress: &dyn Fn(&str),
 ) -> Result<Source> {
     source::fetch(&wanted(tree, local), &project.work(), progress)
+}
+
+/// What is asked of the source of `tree`.
+fn asked<'a>(
+    project: &'a Project,
+    loaded: &'a Loaded,
+    tree: &'a Tree,
+    options: &cli::Source,
+) -> ground::Asked<'a> {
+    ground::Asked { project, tree, replaced: &loaded.replaced, undo: options.base == cli::Base::Undo }
 }
 
 /// Reads a patch file.

@@ -6,7 +6,7 @@ use crate::patch;
 use crate::project::{Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::worktree::WorkTree;
-use crate::{arch, arms, host};
+use crate::{arch, ground, host};
 
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
 ///
@@ -23,16 +23,22 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     let progress = |text: &str| eprintln!("{text}");
     let source = super::fetch(project, tree, &local, &progress)?;
     let work = WorkTree::open(&source, &project.work(), &progress)?;
-    let base = arms::prepared(project, tree, &work)?;
-    let outcome = patch::prove(&series, &base);
     println!("tree {}: {} from {}", tree.name, source.version, source.origin);
-    if patch::is_applied(&series, &work)? {
-        println!("the tree as it came already holds this patch");
+    if let Some(held) = patch::held(&series, &work)? {
+        println!("the tree as it came already holds this patch: {held}");
     }
     for name in &tree.prepare {
         println!("prepared by {name}");
     }
-    print!("{}", patch::show(&series, outcome.as_ref()));
+    let ground = ground::find(&super::asked(project, &loaded, tree, &args.source), &work, &series);
+    let outcome = match &ground {
+        Err(failure) if failure.exit != Exit::PatchRejected => return Err(failure.clone()),
+        ground => ground.as_ref().map(|ground| &ground.proved),
+    };
+    if ground.as_ref().is_ok_and(|ground| ground.undone.is_some()) {
+        println!("undone to make the base (--base undo)");
+    }
+    print!("{}", patch::show(&series, outcome));
     let proved = match outcome {
         Ok(proved) => proved,
         Err(failure) => return Ok(failure.exit),

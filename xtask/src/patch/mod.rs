@@ -19,13 +19,15 @@ mod repair;
 mod show;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 pub use diff::FileDiff;
 pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::Kind;
 pub use parts::parts;
-pub use prove::{Proved, is_applied, prove};
+pub use prove::{Proved, prove};
 pub use show::show;
+pub use undo::{Held, held, names_its_base, obstacle, other_files, undo};
 
 use crate::failure::{Failure, Result};
 use std::collections::BTreeMap;

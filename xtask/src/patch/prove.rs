@@ -6,6 +6,7 @@
 use super::apply::{self, Applied, Departure, Placed};
 use super::diff::{Change, DamageKind, Edit, EditKind, Fault, FileDiff};
 use super::repair::{self, Unrepaired};
+use super::undo::undone;
 use super::{Base, Overlay, Patch, Series, blob, render};
 use crate::failure::{Failure, Result};
 
@@ -78,48 +79,6 @@ pub fn prove(series: &Series, base: &dyn Base) -> Result<Proved> {
     }
     proved.sound = render::series(series, &sound);
     Ok(proved)
-}
-
-/// Whether `base` already holds what the whole series does: every result is there by its id, or the patch can be
-/// undone cleanly.
-///
-/// # Errors
-/// When the base cannot be read.
-pub fn is_applied(series: &Series, base: &dyn Base) -> Result<bool> {
-    let mut tree = Overlay::new(base);
-    for patch in series.patches.iter().rev() {
-        for file in patch.files.iter().rev() {
-            let now = tree.read(&file.path)?;
-            let by_id = file
-                .post_blob
-                .as_ref()
-                .is_some_and(|id| blob::is_proof(id) && blob::names(id, now.as_deref()));
-            match undone(file, now.as_deref()) {
-                Some(before) => _ = tree.changed.insert(file.path.clone(), before),
-                None if by_id => {}
-                None => return Ok(false),
-            }
-        }
-    }
-    Ok(true)
-}
-
-/// The file before `file`'s change, if undoing it is clean; outer `None` if it is not.
-fn undone(file: &FileDiff, now: Option<&[u8]>) -> Option<Option<Vec<u8>>> {
-    if now.is_none() != (file.change == Change::Delete) {
-        return None;
-    }
-    let mut back = Vec::new();
-    for hunk in &file.hunks {
-        back.push((hunk.new_start, apply::inverted(hunk.edits.as_ref().ok()?)));
-    }
-    let placed: Vec<Placed> = back.iter().map(|(start, edits)| Placed { old_start: *start, edits }).collect();
-    let before = apply::apply(now.unwrap_or_default(), &placed).ok()?.after;
-    match file.change {
-        Change::Create if before.is_empty() => Some(None),
-        Change::Create => None,
-        Change::Modify | Change::Delete => Some(Some(before)),
-    }
 }
 
 struct Outcome {
@@ -336,8 +295,9 @@ impl Attempt<'_> {
 
     fn does_not_apply(&self, departure: &Departure) -> Failure {
         let mut failure = self.add_departure(self.reject("the patch does not apply"), departure);
-        if undone(self.file, self.before).is_some() {
-            failure = failure.because("it can be undone cleanly: the tree already holds this change");
+        if undone(self.file, self.before).is_ok() {
+            failure =
+                failure.because("this file's part can be undone cleanly: the tree already holds this change");
         } else if self.file.pre_blob.is_some() {
             failure = failure.because(format!("its base blob is not the tree's: {}", self.tree_id()));
         }
@@ -390,7 +350,7 @@ fn tell(failure: Failure, damage: &[Damage]) -> Failure {
 }
 
 /// A line as shown to people: printable, and short.
-fn quoted(line: &[u8]) -> String {
+pub(super) fn quoted(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let text: String = String::from_utf8_lossy(line).chars().take(100).collect();
     format!("`{}`", text.escape_debug())

@@ -93,7 +93,7 @@ fn the_sound_patch_applies_without_repair_and_its_text_is_a_fixed_point() {
 #[test]
 fn the_undo_patch_is_recognised_as_done_on_the_seed_base_and_undoes_nothing_twice() {
     let undo = read(UNDO, "p").unwrap();
-    assert!(is_applied(&undo, &Files::seed_base()).unwrap());
+    assert_eq!(held(&undo, &Files::seed_base()).unwrap(), Some(Held::Results(2)));
     assert!(prove(&undo, &Files::seed_base()).is_err());
 }
 
@@ -101,11 +101,12 @@ fn the_undo_patch_is_recognised_as_done_on_the_seed_base_and_undoes_nothing_twic
 fn a_tree_that_holds_the_patch_is_recognised() {
     let base = Files::seed_base();
     let series = read(SOUND_V2, "p").unwrap();
-    assert!(!is_applied(&series, &base).unwrap());
+    assert_eq!(held(&series, &base).unwrap(), None);
     let mut tree = Overlay::new(&base);
     tree.add(&prove(&series, &base).unwrap());
-    assert!(is_applied(&series, &tree).unwrap());
-    assert!(is_applied(&read(SEED, "p").unwrap(), &tree).unwrap());
+    assert_eq!(held(&series, &tree).unwrap(), Some(Held::Results(2)));
+    assert_eq!(super::undo(&series, &tree).unwrap().before["mm/mmu_gather.c"].as_deref(), Some(MMU_GATHER));
+    assert_eq!(held(&read(SEED, "p").unwrap(), &tree).unwrap(), Some(Held::Results(2)));
     assert!(prove(&series, &tree).unwrap_err().to_string().contains("the tree already holds this change"));
 }
 
@@ -238,7 +239,7 @@ fn files_are_created_and_deleted() {
     assert_eq!(proved.files[1].after, None);
     assert_eq!(proved.sound, text.as_bytes());
     let series = read(text.as_bytes(), "p").unwrap();
-    assert!(is_applied(&series, &Files::new(&[("n", b"x")])).unwrap());
+    assert_eq!(held(&series, &Files::new(&[("n", b"x")])).unwrap(), Some(Held::Undoes));
     assert!(rejection(text.as_bytes(), &Files::new(&[("n", b"")])).contains("the file is there already"));
     assert!(rejection(&text.as_bytes()[99..], &Files::new(&[])).contains("the tree has no such file"));
 }

@@ -84,6 +84,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             name: "7.2".to_owned(),
             version: "7.2.12".to_owned(),
             origin: "directory /src/linux".to_owned(),
+            undone: None,
             patch: PatchReport::default(),
             versions: BTreeMap::new(),
         }],

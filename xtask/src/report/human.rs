@@ -1,6 +1,8 @@
 //! The report as a person reads it: the questions about the patch answered first, then a row per variant, then
 //! whatever went wrong. To be read in ten seconds.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{Table, presets};
 
 use super::effect::{Effect, NOTHING_FORCED, Unit};
@@ -20,6 +22,9 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     line(report.patch.subject.as_deref().unwrap_or(&report.patch.source));
     for tree in &report.trees {
         line(&format!("on {} ({})", tree.version, tree.origin));
+        if let Some(held) = &tree.undone {
+            line(&format!("   it holds the patch ({held}), undone to make the base"));
+        }
     }
     if report.interrupted {
         line("INTERRUPTED: this report is partial");
@@ -96,13 +101,19 @@ pub fn proof(patch: &PatchReport) -> String {
     let count = |matches: fn(&super::FileReport) -> Option<bool>| {
         files.iter().filter(|file| matches(file) == Some(true)).count()
     };
-    format!(
+    let mut proof = format!(
         "{} of {} pre-image blobs, {} of {} post-image blobs",
         count(|file| file.pre_matches),
         files.len(),
         count(|file| file.post_matches),
         files.len()
-    )
+    );
+    let others = files.iter().filter(|file| file.pre_matches == Some(false));
+    let others: BTreeSet<&str> = others.map(|file| file.path.as_str()).collect();
+    if !others.is_empty() {
+        proof.push_str(&format!("; made on another version of {}", Vec::from_iter(others).join(", ")));
+    }
+    proof
 }
 
 /// What the compiler made of the files that the patch changes.

@@ -80,6 +80,8 @@ pub struct TreeReport {
     pub name: String,
     pub version: String,
     pub origin: String,
+    /// How the tree showed that it held the patch under test, which was undone to make the base.
+    pub undone: Option<String>,
     /// The patch as it was held against this tree.
     pub patch: PatchReport,
     /// Its other versions, by name.

@@ -26,7 +26,7 @@ pub const IMPATIENT: (&str, &str) = ("PATCHPROOF_DEADLINE_PERCENT", "2");
 pub struct Bench {
     dir: tempfile::TempDir,
     /// Where the tree comes from: arguments of the matrix.
-    source: Vec<String>,
+    pub source: Vec<String>,
 }
 
 impl Bench {

@@ -10,3 +10,4 @@ mod disk;
 mod faults;
 mod killed;
 mod power_cut;
+mod trees;

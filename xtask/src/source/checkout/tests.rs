@@ -132,10 +132,14 @@ fn a_checkout_that_was_interrupted_is_made_again() {
 }
 
 #[test]
-fn a_linked_work_tree_and_a_bare_repository_will_do() {
+fn every_kind_of_repository_will_do() {
     let fixture = Fixture::new();
-    fixture.sh("git -C linux worktree add -q ../linked mine && git clone -q --bare linux bare.git");
-    for dir in ["linked", "bare.git"] {
+    fixture.sh("
+        git -C linux worktree add -q ../linked mine && git clone -q --bare linux bare.git
+        git clone -q --depth 1 -b mine file://$PWD/linux shallow && git clone -q --shared -b mine linux shared
+        mkdir new && cd new && git init -q -b mine --object-format=sha256
+        cp -r ../linux/mm ../linux/Kconfig ../linux/Makefile . && echo new >mm/new.c && git add . && git commit -qm new");
+    for dir in ["linked", "bare.git", "shallow", "shared", "new"] {
         let revision = Revision::find(&fixture.dir.path().join(dir), "mine").unwrap();
         let source = checkout(dir, &revision, &fixture.cache(), Duration::ZERO, &|_| ()).unwrap();
         assert_eq!(content(&source, "mm/new.c").as_deref(), Some("new\n"), "{dir}");
