@@ -33,6 +33,8 @@ pub enum Exposure {
     Order { scenario: Option<String> },
     /// Page tables were not freed.
     Tables { scenario: Option<String> },
+    /// Something that a guest test counts by itself.
+    Done { what: String, scenario: Option<String> },
     /// The kernel does not compile.
     Build,
     /// The guest stopped before its end.
@@ -56,7 +58,8 @@ impl Exposure {
             Exposure::Count { scenario, .. }
             | Exposure::Quiet { scenario, .. }
             | Exposure::Order { scenario }
-            | Exposure::Tables { scenario } => scenario.as_deref(),
+            | Exposure::Tables { scenario }
+            | Exposure::Done { scenario, .. } => scenario.as_deref(),
             Exposure::Splat { .. } | Exposure::Build | Exposure::End => None,
         }
     }
@@ -73,6 +76,9 @@ impl Exposure {
             (Exposure::Order { scenario }, Witness::Order { scenario: at })
             | (Exposure::Tables { scenario }, Witness::Tables { scenario: at }) => {
                 fits(scenario.as_deref(), at)
+            }
+            (Exposure::Done { what, scenario }, Witness::Done { what: seen, scenario: at }) => {
+                what == seen && fits(scenario.as_deref(), at)
             }
             (Exposure::Build, Witness::Build) | (Exposure::End, Witness::End) => fits(None, ""),
             _ => false,
@@ -96,6 +102,7 @@ impl std::fmt::Display for Exposure {
             }
             Exposure::Order { scenario } => write!(f, "order{}", place(scenario)),
             Exposure::Tables { scenario } => write!(f, "tables{}", place(scenario)),
+            Exposure::Done { what, scenario } => write!(f, "done {what}{}", place(scenario)),
             Exposure::Build => write!(f, "build"),
             Exposure::End => write!(f, "end"),
         }
@@ -118,7 +125,7 @@ impl Control {
         let on = header_line(path, text, "On")?;
         let exposed_by = exposure(&exposed_by).ok_or_else(|| {
             Failure::usage(format!("{}: cannot read `Exposed-by: {exposed_by}`", path.display()))
-                .next("write `splat KIND [at FILE]`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `order [in SCENARIO]`, `tables [in SCENARIO]`, `build` or `end`")
+                .next("write `splat KIND [at FILE]`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `order [in SCENARIO]`, `tables [in SCENARIO]`, `done WHAT [in SCENARIO]`, `build` or `end`")
                 .next(format!("kinds: {}", splat::Kind::all_names().join(", ")))
         })?;
         Ok(Control { name: name.to_owned(), plants, exposed_by, on })
@@ -149,6 +156,7 @@ fn exposure(text: &str) -> Option<Exposure> {
         ["quiet", mechanism] => Some(Exposure::Quiet { mechanism: counted(mechanism)?, scenario: place }),
         ["order"] => Some(Exposure::Order { scenario: place }),
         ["tables"] => Some(Exposure::Tables { scenario: place }),
+        ["done", what] => Some(Exposure::Done { what: what.to_owned(), scenario: place }),
         ["build"] if place.is_none() => Some(Exposure::Build),
         ["end"] if place.is_none() => Some(Exposure::End),
         _ => None,
@@ -179,6 +187,7 @@ mod tests {
             "count direct_frees",
             "order",
             "tables in munmap",
+            "done own-accepted in process-madvise",
             "build",
         ] {
             assert_eq!(exposure(text).map(|exposure| exposure.to_string()).as_deref(), Some(text));

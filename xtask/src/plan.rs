@@ -222,7 +222,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{Expect, Mechanism};
+    use crate::config::{BaseWish, Expect, Mechanism};
     use crate::control::Exposure;
     use crate::splat::Kind;
 
@@ -237,12 +237,13 @@ mod tests {
             helpers: Vec::new(),
             patched_helpers: Vec::new(),
             arguments: Vec::new(),
-            expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync },
+            expect: Some(Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync }),
             controls: controls.iter().map(ToString::to_string).collect(),
         };
         Campaign {
             name: "c".to_owned(),
             patch: PathBuf::new(),
+            base: BaseWish::AsIs,
             versions: BTreeMap::new(),
             backports: BTreeMap::new(),
             trees: vec!["7.2".to_owned()],

@@ -24,6 +24,8 @@ pub enum Witness {
     Order { scenario: String },
     /// Page tables were not freed.
     Tables { scenario: String },
+    /// Something that a guest test counts by itself was not done as often as it has to be.
+    Done { what: String, scenario: String },
 }
 
 /// A field of [`protocol::Counts`] that a mechanism decides.

@@ -11,7 +11,7 @@ use crate::{counters, files};
 pub struct Performed {
     /// `nr_page_table_pages` when all the operation's tables were there.
     pub peak_page_tables: u64,
-    /// Rise of `CAL` in /proc/interrupts, by CPU.
+    /// Rise of the function-call interrupts in /proc/interrupts, by CPU; empty where they are not counted.
     pub cross_calls: Vec<u64>,
     /// Wall time of the operation alone.
     pub micros: u64,
@@ -65,5 +65,5 @@ pub fn page_tables() -> Result<u64, String> {
 
 fn cross_calls() -> Result<Vec<u64>, String> {
     let text = files::read("/proc/interrupts")?;
-    counters::cross_calls(&text).ok_or_else(|| "/proc/interrupts has no CAL row".to_owned())
+    Ok(counters::cross_calls(&text).unwrap_or_default())
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::cli;
-use crate::config::Tree;
+use crate::config::{BaseWish, Tree};
 use crate::failure::{Failure, Result};
 use crate::ground;
 use crate::patch::Series;
@@ -83,7 +83,8 @@ fn asked<'a>(
     tree: &'a Tree,
     options: &cli::Source,
 ) -> ground::Asked<'a> {
-    ground::Asked { project, tree, replaced: &loaded.replaced, undo: options.base == cli::Base::Undo }
+    let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
+    ground::Asked { project, tree, replaced: &loaded.replaced, undo }
 }
 
 /// Reads a patch file.

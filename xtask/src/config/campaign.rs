@@ -17,6 +17,8 @@ pub struct Campaign {
     pub name: String,
     /// Below the project's root, as every path of a patch.
     pub patch: PathBuf,
+    /// What the base arm of a tree that already holds the patch is.
+    pub base: BaseWish,
     /// Other versions of the patch, tried beside it: each is held against the same base.
     pub versions: BTreeMap<String, PathBuf>,
     /// What stands for the patch on a tree that it was not made for, by the tree's name.
@@ -26,10 +28,23 @@ pub struct Campaign {
     pub variants: Vec<Variant>,
 }
 
+/// What to do with a tree that already holds the patch under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaseWish {
+    /// Refuse it.
+    #[default]
+    AsIs,
+    /// Take the patch out.
+    Undo,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     patch: PathBuf,
+    #[serde(default)]
+    base: BaseWish,
     #[serde(default)]
     versions: BTreeMap<String, PathBuf>,
     #[serde(default)]
@@ -73,8 +88,14 @@ impl Campaign {
             unique(path, what, &names)?;
         }
         let mut ids = BTreeSet::new();
+        let of_fallbacks = scenarios.iter().any(|scenario| scenario.demand.is_of_fallbacks());
         for variant in &raw.variants {
             check_variant(path, variant)?;
+            if of_fallbacks && variant.expect.is_none() {
+                return Err(bad(&format!("variant `{}` has no `expect`", variant.name)).because(
+                    "a scenario is about fallbacks, and nothing says what each arm has to do for one",
+                ));
+            }
             if !ids.insert(variant.id()) {
                 return Err(bad(&format!("variant `{}` is there twice", variant.id())));
             }
@@ -82,6 +103,7 @@ impl Campaign {
         let campaign = Campaign {
             name,
             patch: raw.patch,
+            base: raw.base,
             versions: raw.versions,
             backports: raw.backports,
             trees: raw.trees,
@@ -214,7 +236,7 @@ variants:
     fn scenarios_are_its_own_or_those_of_another_campaign() {
         let borrowed = GOOD.replace("scenarios: [{name: munmap, fallbacks: 200}]", "scenarios_of: other");
         let scenarios = load(&borrowed).unwrap().scenarios;
-        assert_eq!((scenarios[0].name.as_str(), scenarios[0].demand), ("exit", Demand::KeptIpi(3)));
+        assert_eq!((scenarios[0].name.as_str(), &scenarios[0].demand), ("exit", &Demand::KeptIpi(3)));
         assert_eq!(scenarios[0].suite, Suite::Full);
         let circle = borrowed.replace("other", "c");
         assert!(refused(&circle).contains("has no scenarios of its own"));

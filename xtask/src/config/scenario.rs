@@ -1,5 +1,6 @@
 //! A guest test as a campaign names it: what it demands, and where it means something.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -38,7 +39,7 @@ pub enum Suite {
 }
 
 /// What a scenario demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
     /// So many batch allocations fail, and each of them, and nothing else, leads to the mechanism of the arm.
     Fallbacks(u64),
@@ -46,30 +47,55 @@ pub enum Demand {
     AtLeast(u64),
     /// So many operations each send one broadcast, on both arms: they are none of the patch's business.
     KeptIpi(u64),
+    /// What the guest counts by itself comes out just so: for a patch that has nothing to do with page tables.
+    Counts(Vec<ExpectedCount>),
+}
+
+/// How often something has to be done on each arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedCount {
+    /// As the guest test calls it.
+    pub what: String,
+    pub base: u64,
+    pub patched: u64,
 }
 
 impl Demand {
     /// What the guest is told.
-    pub fn number(self) -> u64 {
+    pub fn number(&self) -> u64 {
         match self {
-            Demand::Fallbacks(number) | Demand::AtLeast(number) | Demand::KeptIpi(number) => number,
+            Demand::Fallbacks(number) | Demand::AtLeast(number) | Demand::KeptIpi(number) => *number,
+            Demand::Counts(counts) => {
+                counts.iter().map(|count| count.base.max(count.patched)).max().unwrap_or(0)
+            }
         }
     }
 
-    /// The same of no more than `most`.
-    pub fn at_most(self, most: u64) -> Demand {
+    /// The same of no more than `most`; what is expected of counts stays.
+    pub fn at_most(&self, most: u64) -> Demand {
         match self {
-            Demand::Fallbacks(number) => Demand::Fallbacks(number.min(most)),
-            Demand::AtLeast(number) => Demand::AtLeast(number.min(most)),
-            Demand::KeptIpi(number) => Demand::KeptIpi(number.min(most)),
+            Demand::Fallbacks(number) => Demand::Fallbacks(most.min(*number)),
+            Demand::AtLeast(number) => Demand::AtLeast(most.min(*number)),
+            Demand::KeptIpi(number) => Demand::KeptIpi(most.min(*number)),
+            Demand::Counts(_) => self.clone(),
         }
     }
 
-    pub fn describe(self) -> String {
+    /// It is about the fallback of a page table that cannot be batched.
+    pub fn is_of_fallbacks(&self) -> bool {
+        !matches!(self, Demand::Counts(_))
+    }
+
+    pub fn describe(&self) -> String {
         match self {
             Demand::Fallbacks(number) => format!("{number} fallbacks"),
             Demand::AtLeast(number) => format!("at least {number} fallbacks"),
             Demand::KeptIpi(number) => format!("{number} operations that keep their IPI"),
+            Demand::Counts(counts) => {
+                let each =
+                    counts.iter().map(|count| format!("{} {} -> {}", count.what, count.base, count.patched));
+                each.collect::<Vec<_>>().join(", ")
+            }
         }
     }
 }
@@ -77,13 +103,13 @@ impl Demand {
 impl Scenario {
     /// Why it says nothing about `variant`; None: it applies.
     pub fn not_applicable(&self, variant: &Variant) -> Option<String> {
-        let base = variant.expect.base;
         let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
-        let reason = match (self.on.contains(&base), lacks) {
-            (true, None) => return None,
-            (false, _) if base == Mechanism::None => "this kernel has no fallback".to_owned(),
-            (false, _) => format!("the base does {} here", base.describe()),
-            (true, Some(name)) => format!("the variant is built without the fragment `{name}`"),
+        let other = variant.expect.map(|expect| expect.base).filter(|base| !self.on.contains(base));
+        let reason = match (other, lacks) {
+            (None, None) => return None,
+            (Some(Mechanism::None), _) => "this kernel has no fallback".to_owned(),
+            (Some(base), _) => format!("the base does {} here", base.describe()),
+            (None, Some(name)) => format!("the variant is built without the fragment `{name}`"),
         };
         Some(self.otherwise.clone().unwrap_or(reason))
     }
@@ -97,6 +123,7 @@ pub struct RawScenario {
     fallbacks: Option<u64>,
     at_least: Option<u64>,
     kept_ipi: Option<u64>,
+    counts: Option<BTreeMap<String, RawCount>>,
     on: Option<Vec<Mechanism>>,
     #[serde(default)]
     fragments: Vec<String>,
@@ -105,6 +132,18 @@ pub struct RawScenario {
     #[serde(default)]
     suite: Suite,
     controls: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCount {
+    base: u64,
+    patched: u64,
+}
+
+fn counts(raw: BTreeMap<String, RawCount>) -> Demand {
+    let expected = |(what, RawCount { base, patched })| ExpectedCount { what, base, patched };
+    Demand::Counts(raw.into_iter().map(expected).collect())
 }
 
 impl RawScenario {
@@ -117,17 +156,22 @@ impl RawScenario {
             self.fallbacks.map(Demand::Fallbacks),
             self.at_least.map(Demand::AtLeast),
             self.kept_ipi.map(Demand::KeptIpi),
+            self.counts.map(counts),
         ];
         let mut demands = demands.into_iter().flatten();
         let (Some(demand), None) = (demands.next(), demands.next()) else {
-            return bad("needs one of `fallbacks`, `at_least` and `kept_ipi`");
+            return bad("needs one of `fallbacks`, `at_least`, `kept_ipi` and `counts`");
         };
         if demand.number() == 0 {
             return bad("demands nothing: it could not fail");
         }
+        let mut on = vec![Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu];
+        if !demand.is_of_fallbacks() {
+            on.push(Mechanism::None);
+        }
         Ok(Scenario {
             demand,
-            on: self.on.unwrap_or_else(|| vec![Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu]),
+            on: self.on.unwrap_or(on),
             fragments: self.fragments,
             otherwise: self.otherwise,
             bystanders: self.bystanders,

@@ -25,7 +25,8 @@ pub struct Variant {
     /// Words for the kernel's command line.
     #[serde(default)]
     pub arguments: Vec<String>,
-    pub expect: Expect,
+    /// Needed where a scenario is about fallbacks.
+    pub expect: Option<Expect>,
     /// Controls, names in `patches/controls`.
     #[serde(default)]
     pub controls: Vec<String>,

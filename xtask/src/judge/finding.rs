@@ -27,7 +27,8 @@ pub enum Arm {
 /// What the cells of one variant were asked to show.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    pub expect: Expect,
+    /// None where no scenario is about fallbacks.
+    pub expect: Option<Expect>,
     pub scenarios: &'a [Scenario],
     /// CPUs the guest was given.
     pub cpus: u32,

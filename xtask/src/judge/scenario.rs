@@ -4,7 +4,7 @@
 use protocol::{Counts, Measured, PageTables};
 
 use super::finding::{Arm, Asked, Findings, Weight};
-use crate::config::{Demand, Mechanism, Scenario};
+use crate::config::{Demand, ExpectedCount, Mechanism, Scenario};
 use crate::evidence::{Outcome, Ran};
 use crate::witness::{Counted, Witness};
 
@@ -35,16 +35,18 @@ pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scena
             format!("{name}: with nothing forced, {} {}", mechanism.of(&measured.quiet), mechanism.name());
         found.bad(Witness::Quiet { mechanism, scenario: name.clone() }, text);
     }
-    let mechanism = match arm {
-        Arm::Base => asked.expect.base,
-        Arm::Patched => asked.expect.patched,
-    };
+    let mechanism = asked.expect.map(|expect| match arm {
+        Arm::Base => expect.base,
+        Arm::Patched => expect.patched,
+    });
     let mut scene = Scene { found, name, arm, measured };
-    match (scenario.demand, mechanism) {
-        (demand, Mechanism::None) => scene.absence(demand.number(), ran),
-        (Demand::Fallbacks(demand), mechanism) => scene.fallbacks(demand, mechanism),
-        (Demand::AtLeast(demand), mechanism) => scene.at_least(demand, mechanism),
-        (Demand::KeptIpi(demand), _) => scene.kept_ipi(demand),
+    match (&scenario.demand, mechanism) {
+        (Demand::Counts(expected), _) => scene.own_counts(expected),
+        (_, None) => scene.gap("nothing says what a fallback has to do here"),
+        (demand, Some(Mechanism::None)) => scene.absence(demand.number(), ran),
+        (Demand::Fallbacks(demand), Some(mechanism)) => scene.fallbacks(*demand, mechanism),
+        (Demand::AtLeast(demand), Some(mechanism)) => scene.at_least(*demand, mechanism),
+        (Demand::KeptIpi(demand), Some(_)) => scene.kept_ipi(*demand),
     }
 }
 
@@ -106,6 +108,23 @@ impl Scene<'_> {
         let bystander_ipis = operations * u64::from(self.measured.bystanders);
         let expected = Counts { ipi: operations, bystander_ipis, ..Counts::default() };
         self.counts(&format!("{operations} operations that keep their IPI"), &expected);
+    }
+
+    /// What the guest test counted by itself, just as often as the campaign says.
+    fn own_counts(&mut self, expected: &[ExpectedCount]) {
+        for ExpectedCount { what, base, patched } in expected {
+            let want = if self.arm == Arm::Base { *base } else { *patched };
+            let Some(done) = self.measured.done.iter().find(|done| done.what == *what) else {
+                self.gap(&format!("it did not count {what}"));
+                continue;
+            };
+            if done.count != want {
+                let name = self.name;
+                let text = format!("{name}: {what} should be {want}; counted: {}", done.count);
+                let witness = Witness::Done { what: what.clone(), scenario: name.to_owned() };
+                self.found.add(self.weight(), witness, text);
+            }
+        }
     }
 
     fn counts(&mut self, cause: &str, expected: &Counts) {

@@ -1,9 +1,9 @@
 //! The judge against evidence with one thing wrong at a time: none of it may come out as a pass.
 
-use protocol::{Counts, Hello, Measured, PageTables, Trailer};
+use protocol::{Counts, Done, Hello, Measured, PageTables, Trailer};
 
 use super::*;
-use crate::config::{Demand, Expect, Mechanism, Scenario, Suite};
+use crate::config::{Demand, Expect, ExpectedCount, Mechanism, Scenario, Suite};
 use crate::console::Splat;
 use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
@@ -30,7 +30,8 @@ fn scenarios() -> Vec<Scenario> {
 }
 
 fn asked(scenarios: &[Scenario]) -> Asked<'_> {
-    Asked { expect: Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync }, scenarios, cpus: 4 }
+    let expect = Some(Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync });
+    Asked { expect, scenarios, cpus: 4 }
 }
 
 const NONE: Counts = Counts {
@@ -368,7 +369,7 @@ fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
 #[test]
 fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
     let scenarios = scenarios();
-    let expect = Expect { base: Mechanism::None, patched: Mechanism::None };
+    let expect = Some(Expect { base: Mechanism::None, patched: Mechanism::None });
     let asked = Asked { expect, ..asked(&scenarios) };
     let absent = || {
         let mut ran = sound(Counts::default());
@@ -473,4 +474,21 @@ fn a_bystander_that_was_not_counted_is_a_gap_unless_the_scenario_says_so() {
     let judgement = judged_on(Demand::Fallbacks(200), fewer(two), fewer(RCU));
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("2 bystander CPUs counted instead of 3"), "{judgement:?}");
+}
+
+#[test]
+fn what_a_guest_test_counts_by_itself_has_to_come_out_as_the_campaign_says() {
+    let expected = |what: &str, base, patched| ExpectedCount { what: what.to_owned(), base, patched };
+    let demand = || Demand::Counts(vec![expected("own", 0, 20), expected("other", 20, 20)]);
+    let counted = |own: u64, other: Option<u64>| {
+        let mut done = vec![Done { what: "own".to_owned(), count: own }];
+        done.extend(other.map(|count| Done { what: "other".to_owned(), count }));
+        Measured { done, injected: 0, injected_in: None, ..measured(NONE) }
+    };
+    let verdict = |base, patched| judged_on(demand(), base, patched).verdict;
+    assert_eq!(verdict(counted(0, Some(20)), counted(20, Some(20))), Verdict::Pass);
+    assert_eq!(verdict(counted(0, Some(20)), counted(19, Some(20))), Verdict::Fail);
+    assert_eq!(verdict(counted(0, Some(20)), counted(20, Some(0))), Verdict::Fail);
+    assert_eq!(verdict(counted(20, Some(20)), counted(20, Some(20))), Verdict::Vacuous);
+    assert_eq!(verdict(counted(0, Some(20)), counted(20, None)), Verdict::Vacuous);
 }

@@ -67,14 +67,37 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
 }
 
 fn questions(report: &Report) -> Vec<(&'static str, String)> {
-    vec![
+    let mut questions = vec![
         ("Does it apply as posted?", applies(report)),
         ("Does it build?", builds(report)),
         ("Does it sleep where it must not?", sleeps(report)),
-        ("Does it take the new path?", new_path(report)),
-        ("Does it stop the IPIs?", ipis(report)),
-        ("What does it cost?", costs(report)),
-    ]
+    ];
+    if own_counts(report).next().is_some() {
+        questions.push(("Does it do what it should?", does(report)));
+    }
+    // Of a campaign that is not about fallbacks these have no answer.
+    if report.pairs.iter().any(|pair| pair.expect_base.is_some()) {
+        questions.extend([
+            ("Does it take the new path?", new_path(report)),
+            ("Does it stop the IPIs?", ipis(report)),
+            ("What does it cost?", costs(report)),
+        ]);
+    }
+    questions
+}
+
+/// The patched kernels' scenarios whose own counts say what the patch does.
+fn own_counts(report: &Report) -> impl Iterator<Item = &ScenarioReport> {
+    patched(report).flat_map(|cell| &cell.scenarios).filter(|scenario| scenario.own_counts)
+}
+
+/// The verdict has held them against what the campaign says; here they are.
+fn does(report: &Report) -> String {
+    let good = report.main_pairs().all(|pair| pair.verdict == Verdict::Pass);
+    let each = own_counts(report)
+        .map(|scenario| format!("{} (base -> patched): {}", scenario.name, scenario.demands));
+    let asked = join_or(each, "nothing was counted");
+    if good { format!("yes: {asked}") } else { format!("NOT SHOWN: asked for {asked}") }
 }
 
 fn applies(report: &Report) -> String {

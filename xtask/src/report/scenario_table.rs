@@ -77,7 +77,7 @@ fn reasons(pair: &PairReport) -> Vec<String> {
 fn beside_the_failures(report: &Report, pair: &PairReport) -> Vec<String> {
     let scenarios = report.cell(pair, "patched").into_iter().flat_map(|cell| &cell.scenarios);
     scenarios
-        .filter(|ran| !ran.done.is_empty())
+        .filter(|ran| !ran.done.is_empty() && !ran.own_counts)
         .map(|ran| {
             let done: Vec<String> =
                 ran.done.iter().map(|done| format!("{} {}", done.count, done.what)).collect();
@@ -97,7 +97,9 @@ fn what_happened(report: &Report, pair: &PairReport, name: &str) -> String {
         (None, None) => "NOT MEASURED".to_owned(),
         (base, patched) => {
             let forced = patched.or(base).map_or(0, |ran| ran.injected);
-            format!("{forced}: {} -> {}", did(base), did(patched))
+            let own = patched.or(base).is_some_and(|ran| ran.own_counts);
+            let failures = if own { String::new() } else { format!("{forced}: ") };
+            format!("{failures}{} -> {}", did(base), did(patched))
         }
     }
 }
@@ -105,6 +107,10 @@ fn what_happened(report: &Report, pair: &PairReport, name: &str) -> String {
 /// What the kernel did, in a few words.
 fn did(scenario: Option<&ScenarioReport>) -> String {
     let Some(scenario) = scenario else { return "NOT MEASURED".to_owned() };
+    if scenario.own_counts {
+        let counts = scenario.done.iter().map(|done| format!("{} {}", done.count, done.what));
+        return counts.collect::<Vec<_>>().join(" + ");
+    }
     let ran = scenario.mechanism;
     let kept = if scenario.operations > 0 { "kept ipi" } else { "ipi" };
     let counts = [(ran.ipi, kept), (ran.rcu_sync, "rcu_sync"), (ran.call_rcu, "call_rcu")];
