@@ -143,7 +143,7 @@ impl Raw {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::usage(format!("no campaign `{wanted}`"))
                 .because(format!("{}: {error}", path.display()))
-                .next(format!("campaigns here: {}", names_in(configs).join(", ")))
+                .next(format!("campaigns here: {}", campaigns_in(configs).join(", ")))
         })?;
         let raw = parse(&path, &text)?;
         Ok((path, raw))
@@ -189,7 +189,7 @@ pub fn file_of(configs: &Path, wanted: &str) -> PathBuf {
 }
 
 /// The campaigns a directory holds, by name.
-fn names_in(dir: &Path) -> Vec<String> {
+pub fn campaigns_in(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .into_iter()
         .flatten()
