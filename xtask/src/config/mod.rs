@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Result};
 
-pub use campaign::{BaseWish, Campaign, campaigns_in, file_of};
+#[cfg(test)]
+pub use campaign::campaigns_in;
+pub use campaign::{BaseWish, Campaign, file_of};
 pub use scenario::{Demand, ExpectedCount, Scenario, Suite};
 pub use trees::{Tree, find as find_tree, load as load_trees};
 pub use variant::{Expect, Mechanism, Variant};

@@ -24,7 +24,7 @@ fn with_nothing_wrong_the_stand_ins_pass_so_each_fault_is_what_takes_it_away() {
     let bench = Bench::new();
     bench.run(&[], &[]).is("pass", 0, "");
     let run = bench.path("work/runs/latest");
-    for file in ["report.txt", "junit.xml", "patch.patch", "cells/7.2/x86_64/v/patched/repro.sh"] {
+    for file in ["report.txt", "junit.xml", "patch-7.2.patch", "cells/7.2/x86_64/v/patched/repro.sh"] {
         assert!(run.join(file).exists(), "{file}");
     }
 }
@@ -232,10 +232,10 @@ fn kvm_that_opens_and_does_not_boot_gives_way_to_tcg_and_says_so() {
     let outcome = bench.run(&["--accel", "auto"], &dead);
     // Only kvm is dead: under TCG the same guest is sound.
     outcome.is("pass", 0, "");
-    assert_eq!(outcome.report["accel"]["name"], "tcg");
+    assert_eq!(outcome.report["accels"][0]["name"], "tcg");
     let opens = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
     let why = if opens { "kvm did not boot a kernel" } else { "kvm cannot be used" };
-    assert!(outcome.report["accel"]["reason"].as_str().unwrap().starts_with(why), "{outcome:?}");
+    assert!(outcome.report["accels"][0]["reason"].as_str().unwrap().starts_with(why), "{outcome:?}");
     let outcome = survive("host: kvm that boots nothing, asked for by name", &["--accel", "kvm"], &dead);
     assert_eq!(outcome.exit, Some(3), "{outcome:?}");
 }
