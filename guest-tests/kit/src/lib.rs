@@ -10,6 +10,7 @@ pub mod exec;
 pub mod fault;
 pub mod files;
 pub mod fork;
+pub mod gup;
 pub mod kallsyms;
 pub mod mapping;
 pub mod measure;

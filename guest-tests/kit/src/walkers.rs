@@ -12,6 +12,7 @@ use protocol::Done;
 
 use crate::child;
 use crate::cpu;
+use crate::gup::GupFast;
 use crate::mapping::{SparseMapping, page_size};
 
 /// Page tables that are walked again and again: many, so that a walk is seldom in the same place.
@@ -45,8 +46,8 @@ pub fn beside<T>(
         ("futex on a shared page", Box::new(wake)),
         ("mmap_lock taken for writing", Box::new(|_| lock_memory_map())),
     ];
-    if let Ok(gup_test) = File::options().read(true).write(true).open("/sys/kernel/debug/gup_test") {
-        walks.push(("GUP-fast of a page (gup_test)", Box::new(move |at| pin_fast(&gup_test, at))));
+    if let Ok(gup) = GupFast::open() {
+        walks.push(("GUP-fast of a page (gup_test)", Box::new(move |at| gup.walk(at))));
     }
     let outcome = thread::scope(|scope| {
         let walkers: Vec<_> = walks
@@ -116,35 +117,4 @@ fn lock_memory_map() -> bool {
         let page = libc::mmap(ptr::null_mut(), page_size(), access, flags, -1, 0);
         page != libc::MAP_FAILED && libc::munmap(page, page_size()) == 0
     }
-}
-
-/// mm/gup_test.h.
-#[repr(C)]
-struct GupTest {
-    get_delta_usec: u64,
-    put_delta_usec: u64,
-    addr: u64,
-    size: u64,
-    nr_pages_per_call: u32,
-    gup_flags: u32,
-    test_flags: u32,
-    which_pages: [u32; 8],
-}
-
-/// GUP_FAST_BENCHMARK of one page.
-fn pin_fast(gup_test: &File, at: usize) -> bool {
-    let size = page_size() as u64;
-    let mut what = GupTest {
-        get_delta_usec: 0,
-        put_delta_usec: 0,
-        addr: at as u64,
-        size,
-        nr_pages_per_call: 1,
-        gup_flags: 0,
-        test_flags: 0,
-        which_pages: [0; 8],
-    };
-    let request = libc::_IOWR::<GupTest>(u32::from(b'g'), 1);
-    // SAFETY: the request says how large the structure is, and it outlives the call.
-    unsafe { libc::ioctl(gup_test.as_raw_fd(), request, &raw mut what) == 0 && what.size == size }
 }
