@@ -91,11 +91,14 @@ fn counts(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
         };
         effect(base, what.to_owned(), Unit::PerFallback, per_fallback(base), per_fallback(patched))
     };
-    vec![
+    let mut rows = vec![
         row("IPIs to bystanders by this path", |arm| arm.bystander_ipis),
         row("grace periods waited for", |arm| arm.mechanism.rcu_sync),
-        row("cross calls of every origin", |arm| arm.cross_calls.iter().sum()),
-    ]
+    ];
+    if !base.cross_calls.is_empty() {
+        rows.push(row("cross calls of every origin", |arm| arm.cross_calls.iter().sum()));
+    }
+    rows
 }
 
 fn times(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {

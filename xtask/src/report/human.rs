@@ -204,7 +204,7 @@ fn new_path(report: &Report) -> String {
             yes(injected > 0 && injected == took),
             injected,
             took,
-            pair.variant
+            report.place(pair)
         )
     });
     join_or(each, "not known: no variant in this run compiles it")
@@ -217,12 +217,16 @@ fn ipis(report: &Report) -> String {
         let (before, after) = (sent("base"), sent("patched"));
         let stopped = injected("patched") > 0 && before > 0 && after == 0;
         let all = |arm| total(exact(report, pair, arm), |s| s.cross_calls.iter().sum());
+        // Not every architecture counts them.
+        let counted = exact(report, pair, "base").any(|s| !s.cross_calls.is_empty());
+        let others = match counted {
+            true => format!("; cross calls of every origin {} -> {}", all("base"), all("patched")),
+            false => String::new(),
+        };
         format!(
-            "{}: this path sent {before} on base, {after} patched; cross calls of every origin {} -> {} ({})",
+            "{}: this path sent {before} on base, {after} patched{others} ({})",
             yes(stopped),
-            all("base"),
-            all("patched"),
-            pair.variant
+            report.place(pair)
         )
     });
     join_or(each, "not known: no variant in this run sends them")
@@ -232,13 +236,15 @@ fn costs(report: &Report) -> String {
     let each = changed(report).filter_map(|pair| {
         let before = scenarios(report, pair, "base").first()?;
         let after = scenarios(report, pair, "patched").iter().find(|after| after.name == before.name)?;
-        Some((before, after))
+        Some((pair, before, after))
     });
-    let first = each.filter_map(|(before, after)| {
+    let several = changed(report).count() > 1;
+    let first = each.filter_map(|(pair, before, after)| {
         let (before_ms, after_ms) =
             (before.micros_per_fallback? / 1000.0, after.micros_per_fallback? / 1000.0);
         let ratio = after_ms / before_ms;
-        Some(format!("{} {before_ms:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", before.name))
+        let place = if several { format!(" on {}", report.place(pair)) } else { String::new() };
+        Some(format!("{}{place} {before_ms:.2} -> {after_ms:.2} ms per fallback ({ratio:.0}x)", before.name))
     });
     let of_fallbacks =
         |effect: &&Effect| effect.unit == Unit::MillisecondsPerTable && !effect.what.contains(NOTHING_FORCED);
@@ -335,8 +341,9 @@ fn planted(report: &Report) -> Vec<String> {
     table.set_header(["planted bug", "variant", "must be exposed by", "", "", "took"]);
     for control in &report.controls {
         let caught = if control.caught { "caught" } else { "NOT CAUGHT" };
+        let place = report.name_of(&control.tree, &control.arch, &control.variant);
         let took = control.secs.map_or_else(|| "not run".to_owned(), |secs| format!("{secs:.0} s"));
-        table.add_row([&control.name, &control.variant, &control.exposed_by, caught, &control.by, &took]);
+        table.add_row([&control.name, &place, &control.exposed_by, caught, &control.by, &took]);
     }
     table.to_string().lines().map(|row| row.trim_end().to_owned()).collect()
 }

@@ -251,6 +251,24 @@ impl Report {
         self.pairs.iter().filter(|pair| pair.is_main())
     }
 
+    /// The variant of a pair, with its tree and architecture where there are several of them.
+    pub fn place(&self, pair: &PairReport) -> String {
+        self.name_of(&pair.tree, &pair.arch, &pair.variant)
+    }
+
+    /// As [`Report::place`], of a variant by its parts.
+    pub fn name_of(&self, tree: &str, arch: &str, variant: &str) -> String {
+        let mut words = Vec::new();
+        if self.pairs.iter().any(|other| other.tree != tree) {
+            words.push(tree);
+        }
+        if self.pairs.iter().any(|other| other.arch != arch) {
+            words.push(arch);
+        }
+        words.push(variant);
+        words.join(" ")
+    }
+
     /// The controls of a pair.
     pub fn controls_of(&self, pair: &PairReport) -> impl Iterator<Item = &ControlReport> {
         self.controls.iter().filter(|control| {

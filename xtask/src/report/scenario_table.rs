@@ -21,7 +21,7 @@ fn beside(report: &Report, pairs: &[&PairReport]) -> Vec<String> {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    let variants = pairs.iter().map(|pair| format!("{}: failures, base -> patched", pair.variant));
+    let variants = pairs.iter().map(|pair| format!("{}: failures, base -> patched", report.place(pair)));
     table.set_header(std::iter::once("guest test".to_owned()).chain(variants));
     for name in names {
         let row = pairs.iter().map(|pair| what_happened(report, pair, name));
@@ -30,7 +30,7 @@ fn beside(report: &Report, pairs: &[&PairReport]) -> Vec<String> {
     let mut lines: Vec<String> = table.to_string().lines().map(|row| row.trim_end().to_owned()).collect();
     for pair in pairs {
         for reason in reasons(pair) {
-            lines.push(format!("n/a on {}: {reason}", pair.variant));
+            lines.push(format!("n/a on {}: {reason}", report.place(pair)));
         }
     }
     lines.extend(pairs.iter().flat_map(|pair| beside_the_failures(report, pair)));
@@ -81,7 +81,7 @@ fn beside_the_failures(report: &Report, pair: &PairReport) -> Vec<String> {
         .map(|ran| {
             let done: Vec<String> =
                 ran.done.iter().map(|done| format!("{} {}", done.count, done.what)).collect();
-            format!("{} on {}, patched: {}", ran.name, pair.variant, done.join(", "))
+            format!("{} on {}, patched: {}", ran.name, report.place(pair), done.join(", "))
         })
         .collect()
 }
