@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::{Ask, Nonce, Request};
@@ -22,10 +22,11 @@ use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::Binaries;
 use crate::kconfig;
 use crate::plan::{Arm, Cell};
+use crate::process::Watch;
 use crate::project::Project;
 use crate::qemu::{self, Files, Machine};
 use crate::rundir::{RunDir, make_executable, write_whole};
-use crate::source::worktree::WorkTree;
+use crate::source::worktree::{Changes, WorkTree};
 
 /// The shortest time that the kernel takes for a stall.
 const STALL_SECS: u32 = 3;
@@ -44,7 +45,8 @@ pub struct Run<'a> {
     pub trees: BTreeMap<String, ReadyTree>,
     /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,
-    pub guests: BTreeMap<&'static str, Binaries>,
+    /// Makes the guest programs of every architecture, by target.
+    pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
     pub wish: Wish,
     pub jobs: usize,
     pub fail_fast: bool,
@@ -76,6 +78,8 @@ struct Shared {
     evidence: Mutex<Vec<Evidence>>,
     accels: Mutex<BTreeMap<&'static str, Choice>>,
     ended: Mutex<Option<Failure>>,
+    /// Made while the first kernel is compiled; whoever needs them earlier waits.
+    guests: OnceLock<Result<BTreeMap<&'static str, Binaries>>>,
     stop: AtomicBool,
 }
 
@@ -102,6 +106,7 @@ impl Run<'_> {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
             ended: Mutex::new(None),
+            guests: OnceLock::new(),
             stop: AtomicBool::new(false),
         };
         let mut trees = std::mem::take(&mut self.trees);
@@ -110,6 +115,11 @@ impl Run<'_> {
         let (built, to_boot) = channel();
         let to_boot = Mutex::new(to_boot);
         std::thread::scope(|scope| {
+            scope.spawn(|| {
+                if let Err(failure) = shared.guests.get_or_init(self.guests) {
+                    shared.end(failure.clone());
+                }
+            });
             for _ in 0..booters {
                 scope.spawn(|| self.boot_all(&to_boot, &shared));
             }
@@ -118,7 +128,7 @@ impl Run<'_> {
                     break;
                 }
                 let building = Instant::now();
-                let built_as = self.build_one(cell, &mut trees);
+                let built_as = self.build_one(cell, &mut trees, &shared);
                 locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
                 match built_as {
                     Ok(evidence @ Build::Built(_)) => {
@@ -147,7 +157,12 @@ impl Run<'_> {
         self.events.send(Event::Stage { cell: cell.id(), stage });
     }
 
-    fn build_one(&self, cell: &Cell, trees: &mut BTreeMap<String, ReadyTree>) -> Result<Build> {
+    fn build_one(
+        &self,
+        cell: &Cell,
+        trees: &mut BTreeMap<String, ReadyTree>,
+        shared: &Shared,
+    ) -> Result<Build> {
         self.stage(cell, Stage::Build);
         let cell_dir = self.dir.cell(cell)?;
         let tree = trees.get_mut(&cell.tree).ok_or_else(|| {
@@ -171,12 +186,16 @@ impl Run<'_> {
             requests,
             jobs: self.jobs,
             cell_dir: &cell_dir,
+            kconfig: &kconfig_files(changes),
             touched: &tree.arms.touched,
             keep_code: cell.arm.judged(),
         };
-        build::build(&job, |tail: &Tail| {
-            let what = format!("{} ({} objects)", tail.last, tail.objects);
-            self.events.send(Event::Doing { cell: cell.id(), what });
+        build::build(&job, |tail: Option<&Tail>| {
+            if let Some(tail) = tail {
+                let what = format!("{} ({} objects)", tail.last, tail.objects);
+                self.events.send(Event::Doing { cell: cell.id(), what });
+            }
+            if shared.stopped() { Watch::Stop } else { Watch::Continue }
         })
     }
 
@@ -234,8 +253,8 @@ impl Run<'_> {
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
             panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.exposed_by, Exposure::Splat { .. })),
         };
-        let binaries = self
-            .guests
+        let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
+        let binaries = guests
             .get(cell.arch.rust_target)
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
         let initramfs = dir.join("initramfs.cpio");
@@ -350,6 +369,17 @@ build)
     ;;
 esac
 "#;
+
+/// What the changed Kconfig files hold.
+fn kconfig_files(changes: &Changes) -> String {
+    let is_one = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with("Kconfig"));
+    let changed = changes.iter().filter(|(path, _)| is_one(path));
+    let texts = changed.map(|(path, content)| {
+        let content = content.as_deref().unwrap_or_default();
+        format!("# {path}\n{}", String::from_utf8_lossy(content))
+    });
+    texts.collect()
+}
 
 fn fresh_nonce() -> Result<Nonce> {
     let mut bytes = [0; 16];

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::arch::Arch;
 use crate::evidence::{Build, Built, Code};
 use crate::failure::{Context, Failure, Result};
@@ -28,11 +30,16 @@ pub struct Job<'a> {
     pub jobs: usize,
     /// Where the requested fragment, the build log, the `.config` and the image go.
     pub cell_dir: &'a Path,
+    /// The Kconfig files that are not as the tree came: a `.config` made with others is made again.
+    pub kconfig: &'a str,
     /// Files that the patch under test changes.
     pub touched: &'a BTreeSet<String>,
     /// Whether to keep digests of their code.
     pub keep_code: bool,
 }
+
+/// Everything off that no fragment asks for.
+const CONFIGURE: &str = "allnoconfig";
 
 /// Far above any build of a minimal kernel, so that only a stuck one meets it.
 const DEADLINE: Duration = Duration::from_secs(3 * 3600);
@@ -43,6 +50,8 @@ pub const SYMBOLS: &str = "vmlinux";
 
 /// A build that was cut off may leave half an object that make takes for whole.
 const UNFINISHED: &str = ".patchproof-unfinished";
+/// What the `.config` was made from.
+const CONFIGURED: &str = ".patchproof-configured";
 /// Which copy of the source the objects were made from.
 const INCARNATION: &str = ".patchproof-incarnation";
 
@@ -76,39 +85,44 @@ impl Job<'_> {
             words
         };
         [
-            make(&[format!("KCONFIG_ALLCONFIG={}", self.fragment().display()), "allnoconfig".to_owned()]),
+            make(&[format!("KCONFIG_ALLCONFIG={}", self.fragment().display()), CONFIGURE.to_owned()]),
             make(&[format!("-j{}", self.jobs), self.arch.target.to_owned()]),
         ]
     }
 }
 
-/// Builds the kernel. What a compiler or a full disk says is a value; `Err` is for what stops the whole run.
+/// Builds the kernel, unless `look`, which hears what the compiler does, wants it stopped. What a compiler or a full
+/// disk says is a value; `Err` is for what stops the whole run.
 ///
 /// # Errors
 /// On interruption, and when the harness's own files cannot be written.
-pub fn build(job: &Job<'_>, mut look: impl FnMut(&Tail)) -> Result<Build> {
+pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Result<Build> {
     let cold = prepare(job)?;
     let [configure, compile] = job.commands();
     let mut tail = Tail::new(&job.log());
-    for command in [configure, compile] {
+    // Where nothing that it depends on has changed, configuring again takes seconds and changes nothing.
+    let configure = (!is_configured(job)).then_some(configure);
+    for command in configure.into_iter().chain([compile]) {
         let what = command.last().map_or("make", String::as_str).to_owned();
         let end = process::run(&format!("make {what}"), make(&command), &job.log(), DEADLINE, |_| {
-            if tail.read() {
-                look(&tail);
-            }
-            Watch::Continue
+            look(tail.read().then_some(&tail))
         })?;
         match end {
             End::Exited(0) => {}
+            End::Stopped => return Ok(Build::NotRun),
             End::Interrupted => return Err(Failure::interrupted()),
             End::Exited(status) => return failed(job, &format!("make {what} ended with status {status}")),
             End::Signalled(signal) => {
                 return failed(job, &format!("make {what} was killed by signal {signal}"));
             }
-            End::DeadlinePassed | End::Stopped => return failed(job, &format!("make {what} took too long")),
+            End::DeadlinePassed => return failed(job, &format!("make {what} took too long")),
         }
     }
     let lost_symbols = keep(job)?;
+    if lost_symbols.is_empty() {
+        let stamp = job.objects.join(CONFIGURED);
+        std::fs::write(&stamp, configured_from(job)).or_infra(|| format!("write {}", stamp.display()))?;
+    }
     let log = read_log(job)?;
     let warnings = log::warnings(&log, job.tree, job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
@@ -131,6 +145,19 @@ fn prepare(job: &Job<'_>) -> Result<bool> {
     std::fs::write(job.fragment(), kconfig::render(job.requests))
         .or_infra(|| format!("write {}", job.fragment().display()))?;
     Ok(cold)
+}
+
+/// The `.config` is there as a build left it that asked for the same.
+fn is_configured(job: &Job<'_>) -> bool {
+    let stamp = std::fs::read_to_string(job.objects.join(CONFIGURED)).unwrap_or_default();
+    !stamp.is_empty() && stamp == configured_from(job)
+}
+
+/// Everything that goes into a `.config`, and what came out.
+fn configured_from(job: &Job<'_>) -> String {
+    let config = std::fs::read(job.objects.join(".config")).unwrap_or_default();
+    let digest = Sha256::digest(&config).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{digest}\n{}\n{}", job.kconfig, kconfig::render(job.requests))
 }
 
 fn finished(job: &Job<'_>) -> Result<()> {

@@ -60,6 +60,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, tree: &Path, jobs
         requests: &requests,
         jobs,
         cell_dir: &dir,
+        kconfig: "",
         touched: &std::collections::BTreeSet::new(),
         keep_code: false,
     };

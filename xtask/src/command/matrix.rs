@@ -150,11 +150,7 @@ impl Setting<'_> {
             Err(failure) => return (early(failure), sources),
         };
         events.send(Event::Planned(self.cells.iter().map(Cell::id).collect()));
-        events.send(Event::Status("building the guest binaries".to_owned()));
-        let guests = match self.guests() {
-            Ok(guests) => guests,
-            Err(failure) => return (early(failure), sources),
-        };
+        let guests = || self.guests();
         let look = |cell: &Cell, evidence: &Evidence| self.look(cell, evidence);
         let run = Run {
             project: self.project,
@@ -162,7 +158,7 @@ impl Setting<'_> {
             cells: self.cells,
             trees,
             requests: self.requests.clone(),
-            guests,
+            guests: &guests,
             wish: match self.args.accel {
                 AccelWish::Auto => Wish::Auto,
                 AccelWish::Kvm => Wish::Kvm,
