@@ -17,7 +17,12 @@ pub struct Request {
     pub value: String,
     /// `file:line`.
     pub origin: String,
+    /// Nothing is lost where the tree has no such symbol.
+    pub if_known: bool,
 }
+
+/// Above a line of a fragment: it is for those trees only that have the symbol.
+const IF_KNOWN: &str = "# Only where the tree has it:";
 
 /// A requested symbol that the built `.config` does not have as asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +31,8 @@ pub struct Lost {
     pub wanted: String,
     pub got: String,
     pub origin: String,
+    #[serde(skip)]
+    pub if_known: bool,
     /// Its `depends on` lines in the tree, joined by `&&`.
     pub depends_on: Option<String>,
 }
@@ -50,14 +57,16 @@ impl std::fmt::Display for Lost {
 /// On a line that is neither an assignment nor a comment: with file and line.
 pub fn parse_fragment(file: &str, text: &str) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
+    let mut if_known = false;
     for (index, line) in text.lines().enumerate() {
         let origin = format!("{file}:{}", index + 1);
         if let Some((symbol, value)) = assignment(line.trim()) {
-            requests.push(Request { symbol: symbol.to_owned(), value: value.to_owned(), origin });
+            requests.push(Request { symbol: symbol.to_owned(), value: value.to_owned(), origin, if_known });
         } else if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
             return Err(Failure::usage(format!("{origin}: not a Kconfig line: `{}`", line.trim()))
                 .next("write CONFIG_X=y, or `# CONFIG_X is not set`"));
         }
+        if_known = line.trim() == IF_KNOWN;
     }
     Ok(requests)
 }
@@ -122,6 +131,7 @@ pub fn lost(requests: &[Request], config: &str) -> Vec<Lost> {
                 wanted: request.value.clone(),
                 got: got.to_owned(),
                 origin: request.origin.clone(),
+                if_known: request.if_known,
                 depends_on: None,
             })
         })
@@ -212,6 +222,14 @@ mod tests {
         let lost = lost(&requests, "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_D=y\n");
         let names: Vec<_> = lost.iter().map(|l| (l.symbol.as_str(), l.got.as_str())).collect();
         assert_eq!(names, [("B", "n"), ("D", "y")]);
+    }
+
+    #[test]
+    fn a_line_may_be_for_those_trees_only_that_have_the_symbol() {
+        let requests = fragment("a", "# Only where the tree has it:\nCONFIG_A=y\nCONFIG_B=y\n");
+        let lost = lost(&requests, "");
+        let known: Vec<_> = lost.iter().map(|lost| (lost.symbol.as_str(), lost.if_known)).collect();
+        assert_eq!(known, [("A", true), ("B", false)]);
     }
 
     #[test]

@@ -213,5 +213,6 @@ fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
     for symbol in &mut lost {
         symbol.depends_on = kconfig::depends_on(job.tree, &symbol.symbol);
     }
+    lost.retain(|symbol| symbol.depends_on.is_some() || !symbol.if_known);
     Ok(lost)
 }

@@ -279,6 +279,7 @@ fn a_lost_symbol_is_vacuous_and_named() {
         wanted: "y".to_owned(),
         got: "n".to_owned(),
         origin: "debug.config:3".to_owned(),
+        if_known: false,
         depends_on: Some("FAULT_INJECTION".to_owned()),
     };
     patched.build = Build::Built(Built {
