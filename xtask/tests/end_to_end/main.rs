@@ -11,3 +11,4 @@ mod faults;
 mod killed;
 mod power_cut;
 mod trees;
+mod versions;
