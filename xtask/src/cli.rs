@@ -29,6 +29,10 @@ pub enum Command {
     Doctor(Doctor),
     /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
     Ci(Ci),
+    /// Show what is kept of earlier builds and boots, or empty it
+    Cache(Cache),
+    /// Run a matrix again whenever the patch, a guest test or a configuration changes
+    Watch(Watch),
     /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
     Faults,
 }
@@ -92,6 +96,15 @@ pub struct Matrix {
     /// Also keep the base and the patched kernels under load for so long, such as 90s, 30m or 8h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub soak: Option<Duration>,
+    /// Show what is on record of a boot of the same kernel, guest and machine, marked with its date, instead of booting
+    #[arg(long, conflicts_with = "fresh")]
+    pub recorded: bool,
+    /// Boot every kernel (the default); kernels that were built before are not built again
+    #[arg(long)]
+    pub fresh: bool,
+    /// Build every kernel, also those that were built before
+    #[arg(long)]
+    pub rebuild: bool,
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -172,6 +185,19 @@ pub struct Patch {
     pub write: Option<PathBuf>,
     #[command(flatten)]
     pub source: Source,
+}
+
+#[derive(Debug, Args)]
+pub struct Cache {
+    /// Remove everything
+    #[arg(long)]
+    pub clean: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    #[command(flatten)]
+    pub matrix: Matrix,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use protocol::{Hello, Measured, Trailer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::console::Splat;
 use crate::kconfig::Lost;
@@ -16,12 +16,14 @@ pub struct Evidence {
     /// How long the build took, whatever came of it.
     pub build_secs: Option<f64>,
     pub boot: Boot,
+    /// Nothing was booted: this is what was recorded then, of the same kernel, guest and machine.
+    pub recorded: Option<String>,
     /// Further boots of the same image, with `--repeat`.
     pub repeats: Vec<Boot>,
 }
 
 /// What became of the kernel build.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Build {
     #[default]
@@ -35,10 +37,13 @@ pub enum Build {
     },
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Built {
     /// The object directory was empty before.
     pub cold: bool,
+    /// Nothing was built: it is from the cache.
+    #[serde(default)]
+    pub cached: bool,
     pub lost_symbols: Vec<Lost>,
     /// What the compiler warned of in the files that the patch under test changes.
     pub warnings: Vec<String>,
@@ -47,7 +52,7 @@ pub struct Built {
 }
 
 /// What the compiler made of the files that the patch under test changes, as digests.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
     /// By `OBJECT: FUNCTION`, of the objects of changed sources.
     pub functions: BTreeMap<String, String>,
@@ -56,7 +61,7 @@ pub struct Code {
 }
 
 /// The first error of a build log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileError {
     pub message: String,
     /// Relative to the tree, if the message names a place.
@@ -67,7 +72,7 @@ pub struct CompileError {
 }
 
 /// What became of the boot.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Boot {
     #[default]
@@ -79,7 +84,7 @@ pub enum Boot {
 }
 
 /// How a guest ended, as seen from outside. Only the trailer says that it did its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuestEnd {
     /// QEMU ended by itself with status 0, which proves nothing.
@@ -97,7 +102,7 @@ pub enum GuestEnd {
 }
 
 /// One boot.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ran {
     pub accel: String,
     /// From the start of QEMU to its end.
@@ -124,7 +129,7 @@ pub struct Ran {
 }
 
 /// How long the harness was ready to wait for this guest, and what it saw when it no longer was.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Watched {
     pub silence_secs: f64,
     pub deadline_secs: f64,
@@ -132,7 +137,7 @@ pub struct Watched {
     pub cpus: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScenarioRan {
     pub name: String,
     pub outcome: Outcome,
@@ -140,7 +145,7 @@ pub struct ScenarioRan {
     pub splats: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Begun, and nothing heard since.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
 
@@ -25,7 +25,7 @@ pub struct Request {
 const IF_KNOWN: &str = "# Only where the tree has it:";
 
 /// A requested symbol that the built `.config` does not have as asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     pub symbol: String,
     pub wanted: String,

@@ -5,6 +5,7 @@ mod arch;
 mod arms;
 mod boot;
 mod build;
+mod cache;
 mod cli;
 mod command;
 mod config;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
         Command::Ci(args) => command::ci::ci(&project, args),
+        Command::Cache(args) => command::cache::cache(&project, args),
+        Command::Watch(args) => command::watch::watch(&project, args),
         Command::Faults => command::faults::faults(&project),
     };
     let exit = outcome.unwrap_or_else(|failure| {

@@ -25,6 +25,11 @@ impl Project {
         std::env::var_os("PATCHPROOF_WORK").map_or_else(|| self.root.join("target/patchproof"), PathBuf::from)
     }
 
+    /// Kernels and boots that were made before.
+    pub fn cache(&self) -> PathBuf {
+        self.work().join("cache")
+    }
+
     pub fn runs(&self) -> PathBuf {
         self.work().join("runs")
     }

@@ -1,6 +1,8 @@
 //! The straight line of one run: each cell is built, then booted while the next one is built. Emits events and
 //! collects evidence; judges nothing.
 
+mod known;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +16,11 @@ use crate::accel::{self, Choice, Wish};
 use crate::arms::Arms;
 use crate::boot::{self, Guest};
 use crate::build::{self, Job, Tail};
+use crate::cache::{Cache, Recorded};
 use crate::config::{Scenario, Suite};
 use crate::control::Exposure;
 use crate::events::{Event, Events, Stage};
-use crate::evidence::{Boot, Build, Evidence};
+use crate::evidence::{Boot, Build, Built, Evidence, GuestEnd};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::Binaries;
 use crate::kconfig;
@@ -54,6 +57,10 @@ pub struct Run<'a> {
     pub repeat: u32,
     /// How long the scenarios of a soak go on.
     pub soak: Duration,
+    /// Whether a boot of the same kernel, guest and machine that is on record may stand for another one.
+    pub recorded: bool,
+    /// Whether a kernel that was built before is built again.
+    pub rebuild: bool,
     /// False only in the test that a run without failures comes out vacuous.
     pub inject: bool,
     pub events: Events,
@@ -73,11 +80,20 @@ pub struct Gathered {
     pub ended: Option<Failure>,
 }
 
+/// What a boot needs but for the kernel.
+struct Prepared {
+    machine: Machine<'static>,
+    request: Request,
+    initramfs: Vec<u8>,
+}
+
 /// What builder and booters share.
 struct Shared {
     evidence: Mutex<Vec<Evidence>>,
     accels: Mutex<BTreeMap<&'static str, Choice>>,
     ended: Mutex<Option<Failure>>,
+    /// Keys of the kernels, by index of the cell.
+    kernels: Mutex<BTreeMap<usize, String>>,
     /// Made while the first kernel is compiled; whoever needs them earlier waits.
     guests: OnceLock<Result<BTreeMap<&'static str, Binaries>>>,
     stop: AtomicBool,
@@ -106,6 +122,7 @@ impl Run<'_> {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
             ended: Mutex::new(None),
+            kernels: Mutex::default(),
             guests: OnceLock::new(),
             stop: AtomicBool::new(false),
         };
@@ -128,7 +145,7 @@ impl Run<'_> {
                     break;
                 }
                 let building = Instant::now();
-                let built_as = self.build_one(cell, &mut trees, &shared);
+                let built_as = self.build_one(index, &mut trees, &shared);
                 locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
                 match built_as {
                     Ok(evidence @ Build::Built(_)) => {
@@ -159,10 +176,11 @@ impl Run<'_> {
 
     fn build_one(
         &self,
-        cell: &Cell,
+        index: usize,
         trees: &mut BTreeMap<String, ReadyTree>,
         shared: &Shared,
     ) -> Result<Build> {
+        let cell = &self.cells[index];
         self.stage(cell, Stage::Build);
         let cell_dir = self.dir.cell(cell)?;
         let tree = trees.get_mut(&cell.tree).ok_or_else(|| {
@@ -173,14 +191,14 @@ impl Run<'_> {
             Some(Err(why)) => return Ok(Build::Infra { why: why.clone() }),
             None => return Err(Failure::internal(format!("{} has no source", cell.id()))),
         };
-        tree.work.set(changes)?;
         let requests = self
             .requests
             .get(&cell.variant.id())
             .ok_or_else(|| Failure::internal(format!("{} has no fragments", cell.id())))?;
+        let incarnation = tree.work.incarnation().to_owned();
         let job = Job {
             tree: &tree.work.dir(),
-            incarnation: tree.work.incarnation(),
+            incarnation: &incarnation,
             objects: &self.project.objects(&cell.tree, cell.arch.name),
             arch: cell.arch,
             requests,
@@ -190,13 +208,30 @@ impl Run<'_> {
             touched: &tree.arms.touched,
             keep_code: cell.arm.judged(),
         };
-        build::build(&job, |tail: Option<&Tail>| {
+        let key = self.kernel_key(&job, tree, changes)?;
+        locked(&shared.kernels).insert(index, key.clone());
+        let cache = Cache::new(self.project.cache());
+        match (!self.rebuild).then(|| cache.kernel(&key, &cell_dir)).flatten() {
+            Some(Build::Built(built)) => {
+                return Ok(Build::Built(Built { cached: true, cold: false, ..built }));
+            }
+            // An error may have been the host's after all: it is shown again only where records are asked for.
+            Some(error) if self.recorded => return Ok(error),
+            _ => {}
+        }
+        tree.work.set(changes)?;
+        let build = build::build(&job, |tail: Option<&Tail>| {
             if let Some(tail) = tail {
                 let what = format!("{} ({} objects)", tail.last, tail.objects);
                 self.events.send(Event::Doing { cell: cell.id(), what });
             }
             if shared.stopped() { Watch::Stop } else { Watch::Continue }
-        })
+        })?;
+        if matches!(build, Build::Built(_) | Build::CompileError(_)) {
+            let kept = [cell.arch.kept(), build::SYMBOLS, "config", "requested.config", "build.log"];
+            cache.keep_kernel(&key, &cell_dir, &kept, &build)?;
+        }
+        Ok(build)
     }
 
     fn boot_all(&self, cells: &Mutex<Receiver<usize>>, shared: &Shared) {
@@ -216,7 +251,7 @@ impl Run<'_> {
         let cell = &self.cells[index];
         self.stage(cell, Stage::Boot);
         let dir = self.dir.cell(cell)?;
-        locked(&shared.evidence)[index].boot = self.boot_once(cell, &dir, &dir, shared)?;
+        self.first_boot(index, &dir, shared)?;
         let repeats = if cell.arm.judged() { self.repeat } else { 1 };
         for number in 2..=repeats {
             if shared.stopped() {
@@ -226,15 +261,48 @@ impl Run<'_> {
             self.events.send(Event::Doing { cell: cell.id(), what });
             let again = dir.join(format!("boot-{number}"));
             std::fs::create_dir_all(&again).or_infra(|| format!("make {}", again.display()))?;
-            let boot = self.boot_once(cell, &dir, &again, shared)?;
+            let boot = match self.prepare(cell, &dir, shared)? {
+                Ok(prepared) => self.boot_once(cell, &prepared, &dir, &again)?,
+                Err(why) => Boot::Infra { why },
+            };
             locked(&shared.evidence)[index].repeats.push(boot);
         }
         self.finished(index, shared);
         Ok(())
     }
 
-    /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
-    fn boot_once(&self, cell: &Cell, dir: &Path, logs: &Path, shared: &Shared) -> Result<Boot> {
+    /// The boot of a cell, or what is on record of one if that is asked for.
+    fn first_boot(&self, index: usize, dir: &Path, shared: &Shared) -> Result<()> {
+        let cell = &self.cells[index];
+        let prepared = match self.prepare(cell, dir, shared)? {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                locked(&shared.evidence)[index].boot = Boot::Infra { why };
+                return Ok(());
+            }
+        };
+        let kernel = locked(&shared.kernels).get(&index).cloned().unwrap_or_default();
+        let Prepared { machine, request, initramfs } = &prepared;
+        let key = self.boot_key(&kernel, cell, *machine, request, initramfs)?;
+        let cache = Cache::new(self.project.cache());
+        if let Some(known) = self.recorded.then(|| cache.boot(&key)).flatten() {
+            let evidence = &mut locked(&shared.evidence)[index];
+            evidence.boot = known.boot;
+            evidence.recorded = Some(known.date);
+            return Ok(());
+        }
+        let boot = self.boot_once(cell, &prepared, dir, dir)?;
+        // One that was given up says more about this hour than about the kernel.
+        if matches!(&boot, Boot::Ran(ran) if ran.end == GuestEnd::QemuExited) {
+            let date = self.dir.started.clone();
+            cache.record(&key, &Recorded { date, boot: boot.clone() })?;
+        }
+        locked(&shared.evidence)[index].boot = boot;
+        Ok(())
+    }
+
+    /// Everything that a boot of the kernel in `dir` needs; or why there can be none.
+    fn prepare(&self, cell: &Cell, dir: &Path, shared: &Shared) -> Result<Result<Prepared, String>> {
         let kernel = dir.join(cell.arch.kept());
         let choice = match self.accelerator(cell, &kernel, shared) {
             Ok(choice) => choice,
@@ -243,9 +311,8 @@ impl Run<'_> {
             Err(failure) if self.wish == Wish::Kvm || failure.exit == Exit::Interrupted => {
                 return Err(failure);
             }
-            Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
+            Err(failure) => return Ok(Err(failure.to_string().replace('\n', ";"))),
         };
-        let nonce = fresh_nonce()?;
         let request = Request {
             scenarios: cell.scenarios.iter().map(|scenario| self.ask(scenario)).collect(),
             inject: self.inject,
@@ -257,13 +324,22 @@ impl Run<'_> {
         let binaries = guests
             .get(cell.arch.rust_target)
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
+        let machine = Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus() };
+        let initramfs = binaries.initramfs(&request)?;
+        Ok(Ok(Prepared { machine, request, initramfs }))
+    }
+
+    /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
+    fn boot_once(&self, cell: &Cell, prepared: &Prepared, dir: &Path, logs: &Path) -> Result<Boot> {
+        let Prepared { machine, request, initramfs: bytes } = prepared;
+        let nonce = fresh_nonce()?;
+        let kernel = dir.join(cell.arch.kept());
         let initramfs = dir.join("initramfs.cpio");
-        write_whole(&initramfs, &binaries.initramfs(&request)?)?;
+        write_whole(&initramfs, bytes)?;
         let (console, results) = (logs.join("console.log"), logs.join("results.log"));
         let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
-        let machine = Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus() };
-        let command = qemu::command(machine, files, &nonce.to_string(), &cell.variant.arguments);
-        self.write_repro(cell, dir, machine, &nonce)?;
+        let command = qemu::command(*machine, files, &nonce.to_string(), &cell.variant.arguments);
+        self.write_repro(cell, dir, *machine, &nonce)?;
         let log = logs.join("qemu.log");
         let guest = Guest {
             command: &command,
@@ -274,7 +350,7 @@ impl Run<'_> {
             results: &results,
             log: &log,
             nonce: &nonce,
-            accel: choice.accel,
+            accel: machine.accel,
             longer: request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
         };
         boot::boot(&guest, |what| self.events.send(Event::Doing { cell: cell.id(), what: what.to_owned() }))

@@ -1,10 +1,13 @@
 //! What one operation did and cost: wall time, cross calls by CPU, and the page tables there were just before it.
 
+use std::path::Path;
 use std::time::Instant;
 
 use protocol::{Done, Timing};
 
 use crate::{counters, files};
+
+const REFRESH: &str = "/proc/sys/vm/stat_refresh";
 
 /// What an operation reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +58,11 @@ impl Meter {
 }
 
 /// `nr_page_table_pages` of the whole machine, exact: the kernel keeps differences per CPU and folds them
-/// every second or so, or when `stat_refresh` is read (mm/vmstat.c).
+/// every second or so, or when `stat_refresh` is read (mm/vmstat.c). A kernel for one CPU has neither.
 pub fn page_tables() -> Result<u64, String> {
-    files::read("/proc/sys/vm/stat_refresh")?;
+    if Path::new(REFRESH).exists() {
+        files::read(REFRESH)?;
+    }
     let text = files::read("/proc/vmstat")?;
     counters::vmstat(&text, "nr_page_table_pages")
         .ok_or_else(|| "/proc/vmstat has no nr_page_table_pages".to_owned())

@@ -127,7 +127,7 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let warnings = log::warnings(&log, job.tree, job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
     finished(job)?;
-    Ok(Build::Built(Built { cold, lost_symbols, warnings, code }))
+    Ok(Build::Built(Built { cold, cached: false, lost_symbols, warnings, code }))
 }
 
 /// Makes the object directory one that can be built in; says whether it is empty.

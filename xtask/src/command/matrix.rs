@@ -10,6 +10,7 @@ use super::setting::{Setting, Sources};
 use crate::accel::Wish;
 use crate::arch::Arch;
 use crate::arms::{Arms, Tested};
+use crate::cache::{Cache, LIMIT_BYTES};
 use crate::cli::{self, AccelWish, Controls, Suite};
 use crate::config::Campaign;
 use crate::events::{Event, Events};
@@ -84,6 +85,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let (sender, receiver) = channel();
     let shown = report::progress::show(receiver, args.verbose);
     let (gathered, sources) = setting.run(Events::new(sender), jobs);
+    Cache::new(project.cache()).shrink(LIMIT_BYTES);
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();
     setting.conclude(gathered, sources)
@@ -168,6 +170,8 @@ impl Setting<'_> {
             fail_fast: self.args.fail_fast,
             repeat: self.args.repeat,
             soak: self.args.soak.unwrap_or_default(),
+            rebuild: self.args.rebuild,
+            recorded: self.args.recorded && self.args.repeat == 1 && self.args.soak.is_none(),
             inject: !self.args.test_no_injection,
             events,
             look: &look,
@@ -256,9 +260,18 @@ impl Setting<'_> {
         };
         let mut words = Vec::new();
         if let (Some(_), Some(secs)) = (evidence.built(), evidence.build_secs) {
-            words.push(format!("built in {secs:.0} s"));
+            let cached = evidence.built().is_some_and(|built| built.cached);
+            words.push(if cached {
+                "kernel from the cache".to_owned()
+            } else {
+                format!("built in {secs:.0} s")
+            });
         }
-        if let Some((boot, test)) = evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?))) {
+        if let Some(date) = &evidence.recorded {
+            words.push(format!("recorded on {date}"));
+        } else if let Some((boot, test)) =
+            evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?)))
+        {
             words.push(format!("booted in {boot:.1} s, tests {test:.1} s"));
         }
         words.extend(findings.into_iter().take(2));

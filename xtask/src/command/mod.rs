@@ -1,5 +1,6 @@
 //! One file per subcommand: each wires modules together and turns the outcome into an exit code.
 
+pub mod cache;
 pub mod ci;
 mod conclude;
 pub mod doctor;
@@ -8,6 +9,7 @@ pub mod faults;
 pub mod matrix;
 pub mod patch;
 mod setting;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, Read};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::splat::{self, End, Kind, Row};
 
@@ -31,7 +31,7 @@ const OPEN_MAX: usize = 256;
 const LAST_LINES: usize = 25;
 
 /// One report of trouble: its headline and the block around it, lines of other threads taken out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splat {
     pub kind: Kind,
     pub headline: String,

@@ -98,6 +98,7 @@ fn evidence(ran: Ran) -> Evidence {
             ..Built::default()
         }),
         boot: Boot::Ran(Box::new(ran)),
+        recorded: None,
         repeats: Vec::new(),
     }
 }

@@ -38,6 +38,8 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         accel: Some("tcg".to_owned()),
         build_secs: Some(160.0),
         cold: arm == "base",
+        cached: false,
+        recorded: None,
         boot_secs: Some(1.5),
         test_secs: Some(4.0),
         scenarios,

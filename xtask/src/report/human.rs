@@ -29,6 +29,9 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     if report.interrupted {
         line("INTERRUPTED: this report is partial");
     }
+    if let Some(words) = recorded(report) {
+        line(&words);
+    }
     line("");
     for (question, answer) in questions(report) {
         line(&format!("{question:<33} {answer}"));
@@ -64,6 +67,14 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     line(&cost(report));
     line(&format!("report, consoles and repro.sh of each cell: {run_dir}"));
     text
+}
+
+/// Evidence that this run did not make itself is never shown without saying so.
+fn recorded(report: &Report) -> Option<String> {
+    let dates: Vec<&String> = report.cells.iter().filter_map(|cell| cell.recorded.as_ref()).collect();
+    let oldest = dates.iter().min()?;
+    let (count, all) = (dates.len(), report.cells.len());
+    Some(format!("RECORDED: {count} of {all} kernels were not booted now; the oldest record is of {oldest}"))
 }
 
 fn questions(report: &Report) -> Vec<(&'static str, String)> {

@@ -108,6 +108,10 @@ pub struct CellReport {
     pub build_secs: Option<f64>,
     /// Nothing of an earlier build was there.
     pub cold: bool,
+    /// Nothing was built: the kernel is from the cache.
+    pub cached: bool,
+    /// Nothing was booted: this is what was on record, from then.
+    pub recorded: Option<String>,
     pub boot_secs: Option<f64>,
     pub test_secs: Option<f64>,
     pub scenarios: Vec<ScenarioReport>,
@@ -323,6 +327,8 @@ impl CellReport {
             accel: ran.map(|ran| ran.accel.clone()),
             build_secs: built.and(evidence.build_secs),
             cold: built.is_some_and(|built| built.cold),
+            cached: built.is_some_and(|built| built.cached),
+            recorded: evidence.recorded.clone(),
             boot_secs: ran.and_then(|ran| ran.boot_secs),
             test_secs: ran.and_then(|ran| ran.test_secs),
             scenarios: scenarios.unwrap_or_default(),

@@ -105,6 +105,26 @@ impl WorkTree {
         &self.incarnation
     }
 
+    /// Names the original content of all files: equal names are equal trees.
+    ///
+    /// # Errors
+    /// When what the tree says of itself cannot be read.
+    pub fn identity(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(&self.incarnation);
+        // Of a source that was fetched, and of a copy that follows a user's directory.
+        for file in ["stamp.json", "index"] {
+            let path = self.home.join(file);
+            match fs::read(&path) {
+                Ok(bytes) => hash.update(bytes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).or_infra(|| format!("read {}", path.display())),
+            }
+            hash.update([0]);
+        }
+        Ok(disk::hex(&hash.finalize()))
+    }
+
     /// The original content of a file, whatever is set now; `None` when the original tree has no such file.
     ///
     /// # Errors

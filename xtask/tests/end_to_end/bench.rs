@@ -107,6 +107,10 @@ impl Bench {
         if !more.contains(&"--accel") {
             args.extend(["--accel", "tcg"].map(str::to_owned));
         }
+        // Faults of building are planted again and again in one and the same kernel.
+        if !more.contains(&"--recorded") {
+            args.push("--rebuild".to_owned());
+        }
         args.extend(more.iter().map(|&arg| arg.to_owned()));
         args
     }

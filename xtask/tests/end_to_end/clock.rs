@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// Files that may read the time of day, and what for.
-const TIME_OF_DAY: [(&str, &str); 4] = [
+const TIME_OF_DAY: [(&str, &str); 5] = [
+    ("cache.rs", "which entries were not used for longest"),
     ("host.rs", "whether apt's lists are older than a day"),
     ("rundir.rs", "a run's name and the date in its report"),
     ("source/disk.rs", "a part of a unique name"),

@@ -5,6 +5,7 @@
 mod archive;
 mod bad_input;
 mod bench;
+mod cache;
 mod clock;
 mod disk;
 mod faults;

@@ -1,0 +1,72 @@
+//! Of what a cell's kernel and a cell's boot depend on: the keys under which both are found again. Whatever can change
+//! what comes out has to be in here.
+
+use protocol::Request;
+
+use super::{ReadyTree, Run};
+use crate::build::Job;
+use crate::cache::Key;
+use crate::failure::{Context, Result};
+use crate::plan::Cell;
+use crate::qemu::{self, Files, Machine};
+use crate::source::disk;
+use crate::source::worktree::Changes;
+
+/// Goes up when kernels are built in another way (the commands and their environment, crate::build).
+const KERNEL_VERSION: u32 = 1;
+const BOOT_VERSION: u32 = 1;
+
+impl Run<'_> {
+    /// Of the kernel that `job` makes from `tree` with `changes`.
+    pub(super) fn kernel_key(&self, job: &Job<'_>, tree: &ReadyTree, changes: &Changes) -> Result<String> {
+        let mut key = Key::new("kernel", KERNEL_VERSION)
+            .with("tree", tree.work.identity()?.as_bytes())
+            .with("arch", job.arch.name.as_bytes())
+            .with("target", job.arch.target.as_bytes())
+            .with("requests", crate::kconfig::render(job.requests).as_bytes())
+            .with("code", &[u8::from(job.keep_code)]);
+        for (path, content) in changes {
+            let there = [u8::from(content.is_some())];
+            key = key.with(path, &there).with("content", content.as_deref().unwrap_or_default());
+        }
+        for path in job.touched {
+            key = key.with("touched", path.as_bytes());
+        }
+        for tool in ["gcc", "ld"] {
+            key = key.with(tool, version(&format!("{}{tool}", job.arch.prefix())).as_bytes());
+        }
+        // What the programs of kbuild itself are made by.
+        Ok(key.with("host", version("gcc").as_bytes()).finish())
+    }
+
+    /// Of what a boot of that kernel shows.
+    pub(super) fn boot_key(
+        &self,
+        kernel: &str,
+        cell: &Cell,
+        machine: Machine<'_>,
+        request: &Request,
+        initramfs: &[u8],
+    ) -> Result<String> {
+        let nowhere = std::path::Path::new("");
+        let files = Files { kernel: nowhere, initramfs: nowhere, console: nowhere, results: nowhere };
+        let command = qemu::command(machine, files, "", &cell.variant.arguments);
+        let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
+        // The harness reads the console and the results: another one may see other things in them.
+        let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
+        let key = Key::new("boot", BOOT_VERSION)
+            .with("kernel", kernel.as_bytes())
+            .with("guest", initramfs)
+            .with("request", &request)
+            .with("command", qemu::shell_line(&command).as_bytes())
+            .with("qemu", version(machine.arch.qemu).as_bytes())
+            .with("harness", disk::sha256(&harness)?.as_bytes());
+        Ok(key.finish())
+    }
+}
+
+/// The first line of what a program says of itself; empty where it is missing, which is then the build's to say.
+fn version(program: &str) -> String {
+    let said = duct::cmd!(program, "--version").stdin_null().stderr_null().read().unwrap_or_default();
+    said.lines().next().unwrap_or_default().to_owned()
+}
