@@ -305,6 +305,19 @@ fn log_file(bench: &Bench<'_>, accel: Accel) -> PathBuf {
     bench.work_dir.join(format!("accel-{}.log", accel.name()))
 }
 
+/// How long `kernel` takes to boot with nothing to run, in seconds: to the moment when it finds no user space.
+///
+/// # Errors
+/// When it does not get there.
+pub fn bare_boot(accel: Accel, arch: &Arch, kernel: &Path, work_dir: &Path) -> Result<f64> {
+    let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
+    let bench = Bench { arch, qemu, kernel, work_dir, kvm_device, deadline: Accel::probe_deadline };
+    match probe(accel, &bench)? {
+        Outcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
+        Outcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
+    }
+}
+
 /// Boots the kernel without a user space: it prints its banner, finds no init, panics, and that ends QEMU.
 fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
     fs::create_dir_all(bench.work_dir).or_infra(|| format!("create {}", bench.work_dir.display()))?;

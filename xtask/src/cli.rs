@@ -29,6 +29,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
     Ci(Ci),
+    /// Measure what a matrix costs, in units of one cold kernel build
+    Bench,
     /// Show what is kept of earlier builds and boots, or empty it
     Cache(Cache),
     /// Run a matrix again whenever the patch, a guest test or a configuration changes

@@ -41,6 +41,9 @@ pub enum Build {
 pub struct Built {
     /// The object directory was empty before.
     pub cold: bool,
+    /// Of the build, how much went into its `.config`.
+    #[serde(default)]
+    pub configure_secs: f64,
     /// Nothing was built: it is from the cache.
     #[serde(default)]
     pub cached: bool,

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
         Command::Ci(args) => command::ci::ci(&project, args),
+        Command::Bench => command::bench::bench(&project),
         Command::Cache(args) => command::cache::cache(&project, args),
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Faults => command::faults::faults(&project),

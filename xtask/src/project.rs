@@ -8,6 +8,10 @@ use crate::control::Control;
 use crate::failure::{Failure, Result};
 use crate::kconfig::{self, Request};
 
+/// Other places than those below [`Project::work`], for measuring what it takes without them.
+pub const OBJECTS_VARIABLE: &str = "PATCHPROOF_OBJECTS";
+pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
+
 /// The checkout that this harness was compiled in.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -27,7 +31,7 @@ impl Project {
 
     /// Kernels and boots that were made before.
     pub fn cache(&self) -> PathBuf {
-        self.work().join("cache")
+        std::env::var_os(CACHE_VARIABLE).map_or_else(|| self.work().join("cache"), PathBuf::from)
     }
 
     pub fn runs(&self) -> PathBuf {
@@ -45,7 +49,8 @@ impl Project {
 
     /// One per tree and architecture: the cells of both arms and of all variants share it.
     pub fn objects(&self, tree: &str, arch: &str) -> PathBuf {
-        self.work().join("objects").join(tree).join(arch)
+        let objects = std::env::var_os(OBJECTS_VARIABLE);
+        objects.map_or_else(|| self.work().join("objects"), PathBuf::from).join(tree).join(arch)
     }
 
     /// A patch of ours for the trees that use directory `dir` of `patches/`: a preparation or a helper.

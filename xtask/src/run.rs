@@ -213,7 +213,7 @@ impl Run<'_> {
         let cache = Cache::new(self.project.cache());
         match (!self.rebuild).then(|| cache.kernel(&key, &cell_dir)).flatten() {
             Some(Build::Built(built)) => {
-                return Ok(Build::Built(Built { cached: true, cold: false, ..built }));
+                return Ok(Build::Built(Built { cached: true, cold: false, configure_secs: 0.0, ..built }));
             }
             // An error may have been the host's after all: it is shown again only where records are asked for.
             Some(error) if self.recorded => return Ok(error),

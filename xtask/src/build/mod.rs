@@ -6,7 +6,7 @@ mod log;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -100,14 +100,17 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let cold = prepare(job)?;
     let [configure, compile] = job.commands();
     let mut tail = Tail::new(&job.log());
+    let mut configure_secs = 0.0;
     // Where nothing that it depends on has changed, configuring again takes seconds and changes nothing.
     let configure = (!is_configured(job)).then_some(configure);
     for command in configure.into_iter().chain([compile]) {
         let what = command.last().map_or("make", String::as_str).to_owned();
+        let started = Instant::now();
         let end = process::run(&format!("make {what}"), make(&command), &job.log(), DEADLINE, |_| {
             look(tail.read().then_some(&tail))
         })?;
         match end {
+            End::Exited(0) if what == CONFIGURE => configure_secs = started.elapsed().as_secs_f64(),
             End::Exited(0) => {}
             End::Stopped => return Ok(Build::NotRun),
             End::Interrupted => return Err(Failure::interrupted()),
@@ -127,7 +130,7 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let warnings = log::warnings(&log, job.tree, job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
     finished(job)?;
-    Ok(Build::Built(Built { cold, cached: false, lost_symbols, warnings, code }))
+    Ok(Build::Built(Built { cold, cached: false, configure_secs, lost_symbols, warnings, code }))
 }
 
 /// Makes the object directory one that can be built in; says whether it is empty.

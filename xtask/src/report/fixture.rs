@@ -37,6 +37,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         arm: arm.to_owned(),
         accel: Some("tcg".to_owned()),
         build_secs: Some(160.0),
+        configure_secs: Some(2.0),
         cold: arm == "base",
         cached: false,
         recorded: None,

@@ -106,6 +106,8 @@ pub struct CellReport {
     pub arm: String,
     pub accel: Option<String>,
     pub build_secs: Option<f64>,
+    /// Of the build, how much went into its `.config`.
+    pub configure_secs: Option<f64>,
     /// Nothing of an earlier build was there.
     pub cold: bool,
     /// Nothing was built: the kernel is from the cache.
@@ -326,6 +328,7 @@ impl CellReport {
             arm: cell.arm.name().to_owned(),
             accel: ran.map(|ran| ran.accel.clone()),
             build_secs: built.and(evidence.build_secs),
+            configure_secs: built.map(|built| built.configure_secs),
             cold: built.is_some_and(|built| built.cold),
             cached: built.is_some_and(|built| built.cached),
             recorded: evidence.recorded.clone(),
