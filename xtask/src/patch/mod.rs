@@ -16,6 +16,7 @@ mod path;
 mod prove;
 mod render;
 mod repair;
+mod reverse;
 mod show;
 #[cfg(test)]
 mod tests;

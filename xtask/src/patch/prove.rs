@@ -6,7 +6,7 @@
 use super::apply::{self, Applied, Departure, Placed};
 use super::diff::{Change, DamageKind, Edit, EditKind, Fault, FileDiff};
 use super::repair::{self, Unrepaired};
-use super::undo::undone;
+use super::reverse::{quoted, undone};
 use super::{Base, Overlay, Patch, Series, blob, render};
 use crate::failure::{Failure, Result};
 
@@ -347,11 +347,4 @@ const GET_THE_ORIGINAL: &str = "get the original mail (on lore.kernel.org: the `
 
 fn tell(failure: Failure, damage: &[Damage]) -> Failure {
     damage.iter().fold(failure, |failure, damage| failure.because(damage.to_string()))
-}
-
-/// A line as shown to people: printable, and short.
-pub(super) fn quoted(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let text: String = String::from_utf8_lossy(line).chars().take(100).collect();
-    format!("`{}`", text.escape_debug())
 }

@@ -1,8 +1,6 @@
 //! The report as a person reads it: the questions about the patch answered first, then a row per variant, then
 //! whatever went wrong. To be read in ten seconds.
 
-use std::collections::BTreeSet;
-
 use comfy_table::{Table, presets};
 
 use super::effect::{Effect, NOTHING_FORCED, Unit};
@@ -117,8 +115,8 @@ fn applies(report: &Report) -> String {
         return "not known: the run ended before it was tried".to_owned();
     }
     let answer = |patch: &PatchReport| match patch.repaired {
-        true => format!("no: {}, damaged; repaired and proved: {}", patch.form, proof(patch)),
-        false => format!("yes: {}", proof(patch)),
+        true => format!("no: {}, damaged; repaired and proved: {}", patch.form, patch.proof()),
+        false => format!("yes: {}", patch.proof()),
     };
     match report.trees.as_slice() {
         [] | [_] => answer(&report.patch),
@@ -127,27 +125,6 @@ fn applies(report: &Report) -> String {
             each.collect::<Vec<_>>().join("; ")
         }
     }
-}
-
-/// By which blobs the files before and after are known to be the right ones.
-pub fn proof(patch: &PatchReport) -> String {
-    let files = &patch.files;
-    let count = |matches: fn(&super::FileReport) -> Option<bool>| {
-        files.iter().filter(|file| matches(file) == Some(true)).count()
-    };
-    let mut proof = format!(
-        "{} of {} pre-image blobs, {} of {} post-image blobs",
-        count(|file| file.pre_matches),
-        files.len(),
-        count(|file| file.post_matches),
-        files.len()
-    );
-    let others = files.iter().filter(|file| file.pre_matches == Some(false));
-    let others: BTreeSet<&str> = others.map(|file| file.path.as_str()).collect();
-    if !others.is_empty() {
-        proof.push_str(&format!("; made on another version of {}", Vec::from_iter(others).join(", ")));
-    }
-    proof
 }
 
 /// What the compiler made of the files that the patch changes.

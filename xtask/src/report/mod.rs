@@ -12,7 +12,7 @@ pub mod progress;
 mod scenario_table;
 mod version_table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Done, Timing};
 use serde::Serialize;
@@ -288,6 +288,28 @@ impl Report {
             (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
                 && cell.arm == arm
         })
+    }
+}
+
+impl PatchReport {
+    /// By which blobs the files before and after are known to be the right ones.
+    pub fn proof(&self) -> String {
+        let count = |matches: fn(&FileReport) -> Option<bool>| {
+            self.files.iter().filter(|file| matches(file) == Some(true)).count()
+        };
+        let mut proof = format!(
+            "{} of {} pre-image blobs, {} of {} post-image blobs",
+            count(|file| file.pre_matches),
+            self.files.len(),
+            count(|file| file.post_matches),
+            self.files.len()
+        );
+        let others = self.files.iter().filter(|file| file.pre_matches == Some(false));
+        let others: BTreeSet<&str> = others.map(|file| file.path.as_str()).collect();
+        if !others.is_empty() {
+            proof.push_str(&format!("; made on another version of {}", Vec::from_iter(others).join(", ")));
+        }
+        proof
     }
 }
 

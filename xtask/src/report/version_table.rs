@@ -33,7 +33,7 @@ pub fn render(report: &Report) -> Vec<String> {
         let versions = std::iter::once((Arm::Patched.name(), &tree.patch)).chain(others);
         lines.extend(versions.map(|(name, patch)| {
             let subject = patch.subject.as_deref().unwrap_or(&patch.source);
-            format!("{name} on {}: {subject}; {}", tree.name, super::human::proof(patch))
+            format!("{name} on {}: {subject}; {}", tree.name, patch.proof())
         }));
     }
     lines.push(String::new());
