@@ -152,7 +152,9 @@ pub enum Controls {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Suite {
-    /// Those that are quick
+    /// As few as show anything: for a first look, not for a verdict to rely on
+    Quick,
+    /// Those that take no long time
     Normal,
     /// Also those that take long
     Full,

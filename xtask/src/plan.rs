@@ -168,7 +168,7 @@ fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario>
     let mut scenarios: Vec<Scenario> =
         campaign.scenarios.iter().filter(|s| s.not_applicable(variant).is_none()).cloned().collect();
     if !arm.judged() {
-        scenarios.retain(|scenario| scenario.suite == Suite::Normal);
+        scenarios.retain(|scenario| matches!(scenario.suite, Suite::Quick | Suite::Normal));
     }
     if let Arm::Control(control) = arm {
         match control.exposed_by.scenario() {

@@ -90,10 +90,17 @@ pub fn bench(project: &Project) -> Result<Exit> {
     let fresh = place.run("nothing changed, booted again", &["--fresh"])?;
     bench.add("nothing changed, booted again", fresh.secs, one);
 
-    for (number, (what, more)) in
-        [("one line edited, one cell", &["--only", ONE_CELL][..]), ("one line edited, all cells", &[])]
-            .into_iter()
-            .enumerate()
+    let quick = place.run("nothing changed, booted again, quick suite", &["--suite", "quick"])?;
+    bench.add("nothing changed, booted again, quick suite", quick.secs, one);
+
+    for (number, (what, more)) in [
+        ("one line edited, one cell", &["--only", ONE_CELL][..]),
+        ("one line edited, one cell, quick suite", &["--only", ONE_CELL, "--suite", "quick"]),
+        ("one line edited, all cells", &[]),
+        ("one line edited, all cells, quick suite", &["--suite", "quick"]),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let edited = place.edited_patch(number)?;
         let args = [&["--recorded", "--patch", &edited], more].concat();

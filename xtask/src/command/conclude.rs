@@ -77,6 +77,7 @@ impl Setting<'_> {
         let mut report = Report {
             schema: report::SCHEMA,
             campaign: self.loaded.campaign.name.clone(),
+            suite: self.suite().map(str::to_owned),
             started: self.dir.started.clone(),
             interrupted,
             patch,

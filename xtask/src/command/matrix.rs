@@ -42,7 +42,8 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         loaded.keep_controls(CONTROLS_OF_A_NORMAL_RUN);
     }
     let taken = |suite| match suite {
-        config::Suite::Normal => true,
+        config::Suite::Quick => true,
+        config::Suite::Normal => args.suite != Suite::Quick,
         config::Suite::Full => args.suite == Suite::Full,
         config::Suite::Soak => args.soak.is_some(),
     };
@@ -235,8 +236,8 @@ impl Setting<'_> {
         if self.args.controls == Controls::All {
             args.extend(["--controls".to_owned(), "all".to_owned()]);
         }
-        if self.args.suite == Suite::Full {
-            args.extend(["--suite".to_owned(), "full".to_owned()]);
+        if let Some(suite) = self.suite() {
+            args.extend(["--suite".to_owned(), suite.to_owned()]);
         }
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);

@@ -38,6 +38,15 @@ pub struct Sources {
 }
 
 impl Setting<'_> {
+    /// The guest tests that were asked for, where these are not the usual ones.
+    pub fn suite(&self) -> Option<&'static str> {
+        match self.args.suite {
+            cli::Suite::Quick => Some("quick"),
+            cli::Suite::Normal => None,
+            cli::Suite::Full => Some("full"),
+        }
+    }
+
     /// What `cell` has to show.
     pub fn asked<'c>(&self, cell: &'c Cell) -> Asked<'c> {
         Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.cpus() }

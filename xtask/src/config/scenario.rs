@@ -30,6 +30,9 @@ pub struct Scenario {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Suite {
+    /// Every run, also one that asks for as little as shows anything.
+    Quick,
+    /// Those that ask for no less than usual.
     #[default]
     Normal,
     /// Those that ask for everything.

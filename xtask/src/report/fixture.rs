@@ -74,6 +74,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
     Report {
         schema: SCHEMA,
         campaign: "mmu-gather".to_owned(),
+        suite: None,
         started: "2026-01-01T00:00:00Z".to_owned(),
         interrupted: false,
         patch: PatchReport {

@@ -27,6 +27,9 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     if report.interrupted {
         line("INTERRUPTED: this report is partial");
     }
+    if report.suite.as_deref() == Some("quick") {
+        line("QUICK: a first look with few of the guest tests");
+    }
     if let Some(words) = recorded(report) {
         line(&words);
     }

@@ -32,6 +32,8 @@ pub const SCHEMA: u32 = 2;
 pub struct Report {
     pub schema: u32,
     pub campaign: String,
+    /// The guest tests that were asked for, where these are not the usual ones.
+    pub suite: Option<String>,
     /// UTC, RFC 3339.
     pub started: String,
     /// The user stopped the run: what is missing was never tried.
