@@ -56,12 +56,13 @@ fn cargo(toolchain: &Toolchain, arch: &Arch) -> duct::Expression {
         args.push("-Zbuild-std=std,panic_abort".to_owned());
     }
     let mut command = duct::cmd(toolchain.cargo.as_os_str(), args)
-        .env("RUSTC", toolchain.rustc.as_os_str())
         // Static, because the initramfs has no dynamic linker. This replaces flags of the caller.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET")
-        .env_remove("RUSTUP_TOOLCHAIN");
+        .env_remove("CARGO_BUILD_TARGET");
+    if let Some(rustc) = &toolchain.rustc {
+        command = command.env("RUSTC", rustc.as_os_str()).env_remove("RUSTUP_TOOLCHAIN");
+    }
     if toolchain.with_std {
         // `-Z` is for nightly compilers, or for those that are told to take it.
         command = command.env("RUSTC_BOOTSTRAP", "1");

@@ -232,6 +232,7 @@ mod tests {
             arch: "x86_64".to_owned(),
             about: String::new(),
             trees: Vec::new(),
+            without: BTreeMap::new(),
             cpus: None,
             fragments: Vec::new(),
             helpers: Vec::new(),

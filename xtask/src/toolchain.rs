@@ -19,7 +19,8 @@ const SYSTEM: [&str; 2] = ["/usr/bin/cargo", "/usr/bin/rustc"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     pub cargo: PathBuf,
-    pub rustc: PathBuf,
+    /// None: the one that this cargo takes by itself.
+    pub rustc: Option<PathBuf>,
     /// The standard library has to be compiled too.
     pub with_std: bool,
 }
@@ -28,7 +29,13 @@ impl Toolchain {
     /// # Errors
     /// When no compiler here can do it: with the commands that change that.
     pub fn find(arch: &Arch) -> Result<Toolchain> {
-        choose(arch, &candidates(), sysroot).ok_or_else(|| {
+        let candidates = candidates();
+        if arch.is_native() {
+            // What compiled this harness has all that it takes.
+            let (cargo, _) = candidates.into_iter().next().unwrap_or_default();
+            return Ok(Toolchain { cargo, rustc: None, with_std: false });
+        }
+        choose(arch, &candidates, sysroot).ok_or_else(|| {
             Failure::infra(format!("no Rust compiler here can make programs for {}", arch.name))
                 .because(format!("none has the standard library of {}, or its source", arch.rust_target))
                 .next(format!("rustup target add {}", arch.rust_target))
@@ -66,7 +73,7 @@ fn choose(
         let has_std = rustlib.join(arch.rust_target).join("lib").is_dir();
         // What `-Zbuild-std` looks for.
         let has_source = rustlib.join("src/rust/library/Cargo.lock").is_file();
-        let toolchain = Toolchain { cargo: cargo.clone(), rustc: rustc.clone(), with_std: !has_std };
+        let toolchain = Toolchain { cargo: cargo.clone(), rustc: Some(rustc.clone()), with_std: !has_std };
         (has_std || has_source).then_some(toolchain)
     })
 }
@@ -88,7 +95,7 @@ mod tests {
         }
         let candidates = ["ours", "system"].map(|name| (PathBuf::from("cargo"), PathBuf::from(name)));
         let found = choose(arch::find("ppc64le").unwrap(), &candidates, |rustc| Some(dir.path().join(rustc)));
-        found.map(|found| (found.rustc.display().to_string(), found.with_std))
+        found.map(|found| (found.rustc.unwrap().display().to_string(), found.with_std))
     }
 
     #[test]

@@ -91,6 +91,11 @@ impl Campaign {
         let of_fallbacks = scenarios.iter().any(|scenario| scenario.demand.is_of_fallbacks());
         for variant in &raw.variants {
             check_variant(path, variant)?;
+            let known = |name: &&String| scenarios.iter().any(|scenario| scenario.name == **name);
+            if let Some(unknown) = variant.without.keys().find(|name| !known(name)) {
+                return Err(bad(&format!("variant `{}` is without `{unknown}`", variant.name))
+                    .because("there is no such scenario"));
+            }
             if of_fallbacks && variant.expect.is_none() {
                 return Err(bad(&format!("variant `{}` has no `expect`", variant.name)).because(
                     "a scenario is about fallbacks, and nothing says what each arm has to do for one",
@@ -259,6 +264,12 @@ variants:
             Some("the variant is built without the fragment `pti`")
         );
         assert_eq!(why(", on: [none], otherwise: because").as_deref(), Some("because"));
+        let without = |name: &str| {
+            load(&GOOD.replace("    controls", &format!("    without: {{{name}: it warns}}\n    controls")))
+        };
+        let campaign = without("munmap").unwrap();
+        assert_eq!(campaign.scenarios[0].not_applicable(&campaign.variants[0]).as_deref(), Some("it warns"));
+        assert!(without("munmpa").is_err());
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl Demand {
 impl Scenario {
     /// Why it says nothing about `variant`; None: it applies.
     pub fn not_applicable(&self, variant: &Variant) -> Option<String> {
+        if let Some(reason) = variant.without.get(&self.name) {
+            return Some(reason.clone());
+        }
         let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
         let other = variant.expect.map(|expect| expect.base).filter(|base| !self.on.contains(base));
         let reason = match (other, lacks) {

@@ -1,5 +1,7 @@
 //! A variant: one configuration of the kernel, and what each arm must show in it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Variant {
     pub arguments: Vec<String>,
     /// Needed where a scenario is about fallbacks.
     pub expect: Option<Expect>,
+    /// Scenarios that this kernel cannot carry out, with or without the patch, and why.
+    #[serde(default)]
+    pub without: BTreeMap<String, String>,
     /// Controls, names in `patches/controls`.
     #[serde(default)]
     pub controls: Vec<String>,
