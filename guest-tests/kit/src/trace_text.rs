@@ -32,9 +32,9 @@ const CALLERS: [&str; 13] = [
 ];
 
 /// Functions that free the page of a table: the page allocator's, powerpc's own
-/// (arch/powerpc/mm/book3s64/pgtable.c), and the one that architectures used until 6.15, which without swap is the
-/// last one. On one architecture the fallback calls one of them.
-const FREES: [&str; 4] = ["__free_pages", "__tlb_remove_table", "free_page_and_swap_cache", "__folio_put"];
+/// (arch/powerpc/mm/book3s64/pgtable.c), and the one that architectures used until 6.15. On one architecture
+/// the fallback calls one of them.
+const FREES: [&str; 3] = ["__free_pages", "__tlb_remove_table", "free_page_and_swap_cache"];
 
 /// Callers that make a call of one of [`FREES`] one of the fallback. Its callers are left out: they free other
 /// pages too. If a compiler does not inline the freeing into one of these, nothing is counted here, and a

@@ -19,14 +19,13 @@ const TOP_TRACE: &str = "/sys/kernel/tracing/trace";
 /// Not inlined into their callers: exported, or defined in another file. Those that a kernel does not have are left
 /// out, and their count is 0 by construction: a kernel for one CPU has no cross calls, and an architecture either
 /// frees a page table by a function of its own or by the page allocator's.
-const TRACED_FUNCTIONS: [&str; 8] = [
+const TRACED_FUNCTIONS: [&str; 7] = [
     "synchronize_rcu",
     "synchronize_rcu_expedited",
     "smp_call_function",
     "__free_pages",
     "__tlb_remove_table",
     "free_page_and_swap_cache",
-    "__folio_put",
     ENTRY,
 ];
 
