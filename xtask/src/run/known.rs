@@ -15,6 +15,8 @@ use crate::source::worktree::Changes;
 /// Goes up when kernels are built in another way (the commands and their environment, crate::build).
 const KERNEL_VERSION: u32 = 1;
 const BOOT_VERSION: u32 = 1;
+/// Goes up when code is digested in another way (crate::build, `code`).
+const CODE_VERSION: u8 = 2;
 
 impl Run<'_> {
     /// Of the kernel that `job` makes from `tree` with `changes`.
@@ -24,7 +26,7 @@ impl Run<'_> {
             .with("arch", job.arch.name.as_bytes())
             .with("target", job.arch.target.as_bytes())
             .with("requests", crate::kconfig::render(job.requests).as_bytes())
-            .with("code", &[u8::from(job.keep_code)]);
+            .with("code", &[if job.keep_code { CODE_VERSION } else { 0 }]);
         for (path, content) in changes {
             let there = [u8::from(content.is_some())];
             key = key.with(path, &there).with("content", content.as_deref().unwrap_or_default());
