@@ -1,6 +1,6 @@
 //! The race that the synchronisation is there for: a lockless walker has read which page table to look into, and another
 //! thread of the same process frees that table. A kernel whose walkers are held at this very place (the helper patch
-//! `widen-table-free-window`) and which has KASAN shows a table that was freed too early.
+//! `widen-table-free-window`) and which unmaps freed pages shows a table that was freed too early.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
