@@ -265,7 +265,8 @@ impl Seen {
         match self.scenarios.last_mut() {
             Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
                 ran.outcome = outcome;
-                ran.splats = splats - self.splats_before;
+                // One that was open when it began may have been taken back since.
+                ran.splats = splats.saturating_sub(self.splats_before);
             }
             _ => self.out_of_order.push(format!("{name} ended without having begun")),
         }

@@ -83,7 +83,8 @@ impl Console {
         self.open.clear();
     }
 
-    /// Splats in order of their headlines: at most the first 64, and of one kind and place at most 8.
+    /// Splats in order of their headlines: at most the first 64, and of one kind and place at most 8. A later line may
+    /// still take one back.
     pub fn splats(&self) -> &[Splat] {
         &self.splats
     }
@@ -145,6 +146,7 @@ impl Console {
             }
             (Some(row), Some(open)) if row.part_of.contains(&open) => self.follow(thread, text),
             (Some(row), _) => self.begin(thread, row, text),
+            (None, Some(open)) if splat::takes_back(open, text) => self.take_back(thread),
             (None, Some(_)) => self.follow(thread, text),
             (None, None) => {}
         }
@@ -183,6 +185,17 @@ impl Console {
             if let Some(block) = self.open.get_mut(thread) {
                 block.kept = None;
             }
+        }
+    }
+
+    /// The open block was no trouble after all.
+    fn take_back(&mut self, thread: &str) {
+        let Some(block) = self.open.remove(thread) else { return };
+        self.splats_total -= 1;
+        let Some(at) = block.kept else { return };
+        self.splats.remove(at);
+        for kept in self.open.values_mut().filter_map(|block| block.kept.as_mut()) {
+            *kept -= usize::from(*kept > at);
         }
     }
 

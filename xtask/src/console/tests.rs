@@ -43,6 +43,37 @@ fn lockdep_s_rcu_report_is_one_splat_with_the_place_that_stands_below_its_headli
     assert_eq!(splat.text.last().map(String::as_str), Some(" </TASK>"));
 }
 
+/// An OOM report as the kernel prints it, beside another thread's.
+fn out_of_memory(victim: &str) -> Vec<u8> {
+    format!(
+        "[    1.000000][    T2] kthreadd invoked oom-killer: gfp_mask=0x400dc0(GFP_KERNEL_ACCOUNT|__GFP_ZERO), \
+         order=2, oom_score_adj=0\n\
+         [    1.000001][   T43] BUG: sleeping function called from invalid context at mm/mmu_gather.c:315\n\
+         [    1.000002][    T2] Mem-Info:\n\
+         [    1.000003][    T2] Out of memory: Killed process 38 ({victim}) total-vm:100332kB, UID:0\n\
+         [    1.000004][   T43] in_atomic(): 1, irqs_disabled(): 0\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn an_oom_report_is_taken_back_when_it_ends_with_the_one_that_was_put_up_to_be_killed() {
+    let console = read(&out_of_memory("oom-victim"));
+    let [splat] = console.splats() else { panic!("{:?}", console.splats()) };
+    assert_eq!((splat.kind, console.splats_total()), (Kind::MightSleep, 1));
+    assert_eq!(splat.text[1..], ["in_atomic(): 1, irqs_disabled(): 0"]);
+}
+
+#[test]
+fn an_oom_report_stays_when_somebody_else_was_killed_or_nobody() {
+    for victim in ["init", "oom-victims", "kthreadd"] {
+        assert_eq!(kinds(&out_of_memory(victim)), [Kind::OutOfMemory, Kind::MightSleep], "{victim}");
+    }
+    let log = out_of_memory("oom-victim");
+    let unfinished = log.split(|byte| *byte == b'\n').next().unwrap();
+    assert_eq!(kinds(unfinished), [Kind::OutOfMemory]);
+}
+
 #[test]
 fn a_lost_headline_does_not_make_the_line_below_it_innocent() {
     let line = b"kernel/rcu/tree.c:3386 Illegal synchronize_rcu() in RCU read-side critical section!\n";

@@ -1,6 +1,6 @@
 //! What a kernel prints when something is wrong, as one table: kind, headlines, and where the block below ends.
-//! A second table names the lines that look like trouble and are not. Pure: one line of text in, at most one row
-//! out.
+//! Two more name the lines that look like trouble and are not, and those that take a report back. Pure: one line of
+//! text in, at most one row out.
 
 mod table;
 #[cfg(test)]
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use table::{NOISE, TABLE};
+use table::{NOISE, TABLE, TAKEN_BACK};
 
 /// What kind of trouble a headline announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +127,11 @@ pub fn headline(text: &str) -> Option<&'static Row> {
     let row = PATTERNS[first].iter().find(|(pattern, _)| pattern.matches(text))?.1;
     let noise = NOISE.iter().any(|(pattern, _)| Pattern::new(pattern).matches(text));
     (!noise).then_some(row)
+}
+
+/// Whether `text`, a line inside a report of `kind`, says that there was no trouble after all.
+pub fn takes_back(kind: Kind, text: &str) -> bool {
+    TAKEN_BACK.iter().any(|(of, pattern, _)| *of == kind && Pattern::new(pattern).matches(text))
 }
 
 /// The source place that a line names: `FILE:LINE` or `FILE:LINE:COLUMN`, as a word of its own.

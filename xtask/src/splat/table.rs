@@ -295,6 +295,16 @@ pub const NOISE: &[(&str, &str)] = &[
     ("process: WARNING: polling idle and HT enabled", "an effect of idle=poll on the command line"),
 ];
 
+/// Lines that take back the report which they are part of: only there does the kernel say what it was about.
+pub const TAKEN_BACK: &[(Kind, &str, &str)] = &[
+    // mm/oom_kill.c, __oom_kill_process(), below the dump of dump_header()
+    (
+        Kind::OutOfMemory,
+        "Out of memory: Killed process * (oom-victim) ",
+        "the guest test made memory short, and put this one up to be killed",
+    ),
+];
+
 const fn row(kind: Kind, name: &'static str, end: End, headlines: &'static [&'static str]) -> Row {
     Row { kind, name, headlines, end, part_of: &[], renames: &[Kind::CutHere] }
 }
