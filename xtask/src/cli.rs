@@ -30,7 +30,7 @@ pub enum Command {
     /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
     Ci(Ci),
     /// Measure what a matrix costs, in units of one cold kernel build
-    Bench,
+    Bench(Bench),
     /// Show what is kept of earlier builds and boots, or empty it
     Cache(Cache),
     /// Run a matrix again whenever the patch, a guest test or a configuration changes
@@ -39,10 +39,12 @@ pub enum Command {
     Faults,
 }
 
+pub const DEFAULT_CAMPAIGN: &str = "mmu-gather";
+
 #[derive(Debug, Args)]
 pub struct Source {
     /// Campaign to take: a name in configs/ or a YAML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "mmu-gather")]
+    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_CAMPAIGN)]
     pub campaign: String,
     /// Use DIR as the source of tree NAME, or revision REF of the git repository DIR; neither is ever modified. A
     /// NAME that the campaign does not know is a tree of your own, and takes the place of the campaign's
@@ -107,6 +109,9 @@ pub struct Matrix {
     /// Build every kernel, also those that were built before
     #[arg(long)]
     pub rebuild: bool,
+    /// Compile by way of ccache if it is installed
+    #[arg(long, value_enum, default_value = "auto")]
+    pub ccache: CcacheWish,
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -138,6 +143,13 @@ pub enum AccelWish {
     Kvm,
     /// QEMU's own emulation
     Tcg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CcacheWish {
+    /// Where it is installed
+    Auto,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -189,6 +201,16 @@ pub struct Patch {
     pub write: Option<PathBuf>,
     #[command(flatten)]
     pub source: Source,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Also with ccache, empty and full
+    #[arg(long)]
+    pub ccache: bool,
+    /// Also build every kernel from nothing, and compare it with the one that was built from its neighbour's objects
+    #[arg(long)]
+    pub images: bool,
 }
 
 #[derive(Debug, Args)]

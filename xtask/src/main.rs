@@ -21,6 +21,7 @@ mod host;
 mod judge;
 mod kconfig;
 mod ladder;
+mod lanes;
 mod patch;
 mod plan;
 mod process;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
         Command::Ci(args) => command::ci::ci(&project, args),
-        Command::Bench => command::bench::bench(&project),
+        Command::Bench(args) => command::bench::bench(&project, args),
         Command::Cache(args) => command::cache::cache(&project, args),
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Faults => command::faults::faults(&project),

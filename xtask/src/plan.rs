@@ -111,29 +111,21 @@ impl Cell {
 
 /// The cells of `campaign` in build order, with what is tried beside.
 ///
-/// Whatever changes from a cell to the next is compiled again, with everything that includes it. So the base is at
-/// one end of a variant and the controls at the other, next to the patched arm from which they differ by their
-/// planted lines only, and every other variant of an architecture runs backwards from where the one before it
-/// ended.
+/// Whatever changes from a cell to the next is compiled again, with everything that includes it. So the base is at one
+/// end of a variant and the controls at the other, next to the patched arm from which they differ by their planted lines
+/// only.
 ///
 /// # Errors
 /// When a variant names an architecture that is not known.
 pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for tree in &campaign.trees {
-        let mut backwards = BTreeMap::<&str, bool>::new();
         for variant in campaign.variants.iter().filter(|variant| variant.is_on(tree)) {
             let arch = arch::find(&variant.arch)?;
             let with_patch = with_patch(beside, tree, variant);
-            let without: Vec<Arm> =
-                std::iter::once(Arm::Base).chain(left_out(&beside.leave_out).map(Arm::WithoutHunk)).collect();
-            let backwards = backwards.entry(arch.name).or_insert(false);
-            let arms = match *backwards {
-                false => [without, with_patch].concat(),
-                true => [with_patch, without.into_iter().rev().collect()].concat(),
-            };
-            *backwards = !*backwards;
-            cells.extend(arms.into_iter().map(|arm| Cell {
+            let hunks = left_out(&beside.leave_out).map(Arm::WithoutHunk);
+            let arms = std::iter::once(Arm::Base).chain(hunks).chain(with_patch);
+            cells.extend(arms.map(|arm| Cell {
                 tree: tree.clone(),
                 variant: variant.clone(),
                 arch,
@@ -308,9 +300,9 @@ mod tests {
             [
                 "7.2/x86_64/on/base",
                 "7.2/x86_64/on/patched",
+                "7.2/x86_64/off/base",
                 "7.2/x86_64/off/patched",
                 "7.2/x86_64/off/c1",
-                "7.2/x86_64/off/base",
                 "7.2/x86_64/none/base",
                 "7.2/x86_64/none/patched",
             ]

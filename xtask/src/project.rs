@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::kconfig::{self, Request};
 
 /// Other places than those below [`Project::work`], for measuring what it takes without them.
-pub const OBJECTS_VARIABLE: &str = "PATCHPROOF_OBJECTS";
+pub const LANES_VARIABLE: &str = "PATCHPROOF_LANES";
 pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
 
 /// The checkout that this harness was compiled in.
@@ -47,10 +47,12 @@ impl Project {
         self.work().join("install.log")
     }
 
-    /// One per tree and architecture: the cells of both arms and of all variants share it.
-    pub fn objects(&self, tree: &str, arch: &str) -> PathBuf {
-        let objects = std::env::var_os(OBJECTS_VARIABLE);
-        objects.map_or_else(|| self.work().join("objects"), PathBuf::from).join(tree).join(arch)
+    /// What the cells of the tree `tree`, which is kept in `home`, are built in, a directory for each lane.
+    pub fn lanes(&self, tree: &str, home: &Path) -> PathBuf {
+        match std::env::var_os(LANES_VARIABLE) {
+            None => home.join("lanes"),
+            Some(elsewhere) => PathBuf::from(elsewhere).join(tree),
+        }
     }
 
     /// A patch of ours for the trees that use directory `dir` of `patches/`: a preparation or a helper.

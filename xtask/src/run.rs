@@ -1,12 +1,13 @@
-//! The straight line of one run: each cell is built, then booted while the next one is built. Emits events and
-//! collects evidence; judges nothing.
+//! The straight line of one run: each cell is built, then booted while others are built. Emits events and collects
+//! evidence; judges nothing.
 
 mod known;
+mod workshop;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use protocol::{Ask, Nonce, Request};
 use crate::accel::{self, Choice, Wish};
 use crate::arms::Arms;
 use crate::boot::{self, Guest};
-use crate::build::{self, Job, Tail};
+use crate::build::{self, Ccache, Job, Tail};
 use crate::cache::{Cache, Recorded};
 use crate::config::{Scenario, Suite};
 use crate::control::Exposure;
@@ -24,17 +25,20 @@ use crate::evidence::{Boot, Build, Built, Evidence, GuestEnd};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::Binaries;
 use crate::kconfig;
+use crate::lanes::{self, Lane};
 use crate::plan::{Arm, Cell};
 use crate::process::Watch;
 use crate::project::Project;
 use crate::qemu::{self, Files, Machine};
 use crate::rundir::{RunDir, make_executable, write_whole};
+use crate::source::lane;
 use crate::source::worktree::{Changes, WorkTree};
+use workshop::{Start, Workshop};
 
 /// The shortest time that the kernel takes for a stall.
 const STALL_SECS: u32 = 3;
 
-/// A tree that is ready: its files can be set to those of any arm.
+/// A tree that is ready: its lanes can be set to any arm.
 pub struct ReadyTree {
     pub work: WorkTree,
     pub arms: Arms,
@@ -52,6 +56,7 @@ pub struct Run<'a> {
     pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
     pub wish: Wish,
     pub jobs: usize,
+    pub ccache: Option<Ccache>,
     pub fail_fast: bool,
     /// Boots of each cell but the controls.
     pub repeat: u32,
@@ -92,8 +97,6 @@ struct Shared {
     evidence: Mutex<Vec<Evidence>>,
     accels: Mutex<BTreeMap<&'static str, Choice>>,
     ended: Mutex<Option<Failure>>,
-    /// Keys of the kernels, by index of the cell.
-    kernels: Mutex<BTreeMap<usize, String>>,
     /// Made while the first kernel is compiled; whoever needs them earlier waits.
     guests: OnceLock<Result<BTreeMap<&'static str, Binaries>>>,
     stop: AtomicBool,
@@ -117,49 +120,39 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Run<'_> {
     /// Builds and boots every cell.
-    pub fn go(mut self) -> Gathered {
+    pub fn go(self) -> Gathered {
         let shared = Shared {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
             ended: Mutex::new(None),
-            kernels: Mutex::default(),
             guests: OnceLock::new(),
             stop: AtomicBool::new(false),
         };
-        let mut trees = std::mem::take(&mut self.trees);
-        // Each guest has four CPUs; a worker of its own for every four jobs does not starve the compiler.
-        let booters = (self.jobs / 4).max(1);
+        let lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
+        let workshop = self.workshop(&lanes);
+        let waiting = Mutex::new(lanes.iter().collect::<VecDeque<&Lane>>());
         let (built, to_boot) = channel();
         let to_boot = Mutex::new(to_boot);
+        let run = &self;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                if let Err(failure) = shared.guests.get_or_init(self.guests) {
+                if let Err(failure) = shared.guests.get_or_init(run.guests) {
                     shared.end(failure.clone());
                 }
             });
-            for _ in 0..booters {
-                scope.spawn(|| self.boot_all(&to_boot, &shared));
+            for _ in 0..lanes::booters(self.jobs) {
+                scope.spawn(|| run.boot_all(&to_boot, &shared));
             }
-            for (index, cell) in self.cells.iter().enumerate() {
-                if shared.stopped() {
-                    break;
-                }
-                let building = Instant::now();
-                let built_as = self.build_one(index, &mut trees, &shared);
-                locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
-                match built_as {
-                    Ok(evidence @ Build::Built(_)) => {
-                        locked(&shared.evidence)[index].build = evidence;
-                        self.stage(cell, Stage::WaitsForBoot);
-                        // The booters live as long as this sender.
-                        let _ = built.send(index);
+            for _ in 0..lanes::builders(self.jobs) {
+                // The booters live as long as a builder does.
+                let built = built.clone();
+                let (shared, workshop, waiting) = (&shared, &workshop, &waiting);
+                scope.spawn(move || {
+                    let next = || locked(waiting).pop_front();
+                    while let Some(lane) = next() {
+                        run.build_all(lane, workshop, &built, shared);
                     }
-                    Ok(other) => {
-                        locked(&shared.evidence)[index].build = other;
-                        self.finished(index, &shared);
-                    }
-                    Err(failure) => shared.end(failure),
-                }
+                });
             }
             drop(built);
         });
@@ -174,16 +167,50 @@ impl Run<'_> {
         self.events.send(Event::Stage { cell: cell.id(), stage });
     }
 
-    fn build_one(
-        &self,
-        index: usize,
-        trees: &mut BTreeMap<String, ReadyTree>,
-        shared: &Shared,
-    ) -> Result<Build> {
+    /// The lanes of this run, and those that others left, with whether there is something to build from.
+    fn workshop(&self, lanes: &[Lane]) -> Workshop {
+        let mut known = BTreeMap::new();
+        for lane in lanes {
+            let Some(tree) = self.trees.get(&lane.tree) else { continue };
+            let all = self.project.lanes(&lane.tree, tree.work.home());
+            let of_arch = format!("{}-", lane.arch);
+            let entries = std::fs::read_dir(&all).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            for name in names.filter(|name| name.starts_with(&of_arch)).chain([lane.name.clone()]) {
+                let usable = build::is_usable(&lane::objects_in(&all.join(&name)), tree.work.incarnation());
+                known.insert((lane.tree.clone(), lane.arch, name), usable);
+            }
+        }
+        Workshop::new(known)
+    }
+
+    /// Builds the cells of one lane.
+    fn build_all(&self, lane: &Lane, workshop: &Workshop, built: &Sender<usize>, shared: &Shared) {
+        for &index in &lane.cells {
+            if shared.stopped() {
+                return;
+            }
+            match self.build_one(index, lane, workshop, shared) {
+                Ok(evidence @ Build::Built(_)) => {
+                    locked(&shared.evidence)[index].build = evidence;
+                    self.stage(&self.cells[index], Stage::WaitsForBoot);
+                    // Whoever took the other end down has said why.
+                    let _ = built.send(index);
+                }
+                Ok(other) => {
+                    locked(&shared.evidence)[index].build = other;
+                    self.finished(index, shared);
+                }
+                Err(failure) => shared.end(failure),
+            }
+        }
+    }
+
+    fn build_one(&self, index: usize, lane: &Lane, workshop: &Workshop, shared: &Shared) -> Result<Build> {
         let cell = &self.cells[index];
         self.stage(cell, Stage::Build);
         let cell_dir = self.dir.cell(cell)?;
-        let tree = trees.get_mut(&cell.tree).ok_or_else(|| {
+        let tree = self.trees.get(&cell.tree).ok_or_else(|| {
             Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
         })?;
         let changes = match tree.arms.changes.get(&cell.id()) {
@@ -195,21 +222,21 @@ impl Run<'_> {
             .requests
             .get(&cell.variant.id())
             .ok_or_else(|| Failure::internal(format!("{} has no fragments", cell.id())))?;
-        let incarnation = tree.work.incarnation().to_owned();
+        let home = self.lane_home(lane, tree);
         let job = Job {
-            tree: &tree.work.dir(),
-            incarnation: &incarnation,
-            objects: &self.project.objects(&cell.tree, cell.arch.name),
+            tree: &lane::tree_in(&home),
+            incarnation: tree.work.incarnation(),
+            objects: &lane::objects_in(&home),
             arch: cell.arch,
             requests,
-            jobs: self.jobs,
+            jobs: lanes::jobs_each(self.jobs),
+            ccache: self.ccache.as_ref(),
             cell_dir: &cell_dir,
             kconfig: &kconfig_files(changes),
             touched: &tree.arms.touched,
             keep_code: cell.arm.judged(),
         };
         let key = self.kernel_key(&job, tree, changes)?;
-        locked(&shared.kernels).insert(index, key.clone());
         let cache = Cache::new(self.project.cache());
         match (!self.rebuild).then(|| cache.kernel(&key, &cell_dir)).flatten() {
             Some(Build::Built(built)) => {
@@ -219,19 +246,54 @@ impl Run<'_> {
             Some(error) if self.recorded => return Ok(error),
             _ => {}
         }
-        tree.work.set(changes)?;
-        let build = build::build(&job, |tail: Option<&Tail>| {
-            if let Some(tail) = tail {
-                let what = format!("{} ({} objects)", tail.last, tail.objects);
-                self.events.send(Event::Doing { cell: cell.id(), what });
-            }
-            if shared.stopped() { Watch::Stop } else { Watch::Continue }
-        })?;
+        self.events.send(Event::Doing { cell: cell.id(), what: "waits for its lane".to_owned() });
+        let place = workshop::key(lane);
+        let start = workshop.enter(&place);
+        let building = Instant::now();
+        let build = if shared.stopped() {
+            Ok(Build::NotRun)
+        } else {
+            self.build_in(&start, workshop, &job, tree, changes, |tail| {
+                if let Some(tail) = tail {
+                    let what = format!("{} ({} objects)", tail.last, tail.objects);
+                    self.events.send(Event::Doing { cell: cell.id(), what });
+                }
+                if shared.stopped() { Watch::Stop } else { Watch::Continue }
+            })
+        };
+        workshop.leave(&place, build::is_usable(job.objects, job.incarnation));
+        locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
+        let build = build?;
         if matches!(build, Build::Built(_) | Build::CompileError(_)) {
             let kept = [cell.arch.kept(), build::SYMBOLS, "config", "requested.config", "build.log"];
             cache.keep_kernel(&key, &cell_dir, &kept, &build)?;
         }
         Ok(build)
+    }
+
+    /// Builds in a lane that this thread has entered, from what `start` says.
+    fn build_in(
+        &self,
+        start: &Start,
+        workshop: &Workshop,
+        job: &Job<'_>,
+        tree: &ReadyTree,
+        changes: &Changes,
+        look: impl FnMut(Option<&Tail>) -> Watch,
+    ) -> Result<Build> {
+        let home = job.tree.parent().unwrap_or(job.tree).to_owned();
+        if let Start::Copy(other) = start {
+            let copied = lane::Lane::copy(&home.with_file_name(&other.2), &tree.work, home.clone());
+            workshop.copied(other);
+            copied?;
+        }
+        lane::Lane::open(&tree.work, home)?.set(changes)?;
+        let jobs = if *start == Start::Cold { self.jobs } else { job.jobs };
+        build::build(&Job { jobs, ..*job }, look)
+    }
+
+    fn lane_home(&self, lane: &Lane, tree: &ReadyTree) -> PathBuf {
+        self.project.lanes(&lane.tree, tree.work.home()).join(&lane.name)
     }
 
     fn boot_all(&self, cells: &Mutex<Receiver<usize>>, shared: &Shared) {
@@ -281,9 +343,8 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        let kernel = locked(&shared.kernels).get(&index).cloned().unwrap_or_default();
         let Prepared { machine, request, initramfs } = &prepared;
-        let key = self.boot_key(&kernel, cell, *machine, request, initramfs)?;
+        let key = self.boot_key(dir, cell, *machine, request, initramfs)?;
         let cache = Cache::new(self.project.cache());
         if let Some(known) = self.recorded.then(|| cache.boot(&key)).flatten() {
             let evidence = &mut locked(&shared.evidence)[index];

@@ -54,6 +54,8 @@ fn compile_error(line: &str, tree: &Path, touched: &BTreeSet<String>) -> Option<
 
 /// File, message and kind of one line of the compiler, paths relative to the tree.
 fn diagnostic(line: &str, tree: &Path) -> Option<(String, String, String)> {
+    // A build in a directory of the source names it `..`.
+    let line = line.strip_prefix("../").unwrap_or(line);
     let found = DIAGNOSTIC.captures(line)?;
     let tree_prefix = format!("{}/", tree.display());
     let file = found["file"].trim_start_matches(&tree_prefix).trim_start_matches("./").to_owned();
@@ -156,7 +158,10 @@ mod tests {
         assert_eq!(error.file.as_deref(), Some("mm/mmu_gather.c"));
         assert_eq!((error.line, error.touched_by_patch), (Some(315), true));
         assert!(error.message.starts_with("mm/mmu_gather.c:315:2: error:"));
-        let Build::CompileError(error) = diagnosed("../linux/mm/gup.c:3:1: error: x\n") else { panic!() };
+        let Build::CompileError(error) = diagnosed("../mm/mmu_gather.c:3:1: error: x\n") else { panic!() };
+        assert_eq!(error.file.as_deref(), Some("mm/mmu_gather.c"));
+        assert_eq!((error.message.as_str(), error.touched_by_patch), ("mm/mmu_gather.c:3:1: error: x", true));
+        let Build::CompileError(error) = diagnosed("../mm/gup.c:3:1: error: x\n") else { panic!() };
         assert!(!error.touched_by_patch);
     }
 

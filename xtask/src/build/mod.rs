@@ -1,6 +1,7 @@
-//! Configures and compiles one kernel in an object directory that the cells of a tree share, so that each build
+//! Configures and compiles one kernel in an object directory that the cells of a lane share, so that each build
 //! starts from its neighbour's objects. Knows make; knows nothing of patches or verdicts.
 
+mod ccache;
 mod code;
 mod log;
 
@@ -16,6 +17,7 @@ use crate::failure::{Context, Failure, Result};
 use crate::kconfig::{self, Request};
 use crate::process::{self, End, Watch};
 use crate::source::disk::sync_filesystem;
+pub use ccache::Ccache;
 pub use log::Tail;
 
 /// One kernel to build.
@@ -28,6 +30,8 @@ pub struct Job<'a> {
     pub arch: &'a Arch,
     pub requests: &'a [Request],
     pub jobs: usize,
+    /// Asked before the compiler.
+    pub ccache: Option<&'a Ccache>,
     /// Where the requested fragment, the build log, the `.config` and the image go.
     pub cell_dir: &'a Path,
     /// The Kconfig files that are not as the tree came: a `.config` made with others is made again.
@@ -106,7 +110,11 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     for command in configure.into_iter().chain([compile]) {
         let what = command.last().map_or("make", String::as_str).to_owned();
         let started = Instant::now();
-        let end = process::run(&format!("make {what}"), make(&command), &job.log(), DEADLINE, |_| {
+        let command = match job.ccache {
+            Some(ccache) => ccache.around(make(&command)),
+            None => make(&command),
+        };
+        let end = process::run(&format!("make {what}"), command, &job.log(), DEADLINE, |_| {
             look(tail.read().then_some(&tail))
         })?;
         match end {
@@ -129,8 +137,15 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let log = read_log(job)?;
     let warnings = log::warnings(&log, job.tree, job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
+    drop_links(job.objects)?;
     finished(job)?;
     Ok(Build::Built(Built { cold, cached: false, configure_secs, lost_symbols, warnings, code }))
+}
+
+/// Whether a build in `objects` would start from what an earlier one left there, of the same copy of the source.
+pub fn is_usable(objects: &Path, incarnation: &str) -> bool {
+    let made_from = std::fs::read_to_string(objects.join(INCARNATION)).unwrap_or_default();
+    made_from == incarnation && objects.join(".config").exists() && !objects.join(UNFINISHED).exists()
 }
 
 /// Makes the object directory one that can be built in; says whether it is empty.
@@ -161,6 +176,21 @@ fn configured_from(job: &Job<'_>) -> String {
     let config = std::fs::read(job.objects.join(".config")).unwrap_or_default();
     let digest = Sha256::digest(&config).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     format!("{digest}\n{}\n{}", job.kconfig, kconfig::render(job.requests))
+}
+
+/// What the next build links anew whatever has changed: half of the room that objects take.
+fn drop_links(objects: &Path) -> Result<()> {
+    let doing = || format!("tidy {}", objects.display());
+    for entry in std::fs::read_dir(objects).or_infra(doing)? {
+        let entry = entry.or_infra(doing)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let linked = ["vmlinux", "vmlinux.o", "vmlinux.unstripped"].contains(&&*name);
+        if linked || name.starts_with(".tmp_vmlinux") {
+            std::fs::remove_file(entry.path()).or_infra(doing)?;
+        }
+    }
+    Ok(())
 }
 
 fn finished(job: &Job<'_>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: what a matrix costs, in units of one cold kernel build measured in the same run. Runs the matrix
-//! itself, as a user would, with objects and a cache of its own, so that cold is cold. Judges no patch.
+//! itself, as a user would, with lanes and a cache of its own, so that cold is cold. Judges no patch.
+
+mod images;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,13 +13,18 @@ use serde_json::Value;
 
 use crate::accel::{self, Accel};
 use crate::failure::{Context, Exit, Failure, Result};
-use crate::project::{CACHE_VARIABLE, OBJECTS_VARIABLE, Project};
+use crate::lanes::{self, Took};
+use crate::plan::{self, Beside};
+use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::disk;
-use crate::{arch, patch};
+use crate::{arch, cli, patch};
 
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";
+
+/// Numbers of cores that the wall time is forecast for.
+const CORES: [usize; 6] = [2, 4, 8, 16, 32, 64];
 
 /// One measured thing.
 #[derive(Debug, Serialize)]
@@ -33,14 +40,19 @@ struct Row {
 #[derive(Debug, Default, Serialize)]
 struct Bench {
     cells: usize,
+    cores: usize,
     rows: Vec<Row>,
     /// Where the time of the cold matrix went: sums over its cells, which overlap.
     parts: Vec<(String, f64)>,
+    /// Wall time of the cold matrix by cores, computed from the times of its cells.
+    forecast: Vec<(usize, f64)>,
     /// MiB by what is on disk.
     disk_mib: Vec<(String, u64)>,
+    /// Of every cell, whether the kernel built from its neighbour's objects is the one built from nothing.
+    images: Vec<images::Compared>,
 }
 
-/// A directory of its own, whose runs share objects and a cache.
+/// A directory of its own, whose runs share lanes and a cache.
 struct Place<'a> {
     project: &'a Project,
     dir: PathBuf,
@@ -56,115 +68,112 @@ struct Ran {
 /// Measures and prints.
 ///
 /// # Errors
-/// When a matrix that is measured does not come to a report.
-pub fn bench(project: &Project) -> Result<Exit> {
+/// When a matrix that is measured does not come to a report, or an image that was built from its neighbour's objects is
+/// not the one built from nothing.
+pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
     let dir = project.work().join("bench");
     disk::discard(&dir)?;
     disk::create_dir(&dir)?;
     let mut place = Place { project, dir, number: 0 };
-    let mut bench = Bench::default();
-
-    // Sources, guest programs and what is known of accelerators are there already when a user asks again.
-    place.run("getting ready", &["--only", "*/pt-reclaim-off/base", "--rebuild"])?;
-    disk::discard(&place.dir.join("objects"))?;
-    disk::discard(&place.dir.join("cache"))?;
-
-    let cold = place.run("the whole matrix, cold", &[])?;
-    let one = cold.report["cold_build"]["secs"].as_f64();
-    let one = one.ok_or_else(|| Failure::internal("the cold matrix has no cold build"))?;
-    bench.cells = cells(&cold.report).count();
-    bench.rows.push(Row { what: "one cold kernel build".to_owned(), secs: one, against: None, ratio: None });
-    bench.add("the whole matrix, cold", cold.secs, one);
-    #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
-    let each_cold = one * bench.cells as f64;
-    bench.rows.push(Row {
-        what: "the whole matrix, cold".to_owned(),
-        secs: cold.secs,
-        against: Some("a cold build for each cell"),
-        ratio: Some(cold.secs / each_cold),
-    });
-    bench.parts = parts(&cold.report);
-
-    let recorded = place.run("nothing changed, on record", &["--recorded"])?;
-    bench.add("nothing changed, on record", recorded.secs, one);
-    let fresh = place.run("nothing changed, booted again", &["--fresh"])?;
-    bench.add("nothing changed, booted again", fresh.secs, one);
-
-    let quick = place.run("nothing changed, booted again, quick suite", &["--suite", "quick"])?;
-    bench.add("nothing changed, booted again, quick suite", quick.secs, one);
-
-    for (number, (what, more)) in [
-        ("one line edited, one cell", &["--only", ONE_CELL][..]),
-        ("one line edited, one cell, quick suite", &["--only", ONE_CELL, "--suite", "quick"]),
-        ("one line edited, all cells", &[]),
-        ("one line edited, all cells, quick suite", &["--suite", "quick"]),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let edited = place.edited_patch(number)?;
-        let args = [&["--recorded", "--patch", &edited], more].concat();
-        let ran = place.run(what, &args)?;
-        bench.add(what, ran.secs, one);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut bench = Bench { cores, ..Bench::default() };
+    let cold = bench.cold(&mut place)?;
+    bench.again(&mut place, cold)?;
+    if args.ccache {
+        bench.by_ccache(&mut place)?;
     }
-    bench.boots(&place, &fresh)?;
     for (what, path) in [
-        ("source of one tree", project.work().join("source/7.2")),
-        ("objects of it", place.dir.join("objects")),
+        ("source of one tree", project.work().join("source/7.2/tree")),
+        ("its lanes, beyond that", place.dir.join("lanes")),
         ("cache", place.dir.join("cache")),
     ] {
         bench.disk_mib.push((what.to_owned(), mib(&path)));
     }
-
+    if args.images {
+        bench.images = images::compare(&mut place)?;
+    }
     let json = serde_json::to_vec_pretty(&bench).or_infra(|| "encode the benchmark".to_owned())?;
     let path = place.dir.join("bench.json");
     write_whole(&path, &json)?;
-    println!("{}", bench.table());
+    println!("{}", bench.render());
     println!("as JSON: {}", path.display());
+    images::must_be_equal(&bench.images)?;
     Ok(Exit::Ok)
 }
 
-impl Place<'_> {
-    /// Runs the matrix of the default campaign with `more` arguments.
-    fn run(&mut self, what: &str, more: &[&str]) -> Result<Ran> {
-        self.number += 1;
-        eprintln!("bench: {what}");
-        let out = self.dir.join(format!("run-{}", self.number));
-        let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
-        let mut command = Command::new(harness);
-        command.args(["matrix", "--out"]).arg(&out).args(more).stdout(Stdio::null());
-        command.env(OBJECTS_VARIABLE, self.dir.join("objects")).env(CACHE_VARIABLE, self.dir.join("cache"));
-        let started = Instant::now();
-        let status = command.status().or_infra(|| "start the matrix".to_owned())?;
-        let secs = started.elapsed().as_secs_f64();
-        let report = std::fs::read(out.join("report.json")).ok();
-        let report = report.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let report = report.ok_or_else(|| {
-            Failure::infra(format!("{what}: the matrix ended with {status} and without a report")).log(&out)
-        })?;
-        Ok(Ran { secs, report, dir: out })
-    }
-
-    /// The campaign's patch with one word of a comment in its source changed: the same code, another kernel.
-    fn edited_patch(&self, number: usize) -> Result<String> {
-        const WORD: &str = "+ * Like tlb_remove_table_sync_one() but";
-        let from = self.project.root.join("patches/mmu_gather-v2.patch");
-        let text = std::fs::read_to_string(&from).or_infra(|| format!("read {}", from.display()))?;
-        let edited = text.replacen(WORD, &format!("{WORD} ({number})"), 1);
-        // Its results are no longer the blobs that were posted.
-        let edited: String = edited
-            .lines()
-            .filter(|line| !line.starts_with("index "))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        patch::read(edited.as_bytes(), "the edited patch")?;
-        let path = self.dir.join(format!("edited-{number}.patch"));
-        write_whole(&path, edited.as_bytes())?;
-        Ok(path.display().to_string())
-    }
-}
-
 impl Bench {
+    /// The whole matrix from nothing but its sources; what one cold kernel took of it.
+    fn cold(&mut self, place: &mut Place<'_>) -> Result<f64> {
+        let cold = place.run("the whole matrix, cold", &[])?;
+        let one = cold.report["cold_build"]["secs"].as_f64();
+        let one = one.ok_or_else(|| Failure::internal("the cold matrix has no cold build"))?;
+        // Fetching and unpacking sources is paid once, and by the network.
+        let secs = cold.secs - cold.report["fetch_secs"].as_f64().unwrap_or_default();
+        self.cells = cells(&cold.report).count();
+        self.rows.push(Row {
+            what: "one cold kernel build".to_owned(),
+            secs: one,
+            against: None,
+            ratio: None,
+        });
+        self.add("the whole matrix, cold", secs, one);
+        #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
+        let each_cold = one * self.cells as f64;
+        self.rows.push(Row {
+            what: "the whole matrix, cold".to_owned(),
+            secs,
+            against: Some("a cold build for each cell"),
+            ratio: Some(secs / each_cold),
+        });
+        self.parts = parts(&cold.report);
+        self.forecast = forecast(place.project, &cold.report, self.cores)?;
+        Ok(one)
+    }
+
+    /// The same with nothing changed, and with one line changed.
+    fn again(&mut self, place: &mut Place<'_>, one: f64) -> Result<()> {
+        for (what, args) in [
+            ("nothing changed, on record", &["--recorded"][..]),
+            ("nothing changed, booted again, quick suite", &["--suite", "quick"]),
+        ] {
+            let secs = place.run(what, args)?.secs;
+            self.add(what, secs, one);
+        }
+        let what = "nothing changed, booted again";
+        let fresh = place.run(what, &["--fresh"])?;
+        self.add(what, fresh.secs, one);
+        for (number, (what, more)) in [
+            ("one line edited, one cell", &["--only", ONE_CELL][..]),
+            ("one line edited, one cell, quick suite", &["--only", ONE_CELL, "--suite", "quick"]),
+            ("one line edited, all cells", &[]),
+            ("one line edited, all cells, quick suite", &["--suite", "quick"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let edited = place.edited_patch(number)?;
+            let args = [&["--recorded", "--patch", &edited], more].concat();
+            let secs = place.run(what, &args)?.secs;
+            self.add(what, secs, one);
+        }
+        self.boots(place, &fresh)
+    }
+
+    /// One kernel from nothing, by way of ccache: when it knows nothing yet, and when it knows everything.
+    fn by_ccache(&mut self, place: &mut Place<'_>) -> Result<()> {
+        let one = self.rows.first().map_or(f64::NAN, |row| row.secs);
+        disk::discard(&place.project.work().join("ccache"))?;
+        for what in ["one cold kernel build, ccache empty", "one cold kernel build, ccache full"] {
+            disk::discard(&place.dir.join("scratch"))?;
+            let args =
+                ["--only", "*/pt-reclaim-on/base", "--rebuild", "--suite", "quick", "--ccache", "auto"];
+            let ran = place.run_in("scratch", what, &args)?;
+            let secs = ran.report["cold_build"]["secs"].as_f64().unwrap_or(f64::NAN);
+            self.add(what, secs, one);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, what: &str, secs: f64, one: f64) {
         let ratio = Some(secs / one);
         self.rows.push(Row { what: what.to_owned(), secs, against: Some("one cold build"), ratio });
@@ -214,7 +223,7 @@ impl Bench {
         Ok(())
     }
 
-    fn table(&self) -> String {
+    fn render(&self) -> String {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
         table.set_header(["measured", "seconds", "ratio", "to"]);
@@ -224,17 +233,88 @@ impl Bench {
         }
         let parts = self.parts.iter().map(|(what, secs)| format!("{what} {secs:.0} s"));
         let disk = self.disk_mib.iter().map(|(what, mib)| format!("{what} {mib} MiB"));
-        format!(
-            "{table}\n{} cells; sums over them: {}\non disk: {}",
+        let forecast = self.forecast.iter().map(|(cores, secs)| format!("{cores}: {secs:.0} s"));
+        let mut text = format!(
+            "{table}\n{} cells on {} cores; sums over them: {}\nthe whole matrix, cold, by cores, computed: {}\n\
+             on disk: {}",
             self.cells,
+            self.cores,
             parts.collect::<Vec<_>>().join(", "),
+            forecast.collect::<Vec<_>>().join(", "),
             disk.collect::<Vec<_>>().join(", ")
-        )
+        );
+        if !self.images.is_empty() {
+            text += &images::render(&self.images);
+        }
+        text
+    }
+}
+
+impl Place<'_> {
+    /// Runs the matrix of the default campaign with `more` arguments, by the compiler alone.
+    fn run(&mut self, what: &str, more: &[&str]) -> Result<Ran> {
+        self.run_in("lanes", what, &[&["--ccache", "off"], more].concat())
+    }
+
+    /// The same in other lanes.
+    fn run_in(&mut self, lanes: &str, what: &str, more: &[&str]) -> Result<Ran> {
+        self.number += 1;
+        eprintln!("bench: {what}");
+        let out = self.dir.join(format!("run-{}", self.number));
+        let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
+        let mut command = Command::new(harness);
+        command.args(["matrix", "--out"]).arg(&out).args(more).stdout(Stdio::null());
+        command.env(LANES_VARIABLE, self.dir.join(lanes)).env(CACHE_VARIABLE, self.dir.join("cache"));
+        let started = Instant::now();
+        let status = command.status().or_infra(|| "start the matrix".to_owned())?;
+        let secs = started.elapsed().as_secs_f64();
+        let report = std::fs::read(out.join("report.json")).ok();
+        let report = report.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let report = report.ok_or_else(|| {
+            Failure::infra(format!("{what}: the matrix ended with {status} and without a report")).log(&out)
+        })?;
+        Ok(Ran { secs, report, dir: out })
+    }
+
+    /// The campaign's patch with another condition in one line of its source: it does the same, and is another kernel.
+    fn edited_patch(&self, number: usize) -> Result<String> {
+        const LINE: &str = "+\tmight_sleep();";
+        let from = self.project.root.join("patches/mmu_gather-v2.patch");
+        let text = std::fs::read_to_string(&from).or_infra(|| format!("read {}", from.display()))?;
+        let edited = format!("+\tmight_sleep_if(raw_smp_processor_id() != {});", 4711 + number);
+        let edited = text.replacen(LINE, &edited, 1);
+        // Its results are no longer the blobs that were posted.
+        let edited: String = edited
+            .lines()
+            .filter(|line| !line.starts_with("index "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        patch::read(edited.as_bytes(), "the edited patch")?;
+        let path = self.dir.join(format!("edited-{number}.patch"));
+        write_whole(&path, edited.as_bytes())?;
+        Ok(path.display().to_string())
     }
 }
 
 fn cells(report: &Value) -> impl Iterator<Item = &Value> {
     report["cells"].as_array().into_iter().flatten()
+}
+
+/// How long the cold matrix would take on other numbers of cores.
+fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
+    let mut loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
+    loaded.keep_controls(super::matrix::CONTROLS_OF_A_NORMAL_RUN);
+    let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
+    let planned = plan::cells(&loaded.campaign, &beside)?;
+    let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
+    let took = |id: String| {
+        let cell = cells(report).find(|cell| cell["id"] == id.as_str())?;
+        let boot_secs = secs(cell, "boot_secs") + secs(cell, "test_secs");
+        let cold = cell["cold"].as_bool().unwrap_or_default();
+        Some(Took { build_secs: secs(cell, "build_secs"), cold, boot_secs })
+    };
+    let took: Vec<Took> = planned.iter().map(|cell| took(cell.id()).unwrap_or_default()).collect();
+    Ok(CORES.iter().map(|cores| (*cores, lanes::forecast(&planned, &took, *cores, measured_on))).collect())
 }
 
 /// What the cells of a matrix were busy with.
@@ -272,7 +352,7 @@ mod tests {
         let project = Project::here();
         let place = Place { project: &project, dir: dir.path().to_owned(), number: 0 };
         let edited = std::fs::read_to_string(place.edited_patch(3).unwrap()).unwrap();
-        assert!(edited.contains("but (3)"), "{edited}");
+        assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");
     }
 
     #[test]

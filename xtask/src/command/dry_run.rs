@@ -8,10 +8,11 @@ use crate::accel::Accel;
 use crate::build::Job;
 use crate::config;
 use crate::failure::Result;
+use crate::lanes;
 use crate::plan::Cell;
 use crate::project::{self, Loaded, Project};
 use crate::qemu::{self, Files, Machine};
-use crate::source::{self, Local};
+use crate::source::{self, Local, lane};
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
 /// accelerator is shown as TCG because only a boot can tell another.
@@ -41,24 +42,28 @@ pub fn render(
             let _ = writeln!(text, "tree {name}: {}", revision.describe());
         }
     }
-    for cell in cells {
-        let tree = config::find_tree(&loaded.trees, &cell.tree)?;
-        let dir = source::tree_dir(&super::wanted(tree, local), &project.work())?;
-        describe(&mut text, project, cell, &dir, jobs)?;
+    for lane in lanes::lanes(cells, lanes::builders(jobs)) {
+        let tree = config::find_tree(&loaded.trees, &lane.tree)?;
+        let home = source::home(&super::wanted(tree, local), &project.work())?;
+        let home = project.lanes(&lane.tree, &home).join(&lane.name);
+        for cell in lane.cells.iter().filter_map(|index| cells.get(*index)) {
+            describe(&mut text, project, cell, &home, jobs)?;
+        }
     }
     Ok(text)
 }
 
-fn describe(text: &mut String, project: &Project, cell: &Cell, tree: &Path, jobs: usize) -> Result<()> {
+fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs: usize) -> Result<()> {
     let requests = project::requests(project, &cell.variant)?;
     let dir = Path::new("RUN/cells").join(cell.id());
     let job = Job {
-        tree,
+        tree: &lane::tree_in(lane),
         incarnation: "",
-        objects: &project.objects(&cell.tree, cell.arch.name),
+        objects: &lane::objects_in(lane),
         arch: cell.arch,
         requests: &requests,
-        jobs,
+        jobs: lanes::jobs_each(jobs),
+        ccache: None,
         cell_dir: &dir,
         kconfig: "",
         touched: &std::collections::BTreeSet::new(),

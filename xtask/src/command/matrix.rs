@@ -10,8 +10,9 @@ use super::setting::{Setting, Sources};
 use crate::accel::Wish;
 use crate::arch::Arch;
 use crate::arms::{Arms, Tested};
+use crate::build::Ccache;
 use crate::cache::{Cache, LIMIT_BYTES};
-use crate::cli::{self, AccelWish, Controls, Suite};
+use crate::cli::{self, AccelWish, CcacheWish, Controls, Suite};
 use crate::config::Campaign;
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
@@ -27,7 +28,7 @@ use crate::source::worktree::WorkTree;
 use crate::{config, ground, guest, host, process};
 
 /// Per variant: enough to show in every run that its detectors see.
-const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
+pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
 
 /// Runs the campaign.
 ///
@@ -148,8 +149,9 @@ impl Setting<'_> {
             accels: BTreeMap::new(),
             ended: Some(failure),
         };
-        let trees = match self.ready_trees(&events, &mut sources) {
-            Ok(trees) => trees,
+        let ready = self.ready_trees(&events, &mut sources).and_then(|trees| Ok((trees, self.ccache()?)));
+        let (trees, ccache) = match ready {
+            Ok(ready) => ready,
             Err(failure) => return (early(failure), sources),
         };
         events.send(Event::Planned(self.cells.iter().map(Cell::id).collect()));
@@ -168,6 +170,7 @@ impl Setting<'_> {
                 AccelWish::Tcg => Wish::Tcg,
             },
             jobs,
+            ccache,
             fail_fast: self.args.fail_fast,
             repeat: self.args.repeat,
             soak: self.args.soak.unwrap_or_default(),
@@ -215,6 +218,15 @@ impl Setting<'_> {
             ready.insert(tree.name.clone(), ReadyTree { work, arms });
         }
         Ok(ready)
+    }
+
+    fn ccache(&self) -> Result<Option<Ccache>> {
+        let compilers: Vec<String> =
+            arches(self.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
+        match self.args.ccache {
+            CcacheWish::Auto => Ccache::find(&self.project.work(), &compilers),
+            CcacheWish::Off => Ok(None),
+        }
     }
 
     fn guests(&self) -> Result<BTreeMap<&'static str, guest::Binaries>> {

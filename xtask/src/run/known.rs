@@ -6,7 +6,7 @@ use std::path::Path;
 use protocol::Request;
 
 use super::{ReadyTree, Run};
-use crate::build::Job;
+use crate::build::{self, Job};
 use crate::cache::Key;
 use crate::failure::{Context, Result};
 use crate::plan::Cell;
@@ -15,8 +15,8 @@ use crate::source::disk;
 use crate::source::worktree::Changes;
 
 /// Goes up when kernels are built in another way (the commands and their environment, crate::build).
-const KERNEL_VERSION: u32 = 1;
-const BOOT_VERSION: u32 = 1;
+const KERNEL_VERSION: u32 = 2;
+const BOOT_VERSION: u32 = 2;
 /// Also of a program whose file was replaced while it ran: whoever works on the harness does that.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 /// Goes up when code is digested in another way (crate::build, `code`).
@@ -45,10 +45,10 @@ impl Run<'_> {
         Ok(key.with("host", version("gcc").as_bytes()).finish())
     }
 
-    /// Of what a boot of that kernel shows.
+    /// Of what a boot of the kernel in `dir` shows: whatever it was made from, the same image does the same.
     pub(super) fn boot_key(
         &self,
-        kernel: &str,
+        dir: &Path,
         cell: &Cell,
         machine: Machine<'_>,
         request: &Request,
@@ -59,8 +59,11 @@ impl Run<'_> {
         let command = qemu::command(machine, files, "", &cell.variant.arguments);
         let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         // The harness reads the console and the results: another one may see other things in them.
-        let key = Key::new("boot", BOOT_VERSION)
-            .with("kernel", kernel.as_bytes())
+        let mut key = Key::new("boot", BOOT_VERSION);
+        for part in [machine.arch.kept(), build::SYMBOLS] {
+            key = key.with(part, disk::sha256(&dir.join(part))?.as_bytes());
+        }
+        let key = key
             .with("guest", initramfs)
             .with("request", &request)
             .with("command", qemu::shell_line(&command).as_bytes())

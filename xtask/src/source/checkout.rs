@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::git::{self, Revision};
-use super::journal::{self, Journal};
 use super::lock::Lock;
 use super::{Source, disk, local, worktree};
 use crate::failure::{Context, Exit, Failure, Result};
@@ -57,7 +56,7 @@ pub fn checkout(
     disk::create_dir(&cache.join("checkout"))?;
     let what = format!("the checkout of {}", revision.describe());
     let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, patience, progress)?;
-    let usable = || stored(&home, revision).filter(|_| journal::is_sound(&home));
+    let usable = || stored(&home, revision).filter(|_| !worktree::was_edited(&home));
     if let Some(source) = usable() {
         return Ok(source);
     }
@@ -100,10 +99,11 @@ fn stamp_file(home: &Path) -> PathBuf {
 /// when there is no such checkout. Until the stamp is written again it does not count.
 fn bring_along(home: &Path, revision: &Revision) -> Option<Result<String>> {
     let stamp: Stamp = serde_json::from_slice(&fs::read(stamp_file(home)).ok()?).ok()?;
-    let mut journal = Journal::load(home).ok().filter(|_| stamp.schema == SCHEMA)?;
+    if stamp.schema != SCHEMA || worktree::was_edited(home) {
+        return None;
+    }
     let bring = || {
         fs::remove_file(stamp_file(home)).or_infra(|| format!("remove the stamp in {}", home.display()))?;
-        worktree::restore(home, &mut journal)?;
         switch(home, revision)
     };
     Some({ bring }().map(|()| stamp.incarnation))

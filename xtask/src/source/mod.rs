@@ -6,8 +6,8 @@ mod checkout;
 mod debian;
 pub mod disk;
 mod git;
-mod journal;
 mod kernel_org;
+pub mod lane;
 mod local;
 mod lock;
 mod snapshot;
@@ -93,17 +93,16 @@ pub fn fetch(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<S
     }
 }
 
-/// The top directory that [`worktree::WorkTree::open`] will give the source, for make.
+/// Where [`worktree::WorkTree::open`] will keep the tree and what belongs to it.
 ///
 /// # Errors
 /// When a directory of the user's cannot be found.
-pub fn tree_dir(wanted: &Wanted, cache: &Path) -> Result<PathBuf> {
-    let home = match &wanted.local {
-        None => cache.join("source").join(&wanted.name),
-        Some(Local::Revision(revision)) => checkout::home(&wanted.name, revision, cache),
-        Some(Local::Directory(dir)) => worktree::copy_home(dir, &cache.join("snapshot"))?,
-    };
-    Ok(home.join("tree"))
+pub fn home(wanted: &Wanted, cache: &Path) -> Result<PathBuf> {
+    match &wanted.local {
+        None => Ok(cache.join("source").join(&wanted.name)),
+        Some(Local::Revision(revision)) => Ok(checkout::home(&wanted.name, revision, cache)),
+        Some(Local::Directory(dir)) => worktree::copy_home(dir, &cache.join("snapshot")),
+    }
 }
 
 fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
@@ -112,7 +111,7 @@ fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<
     let what = format!("the source of {}", wanted.name);
     let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, FETCH_PATIENCE, progress)?;
     let wish = format!("{:?} {:?}", wanted.debian, wanted.kernel_org);
-    let usable = || unpacked::stored(&home, &wanted.name, &wish).filter(|_| journal::is_sound(&home));
+    let usable = || unpacked::stored(&home, &wanted.name, &wish).filter(|_| !worktree::was_edited(&home));
     if let Some(source) = usable() {
         return Ok(source);
     }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::bench::Bench;
 
+const OBJECTS: &str = "/tree/patchproof-objects/";
+
 /// Regular files below `dir`.
 fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -24,7 +26,7 @@ fn state_files(bench: &Bench) -> Vec<PathBuf> {
     found.retain(|path| {
         let path = path.strip_prefix(bench.path("work")).unwrap().to_str().unwrap();
         // What is in the directory of a cell belongs to a run that is over.
-        !path.contains("/tree/") && !path.contains("/cells/")
+        (!path.contains("/tree/") || path.contains(OBJECTS)) && !path.contains("/cells/")
     });
     found
 }
@@ -52,13 +54,13 @@ fn each_truncated(bench: &Bench, must_be_among_them: &[&str]) {
 fn a_state_file_cut_at_any_length_is_made_anew_beside_a_users_tree() {
     each_truncated(
         &Bench::new(),
-        &["index", "manifest.json", "accel.json", ".config", ".patchproof-incarnation"],
+        &["index", "lane.json", "accel.json", ".config", ".patchproof-incarnation"],
     );
 }
 
 #[test]
 fn a_state_file_cut_at_any_length_is_made_anew_beside_a_fetched_tree() {
-    each_truncated(&Bench::with_archive(), &["stamp.json", "manifest.json", "report.json"]);
+    each_truncated(&Bench::with_archive(), &["stamp.json", "lane.json", "report.json"]);
 }
 
 #[test]
@@ -78,9 +80,16 @@ fn the_link_to_the_latest_run_may_be_anything() {
 fn a_build_that_was_cut_off_is_not_built_upon() {
     let bench = Bench::new();
     bench.run(&[], &[]).is("pass", 0, "");
-    let objects = bench.path("work/objects/7.2/x86_64");
+    let objects = find(&bench.path("work"), ".patchproof-incarnation").parent().unwrap().to_owned();
     std::fs::write(objects.join("half-an-object.o"), "").unwrap();
     std::fs::write(objects.join(".patchproof-unfinished"), "").unwrap();
     bench.run(&[], &[]).is("pass", 0, "");
     assert!(!objects.join("half-an-object.o").exists());
+}
+
+/// The file of this name below `dir`.
+fn find(dir: &Path, name: &str) -> PathBuf {
+    let mut found = Vec::new();
+    files(dir, &mut found);
+    found.into_iter().find(|path| path.ends_with(name)).unwrap()
 }

@@ -30,4 +30,5 @@ if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
     esac
 fi
 if [ "$STAND_IN_MAKE" = hangs ]; then hang; fi
-echo image > "$out/vmlinux"
+# Another source or another configuration is another image.
+cat "$out/.config" "$tree/mm/mmu_gather.c" > "$out/vmlinux"

@@ -1,0 +1,55 @@
+//! ccache, where it is installed: what was compiled before in another lane, or before a lane was lost, is not compiled
+//! again. It stands in front of the compiler in PATH, so that no command changes and objects stay as they are.
+
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Context, Result};
+use crate::source::disk;
+
+/// Objects of a few dozen kernels.
+const LIMIT: &str = "2G";
+
+/// Where ccache is asked by the compiler's name, and where it keeps what it knows.
+#[derive(Debug, Clone)]
+pub struct Ccache {
+    names: PathBuf,
+    store: PathBuf,
+}
+
+impl Ccache {
+    /// Makes it stand for `compilers`; `None` where it is not installed.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn find(work: &Path, compilers: &[String]) -> Result<Option<Ccache>> {
+        let Some(program) = on_path("ccache") else { return Ok(None) };
+        let ccache = Ccache { names: work.join("ccache/names"), store: work.join("ccache/store") };
+        for dir in [&ccache.names, &ccache.store] {
+            disk::create_dir(dir)?;
+        }
+        for compiler in compilers {
+            let name = ccache.names.join(compiler);
+            if std::fs::read_link(&name).is_ok_and(|found| found == program) {
+                continue;
+            }
+            let _ = std::fs::remove_file(&name);
+            symlink(&program, &name).or_infra(|| format!("make {}", name.display()))?;
+        }
+        Ok(Some(ccache))
+    }
+
+    /// The same command, by way of ccache.
+    pub fn around(&self, command: duct::Expression) -> duct::Expression {
+        let mut path = OsString::from(&self.names);
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", path).env("CCACHE_DIR", &self.store).env("CCACHE_MAXSIZE", LIMIT)
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}

@@ -1,0 +1,91 @@
+//! Whether a kernel that was built from its neighbour's objects is the one that a build from nothing gives, byte for
+//! byte, in every cell of the default campaign.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Place, Ran, cells};
+use crate::build;
+use crate::failure::{Failure, Result};
+use crate::source::disk;
+
+/// One cell's two kernels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    pub cell: String,
+    /// sha256 of the linked kernel; empty where there is none.
+    pub incremental: String,
+    pub from_nothing: String,
+}
+
+impl Compared {
+    fn is_equal(&self) -> bool {
+        self.incremental == self.from_nothing
+    }
+}
+
+/// Builds every cell once more in the lanes that the benchmark has used, and once in a lane of its own. The latter by
+/// way of ccache if it is installed, which knows objects by what went into the compiler, and nothing of what make thinks
+/// is up to date.
+///
+/// # Errors
+/// When a matrix does not come to a report.
+pub fn compare(place: &mut Place<'_>) -> Result<Vec<Compared>> {
+    let all = place.run("all kernels, from their neighbours' objects", &["--rebuild", "--suite", "quick"])?;
+    let ids: Vec<String> =
+        cells(&all.report).filter_map(|cell| Some(cell["id"].as_str()?.to_owned())).collect();
+    let mut compared = Vec::new();
+    for cell in ids {
+        disk::discard(&place.dir.join("scratch"))?;
+        let args = ["--only", cell.as_str(), "--rebuild", "--suite", "quick", "--ccache", "auto"];
+        let alone = place.run_in("scratch", &format!("{cell} from nothing"), &args)?;
+        let incremental = kernel(&all, &cell)?;
+        compared.push(Compared { incremental, from_nothing: kernel(&alone, &cell)?, cell });
+    }
+    Ok(compared)
+}
+
+fn kernel(ran: &Ran, cell: &str) -> Result<String> {
+    let kernel = ran.dir.join("cells").join(cell).join(build::SYMBOLS);
+    if kernel.exists() { disk::sha256(Path::new(&kernel)) } else { Ok(String::new()) }
+}
+
+pub fn render(compared: &[Compared]) -> String {
+    let built: Vec<&Compared> = compared.iter().filter(|one| !one.incremental.is_empty()).collect();
+    let equal = built.iter().filter(|one| one.is_equal()).count();
+    format!("\nkernels that are the same, byte for byte, built from nothing: {equal} of {}", built.len())
+}
+
+/// # Errors
+/// When one is not what a build from nothing gives: with the cells.
+pub fn must_be_equal(compared: &[Compared]) -> Result<()> {
+    let others = compared.iter().filter(|one| !one.is_equal());
+    let others: Vec<&str> = others.map(|one| one.cell.as_str()).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let failure =
+        Failure::internal("a kernel built from its neighbour's objects is not the one built from nothing");
+    Err(others.into_iter().fold(failure, |failure, cell| failure.because(cell.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_differs_fails_and_is_named_and_a_cell_without_one_does_not_count_as_equal() {
+        let one = |cell: &str, incremental: &str, from_nothing: &str| Compared {
+            cell: cell.to_owned(),
+            incremental: incremental.to_owned(),
+            from_nothing: from_nothing.to_owned(),
+        };
+        let good = [one("a", "1", "1"), one("stub-missing", "", "")];
+        assert!(must_be_equal(&good).is_ok());
+        assert!(render(&good).ends_with("1 of 1"));
+        let bad = [one("a", "1", "1"), one("b", "1", "2"), one("c", "1", "")];
+        assert_eq!(must_be_equal(&bad).unwrap_err().because, ["b", "c"]);
+        assert!(render(&bad).ends_with("1 of 3"));
+    }
+}

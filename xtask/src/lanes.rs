@@ -1,0 +1,130 @@
+//! Which cells share a lane (crate::source::lane), how many lanes and boots go on at the same time, and how long a run
+//! takes then. Pure: cells and times in, a plan or a forecast out.
+
+use std::collections::BTreeMap;
+
+use crate::plan::Cell;
+
+/// Cells that are built one after another, each from the objects of the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// A directory of this name holds it, beside the tree.
+    pub name: String,
+    pub tree: String,
+    pub arch: &'static str,
+    /// Indices of its cells.
+    pub cells: Vec<usize>,
+}
+
+/// A lane of fewer cells than this is not worth the copy that it begins with.
+const WORTH_A_LANE: usize = 2;
+
+/// Kernels built at the same time. A build from a neighbour's objects is mostly make and the linker, which use one core;
+/// the other core is the guest's.
+pub fn builders(jobs: usize) -> usize {
+    (jobs / 2).max(1)
+}
+
+/// Guests at the same time: each has four CPUs, so that they do not starve the compiler.
+pub fn booters(jobs: usize) -> usize {
+    (jobs / 4).max(1)
+}
+
+/// Jobs of one make while several run; the first kernel of all is compiled alone.
+pub fn jobs_each(jobs: usize) -> usize {
+    (jobs / builders(jobs)).max(2)
+}
+
+/// A lane for each variant of a tree, and more where there are builders for them. Those of one tree and architecture
+/// stand together; whichever of them is built in first, the others start as its copies.
+pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
+    let mut lanes: Vec<Lane> = Vec::new();
+    for (index, cell) in cells.iter().enumerate() {
+        let name = format!("{}-{}", cell.arch.name, cell.variant.name);
+        match lanes.iter_mut().find(|lane| lane.tree == cell.tree && lane.name == name) {
+            Some(lane) => lane.cells.push(index),
+            None => {
+                let (tree, arch) = (cell.tree.clone(), cell.arch.name);
+                lanes.push(Lane { name, tree, arch, cells: vec![index] });
+            }
+        }
+    }
+    // Stable: variants keep their order.
+    lanes.sort_by_key(|lane| cells.iter().position(|c| c.tree == lane.tree && c.arch.name == lane.arch));
+    while lanes.len() < builders && split_longest(&mut lanes) {}
+    lanes
+}
+
+/// Gives the second half of the longest lane to a new one; false where none is long enough.
+fn split_longest(lanes: &mut Vec<Lane>) -> bool {
+    let longest = lanes.iter().map(|lane| lane.cells.len()).max().unwrap_or(0);
+    let Some(at) = lanes.iter().position(|lane| lane.cells.len() == longest) else { return false };
+    if longest < 2 * WORTH_A_LANE {
+        return false;
+    }
+    let cells = lanes[at].cells.split_off(longest / 2);
+    let base = lanes[at].name.split('+').next().unwrap_or_default().to_owned();
+    let pieces = lanes.iter().filter(|lane| lane.tree == lanes[at].tree && is_piece(&lane.name, &base));
+    let name = format!("{base}+{}", pieces.count());
+    let new = Lane { name, cells, ..lanes[at].clone() };
+    lanes.insert(at + 1, new);
+    true
+}
+
+fn is_piece(name: &str, base: &str) -> bool {
+    name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+}
+
+/// What one cell took, as it was measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    pub build_secs: f64,
+    /// Compiled from nothing, on all cores.
+    pub cold: bool,
+    /// From QEMU's start to its end.
+    pub boot_secs: f64,
+}
+
+/// The part of a cold build that one core does while the others wait: configuring, kallsyms, the last link.
+const SERIAL_PART: f64 = 0.05;
+
+/// How long a run of `cells` takes on `cores`, of which each took so long on `measured_on` cores. Takes it that what
+/// goes on at the same time is not in each other's way; a measured run on the same cores shows how far that holds.
+pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize) -> f64 {
+    let speedup = cores as f64 / measured_on.max(1) as f64;
+    let build = |index: usize| {
+        let Took { build_secs, cold, .. } = took.get(index).copied().unwrap_or_default();
+        if cold { build_secs * (SERIAL_PART + (1.0 - SERIAL_PART) / speedup) } else { build_secs }
+    };
+    let lanes = lanes(cells, builders(cores));
+    let mut builders = vec![0.0; builders(cores)];
+    let mut begun = BTreeMap::<(&str, &str), f64>::new();
+    let mut built: Vec<(f64, usize)> = Vec::new();
+    for lane in &lanes {
+        let builder = soonest(&mut builders);
+        let kin = (lane.tree.as_str(), lane.arch);
+        let mut now = builder.max(begun.get(&kin).copied().unwrap_or(0.0));
+        for &index in &lane.cells {
+            now += build(index);
+            begun.entry(kin).or_insert(now);
+            built.push((now, index));
+        }
+        *builder = now;
+    }
+    built.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut booters = vec![0.0; booters(cores)];
+    for (ready, index) in &built {
+        let booter = soonest(&mut booters);
+        *booter = booter.max(*ready) + took.get(*index).copied().unwrap_or_default().boot_secs;
+    }
+    builders.into_iter().chain(booters).fold(0.0, f64::max)
+}
+
+/// The one that is free first.
+fn soonest(workers: &mut [f64]) -> &mut f64 {
+    let at = (0..workers.len()).min_by(|a, b| workers[*a].total_cmp(&workers[*b])).unwrap_or(0);
+    &mut workers[at]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use super::*;
+use crate::plan::{self, Beside};
+use crate::project::{Loaded, Project};
+
+/// The cells of a normal run of the default campaign, or of all its controls.
+fn cells(most_controls: usize) -> Vec<Cell> {
+    let mut loaded = Loaded::load(&Project::here(), "mmu-gather").unwrap();
+    loaded.keep_controls(most_controls);
+    let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
+    plan::cells(&loaded.campaign, &beside).unwrap()
+}
+
+fn names(lanes: &[Lane]) -> Vec<&str> {
+    lanes.iter().map(|lane| lane.name.as_str()).collect()
+}
+
+#[test]
+fn each_variant_has_a_lane_and_a_longer_one_is_shared_out_where_there_are_builders() {
+    let all = cells(usize::MAX);
+    let three = ["x86_64-pt-reclaim-on", "x86_64-pt-reclaim-off", "x86_64-rcu-table-free-off"];
+    assert_eq!(names(&lanes(&all, 1)), three);
+    assert_eq!(names(&lanes(&all, 3)), three);
+    let five = lanes(&all, 5);
+    assert_eq!(five.len(), 5);
+    assert_eq!(five[1].name, "x86_64-pt-reclaim-off");
+    assert!(five[2].name.starts_with("x86_64-pt-reclaim-off+"), "{:?}", names(&five));
+    let different: std::collections::BTreeSet<_> = names(&five).into_iter().collect();
+    assert_eq!(different.len(), 5);
+}
+
+#[test]
+fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
+    for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
+        let cells = cells(most);
+        let lanes = lanes(&cells, builders);
+        let mut seen: Vec<usize> = lanes.iter().flat_map(|lane| lane.cells.clone()).collect();
+        assert!(lanes.iter().all(|lane| lane.cells.is_sorted()));
+        for lane in &lanes {
+            let variant = |index: &usize| cells[*index].variant.id();
+            assert!(lane.cells.iter().all(|index| variant(index) == variant(&lane.cells[0])));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..cells.len()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_forecast_falls_with_cores_and_ends_at_what_cannot_be_shared_out() {
+    let cells = cells(2);
+    let took =
+        |index| Took { build_secs: if index == 0 { 100.0 } else { 6.0 }, cold: index == 0, boot_secs: 10.0 };
+    let took: Vec<Took> = (0..cells.len()).map(took).collect();
+    let walls: Vec<f64> = [2, 4, 8, 16, 64].map(|cores| forecast(&cells, &took, cores, 2)).into();
+    assert!(walls.is_sorted_by(|a, b| a >= b), "{walls:?}");
+    // On the cores it was measured on: one builder, one booter. The boots take longer than what is left to build.
+    assert!((walls[0] - (100.0 + 10.0 * cells.len() as f64)).abs() < 1e-9, "{walls:?}");
+    assert!(walls[4] < 40.0 && walls[4] > 5.0 + 6.0 + 10.0, "{walls:?}");
+    assert!(forecast(&[], &[], 2, 2).abs() < 1e-9);
+}
