@@ -9,7 +9,8 @@ use crate::ground::{Ground, ours};
 use crate::patch::{self, Base, Overlay, Proved, Series};
 use crate::plan::{Arm, Cell};
 use crate::project::Project;
-use crate::source::worktree::{Changes, WorkTree};
+use crate::source::files::Changes;
+use crate::source::worktree::WorkTree;
 
 /// What is tested on one tree.
 #[derive(Debug)]

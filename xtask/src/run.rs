@@ -31,8 +31,9 @@ use crate::process::Watch;
 use crate::project::Project;
 use crate::qemu::{self, Files, Machine};
 use crate::rundir::{RunDir, make_executable, write_whole};
+use crate::source::files::Changes;
 use crate::source::lane;
-use crate::source::worktree::{Changes, WorkTree};
+use crate::source::worktree::WorkTree;
 use workshop::{Start, Workshop};
 
 /// The shortest time that the kernel takes for a stall.

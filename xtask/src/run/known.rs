@@ -12,7 +12,7 @@ use crate::failure::{Context, Result};
 use crate::plan::Cell;
 use crate::qemu::{self, Files, Machine};
 use crate::source::disk;
-use crate::source::worktree::Changes;
+use crate::source::files::Changes;
 
 /// Goes up when kernels are built in another way (the commands and their environment, crate::build).
 const KERNEL_VERSION: u32 = 2;

@@ -5,6 +5,7 @@ mod apt_sources;
 mod checkout;
 mod debian;
 pub mod disk;
+pub mod files;
 mod git;
 mod kernel_org;
 pub mod lane;

@@ -1,7 +1,6 @@
 //! The tree of one source, for one run alone: read here, and changed nowhere but in its lanes. Of a user's directory it
 //! is a copy that follows it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,14 +8,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::lane;
 use super::lock::Lock;
-use super::{Source, disk, snapshot};
+use super::{Source, disk, files, snapshot};
 use crate::deadline;
 use crate::failure::{Context, Failure, Result};
-
-/// New contents by path relative to the top of the tree; `None` removes the file.
-pub type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
 /// How long a run waits for another one in the same tree.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,8 +116,8 @@ impl WorkTree {
     /// # Errors
     /// When the path leads out of the tree or through a symbolic link, or cannot be read.
     pub fn pristine(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        lane::check(&self.dir(), path)?;
-        Ok(lane::read(&self.dir().join(path))?.map(|(bytes, _)| bytes))
+        files::check(&self.dir(), path)?;
+        Ok(files::read(&self.dir().join(path))?.map(|(bytes, _)| bytes))
     }
 }
 

@@ -8,7 +8,7 @@ const TIME_OF_DAY: [(&str, &str); 5] = [
     ("host.rs", "whether apt's lists are older than a day"),
     ("rundir.rs", "a run's name and the date in its report"),
     ("source/disk.rs", "a part of a unique name"),
-    ("source/lane.rs", "a modification time that make takes for newer"),
+    ("source/files.rs", "a modification time that make takes for newer"),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
