@@ -99,7 +99,8 @@ struct Seen {
     planned: Vec<String>,
     scenarios: Vec<ScenarioRan>,
     trailer: Option<(Trailer, Duration)>,
-    /// Splats on the console when the running scenario began.
+    /// When the running scenario began, and the splats that were on the console then.
+    began: Duration,
     splats_before: u64,
     out_of_order: Vec<String>,
 }
@@ -242,15 +243,16 @@ impl Seen {
             Message::Hello(hello) if self.hello.is_none() => self.hello = Some((hello.clone(), at)),
             Message::Plan { scenarios } if self.planned.is_empty() => self.planned.clone_from(scenarios),
             Message::Begin { scenario } => {
+                self.began = at;
                 self.splats_before = splats;
                 let outcome = Outcome::Unfinished;
-                self.scenarios.push(ScenarioRan { name: scenario.clone(), outcome, splats: 0 });
+                self.scenarios.push(ScenarioRan { name: scenario.clone(), outcome, splats: 0, secs: 0.0 });
             }
             Message::Measured { scenario, measured } => {
-                self.end_scenario(scenario, Outcome::Measured(measured.clone()), splats);
+                self.end_scenario(scenario, Outcome::Measured(measured.clone()), at, splats);
             }
             Message::Broken { scenario, why } => {
-                self.end_scenario(scenario, Outcome::Broken(why.clone()), splats)
+                self.end_scenario(scenario, Outcome::Broken(why.clone()), at, splats)
             }
             // That it came is what it says.
             Message::Alive { .. } => {}
@@ -261,12 +263,13 @@ impl Seen {
         }
     }
 
-    fn end_scenario(&mut self, name: &str, outcome: Outcome, splats: u64) {
+    fn end_scenario(&mut self, name: &str, outcome: Outcome, at: Duration, splats: u64) {
         match self.scenarios.last_mut() {
             Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
                 ran.outcome = outcome;
                 // One that was open when it began may have been taken back since.
                 ran.splats = splats.saturating_sub(self.splats_before);
+                ran.secs = at.saturating_sub(self.began).as_secs_f64();
             }
             _ => self.out_of_order.push(format!("{name} ended without having begun")),
         }

@@ -146,6 +146,9 @@ pub struct ScenarioRan {
     pub outcome: Outcome,
     /// Splats whose headline came while it ran.
     pub splats: u64,
+    /// From its beginning to its end, as the host heard of them; 0 of one that did not end.
+    #[serde(default)]
+    pub secs: f64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -78,6 +78,7 @@ fn sound(forced: Counts) -> Ran {
             name: "munmap".to_owned(),
             outcome: Outcome::Measured(Box::new(measured(forced))),
             splats: 0,
+            secs: 1.0,
         }],
         trailer: Some(Trailer { measured: 1, tainted: 0 }),
         rejects: Vec::new(),
