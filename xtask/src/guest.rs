@@ -1,5 +1,5 @@
-//! The guest side of a boot, on the host: static binaries from `guest-tests`, and the initramfs that carries
-//! them, written in process.
+//! The guest side of a boot, on the host: one static program from `guest-tests`, and the initramfs that carries it,
+//! written in process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
 use crate::toolchain::Toolchain;
 
-/// Where the static binaries of one architecture are: `init`, and one program per scenario.
+/// Where the static program of one architecture is: `init`, and all scenarios.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     dir: PathBuf,
@@ -48,9 +48,8 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
 
 /// The whole command but for where it runs.
 fn cargo(toolchain: &Toolchain, arch: &Arch) -> duct::Expression {
-    let mut args: Vec<String> = ["build", "--locked", "--profile", "guest", "-p", "init", "-p", "scenarios"]
-        .map(str::to_owned)
-        .into();
+    let mut args: Vec<String> =
+        ["build", "--locked", "--profile", "guest", "-p", "init"].map(str::to_owned).into();
     args.extend(["--target".to_owned(), arch.rust_target.to_owned()]);
     if toolchain.with_std {
         args.push("-Zbuild-std=std,panic_abort".to_owned());
@@ -74,17 +73,21 @@ fn cargo(toolchain: &Toolchain, arch: &Arch) -> duct::Expression {
     command
 }
 
+/// Where the kernel looks for the first program.
+const INIT: &str = "/init";
+
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
+const LINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 impl Binaries {
-    /// The initramfs of one boot, as bytes: `/init`, the programs of the scenarios in `request`, the request, and
-    /// the mount points.
+    /// The initramfs of one boot, as bytes: `/init`, the names by which it is the scenarios in `request`, the request,
+    /// and the mount points.
     ///
     /// # Errors
-    /// When a binary cannot be read: a scenario has a program of its own name in guest-tests/scenarios.
+    /// When the program cannot be read.
     pub fn initramfs(&self, request: &Request) -> Result<Vec<u8>> {
         let mut archive = Archive { bytes: Vec::new(), inode: 0 };
         let scenarios = inside(protocol::SCENARIO_DIR);
@@ -95,18 +98,18 @@ impl Binaries {
         // console_on_rootfs).
         let console = Builder::new("dev/console").mode(CHARACTER_DEVICE).rdev_major(5).rdev_minor(1);
         archive.add(console, &[])?;
-        archive.add(Builder::new("init").mode(PROGRAM), &self.read("init")?)?;
+        archive.add(Builder::new(inside(INIT)).mode(PROGRAM), &self.program()?)?;
         for ask in &request.scenarios {
             let name = format!("{scenarios}/{}", ask.name);
-            archive.add(Builder::new(&name).mode(PROGRAM), &self.read(&ask.name)?)?;
+            archive.add(Builder::new(&name).mode(LINK), INIT.as_bytes())?;
         }
         let encoded = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         archive.add(Builder::new(inside(protocol::REQUEST_PATH)).mode(PLAIN), &encoded)?;
         trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
     }
 
-    fn read(&self, program: &str) -> Result<Vec<u8>> {
-        let path = self.dir.join(program);
+    fn program(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join(inside(INIT));
         std::fs::read(&path).or_infra(|| format!("read {}", path.display()))
     }
 }
@@ -139,12 +142,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_initramfs_carries_the_binaries_and_the_request() {
+    fn the_initramfs_carries_the_program_the_names_it_goes_by_and_the_request() {
         let dir = tempfile::tempdir().unwrap();
         let binaries = Binaries { dir: dir.path().to_owned() };
-        for program in ["init", "munmap", "exit"] {
-            std::fs::write(dir.path().join(program), program).unwrap();
-        }
+        std::fs::write(dir.path().join("init"), "init").unwrap();
         let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0 }];
         let request = Request { scenarios, inject: true, stall_secs: None, panic_on_warn: false };
         let bytes = binaries.initramfs(&request).unwrap();
@@ -159,7 +160,7 @@ mod tests {
             rest = reader.finish().unwrap();
         }
         assert!(names.contains(&"init 100755".to_owned()), "{names:?}");
-        assert!(names.contains(&"scenarios/exit 100755".to_owned()), "{names:?}");
+        assert!(names.contains(&"scenarios/exit 120777".to_owned()), "{names:?}");
         assert!(!names.iter().any(|name| name.contains("munmap")), "{names:?}");
         assert!(names.contains(&"request.json 100644".to_owned()), "{names:?}");
     }

@@ -1,6 +1,8 @@
 //! PID 1 of the guest: mounts what the tests need, runs them one after another, reports each on the result
 //! port, and ends the machine. It measures nothing itself and judges nothing.
 //!
+//! The tests are in the same program, which is one of them when it is started by its name ([`scenarios`]).
+//!
 //! Every failure here ends in a restart, which ends QEMU (`-no-reboot`); that a boot came to its planned end
 //! is said by the trailer alone.
 
@@ -8,7 +10,9 @@ mod child;
 mod hello;
 mod machine;
 mod port;
+mod scenarios;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use kit::files;
@@ -19,7 +23,22 @@ use crate::port::Port;
 /// How long one scenario may take before it and all its children are killed.
 const SCENARIO_DEADLINE: Duration = Duration::from_secs(120);
 
-fn main() {
+const INIT_PID: u32 = 1;
+
+fn main() -> ExitCode {
+    if std::process::id() == INIT_PID {
+        be_init();
+    }
+    match scenarios::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn be_init() -> ! {
     // Before this the kernel's own console, if it opened one, is where a panic would show.
     let outcome = machine::mount_all().and_then(|()| machine::take_console()).and_then(|()| run());
     if let Err(why) = outcome {

@@ -20,7 +20,7 @@ const CYCLE: Duration = Duration::from_millis(1);
 /// Between two fallbacks: five cycles and a part of one, so that fallbacks hit every phase of a cycle.
 const PAUSE: Duration = Duration::from_micros(5137);
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

@@ -11,7 +11,7 @@ use kit::scenario;
 
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Nothing, operate));
 }
 

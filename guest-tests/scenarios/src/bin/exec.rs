@@ -8,7 +8,7 @@ use kit::measure::{Force, Trial, measure};
 use kit::meter::{Meter, Performed};
 use kit::scenario;
 
-fn main() {
+pub fn main() {
     exec::leave_if_told();
     scenario::run(|order| measure(order, Force::Batches, operate));
 }

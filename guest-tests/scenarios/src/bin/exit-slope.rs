@@ -15,7 +15,7 @@ const POINTS: [(u64, u64); 3] = [(64, 2), (256, 1), (4096, 1)];
 /// So that a process's own upper tables come after the failures.
 const SPARE_TABLES: u64 = 16;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

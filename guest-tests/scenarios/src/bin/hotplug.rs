@@ -21,7 +21,7 @@ const TABLES_PER_CYCLE: u64 = 4;
 /// Between two fallbacks: a broadcast takes far less than a hotplug cycle, of which many are to be met.
 const PAUSE: Duration = Duration::from_millis(10);
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

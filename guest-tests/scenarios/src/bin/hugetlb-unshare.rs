@@ -16,7 +16,7 @@ use kit::scenario;
 /// Tables are shared by whole entries of the level above, for mappings that cover one (`huge_pmd_share()`).
 const SHARED_BYTES: usize = 1 << 30;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Nothing, operate));
 }
 

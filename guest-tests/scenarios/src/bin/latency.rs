@@ -7,7 +7,7 @@ use kit::meter::{Meter, Performed};
 use kit::scenario;
 use kit::timing::Stopwatch;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

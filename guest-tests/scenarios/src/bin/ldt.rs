@@ -13,7 +13,7 @@ const LDT_FREERS: &[&str] = &["free_ldt_pgtables", "ldt_arch_exit_mmap"];
 
 const QUIET_EXITS: u64 = 4;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::BatchesUnder(LDT_FREERS), operate));
 }
 

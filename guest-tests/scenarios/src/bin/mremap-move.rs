@@ -6,7 +6,7 @@ use kit::measure::{Force, Trial, measure};
 use kit::meter::{Meter, Performed};
 use kit::scenario;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

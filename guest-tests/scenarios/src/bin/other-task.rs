@@ -16,7 +16,7 @@ use kit::stop_in_kernel::Trap;
 /// A byte that every process of this program has at the same address.
 static READ_ME: u8 = 7;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

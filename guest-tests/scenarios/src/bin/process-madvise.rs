@@ -13,7 +13,7 @@ use protocol::Done;
 /// A user without capabilities.
 const NOBODY: libc::uid_t = 65534;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Nothing, operate));
 }
 

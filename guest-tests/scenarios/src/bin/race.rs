@@ -21,7 +21,7 @@ const WALKER_CPUS: [u32; 2] = [1, 2];
 /// A walker that does not walk.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

@@ -31,7 +31,7 @@ const ROUNDS: u64 = 5;
 /// The harness forgives the kernel the death of this one, and of nobody else.
 const HOG_NAME: &str = "oom-victim";
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Nothing, operate));
 }
 

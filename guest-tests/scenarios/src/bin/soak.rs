@@ -13,7 +13,7 @@ use protocol::{Done, Measured, Order};
 /// Beyond what fails, so that a process's own upper tables come after the failures.
 const SPARE_TABLES: u64 = 16;
 
-fn main() {
+pub fn main() {
     scenario::run(soak);
 }
 

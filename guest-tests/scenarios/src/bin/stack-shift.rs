@@ -16,7 +16,7 @@ const SPARED: &str = "exit_mmap";
 const EXECS_PER_FAILURE: u64 = 2;
 const QUIET_EXECS: u64 = 4;
 
-fn main() {
+pub fn main() {
     exec::leave_if_told();
     scenario::run(|order| measure(order, Force::BatchesOutside(SPARED), operate));
 }

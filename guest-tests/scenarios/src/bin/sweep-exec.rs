@@ -19,7 +19,7 @@ const SPARED: &str = "do_exit";
 /// A sweep that does not come to an end.
 const LONGEST: u64 = 64;
 
-fn main() {
+pub fn main() {
     exec::leave_if_told();
     scenario::run(|order| measure(order, Force::NthBatchOutside(SPARED), operate));
 }

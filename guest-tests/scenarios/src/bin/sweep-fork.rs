@@ -20,7 +20,7 @@ const SWEEPS: u32 = 3;
 /// A sweep that does not come to an end.
 const LONGEST: u64 = 1000;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::NthUnder("copy_process"), operate));
 }
 

@@ -10,7 +10,7 @@ use protocol::Done;
 /// No series is longer than its demand by so many allocations: a bound for a sweep that does not come to its end.
 const LONGEST_OVERRUN: u64 = 64;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::NthBatch, operate));
 }
 

@@ -10,7 +10,7 @@ use kit::{fault, scenario, walkers};
 /// Tables freed by one `munmap`.
 const TABLES: u64 = 10;
 
-fn main() {
+pub fn main() {
     scenario::run(|order| measure(order, Force::Batches, operate));
 }
 

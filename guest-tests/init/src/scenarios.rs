@@ -1,0 +1,20 @@
+//! The guest tests, all of them in this one program: it is the one whose name it was started by, as links in
+//! [`protocol::SCENARIO_DIR`] give it. Their files are programs by themselves too, which nobody boots.
+
+use std::path::Path;
+
+include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
+
+/// Carries out the guest test that this process was started as.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn run() -> Result<(), String> {
+    let started_as = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&started_as).file_name().unwrap_or_default();
+    let scenario = SCENARIOS.iter().find(|(known, _)| name == *known);
+    let (_, main) =
+        scenario.ok_or_else(|| format!("there is no guest test {}", Path::new(name).display()))?;
+    main();
+    Ok(())
+}
