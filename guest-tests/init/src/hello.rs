@@ -5,8 +5,7 @@ use kit::{cpu, files};
 use protocol::Hello;
 
 pub fn hello() -> Result<Hello, String> {
-    Kallsyms::keep_copy()?;
-    let kallsyms = Kallsyms::load()?;
+    let kallsyms = Kallsyms::keep_index()?;
     let symbols = OF_INTEREST.iter().filter(|name| kallsyms.has(name)).map(|name| name.to_string());
     Ok(Hello {
         kernel_release: files::read("/proc/sys/kernel/osrelease")?.trim().to_owned(),

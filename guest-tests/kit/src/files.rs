@@ -1,30 +1,73 @@
 //! Small kernel files: read, write, and write with proof that the kernel took the value. No meaning here.
 
-use std::fs::{self, File};
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::{ptr, slice};
 
 /// More than any small kernel file holds.
 const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Zeroed once: an emulated CPU takes longer to clear it than the kernel to answer most reads.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
 
 /// The whole file as text; bytes that are not UTF-8 are replaced.
 pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
     let path = path.as_ref();
     let bytes = read_bytes(path).map_err(|error| format!("could not read {}: {error}", path.display()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(text(bytes))
+}
+
+/// What a pipe such as tracefs's `trace_pipe` holds now, as [`read`] gives it. Whoever reads takes it away.
+pub fn drain(path: impl AsRef<Path>) -> Result<String, String> {
+    let path = path.as_ref();
+    let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let bytes = BUFFER.with_borrow_mut(|buffer| read_to_end(&mut open()?, buffer));
+    bytes.map(text).map_err(|error: io::Error| format!("could not read {}: {error}", path.display()))
+}
+
+/// The content of a file that nobody changes any more, for the rest of this process, without reading what is not looked
+/// at.
+pub fn map(path: impl AsRef<Path>) -> Result<&'static [u8], String> {
+    let path = path.as_ref();
+    let said = |error: io::Error| format!("could not map {}: {error}", path.display());
+    let file = File::open(path).map_err(said)?;
+    let length = usize::try_from(file.metadata().map_err(said)?.len()).map_err(|error| error.to_string())?;
+    let descriptor = file.as_raw_fd();
+    // SAFETY: a new mapping at an address of the kernel's choice, which is never taken back.
+    let start =
+        unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, descriptor, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(said(io::Error::last_os_error()));
+    }
+    // SAFETY: so long is the mapping, which stays, and nobody writes to the file.
+    Ok(unsafe { slice::from_raw_parts(start.cast(), length) })
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Not `fs::read`: it begins with 32 bytes when a file claims to be empty, and an event's `filter` answers
 /// the first read only (`event_filter_read()`, kernel/trace/trace_events.c).
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; READ_BYTES];
+    BUFFER.with_borrow_mut(|buffer| read_to_end(&mut File::open(path)?, buffer))
+}
+
+fn read_to_end(file: &mut File, buffer: &mut [u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        match file.read(&mut buffer) {
+        match file.read(buffer) {
             Ok(0) => return Ok(bytes),
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Only of a file that was opened so: nothing more is in it now.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(bytes),
             Err(error) => return Err(error),
         }
     }

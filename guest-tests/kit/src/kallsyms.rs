@@ -1,5 +1,6 @@
 //! /proc/kallsyms: which functions this kernel has, and where they begin and end.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
@@ -18,65 +19,70 @@ pub const OF_INTEREST: [&str; 9] = [
     "__tlb_remove_folio_pages_size",
 ];
 
-const COPY: &str = "/kallsyms";
+const INDEX: &str = "/kallsyms";
 
-/// The symbol table. A kernel has tens of thousands of symbols, and an emulated CPU takes its time: names stay where
-/// they were read.
+/// The suffixes of a copy that gcc has specialised. `.cold` and `.part` hold only a piece.
+const CLONES: [&str; 2] = [".constprop.", ".isra."];
+
+/// The symbol table. A kernel has tens of thousands of symbols, and an emulated CPU takes its time: they are sorted once
+/// in a boot, and nobody who then looks a few of them up goes through all.
 #[derive(Debug)]
 pub struct Kallsyms {
-    text: String,
-    /// By address: it, and the place of the name in the text.
-    symbols: Vec<(u64, Range<usize>)>,
+    /// A line of each: name, address and the next symbol's address, if there is one. In the order of the bytes, which
+    /// is by name and then by address: a space comes before everything that is in a name.
+    index: Cow<'static, [u8]>,
 }
 
 impl Kallsyms {
-    /// The running kernel's table, from the copy if one was kept. Fails when the addresses are hidden from us (they
+    /// The running kernel's table, from the index if one was kept. Fails when the addresses are hidden from us (they
     /// then all read 0).
     pub fn load() -> Result<Self, String> {
-        let path = if Path::new(COPY).exists() { COPY } else { "/proc/kallsyms" };
-        Self::parse(files::read(path)?)
-    }
-
-    /// Keeps a copy of the functions in it for the rest of this boot: no module is ever loaded, and the kernel takes
-    /// its time to write the table.
-    pub fn keep_copy() -> Result<(), String> {
-        let text = files::read("/proc/kallsyms")?;
-        let functions =
-            text.lines().filter(|line| is_function(line)).fold(String::new(), |all, line| all + line + "\n");
-        files::write(COPY, &functions)
-    }
-
-    pub fn parse(text: impl Into<String>) -> Result<Self, String> {
-        let text = text.into();
-        let place = |word: &str| {
-            let start = word.as_ptr() as usize - text.as_ptr() as usize;
-            start..start + word.len()
-        };
-        let mut symbols = Vec::new();
-        for line in text.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(address), Some(_type), Some(name)) = (words.next(), words.next(), words.next()) else {
-                return Err(format!("/proc/kallsyms has a line without address, type and name: {line:?}"));
-            };
-            let address = u64::from_str_radix(address, 16)
-                .map_err(|error| format!("/proc/kallsyms has a bad address in {line:?}: {error}"))?;
-            symbols.push((address, place(name)));
+        match Path::new(INDEX).exists() {
+            true => Ok(Kallsyms { index: Cow::Borrowed(files::map(INDEX)?) }),
+            false => Self::parse(&files::read("/proc/kallsyms")?),
         }
+    }
+
+    /// The functions of the running kernel, which are kept for the rest of this boot as well: no module is ever loaded,
+    /// and the kernel takes its time to write the table.
+    pub fn keep_index() -> Result<Self, String> {
+        let kallsyms = Self::of(files::read("/proc/kallsyms")?.lines().filter(|line| is_function(line)))?;
+        files::write(INDEX, &String::from_utf8_lossy(&kallsyms.index))?;
+        Ok(kallsyms)
+    }
+
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Self::of(text.lines())
+    }
+
+    fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let mut symbols = lines.map(symbol).collect::<Result<Vec<_>, _>>()?;
         if symbols.iter().all(|(address, _)| *address == 0) {
             return Err("/proc/kallsyms shows no addresses".to_owned());
         }
         symbols.sort_by_key(|(address, _)| *address);
-        Ok(Kallsyms { text, symbols })
+        let mut next = None;
+        let mut lines = Vec::with_capacity(symbols.len());
+        for (at, (address, name)) in symbols.iter().enumerate().rev() {
+            let end = next.map_or(String::new(), |end: u64| format!("{end:016x}"));
+            lines.push(format!("{name} {address:016x} {end}\n"));
+            // Aliases end where their function does.
+            if at > 0 && symbols[at - 1].0 != *address {
+                next = Some(*address);
+            }
+        }
+        lines.sort_unstable();
+        Ok(Kallsyms { index: Cow::Owned(lines.concat().into_bytes()) })
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
     pub fn has(&self, function: &str) -> bool {
-        self.position(function).is_some()
+        self.line(function).is_some()
     }
 
     /// Whether the kernel has a function of just this name.
     pub fn has_exactly(&self, function: &str) -> bool {
-        self.symbols.iter().any(|(_, name)| &self.text[name.clone()] == function)
+        self.lines_from(&format!("{function} ")).next().is_some()
     }
 
     /// Where `function` lies. kallsyms has no sizes: a function ends where the next symbol begins.
@@ -84,29 +90,78 @@ impl Kallsyms {
     /// The name as it stands wins over one with a compiler's suffix (`.constprop.0`, `.isra.0`). Returns the
     /// full name with the range.
     pub fn range(&self, function: &str) -> Option<(&str, Range<u64>)> {
-        let (start, name) = &self.symbols[self.position(function)?];
-        let next = self.symbols.partition_point(|(address, _)| address <= start);
-        let (end, _) = self.symbols.get(next)?;
-        Some((&self.text[name.clone()], *start..*end))
+        let line = self.line(function)?;
+        let number = |word| u64::from_str_radix(word, 16).ok();
+        Some((line.name, number(line.start)?..number(line.end)?))
     }
 
-    fn position(&self, function: &str) -> Option<usize> {
-        let find = |fits: &dyn Fn(&str) -> bool| {
-            self.symbols.iter().position(|(_, name)| fits(&self.text[name.clone()]))
-        };
-        find(&|name| name == function).or_else(|| find(&|name| is_clone_of(name, function)))
+    /// Of those that fit, the one that comes first in the kernel.
+    fn line(&self, function: &str) -> Option<Line<'_>> {
+        let clones = CLONES
+            .iter()
+            .flat_map(|suffix| self.lines_from(&format!("{function}{suffix}")).collect::<Vec<_>>());
+        self.lines_from(&format!("{function} ")).next().or_else(|| clones.min_by_key(|line| line.start))
     }
+
+    /// The lines that begin with `prefix`.
+    fn lines_from<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Line<'a>> {
+        let rest = &self.index[self.lower_bound(prefix)..];
+        let prefix = prefix.as_bytes().to_owned();
+        let lines = rest.split(|&byte| byte == b'\n');
+        lines.take_while(move |line| line.starts_with(&prefix)).filter_map(Line::of)
+    }
+
+    /// Where the first line that is not before `prefix` begins.
+    fn lower_bound(&self, prefix: &str) -> usize {
+        let bytes = &self.index;
+        // Always beginnings of lines, or the end.
+        let (mut low, mut high) = (0, bytes.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let begin =
+                bytes[low..middle].iter().rposition(|&byte| byte == b'\n').map_or(low, |at| low + at + 1);
+            let end = bytes[middle..]
+                .iter()
+                .position(|&byte| byte == b'\n')
+                .map_or(bytes.len(), |at| middle + at + 1);
+            match bytes[begin..end] < *prefix.as_bytes() {
+                true => low = end,
+                false => high = begin,
+            }
+        }
+        low
+    }
+}
+
+/// A line of the index.
+#[derive(Debug)]
+struct Line<'a> {
+    name: &'a str,
+    start: &'a str,
+    end: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn of(line: &'a [u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(line).ok()?.split(' ');
+        Some(Line { name: words.next()?, start: words.next()?, end: words.next()? })
+    }
+}
+
+/// Address and name of a line of /proc/kallsyms.
+fn symbol(line: &str) -> Result<(u64, &str), String> {
+    let mut words = line.split_ascii_whitespace();
+    let (Some(address), Some(_type), Some(name)) = (words.next(), words.next(), words.next()) else {
+        return Err(format!("/proc/kallsyms has a line without address, type and name: {line:?}"));
+    };
+    let address = u64::from_str_radix(address, 16)
+        .map_err(|error| format!("/proc/kallsyms has a bad address in {line:?}: {error}"))?;
+    Ok((address, name))
 }
 
 /// Of type t, T, w or W: what lies in the text section.
 fn is_function(line: &str) -> bool {
     line.split(' ').nth(1).is_some_and(|kind| matches!(kind, "t" | "T" | "w" | "W"))
-}
-
-/// Whether `name` is `function` as gcc names a specialised copy. `.cold` and `.part` hold only a piece.
-fn is_clone_of(name: &str, function: &str) -> bool {
-    let Some(suffix) = name.strip_prefix(function) else { return false };
-    suffix.starts_with(".constprop.") || suffix.starts_with(".isra.")
 }
 
 #[cfg(test)]
@@ -148,7 +203,31 @@ ffffffffa0000000 t virtio_probe\t[virtio]
     fn a_longer_name_is_another_function() {
         assert!(!recorded().has("__tlb_remove_table_one"));
         assert!(!recorded().has("tlb_remove_tabl"));
-        assert!(!is_clone_of("tlb_remove_table.cold", "tlb_remove_table"));
+        assert!(!Kallsyms::parse("1000 t tlb_remove_table.cold\n").unwrap().has("tlb_remove_table"));
+    }
+
+    #[test]
+    fn of_functions_with_one_name_the_first_in_the_kernel_counts() {
+        let kallsyms = Kallsyms::parse("3000 t b\n1000 t twice\n2000 t a\n2000 t twice\n").unwrap();
+        assert_eq!(kallsyms.range("twice"), Some(("twice", 0x1000..0x2000)));
+        let kallsyms = Kallsyms::parse("1000 t f.isra.0\n2000 t f.constprop.0\n3000 t g\n").unwrap();
+        assert_eq!(kallsyms.range("f"), Some(("f.isra.0", 0x1000..0x2000)));
+    }
+
+    #[test]
+    fn every_symbol_is_found_and_nothing_else() {
+        let names = ["a", "a.b", "aa", "ab", "b", "_b", "B", "b2"];
+        let text = |count: usize| {
+            let lines = names[..count].iter().enumerate();
+            lines.fold(String::new(), |all, (at, name)| format!("{all}{:x} t {name}\n", 0x1000 + at))
+        };
+        for count in 1..=names.len() {
+            let kallsyms = Kallsyms::parse(&text(count)).unwrap();
+            for (at, name) in names.iter().enumerate() {
+                assert_eq!(kallsyms.has_exactly(name), at < count, "{name} of {count}");
+            }
+            assert!(!kallsyms.has("") && !kallsyms.has("c"));
+        }
     }
 
     #[test]
