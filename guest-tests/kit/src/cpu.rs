@@ -31,3 +31,11 @@ pub fn online() -> Result<u32, String> {
     let list = files::read("/sys/devices/system/cpu/online")?;
     counters::cpus_in_list(&list).ok_or_else(|| format!("not a CPU list: {list:?}"))
 }
+
+/// Every CPU there can be, as the kernel writes a mask: hexadecimal.
+pub fn mask_of_all() -> Result<String, String> {
+    let list = files::read("/sys/devices/system/cpu/possible")?;
+    let count = counters::cpus_in_list(&list).filter(|count| (1..=u32::BITS).contains(count));
+    let count = count.ok_or_else(|| format!("not a list of at most {} CPUs: {list:?}", u32::BITS))?;
+    Ok(format!("{:x}", u32::MAX >> (u32::BITS - count)))
+}

@@ -62,8 +62,9 @@ pub type Operation = fn(&Trial<'_>) -> Result<Performed, String>;
 /// `param_set_do_rcu_barrier()`).
 const RCU_BARRIER: &str = "/sys/module/rcutree/parameters/do_rcu_barrier";
 
-/// What is still on its way to the trace or to the counters when a barrier is over gets so long.
-const SETTLE_STEP: Duration = Duration::from_millis(20);
+/// What is still on its way to the trace or to the counters when a barrier is over gets so long: a tick or more of every
+/// kernel that is built here.
+const SETTLE_STEP: Duration = Duration::from_millis(10);
 /// A machine that is never quiet cannot be measured.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 

@@ -16,6 +16,11 @@ const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
 /// The trace of the top instance, in which nothing is recorded.
 const TOP_TRACE: &str = "/sys/kernel/tracing/trace";
 
+/// Recording is begun and ended by what CPUs it is for, not by `tracing_on`: turning that on makes the function tracer
+/// clear the buffer, which takes two grace periods each time (`function_trace_start()`, kernel/trace/trace_functions.c).
+const RECORDED_CPUS: &str = "tracing_cpumask";
+const NO_CPU: &str = "0";
+
 /// Not inlined into their callers: exported, or defined in another file. Those that a kernel does not have are left
 /// out, and their count is 0 by construction: a kernel for one CPU has no cross calls, and an architecture either
 /// frees a page table by a function of its own or by the page allocator's.
@@ -44,6 +49,8 @@ const BUFFER_PER_FALLBACK_KIB: u64 = 1;
 #[derive(Debug)]
 pub struct Tracer {
     instance: PathBuf,
+    /// For [`RECORDED_CPUS`].
+    all_cpus: String,
 }
 
 impl Tracer {
@@ -54,9 +61,10 @@ impl Tracer {
     /// 0 by construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is
     /// an error.
     pub fn create(kallsyms: &Kallsyms, demand: u64) -> Result<Self, String> {
-        let tracer = Tracer { instance: PathBuf::from(INSTANCE) };
+        let all_cpus = cpu::mask_of_all()?;
+        let tracer = Tracer { instance: PathBuf::from(INSTANCE), all_cpus };
         make_directory(&tracer.instance)?;
-        tracer.set("tracing_on", "0")?;
+        tracer.stop()?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         let has_fallback = kallsyms.has(ENTRY);
         tracer.trace_functions(kallsyms)?;
@@ -68,21 +76,25 @@ impl Tracer {
         if kallsyms.has(TABLE_CALLBACK) {
             tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
         }
+        files::ensure(tracer.instance.join("tracing_on"), "1")?;
         Ok(tracer)
     }
 
-    /// Empties the buffer and its loss counters, and records from now on.
+    /// Records from now on, into an empty buffer.
     ///
     /// That it does record is proved each time, because a count of 0 is a result here: clearing another
     /// instance's trace calls `synchronize_rcu()` (`tracing_reset_online_cpus()`, kernel/trace/trace.c),
     /// which must leave an event in ours. Its caller is not of the path, so it counts for nothing.
     pub fn start(&self) -> Result<(), String> {
-        files::write(self.instance.join("trace"), "")?;
+        // Empty already if everything was read, as it should have been. To clear it takes two grace periods.
+        if self.buffer()? != RingBuffer::default() {
+            files::write(self.instance.join("trace"), "")?;
+        }
         let left = self.buffer()?;
         if left != RingBuffer::default() {
             return Err(format!("the trace buffer is not empty after it was cleared: {left:?}"));
         }
-        self.set("tracing_on", "1")?;
+        self.set(RECORDED_CPUS, &self.all_cpus)?;
         files::write(TOP_TRACE, "")?;
         if self.buffer()?.entries == 0 {
             return Err("a call of synchronize_rcu that must be in the trace was not recorded".to_owned());
@@ -91,7 +103,7 @@ impl Tracer {
     }
 
     pub fn stop(&self) -> Result<(), String> {
-        self.set("tracing_on", "0")
+        self.set(RECORDED_CPUS, NO_CPU)
     }
 
     /// Events recorded and lost since [`Tracer::start`], over all CPUs.
@@ -110,10 +122,11 @@ impl Tracer {
     }
 
     /// What was recorded since [`Tracer::start`]. What was sent to the victim's CPU or to one of `unsteady_cpus`
-    /// is not counted.
+    /// is not counted. It can be asked once, as the buffer is then empty; what was lost is still in
+    /// [`Tracer::buffer`].
     pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<Counts, String> {
         let counted = |cpu| cpu != cpu::VICTIM_CPU && !unsteady_cpus.contains(&cpu);
-        trace_text::count(&files::read(self.instance.join("trace"))?, counted)
+        trace_text::count(&files::drain(self.instance.join("trace_pipe"))?, counted)
     }
 
     /// The kernel rounds the size up to what its pages hold.
