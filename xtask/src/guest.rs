@@ -55,8 +55,10 @@ fn cargo(toolchain: &Toolchain, arch: &Arch) -> duct::Expression {
         args.push("-Zbuild-std=std,panic_abort".to_owned());
     }
     let mut command = duct::cmd(toolchain.cargo.as_os_str(), args)
-        // Static, because the initramfs has no dynamic linker. This replaces flags of the caller.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // Static, because the initramfs has no dynamic linker; and always at the same place, so that nothing has to be
+        // relocated whenever it is executed, and an emulator need not translate it again. This replaces flags of the
+        // caller.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET");
     if let Some(rustc) = &toolchain.rustc {

@@ -72,7 +72,7 @@ pub enum Watch {
     Stop,
 }
 
-/// How often a running child is looked at.
+/// How often what a running child does is looked at; its end is noticed at once.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Runs `command` to its end with stdin closed and both outputs appended to `log`; `watch` is called between
@@ -100,8 +100,9 @@ pub fn run(
         .map_err(|error| {
             Failure::infra(format!("could not start {what}")).because(error.to_string()).log(log)
         })?;
+    let mut wait = Duration::ZERO;
     let end = loop {
-        if let Some(output) = handle.try_wait().or_infra(|| format!("wait for {what}"))? {
+        if let Some(output) = handle.wait_timeout(wait).or_infra(|| format!("wait for {what}"))? {
             let status = output.status;
             break match (status.code(), status.signal()) {
                 (Some(code), _) => End::Exited(code),
@@ -120,7 +121,7 @@ pub fn run(
         if watch(started.elapsed()) == Watch::Stop {
             break End::Stopped;
         }
-        std::thread::sleep(LOOK_EVERY);
+        wait = LOOK_EVERY;
     };
     // Also after a normal end: a child may leave grandchildren behind.
     drop(group);

@@ -1,10 +1,11 @@
 //! Runs one scenario as a process of its own, so that its end, however it comes, is not the end of PID 1.
 
 use std::fs::File;
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::files;
@@ -16,8 +17,6 @@ const COMPLAINTS: &str = "/complaints";
 
 /// Longest text, in characters, that is passed on when something went wrong: far below a line's limit.
 const EXCERPT_CHARS: usize = 2000;
-
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a killed process gets to die in; one that is stuck in the kernel does not.
 const DIES_WITHIN: Duration = Duration::from_secs(5);
@@ -64,18 +63,45 @@ fn wait(
     deadline: Duration,
     mut alive: impl FnMut() -> Result<(), String>,
 ) -> Result<Option<ExitStatus>, String> {
+    let end = End::of(child)?;
     let began = Instant::now();
-    let mut said = began;
     loop {
+        let left = deadline.saturating_sub(began.elapsed());
+        end.wait(left.min(SAY_EVERY))?;
         let status = child.try_wait().map_err(|error| format!("could not wait for the scenario: {error}"))?;
         if status.is_some() || began.elapsed() >= deadline {
             return Ok(status);
         }
-        if said.elapsed() >= SAY_EVERY {
-            alive()?;
-            said = Instant::now();
+        alive()?;
+    }
+}
+
+/// A file descriptor that can be read when a process has ended: whoever asks again and again instead takes time from
+/// what is measured.
+struct End(OwnedFd);
+
+impl End {
+    fn of(child: &Child) -> Result<End, String> {
+        // SAFETY: takes no memory of ours; the child is not reaped yet, so the number is its own.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+        let descriptor = RawFd::try_from(descriptor).ok().filter(|descriptor| *descriptor >= 0);
+        let descriptor = descriptor.ok_or_else(|| format!("pidfd_open: {}", Error::last_os_error()))?;
+        // SAFETY: the file descriptor is new, and nobody else owns it.
+        Ok(End(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+
+    /// Returns at the end of the process, after `time`, or at a signal.
+    fn wait(&self, time: Duration) -> Result<(), String> {
+        let mut asked = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // Rounded up, so that nobody asks in vain at the end.
+        let millis = libc::c_int::try_from(time.as_millis() + 1).unwrap_or(libc::c_int::MAX);
+        // SAFETY: one record, which outlives the call.
+        match unsafe { libc::poll(&mut asked, 1, millis) } {
+            -1 if Error::last_os_error().kind() != ErrorKind::Interrupted => {
+                Err(format!("could not wait for the scenario: {}", Error::last_os_error()))
+            }
+            _ => Ok(()),
         }
-        thread::sleep(LOOK_AGAIN);
     }
 }
 

@@ -54,9 +54,11 @@ fn run() -> Result<(), String> {
     let request: Request = serde_json::from_str(&request)
         .map_err(|error| format!("{} is not a request: {error}", protocol::REQUEST_PATH))?;
     machine::panic_when_broken(request.stall_secs, request.panic_on_warn)?;
+    // First, because the port appears in the meantime.
+    let hello = hello::hello()?;
     let mut port = Port::open(nonce)?;
 
-    port.send(&Message::Hello(hello::hello()?))?;
+    port.send(&Message::Hello(hello))?;
     let names = request.scenarios.iter().map(|ask| ask.name.clone()).collect();
     port.send(&Message::Plan { scenarios: names })?;
     let mut measured = 0;
