@@ -25,7 +25,7 @@ pub fn builders(jobs: usize) -> usize {
     (jobs / 2).max(1)
 }
 
-/// Guests at the same time: each has four CPUs, so that they do not starve the compiler.
+/// Guests at the same time while kernels are built: each has four CPUs, so that they do not starve the compiler.
 pub fn booters(jobs: usize) -> usize {
     (jobs / 4).max(1)
 }
@@ -112,7 +112,8 @@ pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize)
         *builder = now;
     }
     built.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut booters = vec![0.0; booters(cores)];
+    // A builder that has nothing left to build boots as well.
+    let mut booters = [vec![0.0; booters(cores)], builders.clone()].concat();
     for (ready, index) in &built {
         let booter = soonest(&mut booters);
         *booter = booter.max(*ready) + took.get(*index).copied().unwrap_or_default().boot_secs;

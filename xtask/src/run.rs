@@ -145,14 +145,17 @@ impl Run<'_> {
                 scope.spawn(|| run.boot_all(&to_boot, &shared));
             }
             for _ in 0..lanes::builders(self.jobs) {
-                // The booters live as long as a builder does.
+                // The booters live as long as somebody builds.
                 let built = built.clone();
-                let (shared, workshop, waiting) = (&shared, &workshop, &waiting);
+                let (shared, workshop, waiting, to_boot) = (&shared, &workshop, &waiting, &to_boot);
                 scope.spawn(move || {
                     let next = || locked(waiting).pop_front();
                     while let Some(lane) = next() {
                         run.build_all(lane, workshop, &built, shared);
                     }
+                    // Nothing is left to build: the cores are the guests'.
+                    drop(built);
+                    run.boot_all(to_boot, shared);
                 });
             }
             drop(built);
