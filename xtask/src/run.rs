@@ -242,29 +242,20 @@ impl Run<'_> {
         };
         let key = self.kernel_key(&job, tree, changes)?;
         let cache = Cache::new(self.project.cache());
-        match (!self.rebuild).then(|| cache.kernel(&key, &cell_dir)).flatten() {
-            Some(Build::Built(built)) => {
-                return Ok(Build::Built(Built { cached: true, cold: false, configure_secs: 0.0, ..built }));
-            }
-            // An error may have been the host's after all: it is shown again only where records are asked for.
-            Some(error) if self.recorded => return Ok(error),
-            _ => {}
+        if let Some(known) = self.known_build(&cache, &key, &cell_dir) {
+            return Ok(known);
         }
         self.events.send(Event::Doing { cell: cell.id(), what: "waits for its lane".to_owned() });
         let place = workshop::key(lane);
         let start = workshop.enter(&place);
         let building = Instant::now();
-        let build = if shared.stopped() {
-            Ok(Build::NotRun)
-        } else {
-            self.build_in(&start, workshop, &job, tree, changes, |tail| {
-                if let Some(tail) = tail {
-                    let what = format!("{} ({} objects)", tail.last, tail.objects);
-                    self.events.send(Event::Doing { cell: cell.id(), what });
-                }
-                if shared.stopped() { Watch::Stop } else { Watch::Continue }
-            })
-        };
+        let build = self.build_in(&start, workshop, &job, tree, changes, |tail: Option<&Tail>| {
+            if let Some(tail) = tail {
+                let what = format!("{} ({} objects)", tail.last, tail.objects);
+                self.events.send(Event::Doing { cell: cell.id(), what });
+            }
+            if shared.stopped() { Watch::Stop } else { Watch::Continue }
+        });
         workshop.leave(&place, build::is_usable(job.objects, job.incarnation));
         locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
         let build = build?;
@@ -275,6 +266,17 @@ impl Run<'_> {
         Ok(build)
     }
 
+    /// What became of the same build before; its kernel is then in `cell_dir`.
+    fn known_build(&self, cache: &Cache, key: &str, cell_dir: &Path) -> Option<Build> {
+        match (!self.rebuild).then(|| cache.kernel(key, cell_dir)).flatten()? {
+            Build::Built(built) => {
+                Some(Build::Built(Built { cached: true, cold: false, configure_secs: 0.0, ..built }))
+            }
+            // An error may have been the host's after all: it is shown again only where records are asked for.
+            error => self.recorded.then_some(error),
+        }
+    }
+
     /// Builds in a lane that this thread has entered, from what `start` says.
     fn build_in(
         &self,
@@ -283,13 +285,19 @@ impl Run<'_> {
         job: &Job<'_>,
         tree: &ReadyTree,
         changes: &Changes,
-        look: impl FnMut(Option<&Tail>) -> Watch,
+        mut look: impl FnMut(Option<&Tail>) -> Watch,
     ) -> Result<Build> {
         let home = job.tree.parent().unwrap_or(job.tree).to_owned();
+        let stopped = look(None) == Watch::Stop;
         if let Start::Copy(other) = start {
-            let copied = lane::Lane::copy(&home.with_file_name(&other.2), &tree.work, home.clone());
+            let from = home.with_file_name(&other.2);
+            let copied = (!stopped).then(|| lane::Lane::copy(&from, &tree.work, home.clone()));
+            // Whatever came of it: its own thread waits for that.
             workshop.copied(other);
-            copied?;
+            copied.transpose()?;
+        }
+        if stopped {
+            return Ok(Build::NotRun);
         }
         lane::Lane::open(&tree.work, home)?.set(changes)?;
         let jobs = if *start == Start::Cold { self.jobs } else { job.jobs };

@@ -4,12 +4,12 @@
 //! neighbour. A crash at any moment leaves a lane that the next [`Lane::set`] makes right, or that is made anew.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,12 @@ use super::disk;
 use super::files::{Changes, OBJECTS, check, put, read};
 use super::worktree::WorkTree;
 use crate::failure::{Context, Failure, Result};
+use crate::process::must;
 
 const SCHEMA: u32 = 1;
+
+/// A copy takes a second or two.
+const DEADLINE: Duration = Duration::from_secs(900);
 
 /// What a lane remembers; written last when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,11 +99,11 @@ impl Lane {
             entries.push(entry.or_infra(reading)?.path());
         }
         entries.retain(|path| !path.ends_with(OBJECTS));
-        let doing = || format!("copy the lane {} to {}", other.display(), home.display());
-        duct::cmd("cp", links(&entries, &tree)).run().or_infra(doing)?;
+        let copy = |command| must("the copy of a lane", command, &disk::with_suffix(&home, ".log"), DEADLINE);
+        copy(duct::cmd("cp", links(&entries, &tree)))?;
         // Objects are written in place: they are copied, with their times, and share blocks where the disk can.
-        duct::cmd!("cp", "-a", "--reflink=auto", objects_in(other), &tree).run().or_infra(doing)?;
-        rename_commands(&tree_in(other), &tree)?;
+        copy(duct::cmd!("cp", "-a", "--reflink=auto", objects_in(other), &tree))?;
+        rename_commands(&objects_in(&home).join(TOOLS), &tree_in(other), &tree)?;
         let lane = Lane { home, original: work.dir(), state };
         disk::sync_filesystem(&lane.home)?;
         lane.save()?;
@@ -207,22 +211,26 @@ fn links(entries: &[PathBuf], tree: &Path) -> Vec<std::ffi::OsString> {
     options.into_iter().chain([tree.into()]).chain(entries.iter().map(Into::into)).collect()
 }
 
-/// The kernel's own host tools are made by full paths (tools/build/Makefile.include). What made them is on record in
-/// `.cmd` files, and one with another path would be made again, with all objects that it has gone over (objtool).
-fn rename_commands(from: &Path, to: &Path) -> Result<()> {
-    let objects = to.join(OBJECTS);
-    let doing = || format!("find the commands in {}", objects.display());
-    let (from, to) = (from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
-    // Status 1: there is none.
-    let list = duct::cmd!("grep", "-rlZF", "--include=.*.cmd", OsStr::from_bytes(from), &objects)
-        .stdout_capture()
-        .unchecked()
-        .run()
-        .or_infra(doing)?;
-    for file in list.stdout.split(|byte| *byte == 0).filter(|file| !file.is_empty()) {
-        let file = Path::new(OsStr::from_bytes(file));
-        let renamed = fs::read(file).map(|text| replace(&text, from, to));
-        renamed.and_then(|text| fs::write(file, text)).or_infra(|| format!("change {}", file.display()))?;
+/// Where the kernel's own host tools are built, by full paths (tools/build/Makefile.include). What made them is on record
+/// in `.cmd` files, and one with another path would be made again, with all objects that it has gone over (objtool).
+const TOOLS: &str = "tools";
+
+/// Names the tree `to` instead of `from` in all recorded commands below `dir`.
+fn rename_commands(dir: &Path, from: &Path, to: &Path) -> Result<()> {
+    let doing = || format!("rename the commands in {}", dir.display());
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).or_infra(doing)? {
+        let entry = entry.or_infra(doing)?;
+        let path = entry.path();
+        if entry.file_type().or_infra(doing)?.is_dir() {
+            rename_commands(&path, from, to)?;
+        } else if path.extension().is_some_and(|extension| extension == "cmd") {
+            let text = fs::read(&path).or_infra(doing)?;
+            let renamed = replace(&text, from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
+            fs::write(&path, renamed).or_infra(doing)?;
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 use super::super::Source;
 use super::*;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 const ORIGINAL: &[u8] = b"original";
 
