@@ -19,10 +19,10 @@ pub struct Lane {
 /// A lane of fewer cells than this is not worth the copy that it begins with.
 const WORTH_A_LANE: usize = 2;
 
-/// Kernels built at the same time. A build from a neighbour's objects is mostly make and the linker, which use one core;
-/// the other core is the guest's.
+/// Kernels built at the same time. A build from a neighbour's objects is mostly make and the linker, which use one core
+/// for some seconds, and less where a compiler or a guest wants the other.
 pub fn builders(jobs: usize) -> usize {
-    (jobs / 2).max(1)
+    (jobs / 2).max(jobs.min(2))
 }
 
 /// Guests at the same time while kernels are built: each has four CPUs, so that they do not starve the compiler.
