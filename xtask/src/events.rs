@@ -21,6 +21,7 @@ pub enum Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    WaitsForLane,
     Build,
     WaitsForBoot,
     Boot,
@@ -29,6 +30,7 @@ pub enum Stage {
 impl Stage {
     pub fn name(self) -> &'static str {
         match self {
+            Stage::WaitsForLane => "waits for its lane",
             Stage::Build => "build",
             Stage::WaitsForBoot => "waits for a boot",
             Stage::Boot => "boot",

@@ -7,6 +7,7 @@ use crate::config::{self, Campaign, Tree, Variant};
 use crate::control::Control;
 use crate::failure::{Failure, Result};
 use crate::kconfig::{self, Request};
+use crate::source::lane;
 
 /// Other places than those below [`Project::work`], for measuring what it takes without them.
 pub const LANES_VARIABLE: &str = "PATCHPROOF_LANES";
@@ -34,6 +35,11 @@ impl Project {
         std::env::var_os(CACHE_VARIABLE).map_or_else(|| self.work().join("cache"), PathBuf::from)
     }
 
+    /// What ccache knows.
+    pub fn ccache(&self) -> PathBuf {
+        self.work().join("ccache")
+    }
+
     pub fn runs(&self) -> PathBuf {
         self.work().join("runs")
     }
@@ -50,7 +56,7 @@ impl Project {
     /// What the cells of the tree `tree`, which is kept in `home`, are built in, a directory for each lane.
     pub fn lanes(&self, tree: &str, home: &Path) -> PathBuf {
         match std::env::var_os(LANES_VARIABLE) {
-            None => home.join("lanes"),
+            None => home.join(lane::LANES),
             Some(elsewhere) => PathBuf::from(elsewhere).join(tree),
         }
     }

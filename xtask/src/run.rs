@@ -212,7 +212,6 @@ impl Run<'_> {
 
     fn build_one(&self, index: usize, lane: &Lane, workshop: &Workshop, shared: &Shared) -> Result<Build> {
         let cell = &self.cells[index];
-        self.stage(cell, Stage::Build);
         let cell_dir = self.dir.cell(cell)?;
         let tree = self.trees.get(&cell.tree).ok_or_else(|| {
             Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
@@ -245,9 +244,10 @@ impl Run<'_> {
         if let Some(known) = self.known_build(&cache, &key, &cell_dir) {
             return Ok(known);
         }
-        self.events.send(Event::Doing { cell: cell.id(), what: "waits for its lane".to_owned() });
+        self.stage(cell, Stage::WaitsForLane);
         let place = workshop::key(lane);
         let start = workshop.enter(&place);
+        self.stage(cell, Stage::Build);
         let building = Instant::now();
         let build = self.build_in(&start, workshop, &job, tree, changes, |tail: Option<&Tail>| {
             if let Some(tail) = tail {

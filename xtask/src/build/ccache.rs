@@ -19,13 +19,13 @@ pub struct Ccache {
 }
 
 impl Ccache {
-    /// Makes it stand for `compilers`; `None` where it is not installed.
+    /// Makes it stand for `compilers`, with its files below `dir`; `None` where it is not installed.
     ///
     /// # Errors
     /// When the disk says no.
-    pub fn find(work: &Path, compilers: &[String]) -> Result<Option<Ccache>> {
+    pub fn find(dir: &Path, compilers: &[String]) -> Result<Option<Ccache>> {
         let Some(program) = on_path("ccache") else { return Ok(None) };
-        let ccache = Ccache { names: work.join("ccache/names"), store: work.join("ccache/store") };
+        let ccache = Ccache { names: dir.join("names"), store: dir.join("store") };
         for dir in [&ccache.names, &ccache.store] {
             disk::create_dir(dir)?;
         }

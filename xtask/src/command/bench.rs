@@ -162,7 +162,7 @@ impl Bench {
     /// One kernel from nothing, by way of ccache: when it knows nothing yet, and when it knows everything.
     fn by_ccache(&mut self, place: &mut Place<'_>) -> Result<()> {
         let one = self.rows.first().map_or(f64::NAN, |row| row.secs);
-        disk::discard(&place.project.work().join("ccache"))?;
+        disk::discard(&place.project.ccache())?;
         for what in ["one cold kernel build, ccache empty", "one cold kernel build, ccache full"] {
             disk::discard(&place.dir.join("scratch"))?;
             let args =

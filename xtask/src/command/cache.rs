@@ -1,23 +1,40 @@
 //! `cargo xtask cache`: what is kept of earlier builds and boots, and getting rid of it.
 
+use std::path::PathBuf;
+
 use crate::cache::{Cache, LIMIT_BYTES, Usage};
 use crate::cli;
 use crate::failure::{Exit, Result};
 use crate::project::Project;
+use crate::source::{self, disk, lane, worktree};
 
-/// Shows what the cache holds; with `--clean`, after emptying it.
+/// Shows what the cache and the lanes hold; with `--clean`, after emptying them.
 ///
 /// # Errors
-/// None so far: what cannot be removed is still shown.
+/// When a lane cannot be removed, or another run uses its tree. What of the cache cannot be removed is still shown.
 pub fn cache(project: &Project, args: &cli::Cache) -> Result<Exit> {
     let cache = Cache::new(project.cache());
+    let homes = source::homes(&project.work());
     if args.clean {
         println!("removed {} entries", cache.shrink(0));
+        for home in &homes {
+            let _tree = worktree::lock(home, &|what| eprintln!("{what}"))?;
+            disk::discard(&home.join(lane::LANES))?;
+        }
+        disk::discard(&project.ccache())?;
     }
     let Usage { kernels, kernel_bytes, boots, boot_bytes } = cache.usage();
-    println!("kernels  {kernels:>6}  {:>8} MiB", kernel_bytes >> 20);
-    println!("boots    {boots:>6}  {:>8} MiB", boot_bytes >> 20);
-    println!("at {}", project.cache().display());
-    println!("each run leaves no more than {} MiB of what was used last", LIMIT_BYTES >> 20);
+    let lanes: Vec<_> = homes.iter().flat_map(|home| disk::entries(&home.join(lane::LANES))).collect();
+    let objects = |lane: &PathBuf| disk::bytes(&lane::objects_in(lane));
+    let line =
+        |what: &str, number: usize, bytes: u64| println!("{what:8} {number:>6}  {:>8} MiB", bytes >> 20);
+    line("kernels", kernels, kernel_bytes);
+    line("boots", boots, boot_bytes);
+    line("lanes", lanes.len(), lanes.iter().map(objects).sum());
+    println!("at {}, and beside the source of each tree", project.cache().display());
+    println!(
+        "each run leaves no more than {} MiB of the kernels and boots that were used last",
+        LIMIT_BYTES >> 20
+    );
     Ok(Exit::Ok)
 }

@@ -224,7 +224,7 @@ impl Setting<'_> {
         let compilers: Vec<String> =
             arches(self.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
         match self.args.ccache {
-            CcacheWish::Auto => Ccache::find(&self.project.work(), &compilers),
+            CcacheWish::Auto => Ccache::find(&self.project.ccache(), &compilers),
             CcacheWish::Off => Ok(None),
         }
     }

@@ -80,6 +80,24 @@ pub fn create_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).or_infra(|| format!("create {}", dir.display()))
 }
 
+/// What is in `dir`; nothing where it is not there.
+pub fn entries(dir: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    entries
+}
+
+/// Sizes of all files below `dir`.
+pub fn bytes(dir: &Path) -> u64 {
+    let of = |path: PathBuf| match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_dir() => bytes(&path),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries(dir).into_iter().map(of).sum()
+}
+
 /// The SHA-256 of a file, in lower-case hex.
 ///
 /// # Errors

@@ -24,6 +24,9 @@ const SCHEMA: u32 = 1;
 /// A copy takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(900);
 
+/// The directory beside a tree that holds its lanes.
+pub const LANES: &str = "lanes";
+
 /// What a lane remembers; written last when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

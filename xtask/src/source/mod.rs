@@ -106,6 +106,13 @@ pub fn home(wanted: &Wanted, cache: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Of every tree that is kept below `cache`, where it and what belongs to it are.
+pub fn homes(cache: &Path) -> Vec<PathBuf> {
+    let all =
+        ["source", "checkout", "snapshot"].into_iter().flat_map(|kind| disk::entries(&cache.join(kind)));
+    all.filter(|home| home.join("tree").is_dir()).collect()
+}
+
 fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<Source> {
     let home = cache.join("source").join(&wanted.name);
     disk::create_dir(&cache.join("source"))?;

@@ -97,7 +97,12 @@ fn the_cache_can_be_looked_at_and_emptied() {
     };
     let text = cache(&[]);
     assert_eq!((number(&text, "kernels"), number(&text, "boots")), (2, 2), "{text}");
+    assert_eq!(number(&text, "lanes"), 1, "{text}");
     let text = cache(&["--clean"]);
-    assert_eq!((number(&text, "kernels"), number(&text, "boots")), (0, 0), "{text}");
+    assert_eq!(
+        (number(&text, "kernels"), number(&text, "boots"), number(&text, "lanes")),
+        (0, 0, 0),
+        "{text}"
+    );
     assert_eq!(cells(&run(&bench, &["--recorded"], &[])), [(false, false); 2]);
 }
