@@ -82,13 +82,7 @@ pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
     if args.ccache {
         bench.by_ccache(&mut place)?;
     }
-    for (what, path) in [
-        ("source of one tree", project.work().join("source/7.2/tree")),
-        ("its lanes, beyond that", place.dir.join("lanes")),
-        ("cache", place.dir.join("cache")),
-    ] {
-        bench.disk_mib.push((what.to_owned(), mib(&path)));
-    }
+    bench.disk_mib = disk_mib(project, &place.dir);
     if args.images {
         bench.images = images::compare(&mut place)?;
     }
@@ -336,10 +330,28 @@ fn median(mut of: Vec<f64>) -> f64 {
     of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Of everything below `dir`; a file with two names counts once.
-fn mib(dir: &Path) -> u64 {
-    let text = duct::cmd!("du", "-sm", dir).stderr_null().unchecked().read().unwrap_or_default();
-    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+/// What the source of the tree takes, then everything else beside it.
+fn disk_mib(project: &Project, dir: &Path) -> Vec<(String, u64)> {
+    let lanes =
+        disk::entries(&dir.join("lanes")).iter().flat_map(|tree| disk::entries(tree)).collect::<Vec<_>>();
+    let mut places = vec![("source of one tree".to_owned(), project.work().join("source/7.2/tree"))];
+    for lane in &lanes {
+        let name = lane.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        places.push((format!("lane {name}, beyond that"), lane.clone()));
+    }
+    places.push(("cache".to_owned(), dir.join("cache")));
+    let sizes = mib(places.iter().map(|(_, path)| path));
+    places.into_iter().map(|(what, _)| what).zip(sizes).collect()
+}
+
+/// Of everything below each of `dirs`, but for what has another name in an earlier one.
+fn mib<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> Vec<u64> {
+    let args: Vec<&std::ffi::OsStr> =
+        std::iter::once("-sm".as_ref()).chain(dirs.map(|dir| dir.as_os_str())).collect();
+    let text = duct::cmd("du", args).stderr_null().unchecked().read().unwrap_or_default();
+    text.lines()
+        .map(|line| line.split_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(0))
+        .collect()
 }
 
 #[cfg(test)]
@@ -353,6 +365,19 @@ mod tests {
         let place = Place { project: &project, dir: dir.path().to_owned(), number: 0 };
         let edited = std::fs::read_to_string(place.edited_patch(3).unwrap()).unwrap();
         assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");
+    }
+
+    #[test]
+    fn a_file_with_two_names_takes_room_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second] = ["a", "b"].map(|name| dir.path().join(name));
+        for dir in [&first, &second] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        std::fs::write(first.join("x"), vec![1; 3 << 20]).unwrap();
+        std::fs::hard_link(first.join("x"), second.join("x")).unwrap();
+        let sizes = mib([first, second].iter());
+        assert!(sizes[0] >= 3 && sizes[1] <= 1, "{sizes:?}");
     }
 
     #[test]
