@@ -10,6 +10,7 @@ mod clock;
 mod disk;
 mod faults;
 mod killed;
+mod lanes;
 mod power_cut;
 mod trees;
 mod versions;

@@ -1,0 +1,53 @@
+//! Variants that are built side by side, each in a lane of its own.
+
+use std::path::PathBuf;
+
+use crate::bench::{Bench, Outcome, wait_for};
+
+const SECOND_VARIANT: &str = "
+  - name: w
+    arch: x86_64
+    about: other stand-ins
+    fragments: [pt-reclaim-on, guest]
+    expect: {base: ipi, patched: rcu_sync}
+";
+
+fn two_variants() -> Bench {
+    let bench = Bench::new();
+    let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
+    bench.write("c.yaml", &(campaign + SECOND_VARIANT.trim_start_matches('\n')));
+    bench
+}
+
+fn lane(bench: &Bench, name: &str) -> PathBuf {
+    let homes = std::fs::read_dir(bench.path("work/snapshot")).unwrap();
+    let mut homes = homes.map(|home| home.unwrap().path()).filter(|home| home.is_dir());
+    homes.next().unwrap().join("lanes").join(name)
+}
+
+#[test]
+fn each_variant_has_a_lane_and_a_new_one_starts_as_a_copy_of_its_neighbour() {
+    let bench = two_variants();
+    let outcome = bench.run(&[], &[]);
+    outcome.is("pass", 0, "");
+    assert_eq!(outcome.report["pairs"][1]["verdict"], "pass", "{outcome:?}");
+    let colds = outcome.report["cells"].as_array().unwrap().iter().filter(|cell| cell["cold"] == true);
+    assert_eq!(colds.count(), 1, "{outcome:?}");
+
+    std::fs::write(lane(&bench, "x86_64-v").join("tree/patchproof-objects/mark.o"), "").unwrap();
+    std::fs::remove_dir_all(lane(&bench, "x86_64-w")).unwrap();
+    bench.run(&[], &[]).is("pass", 0, "");
+    assert!(lane(&bench, "x86_64-w").join("tree/patchproof-objects/mark.o").exists());
+}
+
+#[test]
+fn an_interrupted_run_ends_although_one_lane_waits_for_another() {
+    let bench = two_variants();
+    let child = bench.start(&["--jobs", "4"], &[("STAND_IN_MAKE", "hangs")]);
+    wait_for(|| std::fs::read_to_string(bench.path("pids")).ok().filter(|pid| pid.ends_with('\n')));
+    // SAFETY: a signal to a child of this test that has not been waited for.
+    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
+    let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
+    assert_eq!(outcome.exit, Some(130), "{outcome:?}");
+    bench.survived("harness interrupted: one lane waits for another", &outcome);
+}
