@@ -165,7 +165,7 @@ pub fn choose(wish: Wish, arch: &Arch, kernel: &Path, memory_file: &Path, work_d
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     choose_with(
         wish,
-        &Bench { arch, qemu, kernel, work_dir, kvm_device, deadline: Accel::probe_deadline },
+        &Bench { arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: Accel::probe_deadline },
         memory_file,
     )
 }
@@ -189,6 +189,8 @@ struct Bench<'a> {
     kernel: &'a Path,
     work_dir: &'a Path,
     kvm_device: &'a Path,
+    /// One is enough to prove an accelerator.
+    cpus: u32,
     deadline: fn(Accel) -> Duration,
 }
 
@@ -311,7 +313,8 @@ fn log_file(bench: &Bench<'_>, accel: Accel) -> PathBuf {
 /// When it does not get there.
 pub fn bare_boot(accel: Accel, arch: &Arch, kernel: &Path, work_dir: &Path) -> Result<f64> {
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
-    let bench = Bench { arch, qemu, kernel, work_dir, kvm_device, deadline: Accel::probe_deadline };
+    let cpus = arch.cpus;
+    let bench = Bench { arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: Accel::probe_deadline };
     match probe(accel, &bench)? {
         Outcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
         Outcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
@@ -363,7 +366,7 @@ fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression 
         "-cpu",
         accel.cpu_model(bench.arch),
         "-smp",
-        "1",
+        bench.cpus.to_string(),
         "-m",
         "512",
         "-nodefaults",

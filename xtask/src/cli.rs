@@ -208,8 +208,9 @@ pub struct Bench {
     /// Also with ccache, empty and full
     #[arg(long)]
     pub ccache: bool,
-    /// Also build every kernel from nothing, and compare it with the one that was built from its neighbour's objects
-    #[arg(long)]
+    /// Instead of measuring, build every kernel from nothing as well, and compare it with the one that was built from
+    /// its neighbour's objects
+    #[arg(long, conflicts_with = "ccache")]
     pub images: bool,
 }
 

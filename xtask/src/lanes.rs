@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::Cell;
+use crate::plan::{Arm, Cell};
 
 /// Cells that are built one after another, each from the objects of the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +35,15 @@ pub fn jobs_each(jobs: usize) -> usize {
     (jobs / builders(jobs)).max(2)
 }
 
-/// A lane for each variant of a tree, and more where there are builders for them. Those of one tree and architecture
-/// stand together; whichever of them is built in first, the others start as its copies.
+/// A lane for the base of each variant of a tree and one for all that has the patch, and more where there are builders
+/// for them. Whichever of one tree and architecture is built in first, the others start as copies: of the lane that has
+/// the same of the patch, if there is one, because a header that it changes takes longer to compile again than another
+/// variant's configuration. So the bases come first, and there are patched objects when they are over.
 pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
-        let name = format!("{}-{}", cell.arch.name, cell.variant.name);
+        let part = if cell.arm == Arm::Base { BASE } else { PATCH };
+        let name = format!("{}-{}{part}", cell.arch.name, cell.variant.name);
         match lanes.iter_mut().find(|lane| lane.tree == cell.tree && lane.name == name) {
             Some(lane) => lane.cells.push(index),
             None => {
@@ -49,10 +52,28 @@ pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
             }
         }
     }
+    let kin = |lane: &Lane| cells.iter().position(|c| c.tree == lane.tree && c.arch.name == lane.arch);
+    let firsts: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).take(2).collect();
     // Stable: variants keep their order.
-    lanes.sort_by_key(|lane| cells.iter().position(|c| c.tree == lane.tree && c.arch.name == lane.arch));
+    lanes.sort_by_key(|lane| (kin(lane), !firsts.contains(&lane.name), !lane.name.ends_with(BASE)));
     while lanes.len() < builders && split_longest(&mut lanes) {}
     lanes
+}
+
+const BASE: &str = ".base";
+const PATCH: &str = ".patch";
+
+/// How much work lies between the objects of two lanes: none of it is measured, only ordered.
+pub fn distance(one: &str, other: &str) -> usize {
+    let ((variant, part), (other_variant, other_part)) = (parts(one), parts(other));
+    2 * usize::from(part != other_part) + usize::from(variant != other_variant)
+}
+
+/// What a lane's name says: architecture and variant, and what of the patch. Behind that stands its number, if it is one
+/// of several.
+fn parts(name: &str) -> (&str, &str) {
+    let found = [BASE, PATCH].into_iter().filter_map(|part| Some((name.rfind(part)?, part)));
+    found.max().map_or((name, ""), |(at, part)| (&name[..at], part))
 }
 
 /// Gives the second half of the longest lane to a new one; false where none is long enough.
@@ -63,16 +84,12 @@ fn split_longest(lanes: &mut Vec<Lane>) -> bool {
         return false;
     }
     let cells = lanes[at].cells.split_off(longest / 2);
-    let base = lanes[at].name.split('+').next().unwrap_or_default().to_owned();
-    let pieces = lanes.iter().filter(|lane| lane.tree == lanes[at].tree && is_piece(&lane.name, &base));
-    let name = format!("{base}+{}", pieces.count());
+    let (tree, whole) = (lanes[at].tree.clone(), parts(&lanes[at].name));
+    let pieces = 1 + lanes.iter().filter(|lane| lane.tree == tree && parts(&lane.name) == whole).count();
+    let name = format!("{}{}-{pieces}", whole.0, whole.1);
     let new = Lane { name, cells, ..lanes[at].clone() };
     lanes.insert(at + 1, new);
     true
-}
-
-fn is_piece(name: &str, base: &str) -> bool {
-    name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
 }
 
 /// What one cell took, as it was measured.

@@ -48,8 +48,6 @@ struct Bench {
     forecast: Vec<(usize, f64)>,
     /// MiB by what is on disk.
     disk_mib: Vec<(String, u64)>,
-    /// Of every cell, whether the kernel built from its neighbour's objects is the one built from nothing.
-    images: Vec<images::Compared>,
 }
 
 /// A directory of its own, whose runs share lanes and a cache.
@@ -65,16 +63,20 @@ struct Ran {
     dir: PathBuf,
 }
 
-/// Measures and prints.
+/// Measures and prints; or, if that is asked, compares images and measures nothing.
 ///
 /// # Errors
 /// When a matrix that is measured does not come to a report, or an image that was built from its neighbour's objects is
 /// not the one built from nothing.
 pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
     let dir = project.work().join("bench");
-    disk::discard(&dir)?;
-    disk::create_dir(&dir)?;
     let mut place = Place { project, dir, number: 0 };
+    if args.images {
+        disk::create_dir(&place.dir)?;
+        return images::compare(&mut place);
+    }
+    disk::discard(&place.dir)?;
+    disk::create_dir(&place.dir)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut bench = Bench { cores, ..Bench::default() };
     let cold = bench.cold(&mut place)?;
@@ -83,15 +85,11 @@ pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
         bench.by_ccache(&mut place)?;
     }
     bench.disk_mib = disk_mib(project, &place.dir);
-    if args.images {
-        bench.images = images::compare(&mut place)?;
-    }
     let json = serde_json::to_vec_pretty(&bench).or_infra(|| "encode the benchmark".to_owned())?;
     let path = place.dir.join("bench.json");
     write_whole(&path, &json)?;
     println!("{}", bench.render());
     println!("as JSON: {}", path.display());
-    images::must_be_equal(&bench.images)?;
     Ok(Exit::Ok)
 }
 
@@ -192,7 +190,7 @@ impl Bench {
             .collect::<Result<_>>()?;
         let times = TIMES.to_string();
         let again = Place { project: place.project, dir: place.dir.clone(), number: 100 }
-            .run("boots of one kernel", &["--only", &id, "--repeat", &times])?;
+            .run("boots of one kernel", &["--only", &id, "--repeat", &times, "--suite", "quick"])?;
         let evidence = std::fs::read(again.dir.join("cells").join(&id).join("evidence.json"));
         let evidence: Value = evidence
             .ok()
@@ -203,7 +201,7 @@ impl Bench {
         let guest = median(boots.filter_map(|boot| boot["boot_secs"].as_f64()).collect());
         let bare = median(bare);
         self.rows.push(Row {
-            what: format!("bare boot (median of {TIMES})"),
+            what: format!("bare boot, {} CPUs (median of {TIMES})", arch::DEFAULT.cpus),
             secs: bare,
             against: None,
             ratio: None,
@@ -228,7 +226,7 @@ impl Bench {
         let parts = self.parts.iter().map(|(what, secs)| format!("{what} {secs:.0} s"));
         let disk = self.disk_mib.iter().map(|(what, mib)| format!("{what} {mib} MiB"));
         let forecast = self.forecast.iter().map(|(cores, secs)| format!("{cores}: {secs:.0} s"));
-        let mut text = format!(
+        format!(
             "{table}\n{} cells on {} cores; sums over them: {}\nthe whole matrix, cold, by cores, computed: {}\n\
              on disk: {}",
             self.cells,
@@ -236,11 +234,7 @@ impl Bench {
             parts.collect::<Vec<_>>().join(", "),
             forecast.collect::<Vec<_>>().join(", "),
             disk.collect::<Vec<_>>().join(", ")
-        );
-        if !self.images.is_empty() {
-            text += &images::render(&self.images);
-        }
-        text
+        )
     }
 }
 

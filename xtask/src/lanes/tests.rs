@@ -15,17 +15,34 @@ fn names(lanes: &[Lane]) -> Vec<&str> {
 }
 
 #[test]
-fn each_variant_has_a_lane_and_a_longer_one_is_shared_out_where_there_are_builders() {
+fn bases_come_first_and_a_long_lane_is_shared_out_where_there_are_builders() {
     let all = cells(usize::MAX);
-    let three = ["x86_64-pt-reclaim-on", "x86_64-pt-reclaim-off", "x86_64-rcu-table-free-off"];
-    assert_eq!(names(&lanes(&all, 1)), three);
-    assert_eq!(names(&lanes(&all, 3)), three);
-    let five = lanes(&all, 5);
-    assert_eq!(five.len(), 5);
-    assert_eq!(five[1].name, "x86_64-pt-reclaim-off");
-    assert!(five[2].name.starts_with("x86_64-pt-reclaim-off+"), "{:?}", names(&five));
-    let different: std::collections::BTreeSet<_> = names(&five).into_iter().collect();
-    assert_eq!(different.len(), 5);
+    let six = [
+        "x86_64-pt-reclaim-on.base",
+        "x86_64-pt-reclaim-on.patch",
+        "x86_64-pt-reclaim-off.base",
+        "x86_64-rcu-table-free-off.base",
+        "x86_64-pt-reclaim-off.patch",
+        "x86_64-rcu-table-free-off.patch",
+    ];
+    assert_eq!(names(&lanes(&all, 1)), six);
+    assert_eq!(names(&lanes(&all, 6)), six);
+    let eight = lanes(&all, 8);
+    assert_eq!(eight.len(), 8);
+    assert_eq!(eight[4].name, "x86_64-pt-reclaim-off.patch");
+    assert_eq!(eight[5].name, "x86_64-pt-reclaim-off.patch-3");
+    assert_eq!(eight[6].name, "x86_64-pt-reclaim-off.patch-2");
+    let different: std::collections::BTreeSet<_> = names(&eight).into_iter().collect();
+    assert_eq!(different.len(), 8);
+}
+
+#[test]
+fn a_lane_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant() {
+    let from = |other: &str| distance("x86_64-table-free-6.12.patch-3", other);
+    assert_eq!(from("x86_64-table-free-6.12.patch"), 0);
+    assert_eq!(from("x86_64-other.patch-2"), 1);
+    assert_eq!(from("x86_64-table-free-6.12.base"), 2);
+    assert_eq!(from("x86_64-other.base"), 3);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::locked;
-use crate::lanes::Lane;
+use crate::lanes::{self, Lane};
 
 /// The lanes of a run, and others that earlier runs left.
 #[derive(Debug)]
@@ -101,11 +101,10 @@ fn place<'a>(places: &'a mut BTreeMap<Key, Place>, key: &Key) -> &'a mut Place {
     places.entry(key.clone()).or_default()
 }
 
-/// The lane with objects that is most like it: another one of its variant, else any of its tree and architecture.
+/// The lane with objects that is nearest, of the same tree and architecture.
 fn nearest(places: &BTreeMap<Key, Place>, key: &Key) -> Option<Key> {
-    let variant = |name: &str| name.split('+').next().map(str::to_owned);
     let kin = places.iter().filter(|(other, place)| place.usable && other.0 == key.0 && other.1 == key.1);
-    kin.map(|(other, _)| other).min_by_key(|other| variant(&other.2) != variant(&key.2)).cloned()
+    kin.map(|(other, _)| other).min_by_key(|other| lanes::distance(&other.2, &key.2)).cloned()
 }
 
 #[cfg(test)]
@@ -150,13 +149,17 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_lane_is_another_of_the_variant_and_never_of_another_architecture_or_tree() {
-        let other_arch = ("7.2".to_owned(), "arm64", "v".to_owned());
-        let other_tree = ("7.3".to_owned(), "x86_64", "v".to_owned());
-        let lanes = [(other_arch, true), (other_tree, true), (lane("a"), true), (lane("v+1"), true)];
-        let workshop = Workshop::new(lanes.clone());
-        assert_eq!(workshop.enter(&lane("v")), Start::Copy(lane("v+1")));
-        let workshop = Workshop::new(lanes.into_iter().take(2));
-        assert_eq!(workshop.enter(&lane("v")), Start::Cold);
+    fn the_nearest_lane_has_the_same_of_the_patch_and_is_never_of_another_architecture_or_tree() {
+        let other_arch = ("7.2".to_owned(), "arm64", "v.patch".to_owned());
+        let other_tree = ("7.3".to_owned(), "x86_64", "v.patch".to_owned());
+        let all = [(other_arch, true), (other_tree, true), (lane("v.base"), true), (lane("a.patch"), true)];
+        let workshop = Workshop::new(all.clone().into_iter().chain([(lane("v.patch-2"), true)]));
+        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("v.patch-2")));
+        let workshop = Workshop::new(all.clone());
+        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("a.patch")));
+        let workshop = Workshop::new(all.clone().into_iter().take(3));
+        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("v.base")));
+        let workshop = Workshop::new(all.into_iter().take(2));
+        assert_eq!(workshop.enter(&lane("v.patch")), Start::Cold);
     }
 }

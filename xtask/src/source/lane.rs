@@ -102,7 +102,7 @@ impl Lane {
             entries.push(entry.or_infra(reading)?.path());
         }
         entries.retain(|path| !path.ends_with(OBJECTS));
-        let copy = |command| must("the copy of a lane", command, &disk::with_suffix(&home, ".log"), DEADLINE);
+        let copy = |command| must("the copy of a lane", command, &home.join("copy.log"), DEADLINE);
         copy(duct::cmd("cp", links(&entries, &tree)))?;
         // Objects are written in place: they are copied, with their times, and share blocks where the disk can.
         copy(duct::cmd!("cp", "-a", "--reflink=auto", objects_in(other), &tree))?;

@@ -34,10 +34,10 @@ fn each_variant_has_a_lane_and_a_new_one_starts_as_a_copy_of_its_neighbour() {
     let colds = outcome.report["cells"].as_array().unwrap().iter().filter(|cell| cell["cold"] == true);
     assert_eq!(colds.count(), 1, "{outcome:?}");
 
-    std::fs::write(lane(&bench, "x86_64-v").join("tree/patchproof-objects/mark.o"), "").unwrap();
-    std::fs::remove_dir_all(lane(&bench, "x86_64-w")).unwrap();
+    std::fs::write(lane(&bench, "x86_64-v.patch").join("tree/patchproof-objects/mark.o"), "").unwrap();
+    std::fs::remove_dir_all(lane(&bench, "x86_64-w.patch")).unwrap();
     bench.run(&[], &[]).is("pass", 0, "");
-    assert!(lane(&bench, "x86_64-w").join("tree/patchproof-objects/mark.o").exists());
+    assert!(lane(&bench, "x86_64-w.patch").join("tree/patchproof-objects/mark.o").exists());
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Whether a kernel that was built from its neighbour's objects is the one that a build from nothing gives, byte for
 //! byte, in every cell of the default campaign.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::{Place, Ran, cells};
 use crate::build;
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Exit, Failure, Result};
+use crate::rundir::write_whole;
 use crate::source::disk;
 
 /// One cell's two kernels.
@@ -19,19 +18,13 @@ pub struct Compared {
     pub from_nothing: String,
 }
 
-impl Compared {
-    fn is_equal(&self) -> bool {
-        self.incremental == self.from_nothing
-    }
-}
-
-/// Builds every cell once more in the lanes that the benchmark has used, and once in a lane of its own. The latter by
+/// Builds every cell in lanes, those of a benchmark if there was one, and once more in a lane of its own. The latter by
 /// way of ccache if it is installed, which knows objects by what went into the compiler, and nothing of what make thinks
 /// is up to date.
 ///
 /// # Errors
-/// When a matrix does not come to a report.
-pub fn compare(place: &mut Place<'_>) -> Result<Vec<Compared>> {
+/// When a matrix does not come to a report, or an image is not what a build from nothing gives: with the cells.
+pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
     let all = place.run("all kernels, from their neighbours' objects", &["--rebuild", "--suite", "quick"])?;
     let ids: Vec<String> =
         cells(&all.report).filter_map(|cell| Some(cell["id"].as_str()?.to_owned())).collect();
@@ -39,27 +32,48 @@ pub fn compare(place: &mut Place<'_>) -> Result<Vec<Compared>> {
     for cell in ids {
         disk::discard(&place.dir.join("scratch"))?;
         let args = ["--only", cell.as_str(), "--rebuild", "--suite", "quick", "--ccache", "auto"];
-        let alone = place.run_in("scratch", &format!("{cell} from nothing"), &args)?;
+        let alone = place.run_in("scratch", &format!("{cell}, from nothing"), &args)?;
         let incremental = kernel(&all, &cell)?;
-        compared.push(Compared { incremental, from_nothing: kernel(&alone, &cell)?, cell });
+        let one = Compared { incremental, from_nothing: kernel(&alone, &cell)?, cell };
+        println!("{}", one.render());
+        compared.push(one);
     }
-    Ok(compared)
+    disk::discard(&place.dir.join("scratch"))?;
+    let json = serde_json::to_vec_pretty(&compared).or_infra(|| "encode the comparison".to_owned())?;
+    let path = place.dir.join("images.json");
+    write_whole(&path, &json)?;
+    println!("{}\nas JSON: {}", sum_up(&compared), path.display());
+    must_be_equal(&compared)?;
+    Ok(Exit::Ok)
 }
 
 fn kernel(ran: &Ran, cell: &str) -> Result<String> {
     let kernel = ran.dir.join("cells").join(cell).join(build::SYMBOLS);
-    if kernel.exists() { disk::sha256(Path::new(&kernel)) } else { Ok(String::new()) }
+    if kernel.exists() { disk::sha256(&kernel) } else { Ok(String::new()) }
 }
 
-pub fn render(compared: &[Compared]) -> String {
+impl Compared {
+    fn is_equal(&self) -> bool {
+        self.incremental == self.from_nothing
+    }
+
+    fn render(&self) -> String {
+        let what = match (self.incremental.is_empty(), self.is_equal()) {
+            (true, true) => "no kernel, either way",
+            (false, true) => "the same",
+            (_, false) => "NOT THE SAME",
+        };
+        format!("{}: {what} {}", self.cell, self.incremental.get(..12).unwrap_or_default())
+    }
+}
+
+fn sum_up(compared: &[Compared]) -> String {
     let built: Vec<&Compared> = compared.iter().filter(|one| !one.incremental.is_empty()).collect();
     let equal = built.iter().filter(|one| one.is_equal()).count();
-    format!("\nkernels that are the same, byte for byte, built from nothing: {equal} of {}", built.len())
+    format!("kernels that are the same, byte for byte, built from nothing: {equal} of {}", built.len())
 }
 
-/// # Errors
-/// When one is not what a build from nothing gives: with the cells.
-pub fn must_be_equal(compared: &[Compared]) -> Result<()> {
+fn must_be_equal(compared: &[Compared]) -> Result<()> {
     let others = compared.iter().filter(|one| !one.is_equal());
     let others: Vec<&str> = others.map(|one| one.cell.as_str()).collect();
     if others.is_empty() {
@@ -83,9 +97,12 @@ mod tests {
         };
         let good = [one("a", "1", "1"), one("stub-missing", "", "")];
         assert!(must_be_equal(&good).is_ok());
-        assert!(render(&good).ends_with("1 of 1"));
+        assert!(sum_up(&good).ends_with("1 of 1"));
         let bad = [one("a", "1", "1"), one("b", "1", "2"), one("c", "1", "")];
         assert_eq!(must_be_equal(&bad).unwrap_err().because, ["b", "c"]);
-        assert!(render(&bad).ends_with("1 of 3"));
+        assert!(sum_up(&bad).ends_with("1 of 3"));
+        let lines: Vec<String> = bad.iter().chain(&good[1..]).map(Compared::render).collect();
+        assert_eq!(lines[1], "b: NOT THE SAME ");
+        assert_eq!(lines[3], "stub-missing: no kernel, either way ");
     }
 }
