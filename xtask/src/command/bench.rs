@@ -249,6 +249,8 @@ impl Place<'_> {
         self.number += 1;
         eprintln!("bench: {what}");
         let out = self.dir.join(format!("run-{}", self.number));
+        // A report that an earlier benchmark left must not be taken for this run's.
+        disk::discard(&out)?;
         let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
         let mut command = Command::new(harness);
         command.args(["matrix", "--out"]).arg(&out).args(more).stdout(Stdio::null());
