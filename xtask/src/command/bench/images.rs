@@ -74,6 +74,9 @@ fn sum_up(compared: &[Compared]) -> String {
 }
 
 fn must_be_equal(compared: &[Compared]) -> Result<()> {
+    if compared.iter().all(|one| one.incremental.is_empty()) {
+        return Err(Failure::infra("no kernel was built, so none was compared"));
+    }
     let others = compared.iter().filter(|one| !one.is_equal());
     let others: Vec<&str> = others.map(|one| one.cell.as_str()).collect();
     if others.is_empty() {
@@ -97,6 +100,7 @@ mod tests {
         };
         let good = [one("a", "1", "1"), one("stub-missing", "", "")];
         assert!(must_be_equal(&good).is_ok());
+        assert!(must_be_equal(&good[1..]).is_err() && must_be_equal(&[]).is_err(), "nothing was compared");
         assert!(sum_up(&good).ends_with("1 of 1"));
         let bad = [one("a", "1", "1"), one("b", "1", "2"), one("c", "1", "")];
         assert_eq!(must_be_equal(&bad).unwrap_err().because, ["b", "c"]);
