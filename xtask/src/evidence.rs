@@ -177,6 +177,12 @@ impl Evidence {
         }
     }
 
+    /// What this run spent on building it and on its first boot, seconds; none where it did neither.
+    pub fn spent_secs(&self) -> Option<f64> {
+        let booted = if self.recorded.is_none() { self.ran().map(|ran| ran.secs) } else { None };
+        self.build_secs.into_iter().chain(booted).reduce(|build, boot| build + boot)
+    }
+
     pub fn boots(&self) -> impl Iterator<Item = &Boot> {
         std::iter::once(&self.boot).chain(&self.repeats)
     }

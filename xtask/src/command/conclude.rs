@@ -170,8 +170,7 @@ impl Setting<'_> {
         let judgement = judge::judge(&self.asked(asked), &base, &patched, &caught);
         let controls = caught.into_iter().map(|(control, caught)| {
             let (_, evidence) = of(&control.name);
-            let secs = evidence.build_secs.map(|secs| secs + evidence.ran().map_or(0.0, |ran| ran.secs));
-            control_report(cell, arm, control, caught, secs)
+            control_report(cell, arm, control, caught, evidence.spent_secs())
         });
         let code = |evidence: &Evidence| evidence.built().map(|built| built.code.clone()).unwrap_or_default();
         let own = code(&patched);

@@ -36,6 +36,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         native: false,
         arm: arm.to_owned(),
         accel: Some("tcg".to_owned()),
+        built: true,
         build_secs: Some(160.0),
         configure_secs: Some(2.0),
         cold: arm == "base",

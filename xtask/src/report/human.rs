@@ -144,7 +144,7 @@ fn patched(report: &Report) -> impl Iterator<Item = &CellReport> {
 
 fn builds(report: &Report) -> String {
     let cells: Vec<_> = patched(report).collect();
-    let built = cells.iter().filter(|cell| cell.build_secs.is_some()).count();
+    let built = cells.iter().filter(|cell| cell.built).count();
     let warnings: usize = cells.iter().map(|cell| cell.warnings.len()).sum();
     format!(
         "{}: {built} of {} patched kernels; warnings in the files it changes: {warnings}",
@@ -333,7 +333,7 @@ fn planted(report: &Report) -> Vec<String> {
     for control in &report.controls {
         let caught = if control.caught { "caught" } else { "NOT CAUGHT" };
         let place = report.name_of(&control.tree, &control.arch, &control.variant);
-        let took = control.secs.map_or_else(|| "not run".to_owned(), |secs| format!("{secs:.0} s"));
+        let took = control.secs.map_or_else(|| "not run now".to_owned(), |secs| format!("{secs:.0} s"));
         table.add_row([&control.name, &place, &control.exposed_by, caught, &control.by, &took]);
     }
     table.to_string().lines().map(|row| row.trim_end().to_owned()).collect()

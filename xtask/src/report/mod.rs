@@ -107,6 +107,9 @@ pub struct CellReport {
     pub native: bool,
     pub arm: String,
     pub accel: Option<String>,
+    /// There is a kernel, built now or before.
+    pub built: bool,
+    /// None: not built now.
     pub build_secs: Option<f64>,
     /// Of the build, how much went into its `.config`.
     pub configure_secs: Option<f64>,
@@ -183,7 +186,8 @@ pub struct ControlReport {
     pub caught: bool,
     pub by: String,
     pub splat: Vec<String>,
-    /// What it took to build and to run, seconds; builds and boots of other cells went on beside it.
+    /// What it took to build and to run, seconds; builds and boots of other cells went on beside it. None: neither was
+    /// done now.
     pub secs: Option<f64>,
 }
 
@@ -351,6 +355,7 @@ impl CellReport {
             native: cell.variant.native(),
             arm: cell.arm.name().to_owned(),
             accel: ran.map(|ran| ran.accel.clone()),
+            built: built.is_some(),
             build_secs: built.and(evidence.build_secs),
             configure_secs: built.map(|built| built.configure_secs),
             cold: built.is_some_and(|built| built.cold),
