@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::control::Exposure;
 use crate::plan::{Arm, Cell};
 
 /// Cells that are built one after another, each from the objects of the one before.
@@ -35,15 +36,14 @@ pub fn jobs_each(jobs: usize) -> usize {
     (jobs / builders(jobs)).max(2)
 }
 
-/// A lane for the base of each variant of a tree and one for all that has the patch, and more where there are builders
-/// for them. Whichever of one tree and architecture is built in first, the others start as copies: of the lane that has
+/// A lane for the base of each variant of a tree, one for all that has the patch, one for each control that does not
+/// compile, and more where there are builders for them. Whichever of one tree and architecture is built in first, the others start as copies: of the lane that has
 /// the same of the patch, if there is one, because a header that it changes takes longer to compile again than another
 /// variant's configuration. So the bases come first, and there are patched objects when they are over.
 pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
-        let part = if cell.arm == Arm::Base { BASE } else { PATCH };
-        let name = format!("{}-{}{part}", cell.arch.name, cell.variant.name);
+        let name = lane_of(cell);
         match lanes.iter_mut().find(|lane| lane.tree == cell.tree && lane.name == name) {
             Some(lane) => lane.cells.push(index),
             None => {
@@ -60,6 +60,19 @@ pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
     lanes
 }
 
+fn lane_of(cell: &Cell) -> String {
+    let name = format!("{}-{}", cell.arch.name, cell.variant.name);
+    match &cell.arm {
+        Arm::Base => format!("{name}{BASE}"),
+        // What does not compile is a header, as a rule: whatever is built after it would compile all that includes it
+        // again, and so would it after anything else.
+        Arm::Control(control) if control.exposed_by == Exposure::Build => {
+            format!("{name}{PATCH}-{}", control.name)
+        }
+        _ => format!("{name}{PATCH}"),
+    }
+}
+
 const BASE: &str = ".base";
 const PATCH: &str = ".patch";
 
@@ -70,7 +83,7 @@ pub fn distance(one: &str, other: &str) -> usize {
 }
 
 /// What a lane's name says: architecture and variant, and what of the patch. Behind that stands its number, if it is one
-/// of several.
+/// of several, or its control.
 fn parts(name: &str) -> (&str, &str) {
     let found = [BASE, PATCH].into_iter().filter_map(|part| Some((name.rfind(part)?, part)));
     found.max().map_or((name, ""), |(at, part)| (&name[..at], part))

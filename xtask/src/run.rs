@@ -152,6 +152,7 @@ impl Run<'_> {
                     let next = || locked(waiting).pop_front();
                     while let Some(lane) = next() {
                         run.build_all(lane, workshop, &built, shared);
+                        workshop.over(&workshop::key(lane));
                     }
                     // Nothing is left to build: the cores are the guests'.
                     drop(built);
@@ -185,7 +186,7 @@ impl Run<'_> {
                 known.insert((lane.tree.clone(), lane.arch, name), usable);
             }
         }
-        Workshop::new(known)
+        Workshop::new(known, lanes.iter().map(workshop::key).collect())
     }
 
     /// Builds the cells of one lane.

@@ -1,5 +1,5 @@
 //! Who builds in which lane, and from what: a lane without objects starts as a copy of one that has some and that nobody
-//! builds in at that moment; and of several without any, only one begins from nothing.
+//! builds in at that moment; and of several without any, only the first begins from nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -10,8 +10,15 @@ use crate::lanes::{self, Lane};
 /// The lanes of a run, and others that earlier runs left.
 #[derive(Debug)]
 pub struct Workshop {
-    places: Mutex<BTreeMap<Key, Place>>,
+    places: Mutex<Places>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    of: BTreeMap<Key, Place>,
+    /// The lanes of the run that are not over, in its order.
+    to_come: Vec<Key>,
 }
 
 /// Tree, architecture, name.
@@ -40,71 +47,91 @@ pub fn key(lane: &Lane) -> Key {
 }
 
 impl Workshop {
-    /// Of lanes, and whether each has objects.
-    pub fn new(lanes: impl IntoIterator<Item = (Key, bool)>) -> Workshop {
-        let places = lanes.into_iter().map(|(key, usable)| (key, Place { usable, ..Place::default() }));
-        Workshop { places: Mutex::new(places.collect()), changed: Condvar::new() }
+    /// Of lanes, and whether each has objects; and those that the run builds in, in its order. It takes them up in that
+    /// order, and says of each when it is [`Workshop::over`].
+    pub fn new(lanes: impl IntoIterator<Item = (Key, bool)>, to_come: Vec<Key>) -> Workshop {
+        let of = lanes.into_iter().map(|(key, usable)| (key, Place { usable, ..Place::default() })).collect();
+        Workshop { places: Mutex::new(Places { of, to_come }), changed: Condvar::new() }
     }
 
     /// Waits until a build in the lane may begin. Each is followed by [`Workshop::leave`].
     pub fn enter(&self, key: &Key) -> Start {
         let mut places = locked(&self.places);
         loop {
-            if places.get(key).is_some_and(|place| place.usable) {
-                let mut places = self.wait(places, |places| place(places, key).wanted > 0);
-                place(&mut places, key).building = true;
+            if places.of.get(key).is_some_and(|place| place.usable) {
+                let mut places = self.wait(places, |places| places.at(key).wanted > 0);
+                places.at(key).building = true;
                 return Start::Own;
             }
-            if let Some(other) = nearest(&places, key) {
-                place(&mut places, key).building = true;
-                place(&mut places, &other).wanted += 1;
-                drop(self.wait(places, |places| place(places, &other).building));
+            if let Some(other) = places.nearest(key) {
+                places.at(key).building = true;
+                places.at(&other).wanted += 1;
+                drop(self.wait(places, |places| places.at(&other).building));
                 return Start::Copy(other);
             }
-            let is_kin = |other: &Key| (&other.0, other.1) == (&key.0, key.1);
-            if !places.iter().any(|(other, place)| is_kin(other) && place.building) {
-                place(&mut places, key).building = true;
+            if places.may_begin(key) {
+                places.at(key).building = true;
                 return Start::Cold;
             }
-            // Somebody begins from nothing just now: there will be something to copy.
+            // Somebody begins from nothing just now, or will: there will be something to copy.
             places = self.changed.wait(places).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
     /// The copy of `other` is done, or has failed.
     pub fn copied(&self, other: &Key) {
-        place(&mut locked(&self.places), other).wanted -= 1;
+        locked(&self.places).at(other).wanted -= 1;
         self.changed.notify_all();
     }
 
     /// The build in the lane is over, and left objects that can be used or not.
     pub fn leave(&self, key: &Key, usable: bool) {
         let mut places = locked(&self.places);
-        let place = place(&mut places, key);
+        let place = places.at(key);
         (place.usable, place.building) = (usable, false);
         drop(places);
         self.changed.notify_all();
     }
 
+    /// Nothing is to be built in the lane any more.
+    pub fn over(&self, key: &Key) {
+        locked(&self.places).to_come.retain(|other| other != key);
+        self.changed.notify_all();
+    }
+
     fn wait<'a>(
         &self,
-        places: MutexGuard<'a, BTreeMap<Key, Place>>,
-        mut busy: impl FnMut(&mut BTreeMap<Key, Place>) -> bool,
-    ) -> MutexGuard<'a, BTreeMap<Key, Place>> {
+        places: MutexGuard<'a, Places>,
+        mut busy: impl FnMut(&mut Places) -> bool,
+    ) -> MutexGuard<'a, Places> {
         self.changed
             .wait_while(places, |places| busy(places))
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-fn place<'a>(places: &'a mut BTreeMap<Key, Place>, key: &Key) -> &'a mut Place {
-    places.entry(key.clone()).or_default()
+impl Places {
+    fn at(&mut self, key: &Key) -> &mut Place {
+        self.of.entry(key.clone()).or_default()
+    }
+
+    /// The lane with objects that is nearest, of the same tree and architecture.
+    fn nearest(&self, key: &Key) -> Option<Key> {
+        let usable = self.of.iter().filter(|(other, place)| place.usable && are_kin(other, key));
+        usable.map(|(other, _)| other).min_by_key(|other| lanes::distance(&other.2, &key.2)).cloned()
+    }
+
+    /// Of those that could begin from nothing, it is the first: which one does decides what the others have to compile.
+    fn may_begin(&self, key: &Key) -> bool {
+        let begun = self.of.iter().any(|(other, place)| place.building && are_kin(other, key));
+        let first = self.to_come.iter().find(|other| are_kin(other, key));
+        !begun && first.is_none_or(|first| first == key)
+    }
 }
 
-/// The lane with objects that is nearest, of the same tree and architecture.
-fn nearest(places: &BTreeMap<Key, Place>, key: &Key) -> Option<Key> {
-    let kin = places.iter().filter(|(other, place)| place.usable && other.0 == key.0 && other.1 == key.1);
-    kin.map(|(other, _)| other).min_by_key(|other| lanes::distance(&other.2, &key.2)).cloned()
+/// One may start as a copy of the other.
+fn are_kin(one: &Key, other: &Key) -> bool {
+    (&one.0, one.1) == (&other.0, other.1)
 }
 
 #[cfg(test)]
@@ -120,7 +147,7 @@ mod tests {
 
     #[test]
     fn of_lanes_without_objects_one_begins_from_nothing_and_the_others_copy_it() {
-        let workshop = Workshop::new([(lane("a"), false), (lane("b"), false)]);
+        let workshop = Workshop::new([(lane("a"), false), (lane("b"), false)], Vec::new());
         assert_eq!(workshop.enter(&lane("a")), Start::Cold);
         std::thread::scope(|scope| {
             let (say, heard) = channel();
@@ -142,10 +169,24 @@ mod tests {
 
     #[test]
     fn a_first_build_that_left_nothing_gives_the_next_one_its_turn() {
-        let workshop = Workshop::new([(lane("a"), false), (lane("b"), false)]);
+        let workshop = Workshop::new([(lane("a"), false), (lane("b"), false)], Vec::new());
         assert_eq!(workshop.enter(&lane("a")), Start::Cold);
         workshop.leave(&lane("a"), false);
         assert_eq!(workshop.enter(&lane("b")), Start::Cold);
+    }
+
+    #[test]
+    fn only_the_first_lane_that_is_to_come_begins_from_nothing() {
+        let workshop = Workshop::new([], vec![lane("b"), lane("a")]);
+        std::thread::scope(|scope| {
+            let (say, heard) = channel();
+            let shared = &workshop;
+            scope.spawn(move || say.send(shared.enter(&lane("a"))).unwrap());
+            assert!(heard.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the first");
+            // All of that one's kernels were in the cache.
+            workshop.over(&lane("b"));
+            assert_eq!(heard.recv().unwrap(), Start::Cold);
+        });
     }
 
     #[test]
@@ -153,13 +194,13 @@ mod tests {
         let other_arch = ("7.2".to_owned(), "arm64", "v.patch".to_owned());
         let other_tree = ("7.3".to_owned(), "x86_64", "v.patch".to_owned());
         let all = [(other_arch, true), (other_tree, true), (lane("v.base"), true), (lane("a.patch"), true)];
-        let workshop = Workshop::new(all.clone().into_iter().chain([(lane("v.patch-2"), true)]));
+        let workshop = Workshop::new(all.clone().into_iter().chain([(lane("v.patch-2"), true)]), Vec::new());
         assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("v.patch-2")));
-        let workshop = Workshop::new(all.clone());
+        let workshop = Workshop::new(all.clone(), Vec::new());
         assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("a.patch")));
-        let workshop = Workshop::new(all.clone().into_iter().take(3));
+        let workshop = Workshop::new(all.clone().into_iter().take(3), Vec::new());
         assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("v.base")));
-        let workshop = Workshop::new(all.into_iter().take(2));
+        let workshop = Workshop::new(all.into_iter().take(2), Vec::new());
         assert_eq!(workshop.enter(&lane("v.patch")), Start::Cold);
     }
 }
