@@ -59,7 +59,9 @@ const ARCHES: [Arch; 4] = [
         // 7.2's watchdog of the TSC asks another CPU with interrupts off and looks at the clock for its timeout: while
         // that is still the jiffies, which this very CPU counts, the two may wait for each other for ever
         // (watchdog_wait_seq(), kernel/time/clocksource.c). Seen once in some 300 boots.
-        arguments: &["tsc=nowatchdog"],
+        // Each CPU but the first measures how long its delay loop takes, for 0.1 s and on a busy host again and again
+        // (calibrate_delay_direct(), init/calibrate.c): here it is told, that of a TSC of 2.5 GHz at 250 ticks a second.
+        arguments: &["tsc=nowatchdog", "lpj=10000000"],
         results_device: "virtio-serial-pci",
         rust_target: "x86_64-unknown-linux-gnu",
         cpus: 4,

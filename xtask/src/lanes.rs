@@ -36,6 +36,20 @@ pub fn jobs_each(jobs: usize) -> usize {
     (jobs / builders(jobs)).max(2)
 }
 
+/// In which order kernels that wait are booted, by index of the cell: what runs most guest tests first, so that no long boot
+/// is left alone at the end, and the arms of a variant at the same time, so that neither has the machine for itself.
+pub fn boot_ranks(cells: &[Cell]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    // Stable: the plan has the arms of a variant beside each other.
+    order
+        .sort_by_key(|index| (std::cmp::Reverse(cells[*index].scenarios.len()), !cells[*index].arm.judged()));
+    let mut ranks = vec![0; cells.len()];
+    for (rank, index) in order.into_iter().enumerate() {
+        ranks[index] = rank;
+    }
+    ranks
+}
+
 /// A lane for the base of each variant of a tree, one for all that has the patch, one for each control that does not
 /// compile, and more where there are builders for them. Whichever of one tree and architecture is built in first, the others start as copies: of the lane that has
 /// the same of the patch, if there is one, because a header that it changes takes longer to compile again than another
@@ -141,12 +155,16 @@ pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize)
         }
         *builder = now;
     }
-    built.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ranks = boot_ranks(cells);
     // A builder that has nothing left to build boots as well.
     let mut booters = [vec![0.0; booters(cores)], builders.clone()].concat();
-    for (ready, index) in &built {
+    while let Some(first) = built.iter().map(|(ready, _)| *ready).min_by(f64::total_cmp) {
         let booter = soonest(&mut booters);
-        *booter = booter.max(*ready) + took.get(*index).copied().unwrap_or_default().boot_secs;
+        let now = booter.max(first);
+        let waiting = (0..built.len()).filter(|at| built[*at].0 <= now);
+        let Some(at) = waiting.min_by_key(|at| ranks[built[*at].1]) else { break };
+        let (_, index) = built.swap_remove(at);
+        *booter = now + took.get(index).copied().unwrap_or_default().boot_secs;
     }
     builders.into_iter().chain(booters).fold(0.0, f64::max)
 }

@@ -2,12 +2,12 @@
 //! evidence; judges nothing.
 
 mod known;
+mod queue;
 mod workshop;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,7 @@ use crate::rundir::{RunDir, make_executable, write_whole};
 use crate::source::files::Changes;
 use crate::source::lane;
 use crate::source::worktree::WorkTree;
+use queue::{Builder, Queue};
 use workshop::{Start, Workshop};
 
 /// The shortest time that the kernel takes for a stall.
@@ -132,8 +133,8 @@ impl Run<'_> {
         let lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
         let workshop = self.workshop(&lanes);
         let waiting = Mutex::new(lanes.iter().collect::<VecDeque<&Lane>>());
-        let (built, to_boot) = channel();
-        let to_boot = Mutex::new(to_boot);
+        let queue = Queue::new(lanes::boot_ranks(self.cells));
+        let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
         let run = &self;
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -142,24 +143,21 @@ impl Run<'_> {
                 }
             });
             for _ in 0..lanes::booters(self.jobs) {
-                scope.spawn(|| run.boot_all(&to_boot, &shared));
+                scope.spawn(|| run.boot_all(&queue, &shared));
             }
-            for _ in 0..lanes::builders(self.jobs) {
-                // The booters live as long as somebody builds.
-                let built = built.clone();
-                let (shared, workshop, waiting, to_boot) = (&shared, &workshop, &waiting, &to_boot);
+            for builder in builders {
+                let (shared, workshop, waiting, queue) = (&shared, &workshop, &waiting, &queue);
                 scope.spawn(move || {
                     let next = || locked(waiting).pop_front();
                     while let Some(lane) = next() {
-                        run.build_all(lane, workshop, &built, shared);
+                        run.build_all(lane, workshop, &builder, shared);
                         workshop.over(&workshop::key(lane));
                     }
                     // Nothing is left to build: the cores are the guests'.
-                    drop(built);
-                    run.boot_all(to_boot, shared);
+                    drop(builder);
+                    run.boot_all(queue, shared);
                 });
             }
-            drop(built);
         });
         Gathered {
             evidence: shared.evidence.into_inner().unwrap_or_else(PoisonError::into_inner),
@@ -190,7 +188,7 @@ impl Run<'_> {
     }
 
     /// Builds the cells of one lane.
-    fn build_all(&self, lane: &Lane, workshop: &Workshop, built: &Sender<usize>, shared: &Shared) {
+    fn build_all(&self, lane: &Lane, workshop: &Workshop, builder: &Builder<'_>, shared: &Shared) {
         for &index in &lane.cells {
             if shared.stopped() {
                 return;
@@ -199,8 +197,7 @@ impl Run<'_> {
                 Ok(evidence @ Build::Built(_)) => {
                     locked(&shared.evidence)[index].build = evidence;
                     self.stage(&self.cells[index], Stage::WaitsForBoot);
-                    // Whoever took the other end down has said why.
-                    let _ = built.send(index);
+                    builder.built(index);
                 }
                 Ok(other) => {
                     locked(&shared.evidence)[index].build = other;
@@ -309,10 +306,8 @@ impl Run<'_> {
         self.project.lanes(&lane.tree, tree.work.home()).join(&lane.name)
     }
 
-    fn boot_all(&self, cells: &Mutex<Receiver<usize>>, shared: &Shared) {
-        loop {
-            let next = locked(cells).recv();
-            let Ok(index) = next else { return };
+    fn boot_all(&self, queue: &Queue, shared: &Shared) {
+        while let Some(index) = queue.next() {
             if shared.stopped() {
                 continue;
             }

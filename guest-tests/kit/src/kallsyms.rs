@@ -46,33 +46,45 @@ impl Kallsyms {
     /// The functions of the running kernel, which are kept for the rest of this boot as well: no module is ever loaded,
     /// and the kernel takes its time to write the table.
     pub fn keep_index() -> Result<Self, String> {
-        let kallsyms = Self::of(files::read("/proc/kallsyms")?.lines().filter(|line| is_function(line)))?;
+        let kallsyms = Self::of(&files::read("/proc/kallsyms")?, |symbol| symbol.is_function())?;
         files::write(INDEX, &String::from_utf8_lossy(&kallsyms.index))?;
         Ok(kallsyms)
     }
 
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::of(text.lines())
+        Self::of(text, |_| true)
     }
 
-    fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let mut symbols = lines.map(symbol).collect::<Result<Vec<_>, _>>()?;
-        if symbols.iter().all(|(address, _)| *address == 0) {
-            return Err("/proc/kallsyms shows no addresses".to_owned());
-        }
-        symbols.sort_by_key(|(address, _)| *address);
-        let mut next = None;
-        let mut lines = Vec::with_capacity(symbols.len());
-        for (at, (address, name)) in symbols.iter().enumerate().rev() {
-            let end = next.map_or(String::new(), |end: u64| format!("{end:016x}"));
-            lines.push(format!("{name} {address:016x} {end}\n"));
-            // Aliases end where their function does.
-            if at > 0 && symbols[at - 1].0 != *address {
-                next = Some(*address);
+    /// Every boot waits for this on an emulated CPU: digits stay text, and names are compared by numbers where that will do.
+    fn of(text: &str, wanted: impl Fn(&Symbol<'_>) -> bool) -> Result<Self, String> {
+        let mut symbols = Vec::new();
+        for line in text.lines() {
+            let symbol = Symbol::of(line)?;
+            if wanted(&symbol) {
+                symbols.push(symbol);
             }
         }
-        lines.sort_unstable();
-        Ok(Kallsyms { index: Cow::Owned(lines.concat().into_bytes()) })
+        if symbols.iter().all(|symbol| symbol.address == 0) {
+            return Err("/proc/kallsyms shows no addresses".to_owned());
+        }
+        symbols.sort_by_key(|symbol| symbol.address);
+        let mut entries = Vec::with_capacity(symbols.len());
+        let mut end = "";
+        for (at, symbol) in symbols.iter().enumerate().rev() {
+            entries.push((head(symbol.name), symbol.name, symbol.digits, end));
+            // Aliases end where their function does.
+            if at > 0 && symbols[at - 1].address != symbol.address {
+                end = symbol.digits;
+            }
+        }
+        entries.sort_unstable();
+        let mut index = Vec::with_capacity(text.len());
+        for (_, name, start, end) in entries {
+            for word in [name, " ", start, " ", end, "\n"] {
+                index.extend_from_slice(word.as_bytes());
+            }
+        }
+        Ok(Kallsyms { index: Cow::Owned(index) })
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
@@ -148,20 +160,40 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Address and name of a line of /proc/kallsyms.
-fn symbol(line: &str) -> Result<(u64, &str), String> {
-    let mut words = line.split_ascii_whitespace();
-    let (Some(address), Some(_type), Some(name)) = (words.next(), words.next(), words.next()) else {
-        return Err(format!("/proc/kallsyms has a line without address, type and name: {line:?}"));
-    };
-    let address = u64::from_str_radix(address, 16)
-        .map_err(|error| format!("/proc/kallsyms has a bad address in {line:?}: {error}"))?;
-    Ok((address, name))
+/// A line of /proc/kallsyms.
+struct Symbol<'a> {
+    /// As they stand there, all of one length (`s_show()`, kernel/kallsyms.c).
+    digits: &'a str,
+    address: u64,
+    kind: &'a str,
+    name: &'a str,
 }
 
-/// Of type t, T, w or W: what lies in the text section.
-fn is_function(line: &str) -> bool {
-    line.split(' ').nth(1).is_some_and(|kind| matches!(kind, "t" | "T" | "w" | "W"))
+impl<'a> Symbol<'a> {
+    fn of(line: &'a str) -> Result<Self, String> {
+        let mut words = line.splitn(3, ' ');
+        let (Some(digits), Some(kind), Some(rest)) = (words.next(), words.next(), words.next()) else {
+            return Err(format!("/proc/kallsyms has a line without address, type and name: {line:?}"));
+        };
+        // A module's name may follow.
+        let name = rest.split('\t').next().unwrap_or(rest);
+        let address = u64::from_str_radix(digits, 16)
+            .map_err(|error| format!("/proc/kallsyms has a bad address in {line:?}: {error}"))?;
+        Ok(Symbol { digits, address, kind, name })
+    }
+
+    /// Of type t, T, w or W: what lies in the text section.
+    fn is_function(&self) -> bool {
+        matches!(self.kind, "t" | "T" | "w" | "W")
+    }
+}
+
+/// The first bytes of a name as a number that has the order of names.
+fn head(name: &str) -> u64 {
+    let mut bytes = [0; 8];
+    let length = name.len().min(8);
+    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -228,6 +260,14 @@ ffffffffa0000000 t virtio_probe\t[virtio]
             }
             assert!(!kallsyms.has("") && !kallsyms.has("c"));
         }
+    }
+
+    #[test]
+    fn names_that_begin_alike_keep_their_order() {
+        let kallsyms =
+            Kallsyms::parse("1000 t a_long_name_2\n2000 t a_long_name\n3000 t a_long_\n4000 t a\n").unwrap();
+        let order = "a 4000 \na_long_ 3000 4000\na_long_name 2000 3000\na_long_name_2 1000 2000\n";
+        assert_eq!(String::from_utf8_lossy(&kallsyms.index), order);
     }
 
     #[test]

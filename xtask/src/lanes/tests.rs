@@ -48,6 +48,18 @@ fn a_lane_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant() {
 }
 
 #[test]
+fn what_runs_most_guest_tests_is_booted_first_and_the_arms_of_a_variant_beside_each_other() {
+    let cells = cells(2);
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    let ranks = boot_ranks(&cells);
+    order.sort_by_key(|index| ranks[*index]);
+    let first: Vec<String> = order.iter().take(6).map(|index| cells[*index].id()).collect();
+    let arms = |variant: &str| ["base", "patched"].map(|arm| format!("7.2/x86_64/{variant}/{arm}"));
+    let expected = ["pt-reclaim-off", "pt-reclaim-on", "rcu-table-free-off"].map(arms).concat();
+    assert_eq!(first, expected);
+}
+
+#[test]
 fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
     for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
         let cells = cells(most);
