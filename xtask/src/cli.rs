@@ -88,7 +88,8 @@ pub struct Matrix {
     /// How QEMU runs the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: AccelWish,
-    /// Parallel compile jobs; beside them runs one guest for every four [default: the cores of this host]
+    /// Parallel compile jobs; beside them runs one guest for every four, with 1 nothing at all beside anything [default:
+    /// the cores of this host]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
     /// Boot the base and the patched kernels N times each, and say what that many boots can tell
@@ -212,6 +213,9 @@ pub struct Bench {
     /// its neighbour's objects
     #[arg(long, conflicts_with = "ccache")]
     pub images: bool,
+    /// Of the default campaign, only cells that match this pattern; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -26,14 +26,15 @@ pub fn builders(jobs: usize) -> usize {
     (jobs / 2).max(jobs.min(2))
 }
 
-/// Guests at the same time while kernels are built: each has four CPUs, so that they do not starve the compiler.
+/// Guests at the same time while kernels are built: each has four CPUs, so that they do not starve the compiler. None with
+/// one job, which is one thing at a time: so times are taken that nothing else is in.
 pub fn booters(jobs: usize) -> usize {
-    (jobs / 4).max(1)
+    if jobs < 2 { 0 } else { (jobs / 4).max(1) }
 }
 
-/// Jobs of one make while several run; the first kernel of all is compiled alone.
-pub fn jobs_each(jobs: usize) -> usize {
-    (jobs / builders(jobs)).max(2)
+/// Jobs of one make while several run, in so many lanes; the first kernel of all is compiled alone.
+pub fn jobs_each(jobs: usize, lanes: usize) -> usize {
+    (jobs / builders(jobs).min(lanes).max(1)).max(2)
 }
 
 /// In which order kernels that wait are booted, by index of the cell: what runs most guest tests first, so that no long boot

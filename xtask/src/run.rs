@@ -101,6 +101,8 @@ struct Shared {
     ended: Mutex<Option<Failure>>,
     /// Made while the first kernel is compiled; whoever needs them earlier waits.
     guests: OnceLock<Result<BTreeMap<&'static str, Binaries>>>,
+    /// Of one make.
+    jobs: usize,
     stop: AtomicBool,
 }
 
@@ -123,14 +125,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Run<'_> {
     /// Builds and boots every cell.
     pub fn go(self) -> Gathered {
+        let lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
         let shared = Shared {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
             ended: Mutex::new(None),
             guests: OnceLock::new(),
+            jobs: lanes::jobs_each(self.jobs, lanes.len()),
             stop: AtomicBool::new(false),
         };
-        let lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
         let workshop = self.workshop(&lanes);
         let waiting = Mutex::new(lanes.iter().collect::<VecDeque<&Lane>>());
         let queue = Queue::new(lanes::boot_ranks(self.cells));
@@ -230,7 +233,7 @@ impl Run<'_> {
             objects: &lane::objects_in(&home),
             arch: cell.arch,
             requests,
-            jobs: lanes::jobs_each(self.jobs),
+            jobs: shared.jobs,
             ccache: self.ccache.as_ref(),
             cell_dir: &cell_dir,
             kconfig: &kconfig_files(changes),

@@ -54,7 +54,18 @@ struct Bench {
 struct Place<'a> {
     project: &'a Project,
     dir: PathBuf,
+    /// Patterns of the cells that are meant; none: all.
+    only: Vec<String>,
     number: usize,
+}
+
+/// Where kernels are built in a run.
+#[derive(Debug, Clone, Copy)]
+enum Lanes<'a> {
+    /// Those of this project, as its user's runs left them, and its cache.
+    Users,
+    /// In a directory of this name below the benchmark's, with a cache beside it.
+    Own(&'a str),
 }
 
 struct Ran {
@@ -70,7 +81,7 @@ struct Ran {
 /// not the one built from nothing.
 pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
     let dir = project.work().join("bench");
-    let mut place = Place { project, dir, number: 0 };
+    let mut place = Place { project, dir, only: args.only.clone(), number: 0 };
     if args.images {
         disk::create_dir(&place.dir)?;
         return images::compare(&mut place);
@@ -159,7 +170,7 @@ impl Bench {
             disk::discard(&place.dir.join("scratch"))?;
             let args =
                 ["--only", "*/pt-reclaim-on/base", "--rebuild", "--suite", "quick", "--ccache", "auto"];
-            let ran = place.run_in("scratch", what, &args)?;
+            let ran = place.run_in(Lanes::Own("scratch"), what, &args)?;
             let secs = ran.report["cold_build"]["secs"].as_f64().unwrap_or(f64::NAN);
             self.add(what, secs, one);
         }
@@ -189,7 +200,7 @@ impl Bench {
             .map(|_| accel::bare_boot(accel, arch::DEFAULT, &kernel, &work))
             .collect::<Result<_>>()?;
         let times = TIMES.to_string();
-        let again = Place { project: place.project, dir: place.dir.clone(), number: 100 }
+        let again = Place { project: place.project, dir: place.dir.clone(), only: Vec::new(), number: 100 }
             .run("boots of one kernel", &["--only", &id, "--repeat", &times, "--suite", "quick"])?;
         let evidence = std::fs::read(again.dir.join("cells").join(&id).join("evidence.json"));
         let evidence: Value = evidence
@@ -239,13 +250,16 @@ impl Bench {
 }
 
 impl Place<'_> {
-    /// Runs the matrix of the default campaign with `more` arguments, by the compiler alone.
+    /// Runs the matrix of the default campaign with `more` arguments, by the compiler alone. Its own `--only` takes the
+    /// place of what was asked for.
     fn run(&mut self, what: &str, more: &[&str]) -> Result<Ran> {
-        self.run_in("lanes", what, &[&["--ccache", "off"], more].concat())
+        let asked = if more.contains(&"--only") { Vec::new() } else { self.only.clone() };
+        let asked: Vec<&str> = asked.iter().flat_map(|pattern| ["--only", pattern.as_str()]).collect();
+        self.run_in(Lanes::Own("lanes"), what, &[&["--ccache", "off"], more, &asked].concat())
     }
 
     /// The same in other lanes.
-    fn run_in(&mut self, lanes: &str, what: &str, more: &[&str]) -> Result<Ran> {
+    fn run_in(&mut self, lanes: Lanes<'_>, what: &str, more: &[&str]) -> Result<Ran> {
         self.number += 1;
         eprintln!("bench: {what}");
         let out = self.dir.join(format!("run-{}", self.number));
@@ -254,7 +268,9 @@ impl Place<'_> {
         let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
         let mut command = Command::new(harness);
         command.args(["matrix", "--out"]).arg(&out).args(more).stdout(Stdio::null());
-        command.env(LANES_VARIABLE, self.dir.join(lanes)).env(CACHE_VARIABLE, self.dir.join("cache"));
+        if let Lanes::Own(name) = lanes {
+            command.env(LANES_VARIABLE, self.dir.join(name)).env(CACHE_VARIABLE, self.dir.join("cache"));
+        }
         let started = Instant::now();
         let status = command.status().or_infra(|| "start the matrix".to_owned())?;
         let secs = started.elapsed().as_secs_f64();
@@ -358,7 +374,7 @@ mod tests {
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let project = Project::here();
-        let place = Place { project: &project, dir: dir.path().to_owned(), number: 0 };
+        let place = Place { project: &project, dir: dir.path().to_owned(), only: Vec::new(), number: 0 };
         let edited = std::fs::read_to_string(place.edited_patch(3).unwrap()).unwrap();
         assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");
     }

@@ -27,6 +27,9 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     let smoke = ["matrix", "--only", "*/pt-reclaim-off/*"];
     step("the smoke matrix", cmd!(shell, "{harness} {smoke...}"))?;
     without_injection(cmd!(shell, "{harness} {smoke...} --test-no-injection"))?;
+    // Built from the objects of the base and then of the patched kernel: as far from nothing as the smoke matrix gets.
+    let images = ["bench", "--images", "--only", "*/pt-reclaim-off/free-before-sync"];
+    step("the comparison of images", cmd!(shell, "{harness} {images...}"))?;
     let faults = Table::new(project)?;
     let tests = cmd!(shell, "{cargo} test --locked --workspace");
     step("tests", tests.env(faults::TABLE_VARIABLE, faults.path()))?;

@@ -42,7 +42,9 @@ pub fn render(
             let _ = writeln!(text, "tree {name}: {}", revision.describe());
         }
     }
-    for lane in lanes::lanes(cells, lanes::builders(jobs)) {
+    let lanes = lanes::lanes(cells, lanes::builders(jobs));
+    let jobs = lanes::jobs_each(jobs, lanes.len());
+    for lane in &lanes {
         let tree = config::find_tree(&loaded.trees, &lane.tree)?;
         let home = source::home(&super::wanted(tree, local), &project.work())?;
         let home = project.lanes(&lane.tree, &home).join(&lane.name);
@@ -62,7 +64,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
         objects: &lane::objects_in(lane),
         arch: cell.arch,
         requests: &requests,
-        jobs: lanes::jobs_each(jobs),
+        jobs,
         ccache: None,
         cell_dir: &dir,
         kconfig: "",

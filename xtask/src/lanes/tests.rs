@@ -60,6 +60,14 @@ fn what_runs_most_guest_tests_is_booted_first_and_the_arms_of_a_variant_beside_e
 }
 
 #[test]
+fn the_cores_are_shared_out_among_the_lanes_that_there_are() {
+    assert_eq!(
+        [(2, 7), (8, 7), (64, 7), (64, 100), (64, 0)].map(|(jobs, lanes)| jobs_each(jobs, lanes)),
+        [2, 2, 9, 2, 64]
+    );
+}
+
+#[test]
 fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
     for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
         let cells = cells(most);

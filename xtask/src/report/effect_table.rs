@@ -34,7 +34,8 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     lines.push("times: median (25 % to 75 %; 99 %; longest) over that many samples".to_owned());
     if report.accels.iter().any(|accel| accel.arch == pair.arch && accel.name == "tcg") {
         lines.push(
-            "The guests were emulated (TCG): no time of one arm means anything but beside the other's."
+            "The guests were emulated (TCG): no time of one arm means anything but beside the other's. Other guests and \
+             compilers ran beside them, unless it was with --jobs 1."
                 .to_owned(),
         );
     }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Place, Ran, cells};
+use super::{Lanes, Place, Ran, cells};
 use crate::build;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::rundir::write_whole;
@@ -18,21 +18,24 @@ pub struct Compared {
     pub from_nothing: String,
 }
 
-/// Builds every cell in lanes, those of a benchmark if there was one, and once more in a lane of its own. The latter by
+/// Builds every cell in the lanes of this project, as they are by now, and once more in a lane of its own. The latter by
 /// way of ccache if it is installed, which knows objects by what went into the compiler, and nothing of what make thinks
 /// is up to date.
 ///
 /// # Errors
 /// When a matrix does not come to a report, or an image is not what a build from nothing gives: with the cells.
 pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
-    let all = place.run("all kernels, from their neighbours' objects", &["--rebuild", "--suite", "quick"])?;
+    let only: Vec<String> = place.only.iter().map(|pattern| format!("--only={pattern}")).collect();
+    let args: Vec<&str> =
+        ["--rebuild", "--suite", "quick"].into_iter().chain(only.iter().map(String::as_str)).collect();
+    let all = place.run_in(Lanes::Users, "kernels from their neighbours' objects", &args)?;
     let ids: Vec<String> =
         cells(&all.report).filter_map(|cell| Some(cell["id"].as_str()?.to_owned())).collect();
     let mut compared = Vec::new();
     for cell in ids {
         disk::discard(&place.dir.join("scratch"))?;
         let args = ["--only", cell.as_str(), "--rebuild", "--suite", "quick", "--ccache", "auto"];
-        let alone = place.run_in("scratch", &format!("{cell}, from nothing"), &args)?;
+        let alone = place.run_in(Lanes::Own("scratch"), &format!("{cell}, from nothing"), &args)?;
         let incremental = kernel(&all, &cell)?;
         let one = Compared { incremental, from_nothing: kernel(&alone, &cell)?, cell };
         println!("{}", one.render());
