@@ -94,7 +94,7 @@ pub fn while_armed<T>(armed: bool, operation: impl FnOnce() -> Result<T, String>
 /// The `n`-th allocation from now on that [`Which::Nth`] allows fails, of the calling task alone; 0 takes that
 /// back. A forked child does not inherit it; a program that is executed does.
 pub fn fail_nth(n: u64) -> Result<(), String> {
-    files::write("/proc/thread-self/fail-nth", &n.to_string())
+    files::write("/proc/thread-self/fail-nth", n.to_string())
 }
 
 /// What is left of this task's [`fail_nth`]: 0 when that allocation has failed.

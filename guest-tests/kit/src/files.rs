@@ -11,6 +11,9 @@ use std::{ptr, slice};
 /// More than any small kernel file holds.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Longest text that an error repeats.
+const EXCERPT_CHARS: usize = 200;
+
 thread_local! {
     /// Zeroed once: an emulated CPU takes longer to clear it than the kernel to answer most reads.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -81,10 +84,12 @@ pub fn read_number(path: impl AsRef<Path>) -> Result<u64, String> {
 }
 
 /// Writes `value` in one `write` call, as kernel files want it.
-pub fn write(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
-    let path = path.as_ref();
-    fs::write(path, value)
-        .map_err(|error| format!("could not write {value:?} to {}: {error}", path.display()))
+pub fn write(path: impl AsRef<Path>, value: impl AsRef<[u8]>) -> Result<(), String> {
+    let (path, value) = (path.as_ref(), value.as_ref());
+    fs::write(path, value).map_err(|error| {
+        let value: String = String::from_utf8_lossy(value).chars().take(EXCERPT_CHARS).collect();
+        format!("could not write {value:?} to {}: {error}", path.display())
+    })
 }
 
 /// Writes `value` and fails unless the file then reads back as the same value. Kernel files clamp, round and

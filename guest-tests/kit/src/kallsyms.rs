@@ -24,14 +24,16 @@ const INDEX: &str = "/kallsyms";
 /// The suffixes of a copy that gcc has specialised. `.cold` and `.part` hold only a piece.
 const CLONES: [&str; 2] = [".constprop.", ".isra."];
 
-/// The symbol table. A kernel has tens of thousands of symbols, and an emulated CPU takes its time: they are sorted once
-/// in a boot, and nobody who then looks a few of them up goes through all.
+/// The symbol table. A kernel has tens of thousands of symbols, and an emulated CPU takes its time: they are gone through
+/// once in a boot, and nobody who then looks a few of them up goes through all.
 #[derive(Debug)]
 pub struct Kallsyms {
-    /// A line of each: name, address and the next symbol's address, if there is one. In the order of the bytes, which
-    /// is by name and then by address: a space comes before everything that is in a name.
+    /// How many slots, the slots, and the lines of /proc/kallsyms by address. A slot is 0, or one more than where the line
+    /// of a function begins; it is the first free one from that on which the function's name falls ([`hash`]).
     index: Cow<'static, [u8]>,
 }
+
+const NUMBER: usize = size_of::<u32>();
 
 impl Kallsyms {
     /// The running kernel's table, from the index if one was kept. Fails when the addresses are hidden from us (they
@@ -43,58 +45,75 @@ impl Kallsyms {
         }
     }
 
-    /// The functions of the running kernel, which are kept for the rest of this boot as well: no module is ever loaded,
-    /// and the kernel takes its time to write the table.
+    /// As [`Kallsyms::load`], and keeps the index for the rest of this boot: no module is ever loaded, and the kernel takes
+    /// its time to write the table.
     pub fn keep_index() -> Result<Self, String> {
-        let kallsyms = Self::of(&files::read("/proc/kallsyms")?, |symbol| symbol.is_function())?;
-        files::write(INDEX, &String::from_utf8_lossy(&kallsyms.index))?;
+        let kallsyms = Self::parse(&files::read("/proc/kallsyms")?)?;
+        files::write(INDEX, &kallsyms.index)?;
         Ok(kallsyms)
     }
 
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::of(text, |_| true)
+        Self::of(text).unwrap_or_else(|| {
+            let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+            // Stable: aliases stay in the kernel's order.
+            lines.sort_by_key(|line| Symbol::at(line.as_bytes(), 0).map(|symbol| symbol.order()));
+            Self::of(&lines.concat()).unwrap_or_else(|| Err("/proc/kallsyms cannot be sorted".to_owned()))
+        })
     }
 
-    /// Every boot waits for this on an emulated CPU: digits stay text, and names are compared by numbers where that will do.
-    fn of(text: &str, wanted: impl Fn(&Symbol<'_>) -> bool) -> Result<Self, String> {
-        let mut symbols = Vec::new();
-        for line in text.lines() {
-            let symbol = Symbol::of(line)?;
-            if wanted(&symbol) {
-                symbols.push(symbol);
+    /// None: the lines are not by address, which they are as long as no module is loaded.
+    fn of(text: &str) -> Option<Result<Self, String>> {
+        let bytes = text.as_bytes();
+        let mut functions = Vec::new();
+        let (mut at, mut shown, mut before) = (0, false, None);
+        while at < bytes.len() {
+            let Some(symbol) = Symbol::at(bytes, at) else {
+                let line = text[at..].lines().next().unwrap_or_default();
+                return Some(Err(format!(
+                    "/proc/kallsyms has a line without address, type and name: {line:?}"
+                )));
+            };
+            if before > Some(symbol.order()) {
+                return None;
             }
-        }
-        if symbols.iter().all(|symbol| symbol.address == 0) {
-            return Err("/proc/kallsyms shows no addresses".to_owned());
-        }
-        symbols.sort_by_key(|symbol| symbol.address);
-        let mut entries = Vec::with_capacity(symbols.len());
-        let mut end = "";
-        for (at, symbol) in symbols.iter().enumerate().rev() {
-            entries.push((head(symbol.name), symbol.name, symbol.digits, end));
-            // Aliases end where their function does.
-            if at > 0 && symbols[at - 1].address != symbol.address {
-                end = symbol.digits;
+            before = Some(symbol.order());
+            shown |= symbol.address.iter().any(|digit| *digit != b'0');
+            if symbol.is_function() {
+                functions.push((hash(symbol.base()), at));
             }
+            at += symbol.length;
         }
-        entries.sort_unstable();
-        let mut index = Vec::with_capacity(text.len());
-        for (_, name, start, end) in entries {
-            for word in [name, " ", start, " ", end, "\n"] {
-                index.extend_from_slice(word.as_bytes());
+        Some(match shown {
+            true => Self::with(&functions, bytes),
+            false => Err("/proc/kallsyms shows no addresses".to_owned()),
+        })
+    }
+
+    /// `functions`: the hash of each, and where its line begins in `text`.
+    fn with(functions: &[(usize, usize)], text: &[u8]) -> Result<Self, String> {
+        let count = (2 * functions.len()).next_power_of_two();
+        let mut slots = vec![0_u32; count];
+        for &(hash, at) in functions {
+            let mut slot = hash & (count - 1);
+            while slots[slot] != 0 {
+                slot = (slot + 1) & (count - 1);
             }
+            slots[slot] = u32::try_from(at + 1).map_err(|error| error.to_string())?;
         }
-        Ok(Kallsyms { index: Cow::Owned(index) })
+        let count = u32::try_from(count).map_err(|error| error.to_string())?;
+        let numbers = std::iter::once(count).chain(slots).flat_map(u32::to_ne_bytes);
+        Ok(Kallsyms { index: numbers.chain(text.iter().copied()).collect() })
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
     pub fn has(&self, function: &str) -> bool {
-        self.line(function).is_some()
+        self.find(function).is_some()
     }
 
     /// Whether the kernel has a function of just this name.
     pub fn has_exactly(&self, function: &str) -> bool {
-        self.lines_from(&format!("{function} ")).next().is_some()
+        self.find(function).is_some_and(|(_, symbol)| symbol.name == function.as_bytes())
     }
 
     /// Where `function` lies. kallsyms has no sizes: a function ends where the next symbol begins.
@@ -102,98 +121,87 @@ impl Kallsyms {
     /// The name as it stands wins over one with a compiler's suffix (`.constprop.0`, `.isra.0`). Returns the
     /// full name with the range.
     pub fn range(&self, function: &str) -> Option<(&str, Range<u64>)> {
-        let line = self.line(function)?;
-        let number = |word| u64::from_str_radix(word, 16).ok();
-        Some((line.name, number(line.start)?..number(line.end)?))
-    }
-
-    /// Of those that fit, the one that comes first in the kernel.
-    fn line(&self, function: &str) -> Option<Line<'_>> {
-        let clones = CLONES
-            .iter()
-            .flat_map(|suffix| self.lines_from(&format!("{function}{suffix}")).collect::<Vec<_>>());
-        self.lines_from(&format!("{function} ")).next().or_else(|| clones.min_by_key(|line| line.start))
-    }
-
-    /// The lines that begin with `prefix`.
-    fn lines_from<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Line<'a>> {
-        let rest = &self.index[self.lower_bound(prefix)..];
-        let prefix = prefix.as_bytes().to_owned();
-        let lines = rest.split(|&byte| byte == b'\n');
-        lines.take_while(move |line| line.starts_with(&prefix)).filter_map(Line::of)
-    }
-
-    /// Where the first line that is not before `prefix` begins.
-    fn lower_bound(&self, prefix: &str) -> usize {
-        let bytes = &self.index;
-        // Always beginnings of lines, or the end.
-        let (mut low, mut high) = (0, bytes.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let begin =
-                bytes[low..middle].iter().rposition(|&byte| byte == b'\n').map_or(low, |at| low + at + 1);
-            let end = bytes[middle..]
-                .iter()
-                .position(|&byte| byte == b'\n')
-                .map_or(bytes.len(), |at| middle + at + 1);
-            match bytes[begin..end] < *prefix.as_bytes() {
-                true => low = end,
-                false => high = begin,
-            }
+        let (mut at, symbol) = self.find(function)?;
+        let mut next = Symbol::at(self.text(), at)?;
+        // Aliases end where their function does.
+        while next.address == symbol.address {
+            at += next.length;
+            next = Symbol::at(self.text(), at)?;
         }
-        low
+        let name = std::str::from_utf8(symbol.name).ok()?;
+        Some((name, number(symbol.address)?..number(next.address)?))
     }
-}
 
-/// A line of the index.
-#[derive(Debug)]
-struct Line<'a> {
-    name: &'a str,
-    start: &'a str,
-    end: &'a str,
-}
+    /// Of those that fit, the one of just this name, and then the one that comes first in the kernel; and where its line is.
+    fn find(&self, function: &str) -> Option<(usize, Symbol<'_>)> {
+        let count = self.number(0);
+        let first = hash(function.as_bytes());
+        let slots = (0..count).map(|step| self.number(1 + ((first + step) & (count - 1))));
+        let lines = slots.take_while(|slot| *slot != 0).map(|slot| slot - 1);
+        let symbols = lines.filter_map(|at| Some((at, Symbol::at(self.text(), at)?)));
+        let fitting = symbols.filter(|(_, symbol)| symbol.base() == function.as_bytes());
+        fitting.min_by_key(|(at, symbol)| (symbol.name.len() != function.len(), *at))
+    }
 
-impl<'a> Line<'a> {
-    fn of(line: &'a [u8]) -> Option<Self> {
-        let mut words = std::str::from_utf8(line).ok()?.split(' ');
-        Some(Line { name: words.next()?, start: words.next()?, end: words.next()? })
+    /// Of the numbers at the beginning.
+    fn number(&self, at: usize) -> usize {
+        let bytes = self.index.get(at * NUMBER..).and_then(|rest| rest.first_chunk::<NUMBER>());
+        bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes) as usize)
+    }
+
+    fn text(&self) -> &[u8] {
+        self.index.get((1 + self.number(0)) * NUMBER..).unwrap_or_default()
     }
 }
 
 /// A line of /proc/kallsyms.
 struct Symbol<'a> {
-    /// As they stand there, all of one length (`s_show()`, kernel/kallsyms.c).
-    digits: &'a str,
-    address: u64,
-    kind: &'a str,
-    name: &'a str,
+    address: &'a [u8],
+    kind: u8,
+    name: &'a [u8],
+    /// Of the line, with its end.
+    length: usize,
 }
 
 impl<'a> Symbol<'a> {
-    fn of(line: &'a str) -> Result<Self, String> {
-        let mut words = line.splitn(3, ' ');
-        let (Some(digits), Some(kind), Some(rest)) = (words.next(), words.next(), words.next()) else {
-            return Err(format!("/proc/kallsyms has a line without address, type and name: {line:?}"));
-        };
+    /// What begins at `at`, if it is a line.
+    fn at(text: &'a [u8], at: usize) -> Option<Self> {
+        let line = text.get(at..)?;
+        let (address, rest) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
+        let [b' ', kind, b' ', rest @ ..] = rest else { return None };
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
         // A module's name may follow.
-        let name = rest.split('\t').next().unwrap_or(rest);
-        let address = u64::from_str_radix(digits, 16)
-            .map_err(|error| format!("/proc/kallsyms has a bad address in {line:?}: {error}"))?;
-        Ok(Symbol { digits, address, kind, name })
+        let name = rest[..end].split(|byte| *byte == b'\t').next()?;
+        let sound = !name.is_empty() && !address.is_empty() && address.iter().all(u8::is_ascii_hexdigit);
+        sound.then_some(Symbol { address, kind: *kind, name, length: address.len() + 3 + end + 1 })
+    }
+
+    /// By address; the kernel writes all its digits (`s_show()`, kernel/kallsyms.c).
+    fn order(&self) -> (usize, &'a [u8]) {
+        (self.address.len(), self.address)
     }
 
     /// Of type t, T, w or W: what lies in the text section.
     fn is_function(&self) -> bool {
-        matches!(self.kind, "t" | "T" | "w" | "W")
+        matches!(self.kind, b't' | b'T' | b'w' | b'W')
+    }
+
+    /// The name without a compiler's suffix.
+    fn base(&self) -> &'a [u8] {
+        let Some(dot) = self.name.iter().position(|byte| *byte == b'.') else { return self.name };
+        let (base, suffix) = self.name.split_at(dot);
+        if CLONES.iter().any(|clone| suffix.starts_with(clone.as_bytes())) { base } else { self.name }
     }
 }
 
-/// The first bytes of a name as a number that has the order of names.
-fn head(name: &str) -> u64 {
-    let mut bytes = [0; 8];
-    let length = name.len().min(8);
-    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
-    u64::from_be_bytes(bytes)
+fn number(digits: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// FNV-1a, which is enough to spread names.
+fn hash(name: &[u8]) -> usize {
+    name.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+        as usize
 }
 
 #[cfg(test)]
@@ -263,11 +271,15 @@ ffffffffa0000000 t virtio_probe\t[virtio]
     }
 
     #[test]
-    fn names_that_begin_alike_keep_their_order() {
+    fn names_that_begin_alike_are_told_apart() {
         let kallsyms =
             Kallsyms::parse("1000 t a_long_name_2\n2000 t a_long_name\n3000 t a_long_\n4000 t a\n").unwrap();
-        let order = "a 4000 \na_long_ 3000 4000\na_long_name 2000 3000\na_long_name_2 1000 2000\n";
-        assert_eq!(String::from_utf8_lossy(&kallsyms.index), order);
+        let found = ["a_long_name_2", "a_long_name", "a_long_"].map(|name| kallsyms.range(name).unwrap());
+        assert_eq!(
+            found.map(|(name, range)| (name, range.start)),
+            [("a_long_name_2", 0x1000), ("a_long_name", 0x2000), ("a_long_", 0x3000)]
+        );
+        assert!(!kallsyms.has("a_long"));
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Tracer {
         if files::read_number(&path).is_ok_and(|found| found >= kib_per_cpu) {
             return Ok(());
         }
-        files::write(&path, &kib_per_cpu.to_string())?;
+        files::write(&path, kib_per_cpu.to_string())?;
         let found = files::read_number(&path)?;
         if found < kib_per_cpu {
             return Err(format!("{} reads {found} after {kib_per_cpu} was written to it", path.display()));
@@ -153,7 +153,7 @@ impl Tracer {
         let path = self.instance.join("set_ftrace_filter");
         asked.sort_unstable();
         if functions_in(&path)? != asked {
-            files::write(&path, &asked.join(" "))?;
+            files::write(&path, asked.join(" "))?;
             let found = functions_in(&path)?;
             if found != asked {
                 return Err(format!("{} holds {found:?} instead of {asked:?}", path.display()));
