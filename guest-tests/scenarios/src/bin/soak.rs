@@ -29,7 +29,7 @@ fn soak(order: &Order) -> Result<Measured, String> {
             Some(sum) => add(sum, measured),
         });
         // So that the host sees life, and a reader of the console when something happened.
-        files::write("/dev/kmsg", &format!("patchproof: soak: round {round} is over"))?;
+        files::write("/dev/kmsg", format!("patchproof: soak: round {round} is over"))?;
         if began.elapsed() >= Duration::from_secs(order.ask.secs) {
             return sum.map(|sum| with_rounds(sum, round)).ok_or_else(|| "no round".to_owned());
         }
