@@ -44,6 +44,9 @@ pub struct Built {
     /// Of the build, how much went into its `.config`.
     #[serde(default)]
     pub configure_secs: f64,
+    /// Of the build, how much came after the last object.
+    #[serde(default)]
+    pub link_secs: f64,
     /// Nothing was built: it is from the cache.
     #[serde(default)]
     pub cached: bool,

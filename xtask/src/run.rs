@@ -83,6 +83,8 @@ pub struct Gathered {
     pub evidence: Vec<Evidence>,
     /// By architecture.
     pub accels: BTreeMap<&'static str, Choice>,
+    /// How long the guest programs took to make.
+    pub guests_secs: f64,
     /// What ended it early.
     pub ended: Option<Failure>,
 }
@@ -139,11 +141,13 @@ impl Run<'_> {
         let queue = Queue::new(lanes::boot_ranks(self.cells));
         let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
         let run = &self;
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
+        let guests_secs = std::thread::scope(|scope| {
+            let guests = scope.spawn(|| {
+                let making = Instant::now();
                 if let Err(failure) = shared.guests.get_or_init(run.guests) {
                     shared.end(failure.clone());
                 }
+                making.elapsed().as_secs_f64()
             });
             for _ in 0..lanes::booters(self.jobs) {
                 scope.spawn(|| run.boot_all(&queue, &shared));
@@ -161,10 +165,12 @@ impl Run<'_> {
                     run.boot_all(queue, shared);
                 });
             }
+            guests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         Gathered {
             evidence: shared.evidence.into_inner().unwrap_or_else(PoisonError::into_inner),
             accels: shared.accels.into_inner().unwrap_or_else(PoisonError::into_inner),
+            guests_secs,
             ended: shared.ended.into_inner().unwrap_or_else(PoisonError::into_inner),
         }
     }
@@ -270,9 +276,13 @@ impl Run<'_> {
     /// What became of the same build before; its kernel is then in `cell_dir`.
     fn known_build(&self, cache: &Cache, key: &str, cell_dir: &Path) -> Option<Build> {
         match (!self.rebuild).then(|| cache.kernel(key, cell_dir)).flatten()? {
-            Build::Built(built) => {
-                Some(Build::Built(Built { cached: true, cold: false, configure_secs: 0.0, ..built }))
-            }
+            Build::Built(built) => Some(Build::Built(Built {
+                cached: true,
+                cold: false,
+                configure_secs: 0.0,
+                link_secs: 0.0,
+                ..built
+            })),
             // An error may have been the host's after all: it is shown again only where records are asked for.
             error => self.recorded.then_some(error),
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use regex::Regex;
 
@@ -91,6 +92,9 @@ fn link_error(log: &str, touched: &BTreeSet<String>) -> Option<CompileError> {
     None
 }
 
+/// What all objects go into first (scripts/Makefile.vmlinux_o).
+const FIRST_LINK: &str = "LD vmlinux.o";
+
 /// Follows a build log that is being written.
 #[derive(Debug)]
 pub struct Tail {
@@ -101,11 +105,20 @@ pub struct Tail {
     pub objects: u64,
     /// What make said last, such as `CC mm/mmu_gather.o`.
     pub last: String,
+    /// Since when all objects are made, and are put together.
+    pub linking: Option<Instant>,
 }
 
 impl Tail {
     pub fn new(path: &Path) -> Tail {
-        Tail { path: path.to_owned(), file: None, partial: Vec::new(), objects: 0, last: String::new() }
+        Tail {
+            path: path.to_owned(),
+            file: None,
+            partial: Vec::new(),
+            objects: 0,
+            last: String::new(),
+            linking: None,
+        }
     }
 
     /// Reads what is new; says whether there was anything.
@@ -138,6 +151,9 @@ impl Tail {
         {
             self.objects += u64::from(matches!(*tool, "CC" | "AS"));
             self.last = format!("{tool} {made}");
+            if self.last == FIRST_LINK {
+                self.linking = Some(Instant::now());
+            }
         }
     }
 }
@@ -203,5 +219,12 @@ mod tests {
         std::fs::write(&path, "  GEN     Makefile\n  CC      mm/a.o\n  CC      mm/mmu_ga").unwrap();
         assert!(tail.read());
         assert_eq!((tail.objects, tail.last.as_str()), (1, "CC mm/a.o"));
+        assert_eq!(tail.linking, None);
+        std::fs::write(
+            &path,
+            "  GEN     Makefile\n  CC      mm/a.o\n  CC      mm/mmu_gather.o\n  LD      vmlinux.o\n",
+        )
+        .unwrap();
+        assert!(tail.read() && tail.linking.is_some());
     }
 }

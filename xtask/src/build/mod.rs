@@ -129,6 +129,8 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
             End::DeadlinePassed => return failed(job, &format!("make {what} took too long")),
         }
     }
+    tail.read();
+    let link_secs = tail.linking.map_or(0.0, |since| since.elapsed().as_secs_f64());
     let lost_symbols = keep(job)?;
     if lost_symbols.is_empty() {
         let stamp = job.objects.join(CONFIGURED);
@@ -139,7 +141,7 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let code = if job.keep_code { code::of(job) } else { Code::default() };
     drop_links(job.objects)?;
     finished(job)?;
-    Ok(Build::Built(Built { cold, cached: false, configure_secs, lost_symbols, warnings, code }))
+    Ok(Build::Built(Built { cold, cached: false, configure_secs, link_secs, lost_symbols, warnings, code }))
 }
 
 /// Whether a build in `objects` would start from what an earlier one left there, of the same copy of the source.

@@ -128,7 +128,7 @@ impl Bench {
             against: Some("a cold build for each cell"),
             ratio: Some(secs / each_cold),
         });
-        self.parts = parts(&cold.report);
+        self.parts = parts(&cold);
         self.forecast = forecast(place.project, &cold.report, self.cores)?;
         Ok(one)
     }
@@ -238,7 +238,7 @@ impl Bench {
         let disk = self.disk_mib.iter().map(|(what, mib)| format!("{what} {mib} MiB"));
         let forecast = self.forecast.iter().map(|(cores, secs)| format!("{cores}: {secs:.0} s"));
         format!(
-            "{table}\n{} cells on {} cores; sums over them: {}\nthe whole matrix, cold, by cores, computed: {}\n\
+            "{table}\n{} cells on {} cores; sums over them, which overlap: {}\nthe whole matrix, cold, by cores, computed: {}\n\
              on disk: {}",
             self.cells,
             self.cores,
@@ -324,17 +324,22 @@ fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec
 }
 
 /// What the cells of a matrix were busy with.
-fn parts(report: &Value) -> Vec<(String, f64)> {
-    let sum = |of: &dyn Fn(&Value) -> Option<f64>| cells(report).filter_map(of).sum::<f64>();
-    let secs = |name: &'static str| move |cell: &Value| cell[name].as_f64();
-    vec![
-        ("sources".to_owned(), report["fetch_secs"].as_f64().unwrap_or_default()),
-        ("configure".to_owned(), sum(&secs("configure_secs"))),
-        ("compile and link".to_owned(), sum(&secs("build_secs")) - sum(&secs("configure_secs"))),
-        ("boot".to_owned(), sum(&secs("boot_secs"))),
-        ("test".to_owned(), sum(&secs("test_secs"))),
-        ("wall".to_owned(), report["wall_secs"].as_f64().unwrap_or_default()),
-    ]
+fn parts(ran: &Ran) -> Vec<(String, f64)> {
+    let sum = |name: &str| cells(&ran.report).filter_map(|cell| cell[name].as_f64()).sum::<f64>();
+    let whole = |name: &str| ran.report[name].as_f64().unwrap_or_default();
+    let (configure, link) = (sum("configure_secs"), sum("link_secs"));
+    let parts = [
+        ("sources", whole("fetch_secs")),
+        ("guest programs", whole("guests_secs")),
+        ("configure", configure),
+        ("compile", sum("build_secs") - configure - link),
+        ("link", link),
+        ("boot", sum("boot_secs")),
+        ("test", sum("test_secs")),
+        ("start and report", ran.secs - whole("wall_secs")),
+        ("wall", ran.secs),
+    ];
+    parts.map(|(part, secs)| (part.to_owned(), secs)).into()
 }
 
 fn median(mut of: Vec<f64>) -> f64 {

@@ -89,6 +89,7 @@ impl Setting<'_> {
             pairs,
             effects: Vec::new(),
             fetch_secs: sources.fetch_secs,
+            guests_secs: gathered.guests_secs,
             wall_secs,
             cold_build,
         };

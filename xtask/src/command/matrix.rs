@@ -147,6 +147,7 @@ impl Setting<'_> {
         let early = |failure| Gathered {
             evidence: vec![Evidence::default(); self.cells.len()],
             accels: BTreeMap::new(),
+            guests_secs: 0.0,
             ended: Some(failure),
         };
         let ready = self.ready_trees(&events, &mut sources).and_then(|trees| Ok((trees, self.ccache()?)));
@@ -272,13 +273,10 @@ impl Setting<'_> {
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
         };
         let mut words = Vec::new();
-        if let (Some(_), Some(secs)) = (evidence.built(), evidence.build_secs) {
-            let cached = evidence.built().is_some_and(|built| built.cached);
-            words.push(if cached {
-                "kernel from the cache".to_owned()
-            } else {
-                format!("built in {secs:.0} s")
-            });
+        match (evidence.built(), evidence.build_secs) {
+            (Some(built), _) if built.cached => words.push("kernel from the cache".to_owned()),
+            (Some(_), Some(secs)) => words.push(format!("built in {secs:.0} s")),
+            _ => {}
         }
         if let Some(date) = &evidence.recorded {
             words.push(format!("recorded on {date}"));

@@ -39,6 +39,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         built: true,
         build_secs: Some(160.0),
         configure_secs: Some(2.0),
+        link_secs: Some(3.0),
         cold: arm == "base",
         cached: false,
         recorded: None,
@@ -135,6 +136,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
         }],
         effects: Vec::new(),
         fetch_secs: 20.0,
+        guests_secs: 6.0,
         wall_secs: 300.0,
         cold_build: Some(ColdBuild {
             cell: "7.2/x86_64/pt-reclaim-off/base".to_owned(),

@@ -51,6 +51,8 @@ pub struct Report {
     pub effects: Vec<effect::Effect>,
     /// Of this, how much went into finding, fetching and unpacking sources.
     pub fetch_secs: f64,
+    /// How long the guest programs took to make; kernels were built meanwhile.
+    pub guests_secs: f64,
     pub wall_secs: f64,
     pub cold_build: Option<ColdBuild>,
 }
@@ -113,6 +115,8 @@ pub struct CellReport {
     pub build_secs: Option<f64>,
     /// Of the build, how much went into its `.config`.
     pub configure_secs: Option<f64>,
+    /// How much came after its last object.
+    pub link_secs: Option<f64>,
     /// Nothing of an earlier build was there.
     pub cold: bool,
     /// Nothing was built: the kernel is from the cache.
@@ -358,6 +362,7 @@ impl CellReport {
             built: built.is_some(),
             build_secs: built.and(evidence.build_secs),
             configure_secs: built.map(|built| built.configure_secs),
+            link_secs: built.map(|built| built.link_secs),
             cold: built.is_some_and(|built| built.cold),
             cached: built.is_some_and(|built| built.cached),
             recorded: evidence.recorded.clone(),

@@ -24,6 +24,7 @@ fn an_unchanged_kernel_is_not_built_again_but_booted() {
     again.is("pass", 0, "");
     assert_eq!(cells(&again), [(true, false); 2], "{again:?}");
     assert!(again.stdout.contains("yes: 1 of 1 patched kernels"), "{again:?}");
+    assert!(again.stderr.contains("/patched: ok, kernel from the cache"), "{again:?}");
     run(&bench, &[], &[("STAND_IN_QEMU", "taint")]).is("fail", 1, "tainted");
     run(&bench, &["--rebuild"], &[("STAND_IN_MAKE", "compile-error")]);
 }
