@@ -1,0 +1,181 @@
+//! Boots kernels as they come, or takes from the record what is asked for from there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use protocol::{Ask, Nonce, Request};
+
+use super::queue::Queue;
+use super::{Run, Shared, locked};
+use crate::accel::{self, Choice, Wish};
+use crate::boot::{self, Guest};
+use crate::build;
+use crate::cache::{Cache, Recorded};
+use crate::config::{Scenario, Suite};
+use crate::control::Exposure;
+use crate::events::{Event, Stage};
+use crate::evidence::{Boot, GuestEnd};
+use crate::failure::{Context, Exit, Failure, Result};
+use crate::plan::{Arm, Cell};
+use crate::qemu::{self, Files, Machine};
+use crate::rundir::write_whole;
+
+/// The shortest time that the kernel takes for a stall.
+const STALL_SECS: u32 = 3;
+
+/// What a boot needs but for the kernel.
+struct Prepared {
+    machine: Machine<'static>,
+    request: Request,
+    initramfs: Vec<u8>,
+}
+
+impl Run<'_> {
+    pub(super) fn boot_all(&self, queue: &Queue, shared: &Shared) {
+        while let Some(index) = queue.next() {
+            if shared.stopped() {
+                continue;
+            }
+            if let Err(failure) = self.boot_cell(index, shared) {
+                shared.end(failure);
+            }
+        }
+    }
+
+    fn boot_cell(&self, index: usize, shared: &Shared) -> Result<()> {
+        let cell = &self.cells[index];
+        self.stage(cell, Stage::Boot);
+        let dir = self.dir.cell(cell)?;
+        self.first_boot(index, &dir, shared)?;
+        let repeats = if cell.arm.judged() { self.repeat } else { 1 };
+        for number in 2..=repeats {
+            if shared.stopped() {
+                break;
+            }
+            let what = format!("boot {number} of {repeats}");
+            self.events.send(Event::Doing { cell: cell.id(), what });
+            let again = dir.join(format!("boot-{number}"));
+            std::fs::create_dir_all(&again).or_infra(|| format!("make {}", again.display()))?;
+            let boot = match self.prepare(cell, &dir, shared)? {
+                Ok(prepared) => self.boot_once(cell, &prepared, &dir, &again)?,
+                Err(why) => Boot::Infra { why },
+            };
+            locked(&shared.evidence)[index].repeats.push(boot);
+        }
+        self.finished(index, shared);
+        Ok(())
+    }
+
+    /// The boot of a cell, or what is on record of one if that is asked for.
+    fn first_boot(&self, index: usize, dir: &Path, shared: &Shared) -> Result<()> {
+        let cell = &self.cells[index];
+        let prepared = match self.prepare(cell, dir, shared)? {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                locked(&shared.evidence)[index].boot = Boot::Infra { why };
+                return Ok(());
+            }
+        };
+        let Prepared { machine, request, initramfs } = &prepared;
+        let key = self.boot_key(dir, cell, *machine, request, initramfs)?;
+        let cache = Cache::new(self.project.cache());
+        if let Some(known) = self.recorded.then(|| cache.boot(&key)).flatten() {
+            let evidence = &mut locked(&shared.evidence)[index];
+            evidence.boot = known.boot;
+            evidence.recorded = Some(known.date);
+            return Ok(());
+        }
+        let boot = self.boot_once(cell, &prepared, dir, dir)?;
+        // One that was given up says more about this hour than about the kernel.
+        if matches!(&boot, Boot::Ran(ran) if ran.end == GuestEnd::QemuExited) {
+            let date = self.dir.started.clone();
+            cache.record(&key, &Recorded { date, boot: boot.clone() })?;
+        }
+        locked(&shared.evidence)[index].boot = boot;
+        Ok(())
+    }
+
+    /// Everything that a boot of the kernel in `dir` needs; or why there can be none.
+    fn prepare(&self, cell: &Cell, dir: &Path, shared: &Shared) -> Result<Result<Prepared, String>> {
+        let kernel = dir.join(cell.arch.kept());
+        let choice = match self.accelerator(cell, &kernel, shared) {
+            Ok(choice) => choice,
+            // Without the accelerator that was asked for by name there is no run at all. Otherwise it may be
+            // this kernel that does not boot, and the next one may prove the accelerator.
+            Err(failure) if self.wish == Wish::Kvm || failure.exit == Exit::Interrupted => {
+                return Err(failure);
+            }
+            Err(failure) => return Ok(Err(failure.to_string().replace('\n', ";"))),
+        };
+        let request = Request {
+            scenarios: cell.scenarios.iter().map(|scenario| self.ask(scenario)).collect(),
+            inject: self.inject,
+            // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
+            stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
+            panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.exposed_by, Exposure::Splat { .. })),
+        };
+        let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
+        let binaries = guests
+            .get(cell.arch.rust_target)
+            .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
+        let machine = Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus() };
+        let initramfs = binaries.initramfs(&request)?;
+        Ok(Ok(Prepared { machine, request, initramfs }))
+    }
+
+    /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
+    fn boot_once(&self, cell: &Cell, prepared: &Prepared, dir: &Path, logs: &Path) -> Result<Boot> {
+        let Prepared { machine, request, initramfs: bytes } = prepared;
+        let nonce = fresh_nonce()?;
+        let kernel = dir.join(cell.arch.kept());
+        let initramfs = dir.join("initramfs.cpio");
+        write_whole(&initramfs, bytes)?;
+        let (console, results) = (logs.join("console.log"), logs.join("results.log"));
+        let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
+        let command = qemu::command(*machine, files, &nonce.to_string(), &cell.variant.arguments);
+        self.write_repro(cell, dir, *machine, &nonce)?;
+        let log = logs.join("qemu.log");
+        let guest = Guest {
+            command: &command,
+            dir,
+            symbols: &dir.join(build::SYMBOLS),
+            tools: cell.arch.prefix(),
+            console: &console,
+            results: &results,
+            log: &log,
+            nonce: &nonce,
+            accel: machine.accel,
+            longer: request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
+        };
+        boot::boot(&guest, |what| self.events.send(Event::Doing { cell: cell.id(), what: what.to_owned() }))
+    }
+
+    fn ask(&self, scenario: &Scenario) -> Ask {
+        let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
+        Ask { name: scenario.name.clone(), demand: scenario.demand.number(), secs }
+    }
+
+    /// Chosen once a kernel is there to prove it with; the other booters wait.
+    fn accelerator(&self, cell: &Cell, kernel: &Path, shared: &Shared) -> Result<Choice> {
+        let mut accels = locked(&shared.accels);
+        if let Some(choice) = accels.get(cell.arch.name) {
+            return Ok(choice.clone());
+        }
+        self.events.send(Event::Doing { cell: cell.id(), what: "which accelerator boots it".to_owned() });
+        let memory = self.project.accel_memory();
+        let choice =
+            accel::choose(self.wish, cell.arch, kernel, &memory, &self.project.work().join("accel"))?;
+        let (name, arch) = (choice.accel.name(), cell.arch.name);
+        self.events.note(format!("accelerator for {arch}: {name} ({})", choice.reason));
+        accels.insert(arch, choice.clone());
+        Ok(choice)
+    }
+}
+
+fn fresh_nonce() -> Result<Nonce> {
+    let mut bytes = [0; 16];
+    let doing = || "read /dev/urandom for a nonce".to_owned();
+    let mut random = std::fs::File::open("/dev/urandom").or_infra(doing)?;
+    std::io::Read::read_exact(&mut random, &mut bytes).or_infra(doing)?;
+    Ok(Nonce::from_bytes(bytes))
+}
