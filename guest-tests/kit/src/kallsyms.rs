@@ -102,8 +102,10 @@ impl Kallsyms {
             slots[slot] = u32::try_from(at + 1).map_err(|error| error.to_string())?;
         }
         let count = u32::try_from(count).map_err(|error| error.to_string())?;
-        let numbers = std::iter::once(count).chain(slots).flat_map(u32::to_ne_bytes);
-        Ok(Kallsyms { index: numbers.chain(text.iter().copied()).collect() })
+        let mut index = Vec::with_capacity((1 + slots.len()) * NUMBER + text.len());
+        index.extend(std::iter::once(count).chain(slots).flat_map(u32::to_ne_bytes));
+        index.extend_from_slice(text);
+        Ok(Kallsyms { index: Cow::Owned(index) })
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
