@@ -32,9 +32,10 @@ pub fn booters(jobs: usize) -> usize {
     if jobs < 2 { 0 } else { (jobs / 4).max(1) }
 }
 
-/// Jobs of one make while several run, in so many lanes; the first kernel of all is compiled alone.
+/// Jobs of one make while several run, in so many lanes; the first kernel of all is compiled alone. Two at least, because
+/// a make often waits for the linker; but one where one was asked for.
 pub fn jobs_each(jobs: usize, lanes: usize) -> usize {
-    (jobs / builders(jobs).min(lanes).max(1)).max(2)
+    (jobs / builders(jobs).min(lanes).max(1)).max(jobs.min(2))
 }
 
 /// In which order kernels that wait are booted, by index of the cell: what runs most guest tests first, so that no long boot
@@ -52,9 +53,10 @@ pub fn boot_ranks(cells: &[Cell]) -> Vec<usize> {
 }
 
 /// A lane for the base of each variant of a tree, one for all that has the patch, one for each control that does not
-/// compile, and more where there are builders for them. Whichever of one tree and architecture is built in first, the others start as copies: of the lane that has
-/// the same of the patch, if there is one, because a header that it changes takes longer to compile again than another
-/// variant's configuration. So the bases come first, and there are patched objects when they are over.
+/// compile, and more where there are builders for them. Whichever of one tree and architecture is built in first, the
+/// others start as copies: of the lane that has the same of the patch, if there is one, because a header that it changes
+/// takes longer to compile again than another variant's configuration. So the bases come first, and there are patched
+/// objects when they are over.
 pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     for (index, cell) in cells.iter().enumerate() {

@@ -47,9 +47,8 @@ impl Ccache {
         path.push(std::env::var_os("PATH").unwrap_or_default());
         // It takes what an object is made of from the list that the compiler writes for kbuild, and does not run the
         // preprocessor to find out: an object that it does not know takes 1.3 times as long otherwise.
-        let settings = [("CCACHE_DEPEND", "1"), ("CCACHE_MAXSIZE", LIMIT)];
-        let command = command.env("PATH", path).env("CCACHE_DIR", &self.store);
-        settings.into_iter().fold(command, |command, (name, value)| command.env(name, value))
+        let command = command.env("CCACHE_DEPEND", "1");
+        command.env("PATH", path).env("CCACHE_DIR", &self.store).env("CCACHE_MAXSIZE", LIMIT)
     }
 }
 

@@ -247,12 +247,17 @@ impl Place<'_> {
     /// Runs the matrix of the default campaign with `more` arguments, by the compiler alone. Its own `--only` takes the
     /// place of what was asked for.
     fn run(&mut self, what: &str, more: &[&str]) -> Result<Ran> {
-        let asked = if more.contains(&"--only") { Vec::new() } else { self.only.clone() };
-        let asked: Vec<&str> = asked.iter().flat_map(|pattern| ["--only", pattern.as_str()]).collect();
+        let asked = if more.contains(&"--only") { Vec::new() } else { self.asked() };
+        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
         self.run_in(Lanes::Own("lanes"), what, &[&["--ccache", "off"], more, &asked].concat())
     }
 
-    /// The same in other lanes.
+    /// The cells that were asked for, as arguments of a matrix.
+    fn asked(&self) -> Vec<String> {
+        self.only.iter().map(|pattern| format!("--only={pattern}")).collect()
+    }
+
+    /// Runs the matrix of the default campaign with just these arguments.
     fn run_in(&mut self, lanes: Lanes<'_>, what: &str, more: &[&str]) -> Result<Ran> {
         self.number += 1;
         eprintln!("bench: {what}");

@@ -68,6 +68,12 @@ fn the_cores_are_shared_out_among_the_lanes_that_there_are() {
 }
 
 #[test]
+fn one_job_is_one_thing_at_a_time() {
+    assert_eq!((builders(1), booters(1), jobs_each(1, 7)), (1, 0, 1));
+    assert_eq!((builders(2), booters(2), jobs_each(2, 7)), (2, 1, 2));
+}
+
+#[test]
 fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
     for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
         let cells = cells(most);

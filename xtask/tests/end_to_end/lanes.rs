@@ -41,6 +41,16 @@ fn each_variant_has_a_lane_and_a_new_one_starts_as_a_copy_of_its_neighbour() {
 }
 
 #[test]
+fn with_one_job_nothing_boots_while_a_kernel_is_built() {
+    let outcome = two_variants().run(&["--jobs", "1"], &[]);
+    outcome.is("pass", 0, "");
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let last_build = lines.iter().rposition(|line| line.ends_with(": build")).unwrap();
+    let first_boot = lines.iter().position(|line| line.ends_with(": boot")).unwrap();
+    assert!(last_build < first_boot, "{outcome:?}");
+}
+
+#[test]
 fn an_interrupted_run_ends_although_one_lane_waits_for_another() {
     let bench = two_variants();
     let child = bench.start(&["--jobs", "4"], &[("STAND_IN_MAKE", "hangs")]);

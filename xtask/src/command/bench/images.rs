@@ -13,6 +13,8 @@ use crate::source::disk;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compared {
     pub cell: String,
+    /// There were no objects to build from the first time either: that the two are the same then proves nothing.
+    pub cold: bool,
     /// sha256 of the linked kernel; empty where there is none.
     pub incremental: String,
     pub from_nothing: String,
@@ -25,19 +27,20 @@ pub struct Compared {
 /// # Errors
 /// When a matrix does not come to a report, or an image is not what a build from nothing gives: with the cells.
 pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
-    let only: Vec<String> = place.only.iter().map(|pattern| format!("--only={pattern}")).collect();
+    let asked = place.asked();
     let args: Vec<&str> =
-        ["--rebuild", "--suite", "quick"].into_iter().chain(only.iter().map(String::as_str)).collect();
+        ["--rebuild", "--suite", "quick"].into_iter().chain(asked.iter().map(String::as_str)).collect();
     let all = place.run_in(Lanes::Users, "kernels from their neighbours' objects", &args)?;
-    let ids: Vec<String> =
-        cells(&all.report).filter_map(|cell| Some(cell["id"].as_str()?.to_owned())).collect();
+    let built: Vec<(String, bool)> = cells(&all.report)
+        .filter_map(|cell| Some((cell["id"].as_str()?.to_owned(), cell["cold"] == true)))
+        .collect();
     let mut compared = Vec::new();
-    for cell in ids {
+    for (cell, cold) in built {
         disk::discard(&place.dir.join("scratch"))?;
         let args = ["--only", cell.as_str(), "--rebuild", "--suite", "quick", "--ccache", "auto"];
         let alone = place.run_in(Lanes::Own("scratch"), &format!("{cell}, from nothing"), &args)?;
         let incremental = kernel(&all, &cell)?;
-        let one = Compared { incremental, from_nothing: kernel(&alone, &cell)?, cell };
+        let one = Compared { cold, incremental, from_nothing: kernel(&alone, &cell)?, cell };
         println!("{}", one.render());
         compared.push(one);
     }
@@ -60,9 +63,15 @@ impl Compared {
         self.incremental == self.from_nothing
     }
 
+    /// It could have been found out that the two are not the same.
+    fn proves(&self) -> bool {
+        !self.cold && !self.incremental.is_empty()
+    }
+
     fn render(&self) -> String {
         let what = match (self.incremental.is_empty(), self.is_equal()) {
             (true, true) => "no kernel, either way",
+            (false, true) if self.cold => "from nothing both times, which proves nothing",
             (false, true) => "the same",
             (_, false) => "NOT THE SAME",
         };
@@ -71,14 +80,15 @@ impl Compared {
 }
 
 fn sum_up(compared: &[Compared]) -> String {
-    let built: Vec<&Compared> = compared.iter().filter(|one| !one.incremental.is_empty()).collect();
+    let built: Vec<&Compared> = compared.iter().filter(|one| one.proves()).collect();
     let equal = built.iter().filter(|one| one.is_equal()).count();
     format!("kernels that are the same, byte for byte, built from nothing: {equal} of {}", built.len())
 }
 
 fn must_be_equal(compared: &[Compared]) -> Result<()> {
-    if compared.iter().all(|one| one.incremental.is_empty()) {
-        return Err(Failure::infra("no kernel was built, so none was compared"));
+    if !compared.iter().any(Compared::proves) && compared.iter().all(Compared::is_equal) {
+        return Err(Failure::infra("no kernel was built from other objects, so none was compared")
+            .next("run the matrix first: it leaves objects to build from"));
     }
     let others = compared.iter().filter(|one| !one.is_equal());
     let others: Vec<&str> = others.map(|one| one.cell.as_str()).collect();
@@ -98,6 +108,7 @@ mod tests {
     fn a_kernel_that_differs_fails_and_is_named_and_a_cell_without_one_does_not_count_as_equal() {
         let one = |cell: &str, incremental: &str, from_nothing: &str| Compared {
             cell: cell.to_owned(),
+            cold: false,
             incremental: incremental.to_owned(),
             from_nothing: from_nothing.to_owned(),
         };
@@ -105,6 +116,11 @@ mod tests {
         assert!(must_be_equal(&good).is_ok());
         assert!(must_be_equal(&good[1..]).is_err() && must_be_equal(&[]).is_err(), "nothing was compared");
         assert!(sum_up(&good).ends_with("1 of 1"));
+        let cold = [Compared { cold: true, ..one("a", "1", "1") }, one("b", "1", "1")];
+        assert!(must_be_equal(&cold[..1]).is_err() && must_be_equal(&cold).is_ok());
+        assert!(sum_up(&cold).ends_with("1 of 1"));
+        let differs = [Compared { cold: true, ..one("a", "1", "2") }];
+        assert_eq!(must_be_equal(&differs).unwrap_err().because, ["a"]);
         let bad = [one("a", "1", "1"), one("b", "1", "2"), one("c", "1", "")];
         assert_eq!(must_be_equal(&bad).unwrap_err().because, ["b", "c"]);
         assert!(sum_up(&bad).ends_with("1 of 3"));
