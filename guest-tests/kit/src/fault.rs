@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::files;
+use crate::files::{self, Knob};
 
 const KNOBS: &str = "/sys/kernel/debug/fail_page_alloc";
 
@@ -78,9 +78,25 @@ impl FailPageAlloc {
     }
 }
 
+const MAKE_IT_FAIL: &str = "/proc/self/make-it-fail";
+
 /// Makes the calling task one whose allocations may fail, or no longer. A forked child inherits it.
 pub fn arm_this_task(armed: bool) -> Result<(), String> {
-    files::set("/proc/self/make-it-fail", if armed { "1" } else { "0" })
+    files::set(MAKE_IT_FAIL, if armed { "1" } else { "0" })
+}
+
+/// [`arm_this_task`] for a task that does so again and again: the one that made it, whoever uses it.
+#[derive(Debug)]
+pub struct Trigger(Knob);
+
+impl Trigger {
+    pub fn of_this_task() -> Result<Trigger, String> {
+        Knob::open(MAKE_IT_FAIL).map(Trigger)
+    }
+
+    pub fn arm(&self, armed: bool) -> Result<(), String> {
+        self.0.set(if armed { "1" } else { "0" })
+    }
 }
 
 /// Carries out `operation` with this task armed if `armed`, and disarms it whatever came of it.

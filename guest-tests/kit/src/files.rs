@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::{ptr, slice};
 
 /// More than any small kernel file holds.
@@ -97,17 +97,71 @@ pub fn write(path: impl AsRef<Path>, value: impl AsRef<[u8]>) -> Result<(), Stri
 pub fn set(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
     let path = path.as_ref();
     write(path, value)?;
-    let found = read(path)?;
-    if same_value(value, &found) {
-        return Ok(());
+    taken(path, value, &read(path)?)
+}
+
+fn taken(path: &Path, value: &str, found: &str) -> Result<(), String> {
+    match same_value(value, found) {
+        true => Ok(()),
+        false => {
+            Err(format!("{} reads {:?} after {value:?} was written to it", path.display(), found.trim()))
+        }
     }
-    Err(format!("{} reads {:?} after {value:?} was written to it", path.display(), found.trim()))
 }
 
 /// The same, but leaves a file alone that holds the value already: some of them take long to be written.
 pub fn ensure(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
     let path = path.as_ref();
     if same_value(value, &read(path)?) { Ok(()) } else { set(path, value) }
+}
+
+/// A kernel file that is asked or told again and again: opened once, because an emulated CPU takes longer to find a file
+/// than the kernel to answer. Not for debugfs's numbers, which cannot be read twice (`DEFINE_DEBUGFS_ATTRIBUTE` has no
+/// seeking).
+#[derive(Debug)]
+pub struct Knob {
+    path: PathBuf,
+    file: File,
+}
+
+impl Knob {
+    /// For reading and writing.
+    pub fn open(path: impl AsRef<Path>) -> Result<Knob, String> {
+        Knob::with(path.as_ref(), OpenOptions::new().read(true).write(true))
+    }
+
+    pub fn read_only(path: impl AsRef<Path>) -> Result<Knob, String> {
+        Knob::with(path.as_ref(), OpenOptions::new().read(true))
+    }
+
+    fn with(path: &Path, how: &OpenOptions) -> Result<Knob, String> {
+        let file = how.open(path).map_err(|error| format!("could not open {}: {error}", path.display()))?;
+        Ok(Knob { path: path.to_owned(), file })
+    }
+
+    /// What the file says now, as [`read`].
+    pub fn read(&self) -> Result<String, String> {
+        let bytes = BUFFER.with_borrow_mut(|buffer| {
+            let mut bytes = Vec::new();
+            // From where the last read ended: a kernel file may be longer than what it gives at once.
+            while let Some(new) = Some(self.file.read_at(buffer, bytes.len() as u64)?).filter(|new| *new > 0)
+            {
+                bytes.extend_from_slice(&buffer[..new]);
+            }
+            Ok(bytes)
+        });
+        bytes.map(text).map_err(|error: io::Error| format!("could not read {}: {error}", self.path.display()))
+    }
+
+    /// As [`set`].
+    pub fn set(&self, value: &str) -> Result<(), String> {
+        let written = self.file.write_at(value.as_bytes(), 0);
+        let said = |error| format!("could not write {value:?} to {}: {error}", self.path.display());
+        match written.map_err(said)? {
+            all if all == value.len() => taken(&self.path, value, &self.read()?),
+            some => Err(format!("{} took {some} bytes of {value:?}", self.path.display())),
+        }
+    }
 }
 
 /// Equal as numbers where both are numbers, else equal as lists of words (some files answer one per line).
@@ -150,5 +204,19 @@ mod tests {
     fn set_fails_on_a_file_that_forgets_what_was_written() {
         let error = set("/dev/null", "1").expect_err("/dev/null reads back empty");
         assert_eq!(error, "/dev/null reads \"\" after \"1\" was written to it");
+        let knob = Knob::open("/dev/null").expect("/dev/null opens");
+        assert_eq!(knob.set("1"), Err(error));
+    }
+
+    #[test]
+    fn a_knob_reads_what_the_file_says_now() {
+        let path = std::env::temp_dir().join(format!("patchproof-knob-{}", std::process::id()));
+        write(&path, "7").unwrap();
+        let knob = Knob::open(&path).unwrap();
+        assert_eq!(knob.read().as_deref(), Ok("7"));
+        write(&path, "0x2a\n").unwrap();
+        assert_eq!(knob.read().as_deref(), Ok("0x2a\n"));
+        assert_eq!((knob.set("0x99"), read_number(&path)), (Ok(()), Ok(0x99)));
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use protocol::Counts;
 
 use crate::counters::{self, RingBuffer};
+use crate::cpu;
+use crate::files::{self, Knob};
 use crate::kallsyms::Kallsyms;
 use crate::trace_text::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
-use crate::{cpu, files};
 
 const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
 
@@ -49,8 +50,11 @@ const BUFFER_PER_FALLBACK_KIB: u64 = 1;
 #[derive(Debug)]
 pub struct Tracer {
     instance: PathBuf,
-    /// For [`RECORDED_CPUS`].
+    recorded_cpus: Knob,
+    /// For that.
     all_cpus: String,
+    /// `stats` of each CPU's buffer.
+    stats: Vec<Knob>,
 }
 
 impl Tracer {
@@ -62,8 +66,11 @@ impl Tracer {
     /// an error.
     pub fn create(kallsyms: &Kallsyms, demand: u64) -> Result<Self, String> {
         let all_cpus = cpu::mask_of_all()?;
-        let tracer = Tracer { instance: PathBuf::from(INSTANCE), all_cpus };
-        make_directory(&tracer.instance)?;
+        let instance = PathBuf::from(INSTANCE);
+        make_directory(&instance)?;
+        let recorded_cpus = Knob::open(instance.join(RECORDED_CPUS))?;
+        let stats = open_stats(&instance.join("per_cpu"))?;
+        let tracer = Tracer { instance, recorded_cpus, all_cpus, stats };
         tracer.stop()?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         let has_fallback = kallsyms.has(ENTRY);
@@ -94,7 +101,7 @@ impl Tracer {
         if left != RingBuffer::default() {
             return Err(format!("the trace buffer is not empty after it was cleared: {left:?}"));
         }
-        self.set(RECORDED_CPUS, &self.all_cpus)?;
+        self.recorded_cpus.set(&self.all_cpus)?;
         files::write(TOP_TRACE, "")?;
         if self.buffer()?.entries == 0 {
             return Err("a call of synchronize_rcu that must be in the trace was not recorded".to_owned());
@@ -103,18 +110,15 @@ impl Tracer {
     }
 
     pub fn stop(&self) -> Result<(), String> {
-        self.set(RECORDED_CPUS, NO_CPU)
+        self.recorded_cpus.set(NO_CPU)
     }
 
     /// Events recorded and lost since [`Tracer::start`], over all CPUs.
     pub fn buffer(&self) -> Result<RingBuffer, String> {
         let mut total = RingBuffer::default();
-        let directory = self.instance.join("per_cpu");
-        let listing = |error| format!("could not list {}: {error}", directory.display());
-        for cpu in fs::read_dir(&directory).map_err(listing)? {
-            let path = cpu.map_err(listing)?.path().join("stats");
-            let one = counters::ring_buffer(&files::read(&path)?)
-                .ok_or_else(|| format!("{} lacks a field", path.display()))?;
+        for stats in &self.stats {
+            let one =
+                counters::ring_buffer(&stats.read()?).ok_or_else(|| format!("{stats:?} lacks a field"))?;
             total.entries += one.entries;
             total.lost += one.lost;
         }
@@ -176,10 +180,6 @@ impl Tracer {
         )?;
         files::ensure(self.instance.join(&directory).join("enable"), "1")
     }
-
-    fn set(&self, file: &str, value: &str) -> Result<(), String> {
-        files::set(self.instance.join(file), value)
-    }
 }
 
 /// The functions that a filter file names, sorted.
@@ -187,6 +187,13 @@ fn functions_in(path: &Path) -> Result<Vec<String>, String> {
     let mut found: Vec<String> = files::read(path)?.split_whitespace().map(str::to_owned).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// The `stats` of every CPU's buffer, also of those that are off line at times.
+fn open_stats(directory: &Path) -> Result<Vec<Knob>, String> {
+    let listing = |error| format!("could not list {}: {error}", directory.display());
+    let cpus = fs::read_dir(directory).map_err(listing)?;
+    cpus.map(|cpu| Knob::read_only(cpu.map_err(listing)?.path().join("stats"))).collect()
 }
 
 /// The scenario before has left its own.

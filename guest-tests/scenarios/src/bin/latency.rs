@@ -1,6 +1,6 @@
 //! What one fallback costs the task that runs into it: `munmap` of one page table at a time, each with one failure.
 
-use kit::fault;
+use kit::fault::Trigger;
 use kit::mapping::SparseMapping;
 use kit::measure::{Force, Trial, measure};
 use kit::meter::{Meter, Performed};
@@ -15,6 +15,7 @@ pub fn main() {
 /// that all samples are alike and a total that meets the demand is one failure in each.
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let mut watch = Stopwatch::new("munmap", 1);
+    let trigger = Trigger::of_this_task()?;
     let meter = Meter::start()?;
     let mut peak = 0;
     for _ in 0..trial.ask.demand {
@@ -25,9 +26,9 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
         if let (true, Some(injection)) = (trial.forced, trial.injection) {
             injection.grant(1)?;
         }
-        fault::arm_this_task(trial.forced)?;
+        trigger.arm(trial.forced)?;
         let unmapped = watch.time(|| mapping.unmap());
-        fault::arm_this_task(false)?;
+        trigger.arm(false)?;
         unmapped?;
     }
     let performed = meter.stop()?;

@@ -2,15 +2,16 @@
 //! the watermarks demand, it is not there.
 //!
 //! Whoever can wait and asks for memory meanwhile makes the kernel kill somebody, and somebody in a kernel that runs
-//! may always ask. A hog stands by for that: it holds more than is lacking, so that its death ends the shortage and
-//! nobody else dies. A round that ended so is begun again.
+//! may always ask. Hogs stand by for that: each holds more than is lacking, so that its death ends the shortage and
+//! nobody else dies. They are several, because the kernel looks for the next one when the memory of the one before is
+//! not free yet, and panics if there is none. A round in which one was killed is begun again.
 
 use std::fs::{File, OpenOptions};
 use std::io::Error;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
-use kit::child::Child;
+use kit::child::{Child, Status};
 use kit::mapping::{SparseMapping, page_size};
 use kit::measure::{Force, Trial, measure};
 use kit::meter::{Meter, Performed};
@@ -21,15 +22,17 @@ const MIN_FREE: &str = "/proc/sys/vm/min_free_kbytes";
 const PER_CPU_LISTS: &str = "/proc/sys/vm/percpu_pagelist_high_fraction";
 const LOWMEM_RESERVE: &str = "/proc/sys/vm/lowmem_reserve_ratio";
 
-/// What the hog holds, and what is lacking while memory is short: far more than the operation itself gives back, far
-/// less than the hog.
-const HOG_BYTES: usize = 64 << 20;
-const LACKING_KIB: u64 = 32 << 10;
+/// What a hog holds, and what is lacking while memory is short: more than the operation itself and the lists of four CPUs
+/// (some 1000 pages) can give back, and so much less than a hog that these lists may keep as much of it.
+const HOG_BYTES: usize = 16 << 20;
+const LACKING_KIB: u64 = 8 << 10;
+
+const HOGS: usize = 3;
 
 /// Rounds begun at most; whether they reached enough fallbacks is the judge's to say.
 const ROUNDS: u64 = 5;
 
-/// The harness forgives the kernel the death of this one, and of nobody else.
+/// The harness forgives the kernel the death of those of this name, and of nobody else.
 const HOG_NAME: &str = "oom-victim";
 
 pub fn main() {
@@ -39,18 +42,21 @@ pub fn main() {
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     files::set("/proc/self/oom_score_adj", "-1000")?;
     reserve_lower_zones()?;
-    // What the hog leaves must count as free: lists per CPU grow with the watermarks, and nobody looks at them for
+    // What a hog leaves must count as free: lists per CPU grow with the watermarks, and nobody looks at them for
     // these (mm/page_alloc.c, `zone_highsize()`). The larger the fraction's divisor, the shorter the lists.
     files::set(PER_CPU_LISTS, "1000000")?;
-    let mut round = Round::prepare(trial.tables)?;
+    // Nobody is killed where nothing is short, and to fill large ones takes longer than all the rest.
+    let hog_bytes = if trial.forced { HOG_BYTES } else { page_size() };
+    let mut round = Round::prepare(trial.tables, hog_bytes)?;
     let meter = Meter::start()?;
     let mut kills = 0;
-    while !round.unmap(trial.forced)? {
-        kills += 1;
-        if kills == ROUNDS {
+    for number in 1..=ROUNDS {
+        let killed = round.unmap(trial.forced)?;
+        kills += killed;
+        if killed == 0 || number == ROUNDS {
             break;
         }
-        round = Round::prepare(trial.tables)?;
+        round = Round::prepare(trial.tables, hog_bytes)?;
     }
     let done = vec![Done { what: "OOM kills in between".to_owned(), count: kills }];
     Ok(Performed { done, ..meter.stop()? })
@@ -64,50 +70,54 @@ fn reserve_lower_zones() -> Result<(), String> {
     files::set(LOWMEM_RESERVE, &all.join(" "))
 }
 
-/// One attempt: page tables to free, and somebody to be killed instead of anybody else.
+/// One attempt: page tables to free, and some to be killed instead of anybody else.
 struct Round {
     mapping: SparseMapping,
-    hog: Child,
+    hogs: Vec<Child>,
 }
 
 impl Round {
-    fn prepare(tables: u64) -> Result<Round, String> {
-        let hog = Child::start(be_chosen, |_| Ok(()))?;
-        Ok(Round { mapping: SparseMapping::populate(tables)?, hog })
+    fn prepare(tables: u64, hog_bytes: usize) -> Result<Round, String> {
+        let hogs = (0..HOGS).map(|_| Child::start(|| be_chosen(hog_bytes), |_| Ok(())));
+        Ok(Round { hogs: hogs.collect::<Result<_, _>>()?, mapping: SparseMapping::populate(tables)? })
     }
 
-    /// Frees the page tables, while memory is short if it is to be; says whether nobody was killed.
-    fn unmap(self, short: bool) -> Result<bool, String> {
+    /// Frees the page tables, while memory is short if it is to be; says how many were killed.
+    fn unmap(self, short: bool) -> Result<u64, String> {
         let watermarks = Watermarks::open()?;
         watermarks.while_short(short, || self.mapping.unmap())?;
-        Ok(self.hog.finish().is_ok())
+        let ends = self.hogs.into_iter().map(|hog| match hog.end()? {
+            Status::KILLED => Ok(1),
+            other => other.must_be(Status::SUCCESS).map(|()| 0),
+        });
+        ends.sum()
     }
 }
 
-fn be_chosen() -> Result<(), String> {
+fn be_chosen(bytes: usize) -> Result<(), String> {
     files::set("/proc/self/comm", HOG_NAME)?;
     files::set("/proc/self/oom_score_adj", "1000")?;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
     // The kernel makes the pages: thousands of faults would take longer than all that is measured.
     // SAFETY: a new mapping at an address of the kernel's choice, which stays until this process ends.
     let start =
-        unsafe { libc::mmap(ptr::null_mut(), HOG_BYTES, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     match start == libc::MAP_FAILED {
-        true => Err(format!("could not map {HOG_BYTES} bytes: {}", Error::last_os_error())),
-        false => must_be_there(start),
+        true => Err(format!("could not map {bytes} bytes: {}", Error::last_os_error())),
+        false => must_be_there(start, bytes),
     }
 }
 
 /// Populating a mapping fails in silence.
-fn must_be_there(start: *mut libc::c_void) -> Result<(), String> {
-    let mut pages = vec![0_u8; HOG_BYTES / page_size()];
+fn must_be_there(start: *mut libc::c_void, bytes: usize) -> Result<(), String> {
+    let mut pages = vec![0_u8; bytes / page_size()];
     // SAFETY: the call writes a byte for each page of the mapping into the vector, which has room for them.
-    if unsafe { libc::mincore(start, HOG_BYTES, pages.as_mut_ptr()) } != 0 {
+    if unsafe { libc::mincore(start, bytes, pages.as_mut_ptr()) } != 0 {
         return Err(format!("mincore: {}", Error::last_os_error()));
     }
     match pages.iter().filter(|page| **page & 1 == 0).count() {
         0 => Ok(()),
-        missing => Err(format!("{missing} pages of the hog are not there")),
+        missing => Err(format!("{missing} pages of a hog are not there")),
     }
 }
 
@@ -115,7 +125,7 @@ fn must_be_there(start: *mut libc::c_void) -> Result<(), String> {
 struct Watermarks {
     file: File,
     normal: String,
-    /// More than is free, and less than will be when the hog is gone.
+    /// More than is free, and less than will be when a hog is gone.
     short: String,
 }
 
