@@ -1,5 +1,6 @@
 //! A stand-in for QEMU in the tests of failure handling: it says on console and result channel what a sound
-//! guest would say, with one thing wrong if `STAND_IN_QEMU` asks for it. Proves nothing about any kernel.
+//! guest would say, with one thing wrong if `STAND_IN_QEMU` asks for it: in each guest, or, after `second:`, only in the
+//! second of a cell. Proves nothing about any kernel.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
@@ -7,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::{Counts, Encoder, Hello, Measured, Message, Nonce, PageTables, Trailer};
+use protocol::{Counts, Encoder, Hello, Measured, Message, Nonce, PageTables, Request, Trailer};
 
 /// What the test campaign demands.
 const FALLBACKS: u64 = 8;
@@ -30,7 +31,7 @@ fn main() {
         println!("QEMU emulator version 0 (stand-in)");
         return;
     }
-    let fault = std::env::var("STAND_IN_QEMU").unwrap_or_default();
+    let fault = fault();
     let console =
         line.value("-serial", |value| value.strip_prefix("file:").map(PathBuf::from)).expect("a console");
     let Some(results) = line.value("-chardev", |value| value.split("path=").nth(1).map(PathBuf::from)) else {
@@ -64,7 +65,8 @@ fn main() {
     });
     let nonce = if fault == "wrong-nonce" { Nonce::from_bytes([7; 16]) } else { nonce.expect("a nonce") };
     let mut encoder = Encoder::new(nonce);
-    for message in messages(&fault, patched) {
+    let initramfs = line.value("-initrd", |value| std::fs::read(value).ok()).expect("an initramfs");
+    for message in messages(&fault, patched, &asked(&initramfs)) {
         let text = encoder.encode(&message);
         if fault == "results-cut" && matches!(message, Message::Trailer(_)) {
             append(&results, &text.as_bytes()[..text.len() / 2]);
@@ -82,6 +84,24 @@ fn main() {
             _ => {}
         }
     }
+}
+
+fn fault() -> String {
+    let fault = std::env::var("STAND_IN_QEMU").unwrap_or_default();
+    match fault.strip_prefix("second:") {
+        Some(fault) if std::env::current_dir().is_ok_and(|dir| dir.ends_with("guest-2")) => fault.to_owned(),
+        Some(_) => String::new(),
+        None => fault,
+    }
+}
+
+/// The names of the tests that the request in the initramfs, which is not compressed, asks for.
+fn asked(initramfs: &[u8]) -> Vec<String> {
+    let start = b"{\"scenarios\":";
+    let at = initramfs.windows(start.len()).position(|bytes| bytes == start).expect("a request");
+    let mut requests = serde_json::Deserializer::from_slice(&initramfs[at..]).into_iter::<Request>();
+    let request = requests.next().expect("a request").expect("a request");
+    request.scenarios.into_iter().map(|ask| ask.name).collect()
 }
 
 /// QEMU goes on when a file of its own cannot be written, and so does this.
@@ -186,16 +206,16 @@ fn monitor(line: &Line) {
     });
 }
 
-fn messages(fault: &str, patched: bool) -> Vec<Message> {
+fn messages(fault: &str, patched: bool, asked: &[String]) -> Vec<Message> {
     let hello = Hello {
         kernel_release: "7.2.12".to_owned(),
         cpus_online: u32::try_from(CPUS).expect("small"),
         rcu_expedited: 0,
         symbols: vec!["tlb_remove_table".to_owned()],
     };
-    let scenario = "munmap".to_owned();
-    let mut messages = vec![Message::Hello(hello), Message::Plan { scenarios: vec![scenario.clone()] }];
-    if fault != "too-few-tests" {
+    let mut messages = vec![Message::Hello(hello), Message::Plan { scenarios: asked.to_vec() }];
+    let run = if fault == "too-few-tests" { &asked[1..] } else { asked };
+    for scenario in run.iter().cloned() {
         messages.push(Message::Begin { scenario: scenario.clone() });
         messages.push(match fault {
             "broken" => Message::Broken { scenario, why: "stand-in".to_owned() },
@@ -204,7 +224,8 @@ fn messages(fault: &str, patched: bool) -> Vec<Message> {
     }
     let tainted = if fault == "taint" { 512 } else { 0 };
     if fault != "no-trailer" {
-        messages.push(Message::Trailer(Trailer { measured: 1, tainted }));
+        let measured = u32::try_from(run.len()).expect("few");
+        messages.push(Message::Trailer(Trailer { measured, tainted }));
     }
     messages
 }

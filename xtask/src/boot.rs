@@ -211,6 +211,7 @@ impl<'a> Watcher<'a> {
         let end_secs = self.seen.trailer.as_ref().map(|(_, at)| at.as_secs_f64());
         Ran {
             accel: self.guest.accel.name().to_owned(),
+            guests: 1,
             secs: took.as_secs_f64(),
             boot_secs,
             test_secs: end_secs.zip(boot_secs).map(|(end, boot)| end - boot),

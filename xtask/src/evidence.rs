@@ -1,6 +1,8 @@
 //! What was measured in one cell, as plain data. It begins as "not run" and each stage fills in its part; nothing
 //! here says whether it is good: that is the judge's.
 
+mod together;
+
 use std::collections::BTreeMap;
 
 use protocol::{Hello, Measured, Trailer};
@@ -111,6 +113,9 @@ pub enum GuestEnd {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ran {
     pub accel: String,
+    /// So many guests ran the kernel at the same time, each with its share of the guest tests.
+    #[serde(default = "one")]
+    pub guests: usize,
     /// From the start of QEMU to its end.
     pub secs: f64,
     /// From the start of QEMU to the guest's first message, and from there to its trailer.
@@ -161,6 +166,10 @@ pub enum Outcome {
     Unfinished,
     Broken(String),
     Measured(Box<Measured>),
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Ran {

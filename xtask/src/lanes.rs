@@ -32,19 +32,29 @@ pub fn booters(jobs: usize) -> usize {
     if jobs < 2 { 0 } else { (jobs / 4).max(1) }
 }
 
+/// A guest that runs fewer tests than this takes longer to boot than it saves.
+const WORTH_A_GUEST: usize = 8;
+
+/// Guests that share the `tests` of one of so many cells: as many as there are cores for each cell.
+pub fn guests_each(jobs: usize, cells: usize, tests: usize) -> usize {
+    (jobs / cells.max(1)).min(tests / WORTH_A_GUEST).max(1)
+}
+
 /// Jobs of one make while several run, in so many lanes; the first kernel of all is compiled alone. Two at least, because
 /// a make often waits for the linker; but one where one was asked for.
 pub fn jobs_each(jobs: usize, lanes: usize) -> usize {
     (jobs / builders(jobs).min(lanes).max(1)).max(jobs.min(2))
 }
 
-/// In which order kernels that wait are booted, by index of the cell: what runs most guest tests first, so that no long boot
-/// is left alone at the end, and the arms of a variant at the same time, so that neither has the machine for itself.
+/// In which order kernels that wait are booted, by index of the cell: what has to show most first, because it takes longest
+/// and no long boot may be left alone at the end, and the arms of a variant at the same time, so that neither has the machine
+/// for itself.
 pub fn boot_ranks(cells: &[Cell]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cells.len()).collect();
+    let demands =
+        |index: &usize| cells[*index].scenarios.iter().map(|scenario| scenario.demand.number()).sum::<u64>();
     // Stable: the plan has the arms of a variant beside each other.
-    order
-        .sort_by_key(|index| (std::cmp::Reverse(cells[*index].scenarios.len()), !cells[*index].arm.judged()));
+    order.sort_by_key(|index| (std::cmp::Reverse(demands(index)), !cells[*index].arm.judged()));
     let mut ranks = vec![0; cells.len()];
     for (rank, index) in order.into_iter().enumerate() {
         ranks[index] = rank;
@@ -128,8 +138,10 @@ pub struct Took {
     pub build_secs: f64,
     /// Compiled from nothing, on all cores.
     pub cold: bool,
-    /// From QEMU's start to its end.
+    /// From QEMU's start to the guest's first word.
     pub boot_secs: f64,
+    /// From there to its last, in as many guests as the cores allowed.
+    pub test_secs: f64,
 }
 
 /// The part of a cold build that one core does while the others wait: configuring, kallsyms, the last link.
@@ -158,6 +170,11 @@ pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize)
         }
         *builder = now;
     }
+    let guests = |index: usize, cores| guests_each(cores, cells.len(), cells[index].scenarios.len()) as f64;
+    let boot = |index: usize| {
+        let Took { boot_secs, test_secs, .. } = took.get(index).copied().unwrap_or_default();
+        boot_secs + test_secs * guests(index, measured_on) / guests(index, cores)
+    };
     let ranks = boot_ranks(cells);
     // A builder that has nothing left to build boots as well.
     let mut booters = [vec![0.0; booters(cores)], builders.clone()].concat();
@@ -167,7 +184,7 @@ pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize)
         let waiting = (0..built.len()).filter(|at| built[*at].0 <= now);
         let Some(at) = waiting.min_by_key(|at| ranks[built[*at].1]) else { break };
         let (_, index) = built.swap_remove(at);
-        *booter = now + took.get(index).copied().unwrap_or_default().boot_secs;
+        *booter = now + boot(index);
     }
     builders.into_iter().chain(booters).fold(0.0, f64::max)
 }

@@ -6,6 +6,7 @@ mod builds;
 mod known;
 mod queue;
 mod repro;
+mod shares;
 mod workshop;
 
 use std::collections::{BTreeMap, VecDeque};

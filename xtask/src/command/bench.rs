@@ -314,9 +314,12 @@ fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec
     let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
     let took = |id: String| {
         let cell = cells(report).find(|cell| cell["id"] == id.as_str())?;
-        let boot_secs = secs(cell, "boot_secs") + secs(cell, "test_secs");
-        let cold = cell["cold"].as_bool().unwrap_or_default();
-        Some(Took { build_secs: secs(cell, "build_secs"), cold, boot_secs })
+        Some(Took {
+            build_secs: secs(cell, "build_secs"),
+            cold: cell["cold"].as_bool().unwrap_or_default(),
+            boot_secs: secs(cell, "boot_secs"),
+            test_secs: secs(cell, "test_secs"),
+        })
     };
     let took: Vec<Took> = planned.iter().map(|cell| took(cell.id()).unwrap_or_default()).collect();
     Ok(CORES.iter().map(|cores| (*cores, lanes::forecast(&planned, &took, *cores, measured_on))).collect())

@@ -280,10 +280,11 @@ impl Setting<'_> {
         }
         if let Some(date) = &evidence.recorded {
             words.push(format!("recorded on {date}"));
-        } else if let Some((boot, test)) =
-            evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?)))
+        } else if let Some((boot, test, guests)) =
+            evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?, ran.guests)))
         {
-            words.push(format!("booted in {boot:.1} s, tests {test:.1} s"));
+            let by = if guests > 1 { format!(" in {guests} guests") } else { String::new() };
+            words.push(format!("booted in {boot:.1} s, tests {test:.1} s{by}"));
         }
         words.extend(findings.into_iter().take(2));
         (good, words.join("; "))

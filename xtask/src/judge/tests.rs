@@ -60,6 +60,7 @@ fn measured(forced: Counts) -> Measured {
 
 fn sound(forced: Counts) -> Ran {
     Ran {
+        guests: 1,
         accel: "tcg".to_owned(),
         secs: 2.0,
         boot_secs: Some(1.0),
@@ -138,17 +139,54 @@ fn verdict(base: &Evidence, patched: &Evidence) -> Verdict {
     judge(&asked(&scenarios()), base, patched, &[]).verdict
 }
 
+/// Of a patched kernel with this wrong; the same when it is one of two guests that saw it, whichever.
 fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
-    verdict(&evidence(sound(IPI)), &change(sound(RCU), by))
+    let patched = change(sound(RCU), by);
+    let base = evidence(sound(IPI));
+    let alone = verdict(&base, &patched);
+    let mut other = sound(RCU);
+    other.scenarios[0].name = "exit".to_owned();
+    let other = Boot::Ran(Box::new(other));
+    for guests in [[patched.boot.clone(), other.clone()], [other, patched.boot.clone()]] {
+        let shared = verdict(&base, &Evidence { boot: Boot::together(guests.into()), ..patched.clone() });
+        // Two guests that say different things of their kernel are two witnesses of whom one is wrong.
+        assert!(shared == alone || (alone, shared) == (Verdict::Vacuous, Verdict::Infra), "{shared:?}");
+    }
+    alone
 }
 
 fn patched_measuring(by: impl FnOnce(&mut Measured)) -> Verdict {
-    verdict(&evidence(sound(IPI)), &change_measured(sound(RCU), by))
+    patched_with(|ran| *ran = change_measured(ran.clone(), by).ran().cloned().expect("it ran"))
 }
 
 #[test]
 fn complete_evidence_with_nothing_wrong_passes() {
-    assert_eq!(verdict(&evidence(sound(IPI)), &evidence(sound(RCU))), Verdict::Pass);
+    assert_eq!(patched_with(|_| ()), Verdict::Pass);
+}
+
+#[test]
+fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
+    let scenarios = ["munmap", "exit"].map(|name| scenario(name, Demand::Fallbacks(200)));
+    let guest = |name: &str, counts| {
+        let mut ran = sound(counts);
+        ran.scenarios[0].name = name.to_owned();
+        Boot::Ran(Box::new(ran))
+    };
+    let shared = |counts, second| Evidence {
+        boot: Boot::together(vec![guest("munmap", counts), second]),
+        ..evidence(sound(counts))
+    };
+    let judged = |second| {
+        let (base, patched) = (shared(IPI, guest("exit", IPI)), shared(RCU, second));
+        judge(&asked(&scenarios), &base, &patched, &[]).verdict
+    };
+    assert_eq!(judged(guest("exit", RCU)), Verdict::Pass);
+    assert_eq!(judged(guest("exit", IPI)), Verdict::Fail);
+    assert_eq!(judged(guest("munmap", RCU)), Verdict::Vacuous);
+    assert_eq!(judged(Boot::NotRun), Verdict::Infra);
+    assert_eq!(judged(Boot::Infra { why: "no QEMU".to_owned() }), Verdict::Infra);
+    let ran = shared(RCU, guest("exit", RCU)).ran().cloned().unwrap();
+    assert_eq!((ran.guests, ran.trailer.unwrap().measured, ran.scenarios.len()), (2, 2, 2));
 }
 
 #[test]

@@ -74,6 +74,13 @@ fn one_job_is_one_thing_at_a_time() {
 }
 
 #[test]
+fn guests_share_the_tests_of_a_cell_where_cores_would_be_idle_and_there_are_enough_tests() {
+    assert_eq!([1, 2, 9].map(|cells| guests_each(2, cells, 20)), [2, 1, 1]);
+    assert_eq!([2, 16].map(|tests| guests_each(64, 9, tests)), [1, 2]);
+    assert_eq!((guests_each(1, 1, 100), guests_each(0, 0, 0)), (1, 1));
+}
+
+#[test]
 fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
     for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
         let cells = cells(most);
@@ -92,14 +99,18 @@ fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
 #[test]
 fn a_forecast_falls_with_cores_and_ends_at_what_cannot_be_shared_out() {
     let cells = cells(2);
-    let took =
-        |index| Took { build_secs: if index == 0 { 100.0 } else { 6.0 }, cold: index == 0, boot_secs: 10.0 };
+    let took = |index| Took {
+        build_secs: if index == 0 { 100.0 } else { 6.0 },
+        cold: index == 0,
+        boot_secs: 2.0,
+        test_secs: 8.0,
+    };
     let took: Vec<Took> = (0..cells.len()).map(took).collect();
     let walls: Vec<f64> = [2, 4, 8, 16, 64].map(|cores| forecast(&cells, &took, cores, 2)).into();
     assert!(walls.is_sorted_by(|a, b| a >= b), "{walls:?}");
     // On the cores it was measured on: two builders, and one booter until all is built.
     let built = 100.0 + 3.0 * (cells.len() - 1) as f64;
     assert!(walls[0] > built && walls[0] < 100.0 + 10.0 * cells.len() as f64, "{walls:?}");
-    assert!(walls[4] < 40.0 && walls[4] > 5.0 + 6.0 + 10.0, "{walls:?}");
+    assert!(walls[4] < 40.0 && walls[4] > 5.0 + 6.0 + 2.0 + 4.0, "{walls:?}");
     assert!(forecast(&[], &[], 2, 2).abs() < 1e-9);
 }

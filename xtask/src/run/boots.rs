@@ -1,33 +1,31 @@
 //! Boots kernels as they come, or takes from the record what is asked for from there.
 
 use std::path::Path;
-use std::time::Duration;
 
-use protocol::{Ask, Nonce, Request};
+use protocol::{Ask, Request};
 
 use super::queue::Queue;
 use super::{Run, Shared, locked};
 use crate::accel::{self, Choice, Wish};
-use crate::boot::{self, Guest};
-use crate::build;
 use crate::cache::{Cache, Recorded};
 use crate::config::{Scenario, Suite};
 use crate::control::Exposure;
 use crate::events::{Event, Stage};
 use crate::evidence::{Boot, GuestEnd};
 use crate::failure::{Context, Exit, Failure, Result};
+use crate::guest::Binaries;
 use crate::plan::{Arm, Cell};
-use crate::qemu::{self, Files, Machine};
-use crate::rundir::write_whole;
+use crate::qemu::Machine;
 
 /// The shortest time that the kernel takes for a stall.
 const STALL_SECS: u32 = 3;
 
 /// What a boot needs but for the kernel.
-struct Prepared {
-    machine: Machine<'static>,
-    request: Request,
-    initramfs: Vec<u8>,
+pub(super) struct Prepared<'a> {
+    pub machine: Machine<'static>,
+    /// All of it, whoever is asked.
+    pub request: Request,
+    pub binaries: &'a Binaries,
 }
 
 impl Run<'_> {
@@ -76,8 +74,7 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        let Prepared { machine, request, initramfs } = &prepared;
-        let key = self.boot_key(dir, cell, *machine, request, initramfs)?;
+        let key = self.boot_key(dir, cell, &prepared)?;
         let cache = Cache::new(self.project.cache());
         if let Some(known) = self.recorded.then(|| cache.boot(&key)).flatten() {
             let evidence = &mut locked(&shared.evidence)[index];
@@ -96,7 +93,12 @@ impl Run<'_> {
     }
 
     /// Everything that a boot of the kernel in `dir` needs; or why there can be none.
-    fn prepare(&self, cell: &Cell, dir: &Path, shared: &Shared) -> Result<Result<Prepared, String>> {
+    fn prepare<'a>(
+        &self,
+        cell: &Cell,
+        dir: &Path,
+        shared: &'a Shared,
+    ) -> Result<Result<Prepared<'a>, String>> {
         let kernel = dir.join(cell.arch.kept());
         let choice = match self.accelerator(cell, &kernel, shared) {
             Ok(choice) => choice,
@@ -119,35 +121,7 @@ impl Run<'_> {
             .get(cell.arch.rust_target)
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
         let machine = Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus() };
-        let initramfs = binaries.initramfs(&request)?;
-        Ok(Ok(Prepared { machine, request, initramfs }))
-    }
-
-    /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
-    fn boot_once(&self, cell: &Cell, prepared: &Prepared, dir: &Path, logs: &Path) -> Result<Boot> {
-        let Prepared { machine, request, initramfs: bytes } = prepared;
-        let nonce = fresh_nonce()?;
-        let kernel = dir.join(cell.arch.kept());
-        let initramfs = dir.join("initramfs.cpio");
-        write_whole(&initramfs, bytes)?;
-        let (console, results) = (logs.join("console.log"), logs.join("results.log"));
-        let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
-        let command = qemu::command(*machine, files, &nonce.to_string(), &cell.variant.arguments);
-        self.write_repro(cell, dir, *machine, &nonce)?;
-        let log = logs.join("qemu.log");
-        let guest = Guest {
-            command: &command,
-            dir,
-            symbols: &dir.join(build::SYMBOLS),
-            tools: cell.arch.prefix(),
-            console: &console,
-            results: &results,
-            log: &log,
-            nonce: &nonce,
-            accel: machine.accel,
-            longer: request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
-        };
-        boot::boot(&guest, |what| self.events.send(Event::Doing { cell: cell.id(), what: what.to_owned() }))
+        Ok(Ok(Prepared { machine, request, binaries }))
     }
 
     fn ask(&self, scenario: &Scenario) -> Ask {
@@ -170,12 +144,4 @@ impl Run<'_> {
         accels.insert(arch, choice.clone());
         Ok(choice)
     }
-}
-
-fn fresh_nonce() -> Result<Nonce> {
-    let mut bytes = [0; 16];
-    let doing = || "read /dev/urandom for a nonce".to_owned();
-    let mut random = std::fs::File::open("/dev/urandom").or_infra(doing)?;
-    std::io::Read::read_exact(&mut random, &mut bytes).or_infra(doing)?;
-    Ok(Nonce::from_bytes(bytes))
 }

@@ -1,16 +1,17 @@
 //! Of what a cell's kernel and a cell's boot depend on: the keys under which both are found again. Whatever can change
 //! what comes out has to be in here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, OnceLock};
 
-use protocol::Request;
-
-use super::{ReadyTree, Run};
+use super::boots::Prepared;
+use super::{ReadyTree, Run, locked};
 use crate::build::{self, Job};
 use crate::cache::Key;
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Failure, Result};
 use crate::plan::Cell;
-use crate::qemu::{self, Files, Machine};
+use crate::qemu::{self, Files};
 use crate::source::disk;
 use crate::source::files::Changes;
 
@@ -46,17 +47,13 @@ impl Run<'_> {
     }
 
     /// Of what a boot of the kernel in `dir` shows: whatever it was made from, the same image does the same.
-    pub(super) fn boot_key(
-        &self,
-        dir: &Path,
-        cell: &Cell,
-        machine: Machine<'_>,
-        request: &Request,
-        initramfs: &[u8],
-    ) -> Result<String> {
+    /// In how many guests at the same time is not asked: the tests are the same.
+    pub(super) fn boot_key(&self, dir: &Path, cell: &Cell, prepared: &Prepared<'_>) -> Result<String> {
+        let Prepared { machine, request, binaries } = prepared;
         let nowhere = Path::new("");
         let files = Files { kernel: nowhere, initramfs: nowhere, console: nowhere, results: nowhere };
-        let command = qemu::command(machine, files, "", &cell.variant.arguments);
+        let command = qemu::command(*machine, files, "", &cell.variant.arguments);
+        let initramfs = binaries.initramfs(request)?;
         let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         // The harness reads the console and the results: another one may see other things in them.
         let mut key = Key::new("boot", BOOT_VERSION);
@@ -67,17 +64,31 @@ impl Run<'_> {
             key = key.with(part, disk::sha256(&dir.join(part))?.as_bytes());
         }
         let key = key
-            .with("guest", initramfs)
+            .with("guest", &initramfs)
             .with("request", &request)
             .with("command", qemu::shell_line(&command).as_bytes())
             .with("qemu", version(machine.arch.qemu).as_bytes())
-            .with("harness", disk::sha256(Path::new(THIS_PROGRAM))?.as_bytes());
+            .with("harness", this_program()?.as_bytes());
         Ok(key.finish())
     }
 }
 
-/// The first line of what a program says of itself; empty where it is missing, which is then the build's to say.
+/// The first line of what a program says of itself; empty where it is missing, which is then the build's to say. Asked
+/// once in a run.
 fn version(program: &str) -> String {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut known = locked(&KNOWN);
+    if let Some(version) = known.get(program) {
+        return version.clone();
+    }
     let said = duct::cmd!(program, "--version").stdin_null().stderr_null().read().unwrap_or_default();
-    said.lines().next().unwrap_or_default().to_owned()
+    let version = said.lines().next().unwrap_or_default().to_owned();
+    known.insert(program.to_owned(), version.clone());
+    version
+}
+
+/// The digest of this program, which does not change while it runs.
+fn this_program() -> Result<&'static str> {
+    static KNOWN: OnceLock<Result<String>> = OnceLock::new();
+    KNOWN.get_or_init(|| disk::sha256(Path::new(THIS_PROGRAM))).as_deref().map_err(Failure::clone)
 }

@@ -12,5 +12,6 @@ mod faults;
 mod killed;
 mod lanes;
 mod power_cut;
+mod shares;
 mod trees;
 mod versions;

@@ -1,0 +1,124 @@
+//! One boot of a cell: one guest, or several that run the same kernel at the same time, each with a share of the guest
+//! tests. Prepares their directories and starts them; what they saw counts as one boot (crate::evidence).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::{Nonce, Request};
+
+use super::Run;
+use super::boots::Prepared;
+use crate::boot::{self, Guest};
+use crate::build;
+use crate::events::Event;
+use crate::evidence::Boot;
+use crate::failure::{Context, Failure, Result};
+use crate::lanes;
+use crate::plan::Cell;
+use crate::qemu::{self, Files};
+use crate::rundir::write_whole;
+
+/// One guest.
+pub(super) struct Share {
+    request: Request,
+    pub nonce: Nonce,
+    /// Where its QEMU is started, below the cell's directory; empty: there.
+    pub place: PathBuf,
+    /// Where its console and its results go.
+    logs: PathBuf,
+}
+
+impl Run<'_> {
+    /// Boots the kernel of the cell in `dir`; what it says goes to `logs`.
+    pub(super) fn boot_once(
+        &self,
+        cell: &Cell,
+        prepared: &Prepared<'_>,
+        dir: &Path,
+        logs: &Path,
+    ) -> Result<Boot> {
+        let shares = self.shares(prepared, dir, logs)?;
+        self.write_repro(cell, dir, prepared.machine, &shares)?;
+        let boot = |number: usize, share: &Share| {
+            let who = if shares.len() > 1 { format!("guest {number}: ") } else { String::new() };
+            self.boot_share(cell, prepared, dir, share, &who)
+        };
+        let boots: Result<Vec<Boot>> = std::thread::scope(|scope| {
+            let started: Vec<_> = shares
+                .iter()
+                .enumerate()
+                .map(|(at, share)| scope.spawn(move || boot(at + 1, share)))
+                .collect();
+            let ended = |guest: std::thread::ScopedJoinHandle<'_, Result<Boot>>| {
+                guest.join().unwrap_or_else(|_| Err(Failure::internal("the thread of a guest panicked")))
+            };
+            started.into_iter().map(ended).collect()
+        });
+        boots.map(Boot::together)
+    }
+
+    /// The guests of one boot, each with what it needs in its place.
+    fn shares(&self, prepared: &Prepared<'_>, dir: &Path, logs: &Path) -> Result<Vec<Share>> {
+        let guests = lanes::guests_each(self.jobs, self.cells.len(), prepared.request.scenarios.len());
+        // Many boots of one kernel are told from each other: one guest is one boot.
+        let guests = if self.repeat > 1 { 1 } else { guests };
+        let whole = &prepared.request;
+        let share = |index: usize| {
+            // In turn, because tests that take long stand beside each other in a campaign.
+            let scenarios = whole.scenarios.iter().skip(index).step_by(guests).cloned().collect();
+            let request = Request { scenarios, ..whole.clone() };
+            let first = index == 0;
+            let place = if first { PathBuf::new() } else { PathBuf::from(format!("guest-{}", index + 1)) };
+            let home = dir.join(&place);
+            std::fs::create_dir_all(&home).or_infra(|| format!("make {}", home.display()))?;
+            write_whole(&home.join(INITRAMFS), &prepared.binaries.initramfs(&request)?)?;
+            let logs = if first { logs.to_owned() } else { home };
+            Ok(Share { request, nonce: fresh_nonce()?, place, logs })
+        };
+        (0..guests).map(share).collect()
+    }
+
+    fn boot_share(
+        &self,
+        cell: &Cell,
+        prepared: &Prepared<'_>,
+        dir: &Path,
+        share: &Share,
+        who: &str,
+    ) -> Result<Boot> {
+        let home = dir.join(&share.place);
+        let kernel = dir.join(cell.arch.kept());
+        let initramfs = home.join(INITRAMFS);
+        let (console, results) = (share.logs.join("console.log"), share.logs.join("results.log"));
+        let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
+        let machine = prepared.machine;
+        let command = qemu::command(machine, files, &share.nonce.to_string(), &cell.variant.arguments);
+        let log = share.logs.join("qemu.log");
+        let guest = Guest {
+            command: &command,
+            dir: &home,
+            symbols: &dir.join(build::SYMBOLS),
+            tools: cell.arch.prefix(),
+            console: &console,
+            results: &results,
+            log: &log,
+            nonce: &share.nonce,
+            accel: machine.accel,
+            longer: share.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
+        };
+        boot::boot(&guest, |what| {
+            self.events.send(Event::Doing { cell: cell.id(), what: format!("{who}{what}") });
+        })
+    }
+}
+
+/// In the directory in which QEMU is started.
+pub(super) const INITRAMFS: &str = "initramfs.cpio";
+
+fn fresh_nonce() -> Result<Nonce> {
+    let mut bytes = [0; 16];
+    let doing = || "read /dev/urandom for a nonce".to_owned();
+    let mut random = std::fs::File::open("/dev/urandom").or_infra(doing)?;
+    std::io::Read::read_exact(&mut random, &mut bytes).or_infra(doing)?;
+    Ok(Nonce::from_bytes(bytes))
+}
