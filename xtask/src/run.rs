@@ -109,19 +109,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Run<'_> {
     /// Builds and boots every cell.
     pub fn go(self) -> Gathered {
-        let lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
-        let shared = Shared {
+        let mut lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
+        let mut shared = Shared {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
             ended: Mutex::new(None),
             guests: OnceLock::new(),
-            jobs: lanes::jobs_each(self.jobs, lanes.len()),
+            jobs: self.jobs,
             stop: AtomicBool::new(false),
         };
-        let workshop = self.workshop(&lanes);
-        let waiting = Mutex::new(lanes.iter().collect::<VecDeque<&Lane>>());
         let queue = Queue::new(lanes::boot_ranks(self.cells));
         let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
+        self.take_known(&mut lanes, &builders[0], &shared);
+        shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
+        let workshop = self.workshop(&lanes);
+        let waiting = Mutex::new(lanes.iter().collect::<VecDeque<&Lane>>());
         let run = &self;
         let guests_secs = std::thread::scope(|scope| {
             let guests = scope.spawn(|| {

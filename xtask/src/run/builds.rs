@@ -1,7 +1,7 @@
 //! Builds kernels, lane by lane: from the cache, or from the objects of the cell before. Hands on what is to be booted.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::queue::Builder;
@@ -12,7 +12,9 @@ use crate::cache::Cache;
 use crate::events::{Event, Stage};
 use crate::evidence::{Build, Built};
 use crate::failure::{Failure, Result};
+use crate::kconfig;
 use crate::lanes::Lane;
+use crate::plan::Cell;
 use crate::process::Watch;
 use crate::source::files::Changes;
 use crate::source::lane;
@@ -35,6 +37,26 @@ impl Run<'_> {
         Workshop::new(known, lanes.iter().map(workshop::key).collect())
     }
 
+    /// Hands on every kernel that needs no build, and leaves the others in their lanes: so the first boots are those that
+    /// should come first, and nobody waits in a lane for what is there.
+    pub(super) fn take_known(&self, lanes: &mut Vec<Lane>, builder: &Builder<'_>, shared: &Shared) {
+        for lane in &mut *lanes {
+            let place = lane.clone();
+            lane.cells.retain(|&index| match self.task(index, &place, shared) {
+                Ok(Ok(task)) => match self.known_build(&task) {
+                    Some(build) => {
+                        self.hand_on(index, build, builder, shared);
+                        false
+                    }
+                    None => true,
+                },
+                // Its builder meets it as well, and says so.
+                Ok(Err(_)) | Err(_) => true,
+            });
+        }
+        lanes.retain(|lane| !lane.cells.is_empty());
+    }
+
     /// Builds the cells of one lane.
     pub(super) fn build_all(&self, lane: &Lane, workshop: &Workshop, builder: &Builder<'_>, shared: &Shared) {
         for &index in &lane.cells {
@@ -42,29 +64,33 @@ impl Run<'_> {
                 return;
             }
             match self.build_one(index, lane, workshop, shared) {
-                Ok(evidence @ Build::Built(_)) => {
-                    locked(&shared.evidence)[index].build = evidence;
-                    self.stage(&self.cells[index], Stage::WaitsForBoot);
-                    builder.built(index);
-                }
-                Ok(other) => {
-                    locked(&shared.evidence)[index].build = other;
-                    self.finished(index, shared);
-                }
+                Ok(build) => self.hand_on(index, build, builder, shared),
                 Err(failure) => shared.end(failure),
             }
         }
     }
 
-    fn build_one(&self, index: usize, lane: &Lane, workshop: &Workshop, shared: &Shared) -> Result<Build> {
+    /// To be booted, if there is something to boot.
+    fn hand_on(&self, index: usize, build: Build, builder: &Builder<'_>, shared: &Shared) {
+        let built = matches!(build, Build::Built(_));
+        locked(&shared.evidence)[index].build = build;
+        if built {
+            self.stage(&self.cells[index], Stage::WaitsForBoot);
+            builder.built(index);
+        } else {
+            self.finished(index, shared);
+        }
+    }
+
+    /// What is to be built for a cell; or what has become of that already.
+    fn task(&self, index: usize, lane: &Lane, shared: &Shared) -> Result<Result<Task<'_>, Build>> {
         let cell = &self.cells[index];
-        let cell_dir = self.dir.cell(cell)?;
         let tree = self.trees.get(&cell.tree).ok_or_else(|| {
             Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
         })?;
         let changes = match tree.arms.changes.get(&cell.id()) {
             Some(Ok(changes)) => changes,
-            Some(Err(why)) => return Ok(Build::Infra { why: why.clone() }),
+            Some(Err(why)) => return Ok(Err(Build::Infra { why: why.clone() })),
             None => return Err(Failure::internal(format!("{} has no source", cell.id()))),
         };
         let requests = self
@@ -72,30 +98,38 @@ impl Run<'_> {
             .get(&cell.variant.id())
             .ok_or_else(|| Failure::internal(format!("{} has no fragments", cell.id())))?;
         let home = self.lane_home(lane, tree);
-        let job = Job {
-            tree: &lane::tree_in(&home),
-            incarnation: tree.work.incarnation(),
-            objects: &lane::objects_in(&home),
-            arch: cell.arch,
+        let mut task = Task {
+            cell,
+            tree,
+            changes,
             requests,
-            jobs: shared.jobs,
-            ccache: self.ccache.as_ref(),
-            cell_dir: &cell_dir,
-            kconfig: &kconfig_files(changes),
-            touched: &tree.arms.touched,
-            keep_code: cell.arm.judged(),
+            cell_dir: self.dir.cell(cell)?,
+            lane_tree: lane::tree_in(&home),
+            objects: lane::objects_in(&home),
+            kconfig: kconfig_files(changes),
+            key: String::new(),
         };
-        let key = self.kernel_key(&job, tree, changes)?;
-        let cache = Cache::new(self.project.cache());
-        if let Some(known) = self.known_build(&cache, &key, &cell_dir) {
+        task.key = self.kernel_key(&task.job(self, shared.jobs), tree, changes)?;
+        Ok(Ok(task))
+    }
+
+    fn build_one(&self, index: usize, lane: &Lane, workshop: &Workshop, shared: &Shared) -> Result<Build> {
+        let task = match self.task(index, lane, shared)? {
+            Ok(task) => task,
+            Err(build) => return Ok(build),
+        };
+        // By another run, or for another cell of this one.
+        if let Some(known) = self.known_build(&task) {
             return Ok(known);
         }
+        let cell = task.cell;
         self.stage(cell, Stage::WaitsForLane);
         let place = workshop::key(lane);
         let start = workshop.enter(&place);
         self.stage(cell, Stage::Build);
         let building = Instant::now();
-        let build = self.build_in(&start, workshop, &job, tree, changes, |tail: Option<&Tail>| {
+        let job = task.job(self, if start == Start::Cold { self.jobs } else { shared.jobs });
+        let build = self.build_in(&start, workshop, &job, &task, |tail: Option<&Tail>| {
             if let Some(tail) = tail {
                 let what = format!("{} ({} objects)", tail.last, tail.objects);
                 self.events.send(Event::Doing { cell: cell.id(), what });
@@ -107,14 +141,15 @@ impl Run<'_> {
         let build = build?;
         if matches!(build, Build::Built(_) | Build::CompileError(_)) {
             let kept = [cell.arch.kept(), build::SYMBOLS, "config", "requested.config", "build.log"];
-            cache.keep_kernel(&key, &cell_dir, &kept, &build)?;
+            Cache::new(self.project.cache()).keep_kernel(&task.key, &task.cell_dir, &kept, &build)?;
         }
         Ok(build)
     }
 
-    /// What became of the same build before; its kernel is then in `cell_dir`.
-    fn known_build(&self, cache: &Cache, key: &str, cell_dir: &Path) -> Option<Build> {
-        match (!self.rebuild).then(|| cache.kernel(key, cell_dir)).flatten()? {
+    /// What became of the same build before; its kernel is then in the cell's directory.
+    fn known_build(&self, task: &Task<'_>) -> Option<Build> {
+        let cache = Cache::new(self.project.cache());
+        match (!self.rebuild).then(|| cache.kernel(&task.key, &task.cell_dir)).flatten()? {
             Build::Built(built) => Some(Build::Built(Built {
                 cached: true,
                 cold: false,
@@ -133,15 +168,14 @@ impl Run<'_> {
         start: &Start,
         workshop: &Workshop,
         job: &Job<'_>,
-        tree: &ReadyTree,
-        changes: &Changes,
+        task: &Task<'_>,
         mut look: impl FnMut(Option<&Tail>) -> Watch,
     ) -> Result<Build> {
         let home = job.tree.parent().unwrap_or(job.tree).to_owned();
         let stopped = look(None) == Watch::Stop;
         if let Start::Copy(other) = start {
             let from = home.with_file_name(&other.2);
-            let copied = (!stopped).then(|| lane::Lane::copy(&from, &tree.work, home.clone()));
+            let copied = (!stopped).then(|| lane::Lane::copy(&from, &task.tree.work, home.clone()));
             // Whatever came of it: its own thread waits for that.
             workshop.copied(other);
             copied.transpose()?;
@@ -149,13 +183,44 @@ impl Run<'_> {
         if stopped {
             return Ok(Build::NotRun);
         }
-        lane::Lane::open(&tree.work, home)?.set(changes)?;
-        let jobs = if *start == Start::Cold { self.jobs } else { job.jobs };
-        build::build(&Job { jobs, ..*job }, look)
+        lane::Lane::open(&task.tree.work, home)?.set(task.changes)?;
+        build::build(job, look)
     }
 
     fn lane_home(&self, lane: &Lane, tree: &ReadyTree) -> PathBuf {
         self.project.lanes(&lane.tree, tree.work.home()).join(&lane.name)
+    }
+}
+
+/// The build of one cell.
+struct Task<'a> {
+    cell: &'a Cell,
+    tree: &'a ReadyTree,
+    changes: &'a Changes,
+    requests: &'a [kconfig::Request],
+    cell_dir: PathBuf,
+    lane_tree: PathBuf,
+    objects: PathBuf,
+    kconfig: String,
+    /// Under which its kernel is found again.
+    key: String,
+}
+
+impl Task<'_> {
+    fn job<'a>(&'a self, run: &'a Run<'_>, jobs: usize) -> Job<'a> {
+        Job {
+            tree: &self.lane_tree,
+            incarnation: self.tree.work.incarnation(),
+            objects: &self.objects,
+            arch: self.cell.arch,
+            requests: self.requests,
+            jobs,
+            ccache: run.ccache.as_ref(),
+            cell_dir: &self.cell_dir,
+            kconfig: &self.kconfig,
+            touched: &self.tree.arms.touched,
+            keep_code: self.cell.arm.judged(),
+        }
     }
 }
 
