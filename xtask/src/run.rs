@@ -9,7 +9,7 @@ mod repro;
 mod shares;
 mod workshop;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::evidence::Evidence;
 use crate::failure::{Context, Failure, Result};
 use crate::guest::Binaries;
 use crate::kconfig;
-use crate::lanes::{self, Lane};
+use crate::lanes;
 use crate::plan::Cell;
 use crate::project::Project;
 use crate::rundir::{RunDir, write_whole};
@@ -122,8 +122,7 @@ impl Run<'_> {
         let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
         self.take_known(&mut lanes, &builders[0], &shared);
         shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
-        let workshop = self.workshop(&lanes);
-        let waiting = Mutex::new(lanes.iter().collect::<VecDeque<&Lane>>());
+        let workshop = self.workshop(lanes);
         let run = &self;
         let guests_secs = std::thread::scope(|scope| {
             let guests = scope.spawn(|| {
@@ -137,12 +136,10 @@ impl Run<'_> {
                 scope.spawn(|| run.boot_all(&queue, &shared));
             }
             for builder in builders {
-                let (shared, workshop, waiting, queue) = (&shared, &workshop, &waiting, &queue);
+                let (shared, workshop, queue) = (&shared, &workshop, &queue);
                 scope.spawn(move || {
-                    let next = || locked(waiting).pop_front();
-                    while let Some(lane) = next() {
-                        run.build_all(lane, workshop, &builder, shared);
-                        workshop.over(&workshop::key(lane));
+                    while let Some(turn) = workshop.next() {
+                        run.build_all(&turn.lane, workshop, &builder, shared);
                     }
                     // Nothing is left to build: the cores are the guests'.
                     drop(builder);

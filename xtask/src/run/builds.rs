@@ -21,9 +21,9 @@ use crate::source::lane;
 
 impl Run<'_> {
     /// The lanes of this run, and those that others left, with whether there is something to build from.
-    pub(super) fn workshop(&self, lanes: &[Lane]) -> Workshop {
+    pub(super) fn workshop(&self, lanes: Vec<Lane>) -> Workshop {
         let mut known = BTreeMap::new();
-        for lane in lanes {
+        for lane in &lanes {
             let Some(tree) = self.trees.get(&lane.tree) else { continue };
             let all = self.project.lanes(&lane.tree, tree.work.home());
             let of_arch = format!("{}-", lane.arch);
@@ -34,7 +34,7 @@ impl Run<'_> {
                 known.insert((lane.tree.clone(), lane.arch, name), usable);
             }
         }
-        Workshop::new(known, lanes.iter().map(workshop::key).collect())
+        Workshop::new(known, lanes)
     }
 
     /// Hands on every kernel that needs no build, and leaves the others in their lanes: so the first boots are those that

@@ -1,7 +1,7 @@
 //! Who builds in which lane, and from what: a lane without objects starts as a copy of one that has some and that nobody
 //! builds in at that moment; and of several without any, only the first begins from nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::locked;
@@ -17,8 +17,9 @@ pub struct Workshop {
 #[derive(Debug, Default)]
 struct Places {
     of: BTreeMap<Key, Place>,
-    /// The lanes of the run that are not over, in its order.
-    to_come: Vec<Key>,
+    /// The lanes of the run that somebody has and those that nobody has yet, each in its order.
+    taken: Vec<Key>,
+    to_come: VecDeque<Lane>,
 }
 
 /// Tree, architecture, name.
@@ -31,6 +32,27 @@ struct Place {
     building: bool,
     /// So many want to copy it, and wait for a moment in which nobody builds in it.
     wanted: usize,
+}
+
+/// A lane that is one builder's until this value goes, however that comes.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    workshop: &'a Workshop,
+    pub lane: Lane,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let key = key(&self.lane);
+        let mut places = locked(&self.workshop.places);
+        places.taken.retain(|other| *other != key);
+        let place = places.at(&key);
+        // Its builder panicked in the middle of a build.
+        place.usable &= !place.building;
+        place.building = false;
+        drop(places);
+        self.workshop.changed.notify_all();
+    }
 }
 
 /// What a build in a lane begins with.
@@ -47,11 +69,19 @@ pub fn key(lane: &Lane) -> Key {
 }
 
 impl Workshop {
-    /// Of lanes, and whether each has objects; and those that the run builds in, in its order. It takes them up in that
-    /// order, and says of each when it is [`Workshop::over`].
-    pub fn new(lanes: impl IntoIterator<Item = (Key, bool)>, to_come: Vec<Key>) -> Workshop {
+    /// Of lanes, and whether each has objects; and those that the run builds in, in its order.
+    pub fn new(lanes: impl IntoIterator<Item = (Key, bool)>, to_come: Vec<Lane>) -> Workshop {
         let of = lanes.into_iter().map(|(key, usable)| (key, Place { usable, ..Place::default() })).collect();
-        Workshop { places: Mutex::new(Places { of, to_come }), changed: Condvar::new() }
+        let places = Places { of, taken: Vec::new(), to_come: to_come.into() };
+        Workshop { places: Mutex::new(places), changed: Condvar::new() }
+    }
+
+    /// The next lane to build in; none: all are taken.
+    pub fn next(&self) -> Option<Turn<'_>> {
+        let mut places = locked(&self.places);
+        let lane = places.to_come.pop_front()?;
+        places.taken.push(key(&lane));
+        Some(Turn { workshop: self, lane })
     }
 
     /// Waits until a build in the lane may begin. Each is followed by [`Workshop::leave`].
@@ -93,12 +123,6 @@ impl Workshop {
         self.changed.notify_all();
     }
 
-    /// Nothing is to be built in the lane any more.
-    pub fn over(&self, key: &Key) {
-        locked(&self.places).to_come.retain(|other| other != key);
-        self.changed.notify_all();
-    }
-
     fn wait<'a>(
         &self,
         places: MutexGuard<'a, Places>,
@@ -124,8 +148,9 @@ impl Places {
     /// Of those that could begin from nothing, it is the first: which one does decides what the others have to compile.
     fn may_begin(&self, key: &Key) -> bool {
         let begun = self.of.iter().any(|(other, place)| place.building && are_kin(other, key));
-        let first = self.to_come.iter().find(|other| are_kin(other, key));
-        !begun && first.is_none_or(|first| first == key)
+        let to_come = self.to_come.iter().map(self::key);
+        let first = self.taken.iter().cloned().chain(to_come).find(|other| are_kin(other, key));
+        !begun && first.is_none_or(|first| first == *key)
     }
 }
 
@@ -176,15 +201,23 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_lane_that_is_to_come_begins_from_nothing() {
-        let workshop = Workshop::new([], vec![lane("b"), lane("a")]);
+    fn only_the_first_lane_that_is_not_over_begins_from_nothing() {
+        let to_come = ["b", "a"].map(|name| {
+            let (tree, arch, name) = lane(name);
+            Lane { name, tree, arch, cells: Vec::new() }
+        });
+        let workshop = Workshop::new([], to_come.into());
+        let first = workshop.next().unwrap();
+        let second = workshop.next().unwrap();
+        assert!(workshop.next().is_none());
         std::thread::scope(|scope| {
             let (say, heard) = channel();
-            let shared = &workshop;
-            scope.spawn(move || say.send(shared.enter(&lane("a"))).unwrap());
+            let (shared, second) = (&workshop, &second);
+            scope.spawn(move || say.send(shared.enter(&key(&second.lane))).unwrap());
             assert!(heard.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the first");
-            // All of that one's kernels were in the cache.
-            workshop.over(&lane("b"));
+            // Its builder is gone in the middle of the build.
+            assert_eq!(workshop.enter(&key(&first.lane)), Start::Cold);
+            drop(first);
             assert_eq!(heard.recv().unwrap(), Start::Cold);
         });
     }
