@@ -114,7 +114,6 @@ pub enum GuestEnd {
 pub struct Ran {
     pub accel: String,
     /// So many guests ran the kernel at the same time, each with its share of the guest tests.
-    #[serde(default = "one")]
     pub guests: usize,
     /// From the start of QEMU to its end.
     pub secs: f64,
@@ -166,10 +165,6 @@ pub enum Outcome {
     Unfinished,
     Broken(String),
     Measured(Box<Measured>),
-}
-
-fn one() -> usize {
-    1
 }
 
 impl Ran {

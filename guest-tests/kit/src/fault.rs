@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::files::{self, Knob};
+use crate::files::{self, OpenFile};
 
 const KNOBS: &str = "/sys/kernel/debug/fail_page_alloc";
 
@@ -78,20 +78,18 @@ impl FailPageAlloc {
     }
 }
 
-const MAKE_IT_FAIL: &str = "/proc/self/make-it-fail";
-
 /// Makes the calling task one whose allocations may fail, or no longer. A forked child inherits it.
 pub fn arm_this_task(armed: bool) -> Result<(), String> {
-    files::set(MAKE_IT_FAIL, if armed { "1" } else { "0" })
+    Trigger::of_this_task()?.arm(armed)
 }
 
-/// [`arm_this_task`] for a task that does so again and again: the one that made it, whoever uses it.
+/// What [`arm_this_task`] pulls, for a task that does so again and again: of the one that made it, whoever uses it.
 #[derive(Debug)]
-pub struct Trigger(Knob);
+pub struct Trigger(OpenFile);
 
 impl Trigger {
     pub fn of_this_task() -> Result<Trigger, String> {
-        Knob::open(MAKE_IT_FAIL).map(Trigger)
+        OpenFile::open("/proc/self/make-it-fail").map(Trigger)
     }
 
     pub fn arm(&self, armed: bool) -> Result<(), String> {

@@ -30,7 +30,10 @@ pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
 pub fn drain(path: impl AsRef<Path>) -> Result<String, String> {
     let path = path.as_ref();
     let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let bytes = BUFFER.with_borrow_mut(|buffer| read_to_end(&mut open()?, buffer));
+    let bytes = BUFFER.with_borrow_mut(|buffer| {
+        let mut file = open()?;
+        read_to_end(|buffer, _| file.read(buffer), buffer)
+    });
     bytes.map(text).map_err(|error: io::Error| format!("could not read {}: {error}", path.display()))
 }
 
@@ -59,13 +62,18 @@ fn text(bytes: Vec<u8>) -> String {
 /// Not `fs::read`: it begins with 32 bytes when a file claims to be empty, and an event's `filter` answers
 /// the first read only (`event_filter_read()`, kernel/trace/trace_events.c).
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    BUFFER.with_borrow_mut(|buffer| read_to_end(&mut File::open(path)?, buffer))
+    let mut file = File::open(path)?;
+    BUFFER.with_borrow_mut(|buffer| read_to_end(|buffer, _| file.read(buffer), buffer))
 }
 
-fn read_to_end(file: &mut File, buffer: &mut [u8]) -> io::Result<Vec<u8>> {
+/// `read` is told how much there is already: some files give less at once than they hold.
+fn read_to_end(
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    buffer: &mut [u8],
+) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        match file.read(buffer) {
+        match read(buffer, bytes.len() as u64) {
             Ok(0) => return Ok(bytes),
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -115,42 +123,39 @@ pub fn ensure(path: impl AsRef<Path>, value: &str) -> Result<(), String> {
     if same_value(value, &read(path)?) { Ok(()) } else { set(path, value) }
 }
 
-/// A kernel file that is asked or told again and again: opened once, because an emulated CPU takes longer to find a file
+/// A kernel file that stays open, because it is asked or told again and again: an emulated CPU takes longer to find a file
 /// than the kernel to answer. Not for debugfs's numbers, which cannot be read twice (`DEFINE_DEBUGFS_ATTRIBUTE` has no
 /// seeking).
 #[derive(Debug)]
-pub struct Knob {
+pub struct OpenFile {
     path: PathBuf,
     file: File,
 }
 
-impl Knob {
+impl OpenFile {
     /// For reading and writing.
-    pub fn open(path: impl AsRef<Path>) -> Result<Knob, String> {
-        Knob::with(path.as_ref(), OpenOptions::new().read(true).write(true))
+    pub fn open(path: impl AsRef<Path>) -> Result<OpenFile, String> {
+        OpenFile::with(path.as_ref(), OpenOptions::new().read(true).write(true))
     }
 
-    pub fn read_only(path: impl AsRef<Path>) -> Result<Knob, String> {
-        Knob::with(path.as_ref(), OpenOptions::new().read(true))
+    pub fn read_only(path: impl AsRef<Path>) -> Result<OpenFile, String> {
+        OpenFile::with(path.as_ref(), OpenOptions::new().read(true))
     }
 
-    fn with(path: &Path, how: &OpenOptions) -> Result<Knob, String> {
+    fn with(path: &Path, how: &OpenOptions) -> Result<OpenFile, String> {
         let file = how.open(path).map_err(|error| format!("could not open {}: {error}", path.display()))?;
-        Ok(Knob { path: path.to_owned(), file })
+        Ok(OpenFile { path: path.to_owned(), file })
     }
 
     /// What the file says now, as [`read`].
     pub fn read(&self) -> Result<String, String> {
-        let bytes = BUFFER.with_borrow_mut(|buffer| {
-            let mut bytes = Vec::new();
-            // From where the last read ended: a kernel file may be longer than what it gives at once.
-            while let Some(new) = Some(self.file.read_at(buffer, bytes.len() as u64)?).filter(|new| *new > 0)
-            {
-                bytes.extend_from_slice(&buffer[..new]);
-            }
-            Ok(bytes)
-        });
+        let from = |buffer: &mut [u8], at| self.file.read_at(buffer, at);
+        let bytes = BUFFER.with_borrow_mut(|buffer| read_to_end(from, buffer));
         bytes.map(text).map_err(|error: io::Error| format!("could not read {}: {error}", self.path.display()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// As [`set`].
@@ -204,19 +209,19 @@ mod tests {
     fn set_fails_on_a_file_that_forgets_what_was_written() {
         let error = set("/dev/null", "1").expect_err("/dev/null reads back empty");
         assert_eq!(error, "/dev/null reads \"\" after \"1\" was written to it");
-        let knob = Knob::open("/dev/null").expect("/dev/null opens");
-        assert_eq!(knob.set("1"), Err(error));
+        let file = OpenFile::open("/dev/null").expect("/dev/null opens");
+        assert_eq!(file.set("1"), Err(error));
     }
 
     #[test]
-    fn a_knob_reads_what_the_file_says_now() {
-        let path = std::env::temp_dir().join(format!("patchproof-knob-{}", std::process::id()));
+    fn an_open_file_says_what_it_holds_now() {
+        let path = std::env::temp_dir().join(format!("patchproof-open-file-{}", std::process::id()));
         write(&path, "7").unwrap();
-        let knob = Knob::open(&path).unwrap();
-        assert_eq!(knob.read().as_deref(), Ok("7"));
+        let file = OpenFile::open(&path).unwrap();
+        assert_eq!(file.read().as_deref(), Ok("7"));
         write(&path, "0x2a\n").unwrap();
-        assert_eq!(knob.read().as_deref(), Ok("0x2a\n"));
-        assert_eq!((knob.set("0x99"), read_number(&path)), (Ok(()), Ok(0x99)));
+        assert_eq!(file.read().as_deref(), Ok("0x2a\n"));
+        assert_eq!((file.set("0x99"), read_number(&path)), (Ok(()), Ok(0x99)));
         std::fs::remove_file(path).unwrap();
     }
 }

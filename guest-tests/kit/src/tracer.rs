@@ -8,7 +8,7 @@ use protocol::Counts;
 
 use crate::counters::{self, RingBuffer};
 use crate::cpu;
-use crate::files::{self, Knob};
+use crate::files::{self, OpenFile};
 use crate::kallsyms::Kallsyms;
 use crate::trace_text::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
 
@@ -50,11 +50,11 @@ const BUFFER_PER_FALLBACK_KIB: u64 = 1;
 #[derive(Debug)]
 pub struct Tracer {
     instance: PathBuf,
-    recorded_cpus: Knob,
+    recorded_cpus: OpenFile,
     /// For that.
     all_cpus: String,
     /// `stats` of each CPU's buffer.
-    stats: Vec<Knob>,
+    stats: Vec<OpenFile>,
 }
 
 impl Tracer {
@@ -68,7 +68,7 @@ impl Tracer {
         let all_cpus = cpu::mask_of_all()?;
         let instance = PathBuf::from(INSTANCE);
         make_directory(&instance)?;
-        let recorded_cpus = Knob::open(instance.join(RECORDED_CPUS))?;
+        let recorded_cpus = OpenFile::open(instance.join(RECORDED_CPUS))?;
         let stats = open_stats(&instance.join("per_cpu"))?;
         let tracer = Tracer { instance, recorded_cpus, all_cpus, stats };
         tracer.stop()?;
@@ -117,8 +117,8 @@ impl Tracer {
     pub fn buffer(&self) -> Result<RingBuffer, String> {
         let mut total = RingBuffer::default();
         for stats in &self.stats {
-            let one =
-                counters::ring_buffer(&stats.read()?).ok_or_else(|| format!("{stats:?} lacks a field"))?;
+            let one = counters::ring_buffer(&stats.read()?)
+                .ok_or_else(|| format!("{} lacks a field", stats.path().display()))?;
             total.entries += one.entries;
             total.lost += one.lost;
         }
@@ -190,10 +190,10 @@ fn functions_in(path: &Path) -> Result<Vec<String>, String> {
 }
 
 /// The `stats` of every CPU's buffer, also of those that are off line at times.
-fn open_stats(directory: &Path) -> Result<Vec<Knob>, String> {
+fn open_stats(directory: &Path) -> Result<Vec<OpenFile>, String> {
     let listing = |error| format!("could not list {}: {error}", directory.display());
     let cpus = fs::read_dir(directory).map_err(listing)?;
-    cpus.map(|cpu| Knob::read_only(cpu.map_err(listing)?.path().join("stats"))).collect()
+    cpus.map(|cpu| OpenFile::read_only(cpu.map_err(listing)?.path().join("stats"))).collect()
 }
 
 /// The scenario before has left its own.

@@ -1,5 +1,6 @@
 //! What several guests saw that ran the same kernel at the same time, each with a share of the guest tests, as if it had
-//! been one guest. Loses nothing that any of them saw, and adds nothing: it came to its end only if all of them did.
+//! been one guest. Keeps every measurement, splat and taint of all of them; of several that did not end by themselves it tells
+//! how the first did. It came to its end only if all of them did.
 
 use super::{Boot, GuestEnd, Ran};
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Demand;
 use crate::plan::{self, Beside};
 use crate::project::{Loaded, Project};
 
@@ -48,7 +49,7 @@ fn a_lane_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant() {
 }
 
 #[test]
-fn what_runs_most_guest_tests_is_booted_first_and_the_arms_of_a_variant_beside_each_other() {
+fn what_has_to_show_most_is_booted_first_and_the_arms_of_a_variant_beside_each_other() {
     let cells = cells(2);
     let mut order: Vec<usize> = (0..cells.len()).collect();
     let ranks = boot_ranks(&cells);
@@ -57,6 +58,17 @@ fn what_runs_most_guest_tests_is_booted_first_and_the_arms_of_a_variant_beside_e
     let arms = |variant: &str| ["base", "patched"].map(|arm| format!("7.2/x86_64/{variant}/{arm}"));
     let expected = ["pt-reclaim-off", "pt-reclaim-on", "rcu-table-free-off"].map(arms).concat();
     assert_eq!(first, expected);
+}
+
+#[test]
+fn of_two_suites_of_as_many_tests_the_one_with_more_to_show_is_booted_first() {
+    let mut pair = cells(2);
+    pair.truncate(2);
+    for (cell, failures) in pair.iter_mut().zip([30, 200]) {
+        cell.scenarios.truncate(1);
+        cell.scenarios[0].demand = Demand::Fallbacks(failures);
+    }
+    assert_eq!(boot_ranks(&pair), [1, 0]);
 }
 
 #[test]

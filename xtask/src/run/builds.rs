@@ -42,7 +42,7 @@ impl Run<'_> {
     pub(super) fn take_known(&self, lanes: &mut Vec<Lane>, builder: &Builder<'_>, shared: &Shared) {
         for lane in &mut *lanes {
             let place = lane.clone();
-            lane.cells.retain(|&index| match self.task(index, &place, shared) {
+            lane.cells.retain(|&index| match self.task(index, &place) {
                 Ok(Ok(task)) => match self.known_build(&task) {
                     Some(build) => {
                         self.hand_on(index, build, builder, shared);
@@ -83,7 +83,7 @@ impl Run<'_> {
     }
 
     /// What is to be built for a cell; or what has become of that already.
-    fn task(&self, index: usize, lane: &Lane, shared: &Shared) -> Result<Result<Task<'_>, Build>> {
+    fn task(&self, index: usize, lane: &Lane) -> Result<Result<Task<'_>, Build>> {
         let cell = &self.cells[index];
         let tree = self.trees.get(&cell.tree).ok_or_else(|| {
             Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
@@ -109,12 +109,12 @@ impl Run<'_> {
             kconfig: kconfig_files(changes),
             key: String::new(),
         };
-        task.key = self.kernel_key(&task.job(self, shared.jobs), tree, changes)?;
+        task.key = self.kernel_key(&task.job(self, self.jobs), tree, changes)?;
         Ok(Ok(task))
     }
 
     fn build_one(&self, index: usize, lane: &Lane, workshop: &Workshop, shared: &Shared) -> Result<Build> {
-        let task = match self.task(index, lane, shared)? {
+        let task = match self.task(index, lane)? {
             Ok(task) => task,
             Err(build) => return Ok(build),
         };

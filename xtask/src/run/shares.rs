@@ -26,6 +26,8 @@ pub(super) struct Share {
     pub place: PathBuf,
     /// Where its console and its results go.
     logs: PathBuf,
+    /// What stands before its progress, so that several are told from each other.
+    who: String,
 }
 
 impl Run<'_> {
@@ -39,16 +41,9 @@ impl Run<'_> {
     ) -> Result<Boot> {
         let shares = self.shares(prepared, dir, logs)?;
         self.write_repro(cell, dir, prepared.machine, &shares)?;
-        let boot = |number: usize, share: &Share| {
-            let who = if shares.len() > 1 { format!("guest {number}: ") } else { String::new() };
-            self.boot_share(cell, prepared, dir, share, &who)
-        };
         let boots: Result<Vec<Boot>> = std::thread::scope(|scope| {
-            let started: Vec<_> = shares
-                .iter()
-                .enumerate()
-                .map(|(at, share)| scope.spawn(move || boot(at + 1, share)))
-                .collect();
+            let start = |share| scope.spawn(move || self.boot_share(cell, prepared, dir, share));
+            let started: Vec<_> = shares.iter().map(start).collect();
             let ended = |guest: std::thread::ScopedJoinHandle<'_, Result<Boot>>| {
                 guest.join().unwrap_or_else(|_| Err(Failure::internal("the thread of a guest panicked")))
             };
@@ -73,19 +68,13 @@ impl Run<'_> {
             std::fs::create_dir_all(&home).or_infra(|| format!("make {}", home.display()))?;
             write_whole(&home.join(INITRAMFS), &prepared.binaries.initramfs(&request)?)?;
             let logs = if first { logs.to_owned() } else { home };
-            Ok(Share { request, nonce: fresh_nonce()?, place, logs })
+            let who = if guests > 1 { format!("guest {}: ", index + 1) } else { String::new() };
+            Ok(Share { request, nonce: fresh_nonce()?, place, logs, who })
         };
         (0..guests).map(share).collect()
     }
 
-    fn boot_share(
-        &self,
-        cell: &Cell,
-        prepared: &Prepared<'_>,
-        dir: &Path,
-        share: &Share,
-        who: &str,
-    ) -> Result<Boot> {
+    fn boot_share(&self, cell: &Cell, prepared: &Prepared<'_>, dir: &Path, share: &Share) -> Result<Boot> {
         let home = dir.join(&share.place);
         let kernel = dir.join(cell.arch.kept());
         let initramfs = home.join(INITRAMFS);
@@ -107,7 +96,7 @@ impl Run<'_> {
             longer: share.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
         };
         boot::boot(&guest, |what| {
-            self.events.send(Event::Doing { cell: cell.id(), what: format!("{who}{what}") });
+            self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", share.who) });
         })
     }
 }

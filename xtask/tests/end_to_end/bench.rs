@@ -131,6 +131,11 @@ impl Bench {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The directory of an arm of the last run.
+    pub fn cell(&self, arm: &str) -> PathBuf {
+        self.path("work/runs/latest/cells/7.2/x86_64/v").join(arm)
+    }
+
     fn latest(&self) -> Option<PathBuf> {
         std::fs::read_link(self.path("work/runs/latest")).ok()
     }

@@ -31,7 +31,7 @@ fn sizes(dir: &Path, names: &[&str]) -> Vec<u64> {
 fn a_disk_that_is_full_while_building_and_logging_gives_no_pass() {
     let bench = Bench::new();
     bench.run(&[], &[]).is("pass", 0, "");
-    let cell = bench.path("work/runs/latest/cells/7.2/x86_64/v/patched");
+    let cell = bench.cell("patched");
     let mut limits = sizes(&cell, &["build.log", "config", "results.log", "initramfs.cpio", "repro.sh"]);
     // Between the smallest file of the tree that the patch changes, and the largest.
     limits.extend([1, 20_000]);

@@ -90,7 +90,7 @@ fn a_guest_that_hangs_with_interrupts_off_fails_with_its_last_line_and_what_its_
     let outcome = bench.run(&[], &[("STAND_IN_QEMU", "hangs"), IMPATIENT]);
     outcome.is("fail", 1, "fell silent before its trailer; its last line:");
     assert!(outcome.reasons().contains("CPU 0: 0xffffffff81000010"), "{outcome:?}");
-    let cell = bench.path("work/runs/latest/cells/7.2/x86_64/v/patched");
+    let cell = bench.cell("patched");
     assert!(std::fs::read_to_string(cell.join("registers.txt")).unwrap().contains("RIP=ffffffff81000010"));
     let evidence: serde_json::Value =
         serde_json::from_slice(&std::fs::read(cell.join("evidence.json")).unwrap()).unwrap();

@@ -44,7 +44,7 @@ fn two_guests_share_the_tests_of_a_cell_where_there_is_room_for_them() {
         "{outcome:?}"
     );
     assert!(outcome.stderr.contains("in 2 guests"), "{outcome:?}");
-    let cell = bench.path("work/runs/latest/cells/7.2/x86_64/v/patched");
+    let cell = bench.cell("patched");
     assert!(cell.join("guest-2/console.log").exists() && !cell.join("guest-3").exists());
     let repro = std::fs::read_to_string(cell.join("repro.sh")).unwrap();
     assert_eq!(repro.matches("-initrd initramfs.cpio").count(), 2, "{repro}");
