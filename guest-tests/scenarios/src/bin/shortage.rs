@@ -97,27 +97,19 @@ impl Round {
 fn be_chosen(bytes: usize) -> Result<(), String> {
     files::set("/proc/self/comm", HOG_NAME)?;
     files::set("/proc/self/oom_score_adj", "1000")?;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-    // The kernel makes the pages: thousands of faults would take longer than all that is measured.
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping at an address of the kernel's choice, which stays until this process ends.
-    let start =
-        unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    match start == libc::MAP_FAILED {
-        true => Err(format!("could not map {bytes} bytes: {}", Error::last_os_error())),
-        false => must_be_there(start, bytes),
+    let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(format!("could not map {bytes} bytes: {}", Error::last_os_error()));
     }
-}
-
-/// Populating a mapping fails in silence.
-fn must_be_there(start: *mut libc::c_void, bytes: usize) -> Result<(), String> {
-    let mut pages = vec![0_u8; bytes / page_size()];
-    // SAFETY: the call writes a byte for each page of the mapping into the vector, which has room for them.
-    if unsafe { libc::mincore(start, bytes, pages.as_mut_ptr()) } != 0 {
-        return Err(format!("mincore: {}", Error::last_os_error()));
-    }
-    match pages.iter().filter(|page| **page & 1 == 0).count() {
+    // Thousands of small pages would take longer than all that is measured. A kernel without huge ones refuses.
+    // SAFETY: advice about the mapping just made; it changes no content.
+    unsafe { libc::madvise(start, bytes, libc::MADV_HUGEPAGE) };
+    // SAFETY: makes the pages of that mapping, or says that it could not.
+    match unsafe { libc::madvise(start, bytes, libc::MADV_POPULATE_WRITE) } {
         0 => Ok(()),
-        missing => Err(format!("{missing} pages of a hog are not there")),
+        _ => Err(format!("could not fill {bytes} bytes: {}", Error::last_os_error())),
     }
 }
 
