@@ -26,15 +26,24 @@ pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
     Ok(text(bytes))
 }
 
-/// What a pipe such as tracefs's `trace_pipe` holds now, as [`read`] gives it. Whoever reads takes it away.
-pub fn drain(path: impl AsRef<Path>) -> Result<String, String> {
+/// What a pipe such as tracefs's `trace_pipe_raw` holds now, in the pieces in which it gives it. Whoever reads takes it
+/// away.
+pub fn drain(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, String> {
     let path = path.as_ref();
-    let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let bytes = BUFFER.with_borrow_mut(|buffer| {
-        let mut file = open()?;
-        read_to_end(|buffer, _| file.read(buffer), buffer)
-    });
-    bytes.map(text).map_err(|error: io::Error| format!("could not read {}: {error}", path.display()))
+    let said = |error: io::Error| format!("could not read {}: {error}", path.display());
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(said)?;
+    let mut pieces = Vec::new();
+    BUFFER.with_borrow_mut(|buffer| {
+        loop {
+            match file.read(buffer) {
+                Ok(0) => return Ok(pieces),
+                Ok(length) => pieces.push(buffer[..length].to_vec()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(pieces),
+                Err(error) => return Err(said(error)),
+            }
+        }
+    })
 }
 
 /// The content of a file that nobody changes any more, for the rest of this process, without reading what is not looked
@@ -77,8 +86,6 @@ fn read_to_end(
             Ok(0) => return Ok(bytes),
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Only of a file that was opened so: nothing more is in it now.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(bytes),
             Err(error) => return Err(error),
         }
     }

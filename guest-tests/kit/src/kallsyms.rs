@@ -134,6 +134,33 @@ impl Kallsyms {
         Some((name, number(symbol.address)?..number(next.address)?))
     }
 
+    /// The symbol in which `address` lies, as the kernel would name it: the first of those that begin last before it.
+    pub fn name_at(&self, address: u64) -> Option<&str> {
+        let text = self.text();
+        let line_before =
+            |at: usize| text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        // Where the line begins that is the first one after `address`; by halves.
+        let (mut from, mut to) = (0, text.len());
+        while from < to {
+            let middle = line_before(usize::midpoint(from, to));
+            let symbol = Symbol::at(text, middle)?;
+            match number(symbol.address)? <= address {
+                true => from = middle + symbol.length,
+                false => to = middle,
+            }
+        }
+        let mut found = Symbol::at(text, line_before(from.checked_sub(1)?))?;
+        let start = found.address;
+        while from > 0 {
+            from = line_before(from - 1);
+            match Symbol::at(text, from)? {
+                symbol if symbol.address == start => found = symbol,
+                _ => break,
+            }
+        }
+        std::str::from_utf8(found.name).ok()
+    }
+
     /// Of those that fit, the one of just this name, and then the one that comes first in the kernel; and where its line is.
     fn find(&self, function: &str) -> Option<(usize, Symbol<'_>)> {
         let count = self.number(0);
@@ -288,6 +315,25 @@ ffffffffa0000000 t virtio_probe\t[virtio]
     fn the_last_symbol_has_no_known_end() {
         assert!(recorded().has("virtio_probe"));
         assert_eq!(recorded().range("virtio_probe"), None);
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_first_symbol_that_begins_last_before_it() {
+        let kallsyms = recorded();
+        let base = 0xffff_ffff_813e_0000;
+        let names = [
+            (0x1bbf, Some("fixed_percpu_data")),
+            (0x1bc0, Some("__tlb_remove_folio_pages_size.constprop.0")),
+            (0x1cbf, Some("__tlb_remove_folio_pages_size.constprop.0")),
+            (0x1f00, Some("tlb_remove_table")),
+            (0x212f, Some("tlb_remove_table")),
+            (0x2130, Some("tlb_flush_mmu")),
+        ];
+        for (offset, name) in names {
+            assert_eq!(kallsyms.name_at(base + offset), name, "{offset:#x}");
+        }
+        assert_eq!(kallsyms.name_at(u64::MAX), Some("virtio_probe"));
+        assert_eq!(Kallsyms::parse("1000 t a\n").unwrap().name_at(0xfff), None);
     }
 
     #[test]

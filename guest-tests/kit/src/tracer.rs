@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 
 use protocol::Counts;
 
+use crate::account::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
 use crate::counters::{self, RingBuffer};
 use crate::cpu;
 use crate::files::{self, OpenFile};
 use crate::kallsyms::Kallsyms;
-use crate::trace_text::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
+use crate::recorded::{Formats, Reader};
 
 const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
 
 /// The trace of the top instance, in which nothing is recorded.
 const TOP_TRACE: &str = "/sys/kernel/tracing/trace";
+/// The same for all instances.
+const PAGE_FORMAT: &str = "/sys/kernel/tracing/events/header_page";
+const FUNCTION_FORMAT: &str = "/sys/kernel/tracing/events/ftrace/function/format";
 
 /// Recording is begun and ended by what CPUs it is for, not by `tracing_on`: turning that on makes the function tracer
 /// clear the buffer, which takes two grace periods each time (`function_trace_start()`, kernel/trace/trace_functions.c).
@@ -48,40 +52,48 @@ const BUFFER_PER_FALLBACK_KIB: u64 = 1;
 
 /// The instance, configured; recording only between [`Tracer::start`] and [`Tracer::stop`].
 #[derive(Debug)]
-pub struct Tracer {
+pub struct Tracer<'a> {
+    kallsyms: &'a Kallsyms,
     instance: PathBuf,
     recorded_cpus: OpenFile,
     /// For that.
     all_cpus: String,
-    /// `stats` of each CPU's buffer.
+    /// Of each CPU, with that directory.
+    buffers: Vec<PathBuf>,
     stats: Vec<OpenFile>,
+    formats: Formats,
 }
 
-impl Tracer {
+impl<'a> Tracer<'a> {
     /// Makes the instance for up to `demand` fallbacks, or takes the one that the scenario before left, of which
     /// everything is read back.
     ///
     /// A mechanism whose function this kernel does not have cannot be recorded and cannot run: its count is
     /// 0 by construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is
     /// an error.
-    pub fn create(kallsyms: &Kallsyms, demand: u64) -> Result<Self, String> {
+    pub fn create(kallsyms: &'a Kallsyms, demand: u64) -> Result<Self, String> {
         let all_cpus = cpu::mask_of_all()?;
         let instance = PathBuf::from(INSTANCE);
         make_directory(&instance)?;
         let recorded_cpus = OpenFile::open(instance.join(RECORDED_CPUS))?;
-        let stats = open_stats(&instance.join("per_cpu"))?;
-        let tracer = Tracer { instance, recorded_cpus, all_cpus, stats };
+        let buffers = directories(&instance.join("per_cpu"))?;
+        let stats = buffers.iter().map(|buffer| OpenFile::read_only(buffer.join("stats")));
+        let stats = stats.collect::<Result<_, _>>()?;
+        let page = files::read(PAGE_FORMAT)?;
+        let function = files::read(FUNCTION_FORMAT)?;
+        let formats = Formats { page, function, ..Formats::default() };
+        let mut tracer = Tracer { kallsyms, instance, recorded_cpus, all_cpus, buffers, stats, formats };
         tracer.stop()?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         let has_fallback = kallsyms.has(ENTRY);
         tracer.trace_functions(kallsyms)?;
         if kallsyms.has(BROADCAST_CALLBACK) {
-            tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
+            tracer.formats.cross_call = tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
         } else if has_fallback {
             return Err(format!("tlb_remove_table is there, but {BROADCAST_CALLBACK}, its callback, is not"));
         }
         if kallsyms.has(TABLE_CALLBACK) {
-            tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
+            tracer.formats.callback = tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
         }
         files::ensure(tracer.instance.join("tracing_on"), "1")?;
         Ok(tracer)
@@ -129,8 +141,17 @@ impl Tracer {
     /// is not counted. It can be asked once, as the buffer is then empty; what was lost is still in
     /// [`Tracer::buffer`].
     pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<Counts, String> {
-        let counted = |cpu| cpu != cpu::VICTIM_CPU && !unsteady_cpus.contains(&cpu);
-        trace_text::count(&files::drain(self.instance.join("trace_pipe"))?, counted)
+        let there = self.buffer()?.entries;
+        let mut pages = Vec::new();
+        for buffer in &self.buffers {
+            pages.extend(files::drain(buffer.join("trace_pipe_raw"))?);
+        }
+        let events = Reader::new(self.kallsyms, &self.formats)?.events(&pages)?;
+        if events.len() as u64 != there {
+            return Err(format!("{} events were read from a trace buffer that held {there}", events.len()));
+        }
+        let unsteady = |cpu| unsteady_cpus.iter().any(|unsteady| u64::from(*unsteady) == cpu);
+        account::count(events, |cpu| cpu != u64::from(cpu::VICTIM_CPU) && !unsteady(cpu))
     }
 
     /// The kernel rounds the size up to what its pages hold.
@@ -167,8 +188,9 @@ impl Tracer {
     }
 
     /// Records `event` when its `func` is `function`. Functions declared `inline` are `notrace`, so an RCU
-    /// callback such as this one is seen by the event of its invocation, not by the function tracer.
-    fn trace_event(&self, event: &str, function: &str) -> Result<(), String> {
+    /// callback such as this one is seen by the event of its invocation, not by the function tracer. Returns the event's
+    /// format.
+    fn trace_event(&self, event: &str, function: &str) -> Result<String, String> {
         let directory = format!("events/{event}");
         if !self.instance.join(&directory).exists() {
             // The rcu events need RCU_TRACE, which defaults to y but which an allnoconfig turns off.
@@ -178,7 +200,8 @@ impl Tracer {
             self.instance.join(&directory).join("filter"),
             &format!("func.function == {function}"),
         )?;
-        files::ensure(self.instance.join(&directory).join("enable"), "1")
+        files::ensure(self.instance.join(&directory).join("enable"), "1")?;
+        files::read(self.instance.join(&directory).join("format"))
     }
 }
 
@@ -189,11 +212,10 @@ fn functions_in(path: &Path) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// The `stats` of every CPU's buffer, also of those that are off line at times.
-fn open_stats(directory: &Path) -> Result<Vec<OpenFile>, String> {
-    let listing = |error| format!("could not list {}: {error}", directory.display());
-    let cpus = fs::read_dir(directory).map_err(listing)?;
-    cpus.map(|cpu| OpenFile::read_only(cpu.map_err(listing)?.path().join("stats"))).collect()
+/// Of every CPU's buffer, also of those that are off line at times.
+fn directories(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let listing = |error| format!("could not list {}: {error}", path.display());
+    fs::read_dir(path).map_err(listing)?.map(|cpu| cpu.map(|cpu| cpu.path()).map_err(listing)).collect()
 }
 
 /// The scenario before has left its own.

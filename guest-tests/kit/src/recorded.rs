@@ -1,0 +1,181 @@
+//! Puts the pages of all CPUs' ring buffers into events by name, in the order in which they happened. Pure.
+
+use std::collections::HashMap;
+
+use crate::account::{Event, What};
+use crate::event_format::{self, Field};
+use crate::kallsyms::Kallsyms;
+use crate::ring_buffer::PageFormat;
+
+/// The texts of tracefs that say what a record is.
+#[derive(Debug, Default)]
+pub struct Formats {
+    /// `events/header_page`.
+    pub page: String,
+    /// `events/ftrace/function/format`.
+    pub function: String,
+    /// Of [`What::CrossCall`] and of [`What::Callback`]; empty where the event is not recorded.
+    pub cross_call: String,
+    pub callback: String,
+}
+
+/// Reads pages.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    kallsyms: &'a Kallsyms,
+    page: PageFormat,
+    kind: Field,
+    task: Field,
+    /// By number.
+    kinds: HashMap<u64, Kind>,
+}
+
+/// Of which fields an event is made.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Call { function: Field, caller: Field },
+    CrossCall { function: Field, cpu: Field },
+    Callback { function: Field },
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(kallsyms: &'a Kallsyms, formats: &Formats) -> Result<Self, String> {
+        let Formats { page, function, cross_call, callback } = formats;
+        let field = event_format::field;
+        let call = Kind::Call { function: field(function, "ip")?, caller: field(function, "parent_ip")? };
+        let mut kinds = HashMap::from([(event_format::id(function)?, call)]);
+        if !cross_call.is_empty() {
+            let kind =
+                Kind::CrossCall { function: field(cross_call, "func")?, cpu: field(cross_call, "cpu")? };
+            kinds.insert(event_format::id(cross_call)?, kind);
+        }
+        if !callback.is_empty() {
+            let kind = Kind::Callback { function: field(callback, "func")? };
+            kinds.insert(event_format::id(callback)?, kind);
+        }
+        Ok(Reader {
+            kallsyms,
+            page: PageFormat::parse(page)?,
+            kind: field(function, "common_type")?,
+            task: field(function, "common_pid")?,
+            kinds,
+        })
+    }
+
+    /// The events of `pages`, those of each CPU in their order.
+    pub fn events(&self, pages: &[Vec<u8>]) -> Result<Vec<Event<'a>>, String> {
+        let mut records = Vec::new();
+        pages.iter().try_for_each(|page| self.page.read(page, &mut records))?;
+        // Stable: what one CPU did at the same time stays in its order.
+        records.sort_by_key(|record| record.time);
+        let mut names = HashMap::new();
+        records.iter().map(|record| self.event(record.data, &mut names)).collect()
+    }
+
+    fn event(&self, data: &[u8], names: &mut HashMap<u64, Option<&'a str>>) -> Result<Event<'a>, String> {
+        let number = self.kind.of(data)?;
+        let kind = self.kinds.get(&number);
+        let kind = *kind.ok_or_else(|| format!("event {number} in the trace, which nobody asked for"))?;
+        let mut name = |field: Field| {
+            let address = field.of(data)?;
+            Ok::<_, String>(*names.entry(address).or_insert_with(|| self.kallsyms.name_at(address)))
+        };
+        let known = |name: Option<&'a str>| name.ok_or("a function in the trace that /proc/kallsyms lacks");
+        let what = match kind {
+            Kind::Call { function, caller } => What::Call {
+                function: known(name(function)?)?,
+                // Code that the kernel made up at run time has no name.
+                caller: name(caller)?.unwrap_or_default(),
+            },
+            Kind::CrossCall { function, cpu } => {
+                What::CrossCall { function: known(name(function)?)?, cpu: cpu.of(data)? }
+            }
+            Kind::Callback { function } => What::Callback { function: known(name(function)?)? },
+        };
+        Ok(Event { task: self.task.of(data)?, what })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a guest had in its buffers, and the kernel's own text of it; of kallsyms what occurs in that. The ends of pages
+    /// in which there is nothing are left out.
+    const RECORDINGS: [&str; 2] = [
+        include_str!("../testdata/recorded/broadcast.txt"),
+        include_str!("../testdata/recorded/callback.txt"),
+    ];
+
+    fn part(recording: &str, name: &str) -> String {
+        let lines = recording.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        lines.fold(String::new(), |all, line| format!("{all}{line}\n"))
+    }
+
+    fn formats(recording: &str) -> Formats {
+        let [page, function, cross_call, callback] =
+            ["page", "function", "cross_call", "callback"].map(|name| part(recording, name));
+        Formats { page, function, cross_call, callback }
+    }
+
+    fn pages(recording: &str) -> Vec<Vec<u8>> {
+        let byte = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+        part(recording, "raw").lines().map(|page| page.as_bytes().chunks(2).map(byte).collect()).collect()
+    }
+
+    /// `munmap-55      [000] d..2.     3.6: csd_queue_cpu: cpu=1 callsite=x func=y csd=z`, with no space in a name.
+    fn event(line: &str) -> Event<'_> {
+        let (task, rest) = line.split_once(' ').unwrap();
+        let words: Vec<&str> = rest.split_whitespace().skip(3).collect();
+        let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)).unwrap();
+        let what = match words[0] {
+            "csd_queue_cpu:" => {
+                What::CrossCall { function: value("func="), cpu: value("cpu=").parse().unwrap() }
+            }
+            "rcu_invoke_callback:" => What::Callback { function: value("func=") },
+            function => What::Call { function, caller: words[1].strip_prefix("<-").unwrap() },
+        };
+        Event { task: task.rsplit_once('-').unwrap().1.parse().unwrap(), what }
+    }
+
+    #[test]
+    fn the_events_are_those_of_the_kernels_own_text() {
+        for recording in RECORDINGS {
+            let kallsyms = Kallsyms::parse(&part(recording, "kallsyms")).unwrap();
+            let reader = Reader::new(&kallsyms, &formats(recording)).unwrap();
+            let text = part(recording, "text");
+            let events = reader.events(&pages(recording)).unwrap();
+            assert!(events.len() == text.lines().count() && events.len() > 100);
+            events.iter().zip(text.lines()).for_each(|(found, line)| assert_eq!(*found, event(line)));
+        }
+    }
+
+    #[test]
+    fn events_of_several_cpus_are_in_the_order_of_their_times_whichever_is_read_first() {
+        let recording = RECORDINGS[0];
+        let kallsyms = Kallsyms::parse(&part(recording, "kallsyms")).unwrap();
+        let reader = Reader::new(&kallsyms, &formats(recording)).unwrap();
+        let mut pages = pages(recording);
+        let events = reader.events(&pages);
+        // One page each of three CPUs, and then those of the fourth.
+        pages.rotate_left(3);
+        assert!(reader.events(&pages) == events);
+    }
+
+    #[test]
+    fn an_event_that_nobody_asked_for_is_an_error() {
+        let recording = RECORDINGS[0];
+        let kallsyms = Kallsyms::parse(&part(recording, "kallsyms")).unwrap();
+        let formats = Formats { cross_call: String::new(), ..formats(recording) };
+        let error = Reader::new(&kallsyms, &formats).unwrap().events(&pages(recording)).unwrap_err();
+        assert_eq!(error, "event 201 in the trace, which nobody asked for");
+    }
+
+    #[test]
+    fn a_function_without_a_name_is_an_error() {
+        let recording = RECORDINGS[0];
+        let kallsyms = Kallsyms::parse("fffffffff0000000 T beyond\n").unwrap();
+        let reader = Reader::new(&kallsyms, &formats(recording)).unwrap();
+        assert!(reader.events(&pages(recording)).is_err());
+    }
+}
