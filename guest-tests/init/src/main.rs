@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kit::files;
+use kit::grace_period::AsBooted;
 use protocol::{Answer, Message, Nonce, Order, Request, Trailer};
 
 use crate::port::Port;
@@ -61,9 +62,11 @@ fn run() -> Result<(), String> {
     port.send(&Message::Hello(hello))?;
     let names = request.scenarios.iter().map(|ask| ask.name.clone()).collect();
     port.send(&Message::Plan { scenarios: names })?;
+    let grace_periods = AsBooted::read()?;
     let mut measured = 0;
     for ask in request.scenarios {
         let scenario = ask.name.clone();
+        grace_periods.restore()?;
         port.send(&Message::Begin { scenario: scenario.clone() })?;
         let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
         let alive = || port.send(&Message::Alive { scenario: scenario.clone() });

@@ -12,6 +12,7 @@ pub mod exec;
 pub mod fault;
 pub mod files;
 pub mod fork;
+pub mod grace_period;
 pub mod gup;
 pub mod kallsyms;
 pub mod mapping;

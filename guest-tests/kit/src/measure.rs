@@ -4,14 +4,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use protocol::{Ask, Counts, Measured, Order, PageTables, Timing};
+use protocol::{Ask, Counts, GracePeriods, Measured, Order, PageTables, Timing};
 
 use crate::fault::{FailPageAlloc, Which};
 use crate::kallsyms::Kallsyms;
 use crate::meter::{self, Performed};
 use crate::site::Site;
 use crate::tracer::Tracer;
-use crate::{cpu, files};
+use crate::{cpu, files, grace_period};
 
 /// What makes batch allocations fail.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +68,18 @@ const SETTLE_STEP: Duration = Duration::from_millis(10);
 /// A machine that is never quiet cannot be measured.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Runs `operation` quiet, then forced.
+/// Runs `operation` quiet, then forced, with grace periods that are as short as they can be: for what is counted.
 ///
 /// # Errors
 /// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while nobody was to
 /// inject any, an operation that failed. A count of any size is not an error.
 pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Measured, String> {
+    grace_period::hurry()?;
+    Ok(Measured { grace_periods: GracePeriods::Hurried, ..measure_unhurried(order, force, operation)? })
+}
+
+/// The same, with grace periods as the kernel was booted: for what is timed, and for what happens while somebody waits.
+pub fn measure_unhurried(order: &Order, force: Force, operation: Operation) -> Result<Measured, String> {
     let ask = &order.ask;
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let kallsyms = Kallsyms::load()?;
@@ -125,6 +131,7 @@ pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Meas
         page_tables: forced.page_tables,
         lost_events: quiet.lost_events + forced.lost_events,
         cross_calls: forced.performed.cross_calls,
+        grace_periods: GracePeriods::AsBooted,
         quiet_micros: quiet.performed.micros,
         forced_micros: forced.performed.micros,
         timings: timings(forced.performed.timings, quiet.performed.timings),

@@ -133,6 +133,8 @@ pub struct Measured {
     /// Rise of `CAL` in /proc/interrupts over the forced operation, by CPU: a second witness, never the count
     /// (RCU's own wake-ups are in it, so that waiting for grace periods raises it too).
     pub cross_calls: Vec<u64>,
+    /// How long a grace period was in either operation.
+    pub grace_periods: GracePeriods,
     /// Wall time of the quiet and of the forced operation, microseconds.
     pub quiet_micros: u64,
     pub forced_micros: u64,
@@ -140,6 +142,17 @@ pub struct Measured {
     pub timings: Vec<Timing>,
     /// What else went on, each with how often: the work of walkers, hotplug cycles, rounds of a soak.
     pub done: Vec<Done>,
+}
+
+/// When RCU looks whether a grace period is over (`rcutree.jiffies_till_first_fqs`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GracePeriods {
+    /// As the kernel was booted.
+    #[default]
+    AsBooted,
+    /// At once: what was timed says nothing about what a grace period costs.
+    Hurried,
 }
 
 /// A distribution of times, nanoseconds.

@@ -20,6 +20,7 @@ fn scenario(name: &str, mechanism: MechanismReport, bystander_ipis: u64, micros:
         bystander_ipis,
         cross_calls: vec![1, bystander_ipis, 0, 0],
         splats: 0,
+        grace_periods: GracePeriods::AsBooted,
         micros_per_fallback: Some(micros),
         page_tables_peak: 300,
         page_tables_left: 0,

@@ -14,7 +14,7 @@ mod version_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Done, Timing};
+use protocol::{Done, GracePeriods, Timing};
 use serde::Serialize;
 
 use crate::config::Demand;
@@ -161,6 +161,8 @@ pub struct ScenarioReport {
     /// period needs. A second witness, not judged.
     pub cross_calls: Vec<u64>,
     pub splats: u64,
+    pub grace_periods: GracePeriods,
+    /// None where nothing was injected, and where grace periods were hurried.
     pub micros_per_fallback: Option<f64>,
     pub page_tables_peak: u64,
     pub page_tables_left: u64,
@@ -405,7 +407,11 @@ impl ScenarioReport {
             operations: measured.operations,
             timings: measured.timings.clone(),
             done: measured.done.clone(),
-            micros_per_fallback: micros(measured.forced_micros, measured.injected),
+            grace_periods: measured.grace_periods,
+            micros_per_fallback: match measured.grace_periods {
+                GracePeriods::AsBooted => micros(measured.forced_micros, measured.injected),
+                GracePeriods::Hurried => None,
+            },
             page_tables_peak: measured.page_tables.peak,
             page_tables_left: measured.page_tables.after.saturating_sub(measured.page_tables.before),
         })
@@ -414,6 +420,8 @@ impl ScenarioReport {
 
 #[cfg(test)]
 mod tests {
+    use protocol::Measured;
+
     use super::*;
 
     #[test]
@@ -430,5 +438,23 @@ mod tests {
         report.interrupted = false;
         report.pairs.clear();
         assert_eq!(report.exit(), Exit::Inconclusive);
+    }
+
+    #[test]
+    fn a_hurried_grace_period_is_no_price() {
+        let price = |grace_periods| {
+            let measured =
+                Measured { injected: 200, forced_micros: 400, grace_periods, ..Measured::default() };
+            let ran = ScenarioRan {
+                name: "munmap".to_owned(),
+                outcome: Outcome::Measured(Box::new(measured)),
+                secs: 1.0,
+                splats: 0,
+            };
+            let report = ScenarioReport::new(&ran, &Demand::Fallbacks(200));
+            report.and_then(|report| report.micros_per_fallback)
+        };
+        assert_eq!(price(GracePeriods::AsBooted), Some(2.0));
+        assert_eq!(price(GracePeriods::Hurried), None);
     }
 }

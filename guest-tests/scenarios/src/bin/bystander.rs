@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kit::child::Child;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{Meter, Performed};
 use kit::timing::Stopwatch;
 use kit::{cpu, fault, realtime, scenario};
@@ -21,7 +21,7 @@ const CYCLE: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_micros(5137);
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {

@@ -3,7 +3,7 @@
 use kit::child::Child;
 use kit::fault;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{self, Meter, Performed};
 use kit::scenario;
 use kit::timing::Stopwatch;
@@ -16,7 +16,7 @@ const POINTS: [(u64, u64); 3] = [(64, 2), (256, 1), (4096, 1)];
 const SPARE_TABLES: u64 = 16;
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {

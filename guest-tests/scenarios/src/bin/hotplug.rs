@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{Meter, Performed};
 use kit::{fault, files, scenario};
 use protocol::Done;
@@ -22,7 +22,7 @@ const TABLES_PER_CYCLE: u64 = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 /// What the two threads know of each other.

@@ -2,13 +2,13 @@
 
 use kit::fault::Trigger;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{Meter, Performed};
 use kit::scenario;
 use kit::timing::Stopwatch;
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 /// A `munmap` that also frees an upper table asks for two batches; only the first of them is granted a failure, so

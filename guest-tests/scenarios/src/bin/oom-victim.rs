@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use kit::child::{Child, Status};
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{self, Meter, Performed};
 use kit::timing::Stopwatch;
 use kit::{fault, files, scenario};
@@ -16,7 +16,7 @@ const POINTS: [(u64, u64); 3] = [(64, 1), (128, 1), (256, 1)];
 const SPARE_TABLES: u64 = 16;
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 /// A process that can be reaped has let go of its address space (`do_exit()` calls `exit_mm()` before

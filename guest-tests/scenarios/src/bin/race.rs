@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kit::gup::GupFast;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{Meter, Performed};
 use kit::{cpu, fault, scenario};
 use protocol::Done;
@@ -22,7 +22,7 @@ const WALKER_CPUS: [u32; 2] = [1, 2];
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 /// Where to walk, and what came of it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kit::child::Child;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{Meter, Performed};
 use kit::{fault, files, scenario, walkers};
 use protocol::{Done, Measured, Order};
@@ -22,8 +22,8 @@ fn soak(order: &Order) -> Result<Measured, String> {
     let began = Instant::now();
     let mut sum: Option<Measured> = None;
     for round in 1_u64.. {
-        let measured =
-            measure(order, Force::Batches, operate).map_err(|why| format!("round {round}: {why}"))?;
+        let measured = measure_unhurried(order, Force::Batches, operate)
+            .map_err(|why| format!("round {round}: {why}"))?;
         sum = Some(match sum {
             None => measured,
             Some(sum) => add(sum, measured),

@@ -3,7 +3,7 @@
 
 use kit::child::Child;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure};
+use kit::measure::{Force, Trial, measure_unhurried};
 use kit::meter::{Meter, Performed};
 use kit::{fault, scenario, walkers};
 
@@ -11,7 +11,7 @@ use kit::{fault, scenario, walkers};
 const TABLES: u64 = 10;
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Batches, operate));
+    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
 }
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
