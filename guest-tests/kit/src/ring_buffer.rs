@@ -106,6 +106,9 @@ fn word(bytes: &[u8]) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const HEADER: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
@@ -187,5 +190,59 @@ mod tests {
     #[test]
     fn a_length_that_does_not_count_itself_is_an_error() {
         assert!(read(&page(1000, &[begin(0, 7), 3, 22])).is_err());
+    }
+
+    /// What a page may hold, with the time and the words of each event that comes of it.
+    fn entry() -> impl Strategy<Value = (u64, Vec<u32>, Vec<u32>)> {
+        let delta = 1..1_u32 << DELTA_BITS;
+        prop_oneof![
+            (delta.clone(), vec(any::<u32>(), 1..9)).prop_map(|(delta, data)| {
+                let words = [&[begin(u32::try_from(data.len()).unwrap(), delta)], &data[..]].concat();
+                (delta.into(), words, data)
+            }),
+            (delta.clone(), vec(any::<u32>(), 1..9)).prop_map(|(delta, data)| {
+                let length = u32::try_from((1 + data.len()) * WORD).unwrap();
+                (delta.into(), [&[begin(0, delta), length], &data[..]].concat(), data)
+            }),
+            (delta.clone(), 0..1000_u32).prop_map(|(delta, long)| {
+                (
+                    u64::from(delta) | u64::from(long) << DELTA_BITS,
+                    vec![begin(TIME_EXTEND, delta), long],
+                    vec![],
+                )
+            }),
+            (delta, 1..5_u32).prop_map(|(delta, words)| {
+                let length = (words + 1) * 4;
+                let taken_back = [vec![begin(PADDING, delta), length], vec![0; words as usize]].concat();
+                (delta.into(), taken_back, vec![])
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_in_its_order_and_at_its_time(entries in vec(entry(), 0..40)) {
+            let words = entries.iter().flat_map(|(_, words, _)| words.clone());
+            let page = page(1000, &words.collect::<Vec<_>>());
+            let mut time = 1000;
+            let expected = entries.iter().filter_map(|(delta, _, data)| {
+                time += delta;
+                let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_ne_bytes()).collect();
+                (!data.is_empty()).then_some((time, bytes))
+            });
+            let mut records = Vec::new();
+            PageFormat::parse(HEADER).unwrap().read(&page, &mut records).unwrap();
+            let found: Vec<_> = records.iter().map(|record| (record.time, record.data.to_vec())).collect();
+            prop_assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..4200), length in 0..4200_u64) {
+            let mut page = bytes;
+            if let Some(field) = page.get_mut(8..16) {
+                field.copy_from_slice(&length.to_ne_bytes());
+            }
+            let _ = PageFormat::parse(HEADER).unwrap().read(&page, &mut Vec::new());
+        }
     }
 }
