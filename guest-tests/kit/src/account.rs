@@ -78,19 +78,18 @@ pub fn count<'a>(
 ) -> Result<Counts, String> {
     let mut account = Account::default();
     for event in events {
-        let known = match event.what {
-            What::Call { function, caller } => account.call(event.task, function, base_name(caller)),
+        match event.what {
+            What::Call { function, caller } => account
+                .call(event.task, function, base_name(caller))
+                .ok_or_else(|| format!("not an event this test asked for: {event:?}"))?,
             What::CrossCall { function, cpu } => {
                 let counts = base_name(function) == BROADCAST_CALLBACK && bystander(cpu);
                 account.counts.bystander_ipis += u64::from(counts);
-                Some(())
             }
             What::Callback { function } => {
                 account.counts.call_rcu += u64::from(base_name(function) == TABLE_CALLBACK);
-                Some(())
             }
-        };
-        known.ok_or_else(|| format!("not an event this test asked for: {event:?}"))?;
+        }
     }
     Ok(account.counts)
 }

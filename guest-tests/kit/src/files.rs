@@ -33,17 +33,10 @@ pub fn drain(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, String> {
     let said = |error: io::Error| format!("could not read {}: {error}", path.display());
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(said)?;
     let mut pieces = Vec::new();
-    BUFFER.with_borrow_mut(|buffer| {
-        loop {
-            match file.read(buffer) {
-                Ok(0) => return Ok(pieces),
-                Ok(length) => pieces.push(buffer[..length].to_vec()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(pieces),
-                Err(error) => return Err(said(error)),
-            }
-        }
-    })
+    match read_pieces(|buffer, _| file.read(buffer), |piece| pieces.push(piece.to_vec())) {
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(said(error)),
+        _ => Ok(pieces),
+    }
 }
 
 /// The content of a file that nobody changes any more, for the rest of this process, without reading what is not looked
@@ -72,23 +65,34 @@ fn text(bytes: Vec<u8>) -> String {
 /// the first read only (`event_filter_read()`, kernel/trace/trace_events.c).
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    BUFFER.with_borrow_mut(|buffer| read_to_end(|buffer, _| file.read(buffer), buffer))
+    read_to_end(|buffer, _| file.read(buffer))
 }
 
-/// `read` is told how much there is already: some files give less at once than they hold.
-fn read_to_end(
-    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
-    buffer: &mut [u8],
-) -> io::Result<Vec<u8>> {
+fn read_to_end(read: impl FnMut(&mut [u8], u64) -> io::Result<usize>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    loop {
-        match read(buffer, bytes.len() as u64) {
-            Ok(0) => return Ok(bytes),
-            Ok(length) => bytes.extend_from_slice(&buffer[..length]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    read_pieces(read, |piece| bytes.extend_from_slice(piece))?;
+    Ok(bytes)
+}
+
+/// Reads until nothing more comes. `read` is told how much there was already: some files give less at once than they hold.
+fn read_pieces(
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut at = 0;
+        loop {
+            match read(buffer, at) {
+                Ok(0) => return Ok(()),
+                Ok(length) => {
+                    take(&buffer[..length]);
+                    at += length as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-    }
+    })
 }
 
 /// The file's content as one number, decimal or with `0x`.
@@ -157,8 +161,9 @@ impl OpenFile {
     /// What the file says now, as [`read`].
     pub fn read(&self) -> Result<String, String> {
         let from = |buffer: &mut [u8], at| self.file.read_at(buffer, at);
-        let bytes = BUFFER.with_borrow_mut(|buffer| read_to_end(from, buffer));
-        bytes.map(text).map_err(|error: io::Error| format!("could not read {}: {error}", self.path.display()))
+        read_to_end(from)
+            .map(text)
+            .map_err(|error: io::Error| format!("could not read {}: {error}", self.path.display()))
     }
 
     pub fn path(&self) -> &Path {

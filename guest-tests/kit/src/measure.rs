@@ -160,8 +160,8 @@ fn observe(tracer: &Tracer, trial: &Trial<'_>, operation: Operation) -> Result<O
     let after = settle(tracer)?;
     tracer.stop()?;
     let page_tables = PageTables { before, peak: performed.peak_page_tables, after };
-    let counts = tracer.counts(&performed.unsteady_cpus)?;
-    Ok(Observed { performed, counts, page_tables, lost_events: tracer.buffer()?.lost })
+    let (counts, lost_events) = tracer.counts(&performed.unsteady_cpus)?;
+    Ok(Observed { performed, counts, page_tables, lost_events })
 }
 
 /// Waits until RCU has done what the operation left to it, and until neither the trace nor the number of page

@@ -7,18 +7,6 @@ use crate::event_format::{self, Field};
 use crate::kallsyms::Kallsyms;
 use crate::ring_buffer::PageFormat;
 
-/// The texts of tracefs that say what a record is.
-#[derive(Debug, Default)]
-pub struct Formats {
-    /// `events/header_page`.
-    pub page: String,
-    /// `events/ftrace/function/format`.
-    pub function: String,
-    /// Of [`What::CrossCall`] and of [`What::Callback`]; empty where the event is not recorded.
-    pub cross_call: String,
-    pub callback: String,
-}
-
 /// Reads pages.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -39,27 +27,34 @@ enum Kind {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(kallsyms: &'a Kallsyms, formats: &Formats) -> Result<Self, String> {
-        let Formats { page, function, cross_call, callback } = formats;
-        let field = event_format::field;
-        let call = Kind::Call { function: field(function, "ip")?, caller: field(function, "parent_ip")? };
-        let mut kinds = HashMap::from([(event_format::id(function)?, call)]);
-        if !cross_call.is_empty() {
-            let kind =
-                Kind::CrossCall { function: field(cross_call, "func")?, cpu: field(cross_call, "cpu")? };
-            kinds.insert(event_format::id(cross_call)?, kind);
-        }
-        if !callback.is_empty() {
-            let kind = Kind::Callback { function: field(callback, "func")? };
-            kinds.insert(event_format::id(callback)?, kind);
-        }
-        Ok(Reader {
+    /// For pages that are as `page` says (`events/header_page`) and hold calls (`events/ftrace/function/format`).
+    pub fn new(kallsyms: &'a Kallsyms, page: &str, function: &str) -> Result<Self, String> {
+        let field = |name| event_format::field(function, name);
+        let mut reader = Reader {
             kallsyms,
             page: PageFormat::parse(page)?,
-            kind: field(function, "common_type")?,
-            task: field(function, "common_pid")?,
-            kinds,
-        })
+            kind: field("common_type")?,
+            task: field("common_pid")?,
+            kinds: HashMap::new(),
+        };
+        reader.expect(function, Kind::Call { function: field("ip")?, caller: field("parent_ip")? })?;
+        Ok(reader)
+    }
+
+    /// They may also hold [`What::CrossCall`], of this format.
+    pub fn expect_cross_calls(&mut self, format: &str) -> Result<(), String> {
+        let field = |name| event_format::field(format, name);
+        self.expect(format, Kind::CrossCall { function: field("func")?, cpu: field("cpu")? })
+    }
+
+    /// They may also hold [`What::Callback`], of this format.
+    pub fn expect_callbacks(&mut self, format: &str) -> Result<(), String> {
+        self.expect(format, Kind::Callback { function: event_format::field(format, "func")? })
+    }
+
+    fn expect(&mut self, format: &str, kind: Kind) -> Result<(), String> {
+        self.kinds.insert(event_format::id(format)?, kind);
+        Ok(())
     }
 
     /// The events of `pages`, those of each CPU in their order.
@@ -112,10 +107,26 @@ mod tests {
         lines.fold(String::new(), |all, line| format!("{all}{line}\n"))
     }
 
-    fn formats(recording: &str) -> Formats {
-        let [page, function, cross_call, callback] =
-            ["page", "function", "cross_call", "callback"].map(|name| part(recording, name));
-        Formats { page, function, cross_call, callback }
+    fn kallsyms(recording: &str) -> Kallsyms {
+        Kallsyms::parse(&part(recording, "kallsyms")).unwrap()
+    }
+
+    /// Of calls alone.
+    fn reader<'a>(kallsyms: &'a Kallsyms, recording: &str) -> Reader<'a> {
+        Reader::new(kallsyms, &part(recording, "page"), &part(recording, "function")).unwrap()
+    }
+
+    /// Of all that was recorded.
+    fn full_reader<'a>(kallsyms: &'a Kallsyms, recording: &str) -> Reader<'a> {
+        let mut reader = reader(kallsyms, recording);
+        let [cross_call, callback] = ["cross_call", "callback"].map(|name| part(recording, name));
+        if !cross_call.is_empty() {
+            reader.expect_cross_calls(&cross_call).unwrap();
+        }
+        if !callback.is_empty() {
+            reader.expect_callbacks(&callback).unwrap();
+        }
+        reader
     }
 
     fn pages(recording: &str) -> Vec<Vec<u8>> {
@@ -141,8 +152,8 @@ mod tests {
     #[test]
     fn the_events_are_those_of_the_kernels_own_text() {
         for recording in RECORDINGS {
-            let kallsyms = Kallsyms::parse(&part(recording, "kallsyms")).unwrap();
-            let reader = Reader::new(&kallsyms, &formats(recording)).unwrap();
+            let kallsyms = kallsyms(recording);
+            let reader = full_reader(&kallsyms, recording);
             let text = part(recording, "text");
             let events = reader.events(&pages(recording)).unwrap();
             assert!(events.len() == text.lines().count() && events.len() > 100);
@@ -153,21 +164,20 @@ mod tests {
     #[test]
     fn events_of_several_cpus_are_in_the_order_of_their_times_whichever_is_read_first() {
         let recording = RECORDINGS[0];
-        let kallsyms = Kallsyms::parse(&part(recording, "kallsyms")).unwrap();
-        let reader = Reader::new(&kallsyms, &formats(recording)).unwrap();
+        let kallsyms = kallsyms(recording);
+        let reader = full_reader(&kallsyms, recording);
         let mut pages = pages(recording);
-        let events = reader.events(&pages);
+        let events = reader.events(&pages).unwrap();
         // One page each of three CPUs, and then those of the fourth.
         pages.rotate_left(3);
-        assert!(reader.events(&pages) == events);
+        assert!(reader.events(&pages).unwrap() == events);
     }
 
     #[test]
     fn an_event_that_nobody_asked_for_is_an_error() {
         let recording = RECORDINGS[0];
-        let kallsyms = Kallsyms::parse(&part(recording, "kallsyms")).unwrap();
-        let formats = Formats { cross_call: String::new(), ..formats(recording) };
-        let error = Reader::new(&kallsyms, &formats).unwrap().events(&pages(recording)).unwrap_err();
+        let kallsyms = kallsyms(recording);
+        let error = reader(&kallsyms, recording).events(&pages(recording)).unwrap_err();
         assert_eq!(error, "event 201 in the trace, which nobody asked for");
     }
 
@@ -175,7 +185,7 @@ mod tests {
     fn a_function_without_a_name_is_an_error() {
         let recording = RECORDINGS[0];
         let kallsyms = Kallsyms::parse("fffffffff0000000 T beyond\n").unwrap();
-        let reader = Reader::new(&kallsyms, &formats(recording)).unwrap();
-        assert!(reader.events(&pages(recording)).is_err());
+        let error = full_reader(&kallsyms, recording).events(&pages(recording)).unwrap_err();
+        assert_eq!(error, "a function in the trace that /proc/kallsyms lacks");
     }
 }

@@ -11,7 +11,7 @@ use crate::counters::{self, RingBuffer};
 use crate::cpu;
 use crate::files::{self, OpenFile};
 use crate::kallsyms::Kallsyms;
-use crate::recorded::{Formats, Reader};
+use crate::recorded::Reader;
 
 const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
 
@@ -53,15 +53,13 @@ const BUFFER_PER_FALLBACK_KIB: u64 = 1;
 /// The instance, configured; recording only between [`Tracer::start`] and [`Tracer::stop`].
 #[derive(Debug)]
 pub struct Tracer<'a> {
-    kallsyms: &'a Kallsyms,
     instance: PathBuf,
     recorded_cpus: OpenFile,
     /// For that.
     all_cpus: String,
-    /// Of each CPU, with that directory.
-    buffers: Vec<PathBuf>,
+    /// `stats` of each CPU's buffer.
     stats: Vec<OpenFile>,
-    formats: Formats,
+    reader: Reader<'a>,
 }
 
 impl<'a> Tracer<'a> {
@@ -76,24 +74,22 @@ impl<'a> Tracer<'a> {
         let instance = PathBuf::from(INSTANCE);
         make_directory(&instance)?;
         let recorded_cpus = OpenFile::open(instance.join(RECORDED_CPUS))?;
-        let buffers = directories(&instance.join("per_cpu"))?;
-        let stats = buffers.iter().map(|buffer| OpenFile::read_only(buffer.join("stats")));
-        let stats = stats.collect::<Result<_, _>>()?;
-        let page = files::read(PAGE_FORMAT)?;
-        let function = files::read(FUNCTION_FORMAT)?;
-        let formats = Formats { page, function, ..Formats::default() };
-        let mut tracer = Tracer { kallsyms, instance, recorded_cpus, all_cpus, buffers, stats, formats };
+        let stats = open_stats(&instance.join("per_cpu"))?;
+        let reader = Reader::new(kallsyms, &files::read(PAGE_FORMAT)?, &files::read(FUNCTION_FORMAT)?)?;
+        let mut tracer = Tracer { instance, recorded_cpus, all_cpus, stats, reader };
         tracer.stop()?;
         tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
         let has_fallback = kallsyms.has(ENTRY);
         tracer.trace_functions(kallsyms)?;
         if kallsyms.has(BROADCAST_CALLBACK) {
-            tracer.formats.cross_call = tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
+            let format = tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
+            tracer.reader.expect_cross_calls(&format)?;
         } else if has_fallback {
             return Err(format!("tlb_remove_table is there, but {BROADCAST_CALLBACK}, its callback, is not"));
         }
         if kallsyms.has(TABLE_CALLBACK) {
-            tracer.formats.callback = tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
+            let format = tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
+            tracer.reader.expect_callbacks(&format)?;
         }
         files::ensure(tracer.instance.join("tracing_on"), "1")?;
         Ok(tracer)
@@ -137,21 +133,25 @@ impl<'a> Tracer<'a> {
         Ok(total)
     }
 
-    /// What was recorded since [`Tracer::start`]. What was sent to the victim's CPU or to one of `unsteady_cpus`
-    /// is not counted. It can be asked once, as the buffer is then empty; what was lost is still in
-    /// [`Tracer::buffer`].
-    pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<Counts, String> {
-        let there = self.buffer()?.entries;
+    /// What was recorded between [`Tracer::start`] and [`Tracer::stop`], and how many events were lost. What was sent to
+    /// the victim's CPU or to one of `unsteady_cpus` is not counted. It can be asked once, as the buffer is then empty.
+    pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<(Counts, u64), String> {
+        let buffer = self.buffer()?;
         let mut pages = Vec::new();
-        for buffer in &self.buffers {
-            pages.extend(files::drain(buffer.join("trace_pipe_raw"))?);
+        for stats in &self.stats {
+            pages.extend(files::drain(stats.path().with_file_name("trace_pipe_raw"))?);
         }
-        let events = Reader::new(self.kallsyms, &self.formats)?.events(&pages)?;
-        if events.len() as u64 != there {
-            return Err(format!("{} events were read from a trace buffer that held {there}", events.len()));
+        let events = self.reader.events(&pages)?;
+        if events.len() as u64 != buffer.entries {
+            return Err(format!(
+                "{} events were read from a trace buffer with {}",
+                events.len(),
+                buffer.entries
+            ));
         }
         let unsteady = |cpu| unsteady_cpus.iter().any(|unsteady| u64::from(*unsteady) == cpu);
-        account::count(events, |cpu| cpu != u64::from(cpu::VICTIM_CPU) && !unsteady(cpu))
+        let counts = account::count(events, |cpu| cpu != u64::from(cpu::VICTIM_CPU) && !unsteady(cpu))?;
+        Ok((counts, buffer.lost))
     }
 
     /// The kernel rounds the size up to what its pages hold.
@@ -212,10 +212,11 @@ fn functions_in(path: &Path) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// Of every CPU's buffer, also of those that are off line at times.
-fn directories(path: &Path) -> Result<Vec<PathBuf>, String> {
-    let listing = |error| format!("could not list {}: {error}", path.display());
-    fs::read_dir(path).map_err(listing)?.map(|cpu| cpu.map(|cpu| cpu.path()).map_err(listing)).collect()
+/// The `stats` of every CPU's buffer, also of those that are off line at times.
+fn open_stats(directory: &Path) -> Result<Vec<OpenFile>, String> {
+    let listing = |error| format!("could not list {}: {error}", directory.display());
+    let cpus = fs::read_dir(directory).map_err(listing)?;
+    cpus.map(|cpu| OpenFile::read_only(cpu.map_err(listing)?.path().join("stats"))).collect()
 }
 
 /// The scenario before has left its own.
