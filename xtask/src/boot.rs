@@ -7,7 +7,6 @@ mod symbols;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -60,7 +59,6 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     let patience = Patience::new(guest.accel)?.and(guest.longer);
     let mut watcher = Watcher::new(guest, patience);
     let command = duct::cmd(&guest.command[0], &guest.command[1..]).dir(guest.dir);
-    let command = if guest.accel == Accel::Tcg { as_batch(command) } else { command };
     let deadline = patience.deadline + BACKSTOP;
     let started = Instant::now();
     let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));
@@ -77,22 +75,6 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     let mut ran = watcher.into_ran(end, took, String::from_utf8_lossy(&qemu_said).trim());
     places::add(&mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
     Ok(Boot::Ran(Box::new(ran)))
-}
-
-/// Emulated CPUs wait for each other by spinning. One that wakes up and pushes its waker off a core of the host spins on
-/// the lock which that one still holds: SCHED_BATCH lets it come when it is its turn.
-fn as_batch(command: duct::Expression) -> duct::Expression {
-    command.before_spawn(|command| {
-        let become_batch = || {
-            let parameters = libc::sched_param { sched_priority: 0 };
-            // SAFETY: only reads the parameters. Nothing depends on whether it was allowed.
-            unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
-            Ok(())
-        };
-        // SAFETY: a system call, which may be made between fork and exec.
-        unsafe { command.pre_exec(become_batch) };
-        Ok(())
-    })
 }
 
 struct Watcher<'a> {
