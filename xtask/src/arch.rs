@@ -26,6 +26,8 @@ pub struct Arch {
     pub machine: &'static str,
     /// What QEMU emulates; a host of the same architecture lends its own under KVM.
     pub cpu: &'static str,
+    /// After the number of CPUs in QEMU's `-smp`.
+    pub topology: &'static str,
     /// Console device on the kernel command line.
     pub console: &'static str,
     /// More for the kernel command line.
@@ -55,13 +57,19 @@ const ARCHES: [Arch; 4] = [
         qemu_package: "qemu-system-x86",
         machine: "q35",
         cpu: "max",
+        topology: ",cores=1",
         console: "ttyS0",
-        // 7.2's watchdog of the TSC asks another CPU with interrupts off and looks at the clock for its timeout: while
-        // that is still the jiffies, which this very CPU counts, the two may wait for each other for ever
-        // (watchdog_wait_seq(), kernel/time/clocksource.c). Seen once in some 300 boots.
+        // The AML interpreter takes a third of an emulated boot, and finds nothing that a guest test needs. Without ACPI it
+        // is the MP table that lists the CPUs, and of each package only the first one: so each is a package of its own. The
+        // port of the ACPI timer, by which the timers of the CPUs are measured, is where SeaBIOS puts it.
+        // Clocks of several packages count as apart unless the kernel is told otherwise (unsynchronized_tsc(),
+        // arch/x86/kernel/tsc.c), and QEMU has one for all. That also keeps 7.2's watchdog of the TSC away, which asks another
+        // CPU with interrupts off and looks at the clock for its timeout: while that is still the jiffies, which this very CPU
+        // counts, the two may wait for each other for ever (watchdog_wait_seq(), kernel/time/clocksource.c). Seen once in
+        // some 300 boots.
         // Each CPU but the first measures how long its delay loop takes, for 0.1 s and on a busy host again and again
         // (calibrate_delay_direct(), init/calibrate.c): here it is told, that of a TSC of 2.5 GHz at 250 ticks a second.
-        arguments: &["tsc=nowatchdog", "lpj=10000000"],
+        arguments: &["acpi=off", "pmtmr=0x608", "tsc=reliable", "lpj=10000000"],
         results_device: "virtio-serial-pci",
         rust_target: "x86_64-unknown-linux-gnu",
         cpus: 4,
@@ -80,6 +88,7 @@ const ARCHES: [Arch; 4] = [
         // Capabilities that emulation does not have and that the machine insists on unless it is told.
         machine: "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
         cpu: "power9",
+        topology: "",
         console: "hvc0",
         arguments: &[],
         results_device: "virtio-serial-pci",
@@ -99,6 +108,7 @@ const ARCHES: [Arch; 4] = [
         qemu_package: "qemu-system-misc",
         machine: "virt",
         cpu: "rv64",
+        topology: "",
         console: "ttyS0",
         arguments: &[],
         results_device: "virtio-serial-device",
@@ -119,6 +129,7 @@ const ARCHES: [Arch; 4] = [
         machine: "virt",
         // `max` authenticates pointers, which takes long to emulate and which nothing here asks for.
         cpu: "cortex-a57",
+        topology: "",
         console: "ttyAMA0",
         arguments: &[],
         results_device: "virtio-serial-device",

@@ -24,6 +24,7 @@ mod ladder;
 mod lanes;
 mod patch;
 mod plan;
+mod probe;
 mod process;
 mod project;
 mod qemu;

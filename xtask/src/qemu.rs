@@ -29,35 +29,39 @@ pub struct Machine<'a> {
 
 /// QEMU and its arguments; `more` goes to the kernel's command line. It has to be started in the cell's directory.
 pub fn command(machine: Machine<'_>, files: Files<'_>, nonce: &str, more: &[String]) -> Vec<String> {
+    let nonce = format!("{}={nonce}", protocol::NONCE_KEY);
+    let words = more.iter().map(String::as_str).chain([nonce.as_str()]);
+    let mut command = bare(machine, files.kernel, files.console, words);
+    let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
+    add(&["-initrd", &files.initramfs.display().to_string()]);
+    add(&["-qmp", &format!("unix:{MONITOR},server=on,wait=off")]);
+    add(&["-device", machine.arch.results_device]);
+    add(&["-chardev", &format!("file,id=results,path={}", escape(files.results))]);
+    add(&["-device", &format!("virtserialport,chardev=results,name={}", protocol::PORT_NAME)]);
+    command
+}
+
+/// The same machine with nothing to run but the kernel, whose command line ends with `words`.
+pub fn bare<'a>(
+    machine: Machine<'_>,
+    kernel: &Path,
+    console: &Path,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
     let Machine { arch, accel, cpus } = machine;
-    let path = |path: &Path| path.display().to_string();
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
-    let append = format!(
-        "console={} panic=-1 {} {}{}={nonce}",
-        arch.console,
-        ladder::kernel_arguments(accel),
-        arch.arguments
-            .iter()
-            .copied()
-            .chain(more.iter().map(String::as_str))
-            .map(|word| format!("{word} "))
-            .collect::<String>(),
-        protocol::NONCE_KEY
-    );
+    let first = format!("console={} panic=-1 {}", arch.console, ladder::kernel_arguments(accel));
+    let words = arch.arguments.iter().copied().chain(words);
+    let append = words.fold(first, |line, word| line + " " + word);
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];
     let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
     add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model(arch)]);
-    add(&["-smp", &cpus.to_string(), "-m", &format!("{}M", arch.memory_mib)]);
+    add(&["-smp", &format!("{cpus}{}", arch.topology), "-m", &format!("{}M", arch.memory_mib)]);
     // No device that was not asked for; a restart ends QEMU, with status 0 whatever happened.
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    add(&["-kernel", &path(files.kernel), "-initrd", &path(files.initramfs)]);
-    add(&["-qmp", &format!("unix:{MONITOR},server=on,wait=off")]);
     // The console goes to a file: a pty without a reader would stall the guest.
-    add(&["-serial", &format!("file:{}", escape(files.console))]);
-    add(&["-device", arch.results_device]);
-    add(&["-chardev", &format!("file,id=results,path={}", escape(files.results))]);
-    add(&["-device", &format!("virtserialport,chardev=results,name={}", protocol::PORT_NAME)]);
-    add(&["-append", &append]);
+    add(&["-serial", &format!("file:{}", escape(console))]);
+    add(&["-kernel", &kernel.display().to_string(), "-append", &append]);
     command
 }
 

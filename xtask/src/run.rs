@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::accel::{Choice, Wish};
 use crate::arms::Arms;
 use crate::build::Ccache;
 use crate::events::{Event, Events, Stage};
@@ -24,6 +23,7 @@ use crate::guest::Binaries;
 use crate::kconfig;
 use crate::lanes;
 use crate::plan::Cell;
+use crate::probe::{Choice, Wish};
 use crate::project::Project;
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;

@@ -11,14 +11,14 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::accel::{self, Accel};
+use crate::accel::Accel;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::lanes::{self, Took};
 use crate::plan::{self, Beside};
 use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::disk;
-use crate::{arch, cli, patch};
+use crate::{arch, cli, patch, probe};
 
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";
@@ -199,7 +199,7 @@ impl Bench {
         let (mut bare, mut guest) = (Vec::new(), Vec::new());
         // In turn: the machine may be slower a minute later.
         for _ in 0..TIMES {
-            bare.push(accel::bare_boot(accel, arch::DEFAULT, &kernel, &work)?);
+            bare.push(probe::bare_boot(accel, arch::DEFAULT, &kernel, &work)?);
             let ran = place.run("a boot beside it", &["--only", &id, "--suite", "quick"])?;
             let secs = cells(&ran.report).find_map(|cell| cell["boot_secs"].as_f64());
             guest.push(secs.ok_or_else(|| Failure::internal(format!("{id} did not boot")))?);

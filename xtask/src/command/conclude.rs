@@ -3,7 +3,6 @@
 use std::io::{IsTerminal, Write};
 
 use super::setting::{Setting, Sources};
-use crate::accel::Choice;
 use crate::cli::Format;
 use crate::control::Control;
 use crate::evidence::Evidence;
@@ -11,6 +10,7 @@ use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Caught};
 use crate::patch::{Proved, Series};
 use crate::plan::{Arm, Cell};
+use crate::probe::Choice;
 use crate::process;
 use crate::report::{
     self, AccelReport, CellReport, CodeReport, ColdBuild, ControlReport, FileReport, LeftOutReport,

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli;
 use crate::failure::{Exit, Result};
 use crate::project::Project;
-use crate::{accel, arch, host};
+use crate::{arch, host, probe};
 
 /// Prints the host's facts; says with its exit code whether a run could start.
 ///
@@ -15,8 +15,8 @@ pub fn doctor(project: &Project, args: &cli::Doctor) -> Result<Exit> {
     if args.install_deps {
         host::require(&[arch::DEFAULT], true, &project.install_log())?;
     }
-    let memory = accel::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
-    let facts = host::facts(&[arch::DEFAULT], &project.work(), accel::describe(memory.as_ref()))?;
+    let memory = probe::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
+    let facts = host::facts(&[arch::DEFAULT], &project.work(), probe::describe(memory.as_ref()))?;
     print!("{}", host::doctor(&facts));
     Ok(if facts.install.is_none() { Exit::Ok } else { Exit::Inconclusive })
 }

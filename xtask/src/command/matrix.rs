@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::conclude;
 use super::setting::{Setting, Sources};
-use crate::accel::Wish;
 use crate::arch::Arch;
 use crate::arms::{Arms, Tested};
 use crate::build::Ccache;
@@ -20,6 +19,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::judge;
 use crate::patch::{self, Proved};
 use crate::plan::{self, Arm, Beside, Cell};
+use crate::probe::Wish;
 use crate::project::{self, Loaded, Project};
 use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};

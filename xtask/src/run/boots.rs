@@ -6,7 +6,6 @@ use protocol::{Ask, Request};
 
 use super::queue::Queue;
 use super::{Run, Shared, locked};
-use crate::accel::{self, Choice, Wish};
 use crate::cache::{Cache, Recorded};
 use crate::config::{Scenario, Suite};
 use crate::control::Exposure;
@@ -15,6 +14,7 @@ use crate::evidence::{Boot, GuestEnd};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::Binaries;
 use crate::plan::{Arm, Cell};
+use crate::probe::{self, Choice, Wish};
 use crate::qemu::Machine;
 
 /// The shortest time that the kernel takes for a stall.
@@ -138,7 +138,7 @@ impl Run<'_> {
         self.events.send(Event::Doing { cell: cell.id(), what: "which accelerator boots it".to_owned() });
         let memory = self.project.accel_memory();
         let choice =
-            accel::choose(self.wish, cell.arch, kernel, &memory, &self.project.work().join("accel"))?;
+            probe::choose(self.wish, cell.arch, kernel, &memory, &self.project.work().join("accel"))?;
         let (name, arch) = (choice.accel.name(), cell.arch.name);
         self.events.note(format!("accelerator for {arch}: {name} ({})", choice.reason));
         accels.insert(arch, choice.clone());
