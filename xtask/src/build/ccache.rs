@@ -11,6 +11,9 @@ use crate::source::disk;
 /// Objects of a few dozen kernels.
 const LIMIT: &str = "2G";
 
+/// With this begin the names in the environment that mean something to it alone.
+pub const OWN: &str = "CCACHE_";
+
 /// Where ccache is asked by the compiler's name, and where it keeps what it knows.
 #[derive(Debug, Clone)]
 pub struct Ccache {

@@ -6,6 +6,7 @@ mod code;
 mod log;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -201,19 +202,27 @@ fn finished(job: &Job<'_>) -> Result<()> {
     std::fs::remove_file(job.objects.join(UNFINISHED)).or_infra(|| "mark the build as finished".to_owned())
 }
 
-/// The kernel's build system with an environment that is always the same: nothing of the caller's reaches it,
-/// and equal sources give equal images.
+/// What of the caller's environment the build sees: how programs are found and started. The rest could change what is
+/// built: a dozen names mean something to make, more to kbuild, and some to the compiler.
+const SEEN: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+
+/// The kernel's build system with an environment that is always the same, so that equal sources give equal images.
 fn make(command: &[String]) -> duct::Expression {
-    let mut expression = duct::cmd(&command[0], &command[1..]).env("LC_ALL", "C");
+    let mut expression = duct::cmd(&command[0], &command[1..]);
+    // One by one: what is put around this command, such as ccache's own names, is to stay.
+    let others = std::env::vars_os().map(|(name, _)| name);
+    let is_seen = |name: &OsString| {
+        let name = name.to_string_lossy();
+        SEEN.contains(&&*name) || name.starts_with(ccache::OWN)
+    };
+    for name in others.filter(|name| !is_seen(name)) {
+        expression = expression.env_remove(name);
+    }
+    expression = expression.env("LC_ALL", "C");
     for (key, value) in
         [("TIMESTAMP", "2026-01-01"), ("USER", "patchproof"), ("HOST", "localhost"), ("VERSION", "1")]
     {
         expression = expression.env(format!("KBUILD_BUILD_{key}"), value);
-    }
-    let strangers =
-        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "CROSS_COMPILE", "KCFLAGS", "KBUILD_OUTPUT", "O"];
-    for name in strangers.into_iter().chain(["KCONFIG_CONFIG", "KCONFIG_ALLCONFIG", "LLVM", "V", "W", "C"]) {
-        expression = expression.env_remove(name);
     }
     expression
 }

@@ -20,6 +20,19 @@ fn make(what: &str) -> Outcome {
 }
 
 #[test]
+fn nothing_of_the_callers_environment_changes_what_is_built() {
+    let bench = Bench::new();
+    let strange =
+        [("MAKEFILES", "/dev/null"), ("MAKEFLAGS", "-n"), ("KAFLAGS", "-DSTRANGE"), ("CPATH", "/strange")];
+    bench.run(&[], &strange).is("pass", 0, "");
+    let environment = std::fs::read_to_string(bench.path("bin/make.env")).unwrap();
+    assert!(environment.lines().any(|line| line.starts_with("KBUILD_BUILD_USER=")), "{environment}");
+    for (name, value) in strange {
+        assert!(!environment.contains(&format!("{name}={value}")), "{name}: {environment}");
+    }
+}
+
+#[test]
 fn with_nothing_wrong_the_stand_ins_pass_so_each_fault_is_what_takes_it_away() {
     let bench = Bench::new();
     bench.run(&[], &[]).is("pass", 0, "");

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Does what the harness asks of make: a `.config` out of the fragment, a file for the image.
+# Does what the harness asks of make: a `.config` out of the fragment, a file for the image. Of the bench's environment
+# nothing reaches it: what it is to do otherwise stands beside it.
+env > "${0%/*}/make.env"
+does=$(cat "${0%/*}/make.does")
 hang() {
     sleep 1000 &
-    echo $! > "$STAND_IN_PIDS"
+    echo $! > "${0%/*}/../pids"
     wait
 }
 for arg; do
@@ -14,14 +17,14 @@ for arg; do
 done
 tree=$2
 if [ "$target" = allnoconfig ]; then
-    if [ "$STAND_IN_MAKE" = hangs-configuring ]; then hang; fi
+    if [ "$does" = hangs-configuring ]; then hang; fi
     cp "$fragment" "$out/.config" || exit 2
-    if [ "$STAND_IN_MAKE" = loses-symbol ]; then sed -i /PT_RECLAIM/d "$out/.config"; fi
+    if [ "$does" = loses-symbol ]; then sed -i /PT_RECLAIM/d "$out/.config"; fi
     exit 0
 fi
 echo "  CC      mm/mmu_gather.o"
 if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
-    case "$STAND_IN_MAKE" in
+    case "$does" in
     compile-error) echo "$tree/mm/mmu_gather.c:315:2: error: stand-in"; exit 2 ;;
     killed) echo "gcc: fatal error: Killed signal terminated program cc1"; exit 2 ;;
     slow) sleep 4 ;;
@@ -29,6 +32,6 @@ if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
     dies) kill -9 $$ ;;
     esac
 fi
-if [ "$STAND_IN_MAKE" = hangs ]; then hang; fi
+if [ "$does" = hangs ]; then hang; fi
 # Another source or another configuration is another image.
 cat "$out/.config" "$tree/mm/mmu_gather.c" > "$out/vmlinux"
