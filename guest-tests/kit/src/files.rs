@@ -26,6 +26,46 @@ pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
     Ok(text(bytes))
 }
 
+/// Gives the file to `take`, some whole lines at a time, as long as it says that it wants more. Only of what is given last
+/// may the end of a line be missing.
+pub fn read_lines(
+    path: impl AsRef<Path>,
+    mut take: impl FnMut(&[u8]) -> Result<bool, String>,
+) -> Result<(), String> {
+    let path = path.as_ref();
+    let said = |error: io::Error| format!("could not read {}: {error}", path.display());
+    let mut file = File::open(path).map_err(said)?;
+    let mut wanted = Ok(true);
+    let mut rest = Vec::new();
+    let lines = |piece: &[u8]| {
+        wanted = take_lines(&mut rest, piece, &mut take);
+        matches!(wanted, Ok(true))
+    };
+    read_pieces(|buffer, _| file.read(buffer), lines).map_err(said)?;
+    if wanted? && !rest.is_empty() {
+        take(&rest)?;
+    }
+    Ok(())
+}
+
+/// `rest`: the beginning of a line, of which `piece` is the continuation.
+fn take_lines(
+    rest: &mut Vec<u8>,
+    piece: &[u8],
+    mut take: impl FnMut(&[u8]) -> Result<bool, String>,
+) -> Result<bool, String> {
+    let Some(end) = piece.iter().rposition(|byte| *byte == b'\n') else {
+        rest.extend_from_slice(piece);
+        return Ok(true);
+    };
+    let (lines, begun) = piece.split_at(end + 1);
+    rest.extend_from_slice(lines);
+    let wanted = take(rest);
+    rest.clear();
+    rest.extend_from_slice(begun);
+    wanted
+}
+
 /// What a pipe such as tracefs's `trace_pipe_raw` holds now, in the pieces in which it gives it. Whoever reads takes it
 /// away.
 pub fn drain(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, String> {
@@ -33,7 +73,11 @@ pub fn drain(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, String> {
     let said = |error: io::Error| format!("could not read {}: {error}", path.display());
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(said)?;
     let mut pieces = Vec::new();
-    match read_pieces(|buffer, _| file.read(buffer), |piece| pieces.push(piece.to_vec())) {
+    let keep = |piece: &[u8]| {
+        pieces.push(piece.to_vec());
+        true
+    };
+    match read_pieces(|buffer, _| file.read(buffer), keep) {
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(said(error)),
         _ => Ok(pieces),
     }
@@ -70,24 +114,25 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 
 fn read_to_end(read: impl FnMut(&mut [u8], u64) -> io::Result<usize>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    read_pieces(read, |piece| bytes.extend_from_slice(piece))?;
+    read_pieces(read, |piece| {
+        bytes.extend_from_slice(piece);
+        true
+    })?;
     Ok(bytes)
 }
 
-/// Reads until nothing more comes. `read` is told how much there was already: some files give less at once than they hold.
+/// Reads until nothing more comes or is wanted. `read` is told how much there was already: some files give less at once than they hold.
 fn read_pieces(
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
-    mut take: impl FnMut(&[u8]),
+    mut take: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<()> {
     BUFFER.with_borrow_mut(|buffer| {
         let mut at = 0;
         loop {
             match read(buffer, at) {
                 Ok(0) => return Ok(()),
-                Ok(length) => {
-                    take(&buffer[..length]);
-                    at += length as u64;
-                }
+                Ok(length) if !take(&buffer[..length]) => return Ok(()),
+                Ok(length) => at += length as u64,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -223,6 +268,35 @@ mod tests {
         assert_eq!(error, "/dev/null reads \"\" after \"1\" was written to it");
         let file = OpenFile::open("/dev/null").expect("/dev/null opens");
         assert_eq!(file.set("1"), Err(error));
+    }
+
+    #[test]
+    fn lines_come_whole_however_the_file_is_read_and_no_more_than_are_wanted() {
+        let text = b"a\nbc\n\ndef\ng";
+        for length in 1..=text.len() {
+            let (mut rest, mut taken) = (Vec::new(), Vec::new());
+            for piece in text.chunks(length) {
+                let keep = |lines: &[u8]| {
+                    assert!(lines.ends_with(b"\n"));
+                    taken.extend_from_slice(lines);
+                    Ok(true)
+                };
+                assert_eq!(take_lines(&mut rest, piece, keep), Ok(true));
+            }
+            assert_eq!((&taken[..], &rest[..]), (&b"a\nbc\n\ndef\n"[..], &b"g"[..]), "{length}");
+        }
+        let path = std::env::temp_dir().join(format!("patchproof-lines-{}", std::process::id()));
+        write(&path, text).unwrap();
+        let mut taken = Vec::new();
+        let mut keep = |lines: &[u8], more| {
+            taken.push(lines.to_vec());
+            Ok(more)
+        };
+        assert_eq!(read_lines(&path, |lines| keep(lines, true)), Ok(()));
+        assert_eq!(read_lines(&path, |lines| keep(lines, false)), Ok(()));
+        assert_eq!(taken, [&b"a\nbc\n\ndef\n"[..], b"g", b"a\nbc\n\ndef\n"]);
+        assert_eq!(read_lines(&path, |_| Err("no".to_owned())), Err("no".to_owned()));
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -24,14 +24,23 @@ const INDEX: &str = "/kallsyms";
 /// The suffixes of a copy that gcc has specialised. `.cold` and `.part` hold only a piece.
 const CLONES: [&str; 2] = [".constprop.", ".isra."];
 
-/// The symbol table. A kernel has tens of thousands of symbols, and an emulated CPU takes its time: they are gone through
-/// once in a boot, and nobody who then looks a few of them up goes through all.
+/// The last symbol of the kernel's text, on every architecture (include/asm-generic/sections.h).
+const END_OF_TEXT: &[u8] = b"_etext";
+
+/// The symbols up to the end of the kernel's text. A kernel has tens of thousands, and an emulated CPU takes its time: they
+/// are gone through once in a boot, and nobody who then looks a few of them up goes through all. What lies behind is data,
+/// and functions that are gone when init runs.
 #[derive(Debug)]
 pub struct Kallsyms {
-    /// How many slots, the slots, and the lines of /proc/kallsyms by address. A slot is 0, or one more than where the line
+    /// The lines of /proc/kallsyms by address, the slots, and how many slots. A slot is 0, or one more than where the line
     /// of a function begins; it is the first free one from that on which the function's name falls ([`hash`]).
     index: Cow<'static, [u8]>,
+    /// Where the slots begin.
+    slots: usize,
 }
+
+/// For the text of a small kernel and its slots: to grow takes an emulated CPU as long as to go through it.
+const ENOUGH: usize = 4 << 20;
 
 const NUMBER: usize = size_of::<u32>();
 
@@ -40,72 +49,35 @@ impl Kallsyms {
     /// then all read 0).
     pub fn load() -> Result<Self, String> {
         match Path::new(INDEX).exists() {
-            true => Ok(Kallsyms { index: Cow::Borrowed(files::map(INDEX)?) }),
-            false => Self::parse(&files::read("/proc/kallsyms")?),
+            true => Ok(Kallsyms::of(Cow::Borrowed(files::map(INDEX)?))),
+            false => Self::read(),
         }
     }
 
     /// As [`Kallsyms::load`], and keeps the index for the rest of this boot: no module is ever loaded, and the kernel takes
     /// its time to write the table.
     pub fn keep_index() -> Result<Self, String> {
-        let kallsyms = Self::parse(&files::read("/proc/kallsyms")?)?;
+        let kallsyms = Self::read()?;
         files::write(INDEX, &kallsyms.index)?;
         Ok(kallsyms)
     }
 
+    fn of(index: Cow<'static, [u8]>) -> Self {
+        let numbers = 1 + index.last_chunk().map_or(0, number);
+        Kallsyms { slots: index.len().saturating_sub(numbers * NUMBER), index }
+    }
+
+    fn read() -> Result<Self, String> {
+        let mut lines = Lines { text: Vec::with_capacity(ENOUGH), ..Lines::default() };
+        files::read_lines("/proc/kallsyms", |more| lines.take(more))?;
+        lines.index()
+    }
+
+    #[cfg(test)]
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::of(text).unwrap_or_else(|| {
-            let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-            // Stable: aliases stay in the kernel's order.
-            lines.sort_by_key(|line| Symbol::at(line.as_bytes(), 0).map(|symbol| symbol.order()));
-            Self::of(&lines.concat()).unwrap_or_else(|| Err("/proc/kallsyms cannot be sorted".to_owned()))
-        })
-    }
-
-    /// None: the lines are not by address, which they are as long as no module is loaded.
-    fn of(text: &str) -> Option<Result<Self, String>> {
-        let bytes = text.as_bytes();
-        let mut functions = Vec::new();
-        let (mut at, mut shown, mut before) = (0, false, None);
-        while at < bytes.len() {
-            let Some(symbol) = Symbol::at(bytes, at) else {
-                let line = text[at..].lines().next().unwrap_or_default();
-                return Some(Err(format!(
-                    "/proc/kallsyms has a line without address, type and name: {line:?}"
-                )));
-            };
-            if before > Some(symbol.order()) {
-                return None;
-            }
-            before = Some(symbol.order());
-            shown |= symbol.address.iter().any(|digit| *digit != b'0');
-            if symbol.is_function() {
-                functions.push((hash(symbol.base()), at));
-            }
-            at += symbol.length;
-        }
-        Some(match shown {
-            true => Self::with(&functions, bytes),
-            false => Err("/proc/kallsyms shows no addresses".to_owned()),
-        })
-    }
-
-    /// `functions`: the hash of each, and where its line begins in `text`.
-    fn with(functions: &[(usize, usize)], text: &[u8]) -> Result<Self, String> {
-        let count = (2 * functions.len()).next_power_of_two();
-        let mut slots = vec![0_u32; count];
-        for &(hash, at) in functions {
-            let mut slot = hash & (count - 1);
-            while slots[slot] != 0 {
-                slot = (slot + 1) & (count - 1);
-            }
-            slots[slot] = u32::try_from(at + 1).map_err(|error| error.to_string())?;
-        }
-        let count = u32::try_from(count).map_err(|error| error.to_string())?;
-        let mut index = Vec::with_capacity((1 + slots.len()) * NUMBER + text.len());
-        index.extend(std::iter::once(count).chain(slots).flat_map(u32::to_ne_bytes));
-        index.extend_from_slice(text);
-        Ok(Kallsyms { index: Cow::Owned(index) })
+        let mut lines = Lines::default();
+        lines.take(text.as_bytes())?;
+        lines.index()
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
@@ -131,7 +103,7 @@ impl Kallsyms {
             next = Symbol::at(self.text(), at)?;
         }
         let name = std::str::from_utf8(symbol.name).ok()?;
-        Some((name, number(symbol.address)?..number(next.address)?))
+        Some((name, symbol.address..next.address))
     }
 
     /// The symbol in which `address` lies, as the kernel would name it: the first of those that begin last before it.
@@ -144,7 +116,7 @@ impl Kallsyms {
         while from < to {
             let middle = line_before(usize::midpoint(from, to));
             let symbol = Symbol::at(text, middle)?;
-            match number(symbol.address)? <= address {
+            match symbol.address <= address {
                 true => from = middle + symbol.length,
                 false => to = middle,
             }
@@ -163,29 +135,98 @@ impl Kallsyms {
 
     /// Of those that fit, the one of just this name, and then the one that comes first in the kernel; and where its line is.
     fn find(&self, function: &str) -> Option<(usize, Symbol<'_>)> {
-        let count = self.number(0);
+        let count = (self.index.len() - self.slots) / NUMBER - 1;
         let first = hash(function.as_bytes());
-        let slots = (0..count).map(|step| self.number(1 + ((first + step) & (count - 1))));
+        let slots = (0..count).map(|step| self.slots + ((first + step) & (count - 1)) * NUMBER);
+        let slots = slots.map_while(|at| self.index[at..].first_chunk()).map(number);
         let lines = slots.take_while(|slot| *slot != 0).map(|slot| slot - 1);
         let symbols = lines.filter_map(|at| Some((at, Symbol::at(self.text(), at)?)));
         let fitting = symbols.filter(|(_, symbol)| symbol.base() == function.as_bytes());
         fitting.min_by_key(|(at, symbol)| (symbol.name.len() != function.len(), *at))
     }
 
-    /// Of the numbers at the beginning.
-    fn number(&self, at: usize) -> usize {
-        let bytes = self.index.get(at * NUMBER..).and_then(|rest| rest.first_chunk::<NUMBER>());
-        bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes) as usize)
+    fn text(&self) -> &[u8] {
+        &self.index[..self.slots]
+    }
+}
+
+fn number(bytes: &[u8; NUMBER]) -> usize {
+    u32::from_ne_bytes(*bytes) as usize
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    /// How much of the text was gone through.
+    done: usize,
+    /// The hash of each function, and where its line begins.
+    functions: Vec<(usize, usize)>,
+    /// The last address.
+    before: u64,
+}
+
+impl Lines {
+    /// Some whole lines; whether more are wanted.
+    fn take(&mut self, lines: &[u8]) -> Result<bool, String> {
+        self.text.extend_from_slice(lines);
+        while self.done < self.text.len() {
+            let at = self.done;
+            let symbol = Symbol::at(&self.text, at)
+                .ok_or_else(|| self.rest("has a line without address, type and name"))?;
+            // By address are the kernel's own, at least as long as no module is loaded.
+            if symbol.address < self.before {
+                return Err(self.rest("has a line that is not in order"));
+            }
+            self.before = symbol.address;
+            if symbol.is_function() {
+                self.functions.push((hash(symbol.base()), at));
+            }
+            self.done += symbol.length;
+            if symbol.name == END_OF_TEXT {
+                self.text.truncate(self.done);
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    fn text(&self) -> &[u8] {
-        self.index.get((1 + self.number(0)) * NUMBER..).unwrap_or_default()
+    fn index(mut self) -> Result<Kallsyms, String> {
+        if self.before == 0 {
+            return Err("/proc/kallsyms shows no addresses".to_owned());
+        }
+        let slots = self.text.len();
+        let count = (2 * self.functions.len()).next_power_of_two();
+        self.text.resize(slots + (count + 1) * NUMBER, 0);
+        let mut set = |slot: usize, value: usize| {
+            let value = u32::try_from(value).map_err(|error| error.to_string())?;
+            let at = slots + slot * NUMBER;
+            let was_free = self.text[at..at + NUMBER] == [0; NUMBER];
+            if was_free {
+                self.text[at..at + NUMBER].copy_from_slice(&value.to_ne_bytes());
+            }
+            Ok::<_, String>(was_free)
+        };
+        for (hash, at) in self.functions {
+            let mut slot = hash & (count - 1);
+            while !set(slot, at + 1)? {
+                slot = (slot + 1) & (count - 1);
+            }
+        }
+        set(count, count)?;
+        Ok(Kallsyms::of(Cow::Owned(self.text)))
+    }
+
+    /// What is wrong with the first line that was not gone through.
+    fn rest(&self, what: &str) -> String {
+        let rest = String::from_utf8_lossy(&self.text[self.done..]);
+        format!("/proc/kallsyms {what}: {:?}", rest.lines().next().unwrap_or_default())
     }
 }
 
 /// A line of /proc/kallsyms.
 struct Symbol<'a> {
-    address: &'a [u8],
+    address: u64,
     kind: u8,
     name: &'a [u8],
     /// Of the line, with its end.
@@ -193,21 +234,23 @@ struct Symbol<'a> {
 }
 
 impl<'a> Symbol<'a> {
-    /// What begins at `at`, if it is a line.
+    /// What begins at `at`, if it is a line. Goes over it once, as this is done for all of them.
     fn at(text: &'a [u8], at: usize) -> Option<Self> {
         let line = text.get(at..)?;
-        let (address, rest) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
-        let [b' ', kind, b' ', rest @ ..] = rest else { return None };
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        // A module's name may follow.
-        let name = rest[..end].split(|byte| *byte == b'\t').next()?;
-        let sound = !name.is_empty() && !address.is_empty() && address.iter().all(u8::is_ascii_hexdigit);
-        sound.then_some(Symbol { address, kind: *kind, name, length: address.len() + 3 + end + 1 })
-    }
-
-    /// By address; the kernel writes all its digits (`s_show()`, kernel/kallsyms.c).
-    fn order(&self) -> (usize, &'a [u8]) {
-        (self.address.len(), self.address)
+        let (mut address, mut digits) = (0, 0);
+        while let Some(digit) = line.get(digits).and_then(hexadecimal) {
+            address = address << 4 | digit;
+            digits += 1;
+        }
+        let [b' ', kind, b' ', rest @ ..] = line.get(digits..)? else { return None };
+        let mut end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\t'))?;
+        let name = &rest[..end];
+        // A module's name follows.
+        while rest.get(end)? != &b'\n' {
+            end += 1;
+        }
+        let sound = digits > 0 && !name.is_empty();
+        sound.then_some(Symbol { address, kind: *kind, name, length: digits + 3 + end + 1 })
     }
 
     /// Of type t, T, w or W: what lies in the text section.
@@ -223,8 +266,13 @@ impl<'a> Symbol<'a> {
     }
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
-    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+/// As the kernel writes them (`s_show()`, kernel/kallsyms.c).
+fn hexadecimal(digit: &u8) -> Option<u64> {
+    match digit {
+        b'0'..=b'9' => Some(u64::from(digit - b'0')),
+        b'a'..=b'f' => Some(u64::from(digit - b'a' + 10)),
+        _ => None,
+    }
 }
 
 /// FNV-1a, which is enough to spread names.
@@ -237,15 +285,15 @@ fn hash(name: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// From the 7.2.12 kernel with PT_RECLAIM, in an order that is not by address.
+    /// From the 7.2.12 kernel with PT_RECLAIM.
     const RECORDED: &str = "\
 0000000000000000 A fixed_percpu_data
-ffffffff813e1f00 T tlb_remove_table
-ffffffff813e2130 T tlb_flush_mmu
 ffffffff813e1bc0 t __tlb_remove_folio_pages_size.constprop.0
 ffffffff813e1cc0 t __tlb_remove_table_one_rcu
 ffffffff813e1ee0 T tlb_remove_table_sync_one
+ffffffff813e1f00 T tlb_remove_table
 ffffffff813e1f00 t an_alias_of_it
+ffffffff813e2130 T tlb_flush_mmu
 ffffffffa0000000 t virtio_probe\t[virtio]
 ";
 
@@ -277,7 +325,7 @@ ffffffffa0000000 t virtio_probe\t[virtio]
 
     #[test]
     fn of_functions_with_one_name_the_first_in_the_kernel_counts() {
-        let kallsyms = Kallsyms::parse("3000 t b\n1000 t twice\n2000 t a\n2000 t twice\n").unwrap();
+        let kallsyms = Kallsyms::parse("1000 t twice\n2000 t a\n2000 t twice\n3000 t b\n").unwrap();
         assert_eq!(kallsyms.range("twice"), Some(("twice", 0x1000..0x2000)));
         let kallsyms = Kallsyms::parse("1000 t f.isra.0\n2000 t f.constprop.0\n3000 t g\n").unwrap();
         assert_eq!(kallsyms.range("f"), Some(("f.isra.0", 0x1000..0x2000)));
@@ -342,5 +390,26 @@ ffffffffa0000000 t virtio_probe\t[virtio]
         assert!(Kallsyms::parse(hidden).is_err());
         assert!(Kallsyms::parse("").is_err());
         assert!(Kallsyms::parse("nonsense\n").is_err());
+    }
+
+    #[test]
+    fn lines_that_are_not_by_address_are_an_error() {
+        assert!(Kallsyms::parse("2000 t b\n1000 t a\n").is_err());
+        assert!(Kallsyms::parse("2000 t b\n10000 t a\n").is_ok());
+    }
+
+    #[test]
+    fn what_lies_behind_the_text_is_neither_wanted_nor_known() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.take(b"1000 t a\n2000 T b\n"), Ok(true));
+        assert_eq!(lines.take(b"3000 T _etext\n3000 d data\n4000 t init\nnonsense\n"), Ok(false));
+        let kallsyms = lines.index().unwrap();
+        assert_eq!(kallsyms.range("b"), Some(("b", 0x2000..0x3000)));
+        assert!(!kallsyms.has("init"));
+    }
+
+    #[test]
+    fn a_line_that_is_cut_is_an_error() {
+        assert!(Kallsyms::parse("1000 t a\n2000 T tlb_flush").is_err());
     }
 }
