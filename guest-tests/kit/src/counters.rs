@@ -1,5 +1,7 @@
 //! Pure readers of the kernel's counter files: /proc/vmstat, /proc/interrupts, CPU lists, ring-buffer stats.
 
+use std::iter::Sum;
+
 /// The value of `key` in the text of /proc/vmstat.
 pub fn vmstat(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.split(' ').next() == Some(key))?;
@@ -34,6 +36,16 @@ pub struct RingBuffer {
     pub entries: u64,
     /// Events that were recorded or tried and are gone: overwritten, lost in nested commits, or dropped.
     pub lost: u64,
+}
+
+impl Sum for RingBuffer {
+    fn sum<I: Iterator<Item = RingBuffer>>(all: I) -> RingBuffer {
+        let add = |total: RingBuffer, one: RingBuffer| RingBuffer {
+            entries: total.entries + one.entries,
+            lost: total.lost + one.lost,
+        };
+        all.fold(RingBuffer::default(), add)
+    }
 }
 
 /// Reads `per_cpu/cpuN/stats`; every field that is needed must be there.

@@ -43,17 +43,17 @@ impl FailPageAlloc {
         };
         // Nothing may be injected by a mixture of old and new values.
         set("probability", "0")?;
-        set("min-order", "0")?;
-        set("ignore-gfp-wait", ignore_gfp_wait)?;
-        set("interval", "1")?;
-        set("space", "0")?;
-        set("task-filter", "Y")?;
-        set("stacktrace-depth", "32")?;
-        set("require-start", &format!("{:#x}", under.start))?;
-        set("require-end", &format!("{:#x}", under.end))?;
-        set("reject-start", &format!("{:#x}", outside.start))?;
-        set("reject-end", &format!("{:#x}", outside.end))?;
-        set("verbose", "0")?;
+        ensure("min-order", "0")?;
+        ensure("ignore-gfp-wait", ignore_gfp_wait)?;
+        ensure("interval", "1")?;
+        ensure("space", "0")?;
+        ensure("task-filter", "Y")?;
+        ensure("stacktrace-depth", "32")?;
+        ensure("require-start", &format!("{:#x}", under.start))?;
+        ensure("require-end", &format!("{:#x}", under.end))?;
+        ensure("reject-start", &format!("{:#x}", outside.start))?;
+        ensure("reject-end", &format!("{:#x}", outside.end))?;
+        ensure("verbose", "0")?;
         set("times", &times.to_string())?;
         set("probability", probability)?;
         Ok(FailPageAlloc { times: Cell::new(times), before: Cell::new(0) })
@@ -118,4 +118,8 @@ pub fn nth_left() -> Result<u64, String> {
 
 fn set(knob: &str, value: &str) -> Result<(), String> {
     files::set(format!("{KNOBS}/{knob}"), value)
+}
+
+fn ensure(knob: &str, value: &str) -> Result<(), String> {
+    files::ensure(format!("{KNOBS}/{knob}"), value)
 }

@@ -157,31 +157,32 @@ fn observe(tracer: &Tracer, trial: &Trial<'_>, operation: Operation) -> Result<O
     let before = meter::page_tables()?;
     tracer.start()?;
     let performed = operation(trial)?;
-    let after = settle(tracer)?;
+    let after = settle(tracer, before)?;
     tracer.stop()?;
     let page_tables = PageTables { before, peak: performed.peak_page_tables, after };
     let (counts, lost_events) = tracer.counts(&performed.unsteady_cpus)?;
     Ok(Observed { performed, counts, page_tables, lost_events })
 }
 
-/// Waits until RCU has done what the operation left to it, and until neither the trace nor the number of page
-/// tables changes any more. Returns that number.
-fn settle(tracer: &Tracer) -> Result<u64, String> {
+/// Waits until RCU has done what the operation left to it, until the trace does not change any more, and until there are
+/// no more page tables than `before`, or their number does not change any more either. Returns it.
+fn settle(tracer: &Tracer, before: u64) -> Result<u64, String> {
     let began = Instant::now();
     // Once: no callback of the path queues another.
     files::write(RCU_BARRIER, "1")?;
-    let look = || Ok::<_, String>((tracer.buffer()?, meter::page_tables()?));
-    let mut last = look()?;
+    let (mut recorded, mut tables) = (tracer.buffer()?, None);
     loop {
         thread::sleep(SETTLE_STEP);
-        let now = look()?;
-        if last == now {
-            return Ok(now.1);
+        let (last_recorded, last_tables) = (recorded, tables);
+        recorded = tracer.buffer()?;
+        let now = meter::page_tables()?;
+        tables = Some(now);
+        if recorded == last_recorded && (now <= before || tables == last_tables) {
+            return Ok(now);
         }
         if began.elapsed() >= SETTLE_DEADLINE {
             return Err(format!("counts still changed {} s after the operation", SETTLE_DEADLINE.as_secs()));
         }
-        last = now;
     }
 }
 

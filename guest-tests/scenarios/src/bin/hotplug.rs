@@ -23,6 +23,10 @@ const TABLES_PER_QUIET_CYCLE: u64 = 16;
 
 /// Between two fallbacks: a broadcast takes far less than a hotplug cycle, of which many are to be met.
 const PAUSE: Duration = Duration::from_millis(10);
+const QUIET_PAUSE: Duration = Duration::from_millis(2);
+
+/// Between two looks how far the other one is.
+const LOOK: Duration = Duration::from_millis(1);
 
 pub fn main() {
     scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
@@ -40,14 +44,18 @@ struct Progress {
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let mappings: Vec<_> = (0..trial.tables).map(|_| SparseMapping::populate(1)).collect::<Result<_, _>>()?;
     let progress = Progress::default();
-    let tables_per_cycle = if trial.forced { TABLES_PER_CYCLE } else { TABLES_PER_QUIET_CYCLE };
+    let (tables_per_cycle, pause) = match trial.forced {
+        true => (TABLES_PER_CYCLE, PAUSE),
+        false => (TABLES_PER_QUIET_CYCLE, QUIET_PAUSE),
+    };
     let meter = Meter::start()?;
     let (unmapped, cycles) = thread::scope(|scope| {
         let plug = scope.spawn(|| plug(&progress, tables_per_cycle));
         while !progress.begun.load(Ordering::Relaxed) && !plug.is_finished() {
             thread::yield_now();
         }
-        let unmapped = fault::arm_this_task(trial.forced).and_then(|()| unmap_slowly(mappings, &progress));
+        let unmapped =
+            fault::arm_this_task(trial.forced).and_then(|()| unmap_slowly(mappings, pause, &progress));
         let disarmed = fault::arm_this_task(false);
         progress.over.store(true, Ordering::Relaxed);
         (unmapped.and(disarmed), plug.join())
@@ -58,9 +66,9 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     Ok(Performed { unsteady_cpus: vec![CPU], done, ..meter.stop()? })
 }
 
-fn unmap_slowly(mappings: Vec<SparseMapping>, progress: &Progress) -> Result<(), String> {
+fn unmap_slowly(mappings: Vec<SparseMapping>, pause: Duration, progress: &Progress) -> Result<(), String> {
     mappings.into_iter().try_for_each(|mapping| {
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
         progress.freed.fetch_add(1, Ordering::Relaxed);
         mapping.unmap()
     })
@@ -72,7 +80,7 @@ fn plug(progress: &Progress, tables_per_cycle: u64) -> Result<u64, String> {
     let mut cycles = 0;
     while cycles == 0 || !progress.over.load(Ordering::Relaxed) {
         if progress.freed.load(Ordering::Relaxed) < cycles * tables_per_cycle {
-            thread::sleep(PAUSE / 10);
+            thread::sleep(LOOK);
             continue;
         }
         progress.begun.store(true, Ordering::Relaxed);
