@@ -23,6 +23,10 @@ use crate::{arch, cli, patch, probe};
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";
 
+/// How often what takes less than a minute is measured: this machine may be slower a minute later, by a third.
+const TIMES: usize = 3;
+const BOOTS: usize = 5;
+
 /// Numbers of cores that the wall time is forecast for.
 const CORES: [usize; 6] = [2, 4, 8, 16, 32, 64];
 
@@ -30,10 +34,36 @@ const CORES: [usize; 6] = [2, 4, 8, 16, 32, 64];
 #[derive(Debug, Serialize)]
 struct Row {
     what: String,
+    /// The median of `times`.
     secs: f64,
+    /// Each, in seconds.
+    times: Vec<f64>,
     /// What `against` was worth in the same unit, and how many times that this is.
     against: Option<&'static str>,
     ratio: Option<f64>,
+}
+
+impl Row {
+    /// `against`: what it is held against, and the seconds of that.
+    fn of(what: &str, times: &[f64], against: Option<(&'static str, f64)>) -> Row {
+        let secs = median(times.to_vec());
+        Row {
+            what: what.to_owned(),
+            secs,
+            times: times.to_vec(),
+            against: against.map(|(what, _)| what),
+            ratio: against.map(|(_, one)| secs / one),
+        }
+    }
+
+    /// The median, with all that there were if there were several.
+    fn seconds(&self) -> String {
+        let all: Vec<String> = self.times.iter().map(|secs| format!("{secs:.1}")).collect();
+        match all.len() {
+            0 | 1 => format!("{:.1}", self.secs),
+            _ => format!("{:.1} ({})", self.secs, all.join(" ")),
+        }
+    }
 }
 
 /// Everything that was measured, as it is written to `bench.json`.
@@ -113,21 +143,12 @@ impl Bench {
         // Fetching and unpacking sources is paid once, and by the network.
         let secs = cold.secs - cold.report["fetch_secs"].as_f64().unwrap_or_default();
         self.cells = cells(&cold.report).count();
-        self.rows.push(Row {
-            what: "one cold kernel build".to_owned(),
-            secs: one,
-            against: None,
-            ratio: None,
-        });
-        self.add("the whole matrix, cold", secs, one);
+        self.rows.push(Row::of("one cold kernel build", &[one], None));
+        self.add("the whole matrix, cold", &[secs], one);
         #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
         let each_cold = one * self.cells as f64;
-        self.rows.push(Row {
-            what: "the whole matrix, cold".to_owned(),
-            secs,
-            against: Some("a cold build for each cell"),
-            ratio: Some(secs / each_cold),
-        });
+        let against = ("a cold build for each cell", each_cold);
+        self.rows.push(Row::of("the whole matrix, cold", &[secs], Some(against)));
         self.parts = parts(&cold);
         self.forecast = forecast(place.project, &cold.report, self.cores)?;
         Ok(one)
@@ -140,26 +161,28 @@ impl Bench {
             ("nothing changed, booted again, quick suite", &["--suite", "quick"]),
         ] {
             let secs = place.run(what, args)?.secs;
-            self.add(what, secs, one);
+            self.add(what, &[secs], one);
         }
         let what = "nothing changed, booted again";
-        let fresh = place.run(what, &["--fresh"])?;
-        self.add(what, fresh.secs, one);
-        for (number, (what, more)) in [
-            ("one line edited, one cell", &["--only", ONE_CELL][..]),
-            ("one line edited, one cell, quick suite", &["--only", ONE_CELL, "--suite", "quick"]),
-            ("one line edited, all cells", &[]),
-            ("one line edited, all cells, quick suite", &["--suite", "quick"]),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let edited = place.edited_patch(number)?;
-            let args = [&["--recorded", "--patch", &edited], more].concat();
-            let secs = place.run(what, &args)?.secs;
-            self.add(what, secs, one);
+        let fresh: Vec<Ran> = (0..TIMES).map(|_| place.run(what, &["--fresh"])).collect::<Result<_>>()?;
+        self.add(what, &fresh.iter().map(|ran| ran.secs).collect::<Vec<_>>(), one);
+        for (what, more, times) in [
+            ("one line edited, one cell", &["--only", ONE_CELL][..], TIMES),
+            ("one line edited, one cell, quick suite", &["--only", ONE_CELL, "--suite", "quick"], TIMES),
+            ("one line edited, all cells", &[], 1),
+            ("one line edited, all cells, quick suite", &["--suite", "quick"], 1),
+        ] {
+            let edit = |_| {
+                let edited = place.edited_patch()?;
+                Ok(place.run(what, &[&["--recorded", "--patch", &edited], more].concat())?.secs)
+            };
+            let secs: Vec<f64> = (0..times).map(edit).collect::<Result<_>>()?;
+            self.add(what, &secs, one);
         }
-        self.boots(place, &fresh)
+        match fresh.last() {
+            Some(fresh) => self.boots(place, fresh),
+            None => Ok(()),
+        }
     }
 
     /// One kernel from nothing, by way of ccache: when it knows nothing yet, and when it knows everything.
@@ -172,19 +195,17 @@ impl Bench {
                 ["--only", "*/pt-reclaim-on/base", "--rebuild", "--suite", "quick", "--ccache", "auto"];
             let ran = place.run_in(Lanes::Own("scratch"), what, &args)?;
             let secs = ran.report["cold_build"]["secs"].as_f64().unwrap_or(f64::NAN);
-            self.add(what, secs, one);
+            self.add(what, &[secs], one);
         }
         Ok(())
     }
 
-    fn add(&mut self, what: &str, secs: f64, one: f64) {
-        let ratio = Some(secs / one);
-        self.rows.push(Row { what: what.to_owned(), secs, against: Some("one cold build"), ratio });
+    fn add(&mut self, what: &str, times: &[f64], one: f64) {
+        self.rows.push(Row::of(what, times, Some(("one cold build", one))));
     }
 
     /// From the start of QEMU to the guest's first word, beside the same image with nothing to run.
     fn boots(&mut self, place: &mut Place<'_>, fresh: &Ran) -> Result<()> {
-        const TIMES: usize = 5;
         let id = cells(&fresh.report).find_map(|cell| {
             let id = cell["id"].as_str()?;
             id.ends_with("/pt-reclaim-off/base").then(|| (id.to_owned(), cell["boot_secs"].as_f64()))
@@ -198,25 +219,15 @@ impl Bench {
         let work = place.dir.join("bare");
         let (mut bare, mut guest) = (Vec::new(), Vec::new());
         // In turn: the machine may be slower a minute later.
-        for _ in 0..TIMES {
+        for _ in 0..BOOTS {
             bare.push(probe::bare_boot(accel, arch::DEFAULT, &kernel, &work)?);
             let ran = place.run("a boot beside it", &["--only", &id, "--suite", "quick"])?;
             let secs = cells(&ran.report).find_map(|cell| cell["boot_secs"].as_f64());
             guest.push(secs.ok_or_else(|| Failure::internal(format!("{id} did not boot")))?);
         }
-        let (bare, guest) = (median(bare), median(guest));
-        self.rows.push(Row {
-            what: format!("bare boot, {} CPUs (median of {TIMES})", arch::DEFAULT.cpus),
-            secs: bare,
-            against: None,
-            ratio: None,
-        });
-        self.rows.push(Row {
-            what: format!("boot to the first test (median of {TIMES})"),
-            secs: guest,
-            against: Some("a bare boot"),
-            ratio: Some(guest / bare),
-        });
+        let bare = Row::of(&format!("bare boot, {} CPUs", arch::DEFAULT.cpus), &bare, None);
+        let against = ("a bare boot", bare.secs);
+        self.rows.extend([bare, Row::of("boot to the first test", &guest, Some(against))]);
         Ok(())
     }
 
@@ -226,7 +237,7 @@ impl Bench {
         table.set_header(["measured", "seconds", "ratio", "to"]);
         for row in &self.rows {
             let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-            table.add_row([&row.what, &format!("{:.1}", row.secs), &ratio, row.against.unwrap_or_default()]);
+            table.add_row([&row.what, &row.seconds(), &ratio, row.against.unwrap_or_default()]);
         }
         let parts = self.parts.iter().map(|(what, secs)| format!("{what} {secs:.0} s"));
         let disk = self.disk_mib.iter().map(|(what, mib)| format!("{what} {mib} MiB"));
@@ -282,11 +293,11 @@ impl Place<'_> {
     }
 
     /// The campaign's patch with another condition in one line of its source: it does the same, and is another kernel.
-    fn edited_patch(&self, number: usize) -> Result<String> {
+    fn edited_patch(&self) -> Result<String> {
         const LINE: &str = "+\tmight_sleep();";
         let from = self.project.root.join("patches/mmu_gather-v2.patch");
         let text = std::fs::read_to_string(&from).or_infra(|| format!("read {}", from.display()))?;
-        let edited = format!("+\tmight_sleep_if(raw_smp_processor_id() != {});", 4711 + number);
+        let edited = format!("+\tmight_sleep_if(raw_smp_processor_id() != {});", 4711 + self.number);
         let edited = text.replacen(LINE, &edited, 1);
         // Its results are no longer the blobs that were posted.
         let edited: String = edited
@@ -295,7 +306,7 @@ impl Place<'_> {
             .map(|line| format!("{line}\n"))
             .collect();
         patch::read(edited.as_bytes(), "the edited patch")?;
-        let path = self.dir.join(format!("edited-{number}.patch"));
+        let path = self.dir.join(format!("edited-{}.patch", self.number));
         write_whole(&path, edited.as_bytes())?;
         Ok(path.display().to_string())
     }
@@ -381,8 +392,8 @@ mod tests {
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let project = Project::here();
-        let place = Place { project: &project, dir: dir.path().to_owned(), only: Vec::new(), number: 0 };
-        let edited = std::fs::read_to_string(place.edited_patch(3).unwrap()).unwrap();
+        let place = Place { project: &project, dir: dir.path().to_owned(), only: Vec::new(), number: 3 };
+        let edited = std::fs::read_to_string(place.edited_patch().unwrap()).unwrap();
         assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");
     }
 
@@ -403,5 +414,12 @@ mod tests {
     fn the_median_is_the_one_in_the_middle() {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn what_was_measured_several_times_shows_them_all() {
+        let several = Row::of("a", &[30.0, 10.0, 20.0], Some(("b", 40.0)));
+        assert_eq!((several.seconds().as_str(), several.ratio), ("20.0 (30.0 10.0 20.0)", Some(0.5)));
+        assert_eq!(Row::of("a", &[1.25], None).seconds(), "1.2");
     }
 }
