@@ -16,7 +16,7 @@ const CPU: u32 = 3;
 
 /// A cycle for every so many tables at most. On powerpc each cycle leaves about two page tables of the kernel's own
 /// behind, with the patch and without: there may not be so many that a leak of the fallback could hide among them.
-const TABLES_PER_CYCLE: u64 = 4;
+const TABLES_PER_CYCLE: u64 = 8;
 
 /// Where nothing fails it has to be seen only that hotplug alone does none of what is counted.
 const TABLES_PER_QUIET_CYCLE: u64 = 16;
