@@ -149,9 +149,9 @@ impl Bench {
             .map_or(serde_json::Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
     }
 
-    /// Processes of this bench: all carry its path in their environment.
+    /// Processes of this bench: all carry its stand-ins in their `PATH`, the one variable that reaches builds.
     pub fn processes(&self) -> Vec<String> {
-        let mark = self.path("work").display().to_string().into_bytes();
+        let mark = self.path("bin").display().to_string().into_bytes();
         let is_ours = |dir: &Path| {
             let environ = std::fs::read(dir.join("environ")).unwrap_or_default();
             environ.windows(mark.len()).any(|window| window == mark)
