@@ -1,6 +1,8 @@
 //! /proc/kallsyms: which functions this kernel has, and where they begin and end.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
@@ -39,8 +41,8 @@ pub struct Kallsyms {
     slots: usize,
 }
 
-/// For the text of a small kernel and its slots: to grow takes an emulated CPU as long as to go through it.
-const ENOUGH: usize = 4 << 20;
+/// For the functions of a small kernel: to grow takes an emulated CPU longer than to go through them.
+const ENOUGH: usize = 1 << 16;
 
 const NUMBER: usize = size_of::<u32>();
 
@@ -48,18 +50,20 @@ impl Kallsyms {
     /// The running kernel's table, from the index if one was kept. Fails when the addresses are hidden from us (they
     /// then all read 0).
     pub fn load() -> Result<Self, String> {
-        match Path::new(INDEX).exists() {
-            true => Ok(Kallsyms::of(Cow::Borrowed(files::map(INDEX)?))),
-            false => Self::read(),
+        if Path::new(INDEX).exists() {
+            return Ok(Kallsyms::of(Cow::Borrowed(files::map(INDEX)?)));
         }
+        let mut index = Vec::new();
+        write_index(&mut index)?;
+        Ok(Kallsyms::of(Cow::Owned(index)))
     }
 
     /// As [`Kallsyms::load`], and keeps the index for the rest of this boot: no module is ever loaded, and the kernel takes
     /// its time to write the table.
     pub fn keep_index() -> Result<Self, String> {
-        let kallsyms = Self::read()?;
-        files::write(INDEX, &kallsyms.index)?;
-        Ok(kallsyms)
+        let file = File::create(INDEX).map_err(|error| format!("could not make {INDEX}: {error}"))?;
+        write_index(file)?;
+        Self::load()
     }
 
     fn of(index: Cow<'static, [u8]>) -> Self {
@@ -67,17 +71,12 @@ impl Kallsyms {
         Kallsyms { slots: index.len().saturating_sub(numbers * NUMBER), index }
     }
 
-    fn read() -> Result<Self, String> {
-        let mut lines = Lines { text: Vec::with_capacity(ENOUGH), ..Lines::default() };
-        files::read_lines("/proc/kallsyms", |more| lines.take(more))?;
-        lines.index()
-    }
-
     #[cfg(test)]
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut lines = Lines::default();
-        lines.take(text.as_bytes())?;
-        lines.index()
+        let wanted = lines.take(text.as_bytes())?;
+        let index = [&text.as_bytes()[..wanted], &lines.slots()?].concat();
+        Ok(Kallsyms::of(Cow::Owned(index)))
     }
 
     /// Whether the kernel has this function, possibly under a compiler's suffix.
@@ -136,7 +135,7 @@ impl Kallsyms {
     /// Of those that fit, the one of just this name, and then the one that comes first in the kernel; and where its line is.
     fn find(&self, function: &str) -> Option<(usize, Symbol<'_>)> {
         let count = (self.index.len() - self.slots) / NUMBER - 1;
-        let first = hash(function.as_bytes());
+        let first = hash(function.as_bytes()) as usize;
         let slots = (0..count).map(|step| self.slots + ((first + step) & (count - 1)) * NUMBER);
         let slots = slots.map_while(|at| self.index[at..].first_chunk()).map(number);
         let lines = slots.take_while(|slot| *slot != 0).map(|slot| slot - 1);
@@ -154,73 +153,83 @@ fn number(bytes: &[u8; NUMBER]) -> usize {
     u32::from_ne_bytes(*bytes) as usize
 }
 
-/// What was read so far.
+/// The text is passed on as it comes: new memory for all of it takes an emulated CPU longer than to go through it.
+fn write_index(mut to: impl Write) -> Result<(), String> {
+    let mut write = |bytes: &[u8]| {
+        to.write_all(bytes).map_err(|error| format!("could not write the index of /proc/kallsyms: {error}"))
+    };
+    let mut lines = Lines { functions: Vec::with_capacity(ENOUGH), ..Lines::default() };
+    files::read_lines("/proc/kallsyms", |more| {
+        let wanted = lines.take(more)?;
+        write(&more[..wanted])?;
+        Ok(wanted == more.len())
+    })?;
+    write(&lines.slots()?)
+}
+
+/// What was gone through so far.
 #[derive(Default)]
 struct Lines {
-    text: Vec<u8>,
-    /// How much of the text was gone through.
-    done: usize,
+    /// Of all lines.
+    length: usize,
     /// The hash of each function, and where its line begins.
-    functions: Vec<(usize, usize)>,
+    functions: Vec<(u32, u32)>,
     /// The last address.
     before: u64,
 }
 
 impl Lines {
-    /// Some whole lines; whether more are wanted.
-    fn take(&mut self, lines: &[u8]) -> Result<bool, String> {
-        self.text.extend_from_slice(lines);
-        while self.done < self.text.len() {
-            let at = self.done;
-            let symbol = Symbol::at(&self.text, at)
-                .ok_or_else(|| self.rest("has a line without address, type and name"))?;
+    /// Some whole lines; how long those are that are wanted. If not all are, nothing more is.
+    fn take(&mut self, lines: &[u8]) -> Result<usize, String> {
+        let mut done = 0;
+        while done < lines.len() {
+            let wrong = |what: &str| {
+                let line = String::from_utf8_lossy(&lines[done..]);
+                format!("/proc/kallsyms {what}: {:?}", line.lines().next().unwrap_or_default())
+            };
+            let symbol =
+                Symbol::at(lines, done).ok_or_else(|| wrong("has a line without address, type and name"))?;
             // By address are the kernel's own, at least as long as no module is loaded.
             if symbol.address < self.before {
-                return Err(self.rest("has a line that is not in order"));
+                return Err(wrong("has a line that is not in order"));
             }
             self.before = symbol.address;
             if symbol.is_function() {
+                let at = u32::try_from(self.length + done).map_err(|error| error.to_string())?;
                 self.functions.push((hash(symbol.base()), at));
             }
-            self.done += symbol.length;
+            done += symbol.length;
             if symbol.name == END_OF_TEXT {
-                self.text.truncate(self.done);
-                return Ok(false);
+                break;
             }
         }
-        Ok(true)
+        self.length += done;
+        Ok(done)
     }
 
-    fn index(mut self) -> Result<Kallsyms, String> {
+    /// The slots and their count. One in three is free at least, so that whoever looks for what is not there comes to an end.
+    fn slots(self) -> Result<Vec<u8>, String> {
         if self.before == 0 {
             return Err("/proc/kallsyms shows no addresses".to_owned());
         }
-        let slots = self.text.len();
-        let count = (2 * self.functions.len()).next_power_of_two();
-        self.text.resize(slots + (count + 1) * NUMBER, 0);
-        let mut set = |slot: usize, value: usize| {
-            let value = u32::try_from(value).map_err(|error| error.to_string())?;
-            let at = slots + slot * NUMBER;
-            let was_free = self.text[at..at + NUMBER] == [0; NUMBER];
+        let count = (self.functions.len() * 3 / 2 + 1).next_power_of_two();
+        let mut slots = vec![0; (count + 1) * NUMBER];
+        let mut set = |slot: usize, value: u32| {
+            let slot = &mut slots[slot * NUMBER..][..NUMBER];
+            let was_free = slot == [0; NUMBER];
             if was_free {
-                self.text[at..at + NUMBER].copy_from_slice(&value.to_ne_bytes());
+                slot.copy_from_slice(&value.to_ne_bytes());
             }
-            Ok::<_, String>(was_free)
+            was_free
         };
         for (hash, at) in self.functions {
-            let mut slot = hash & (count - 1);
-            while !set(slot, at + 1)? {
+            let mut slot = hash as usize & (count - 1);
+            while !set(slot, at + 1) {
                 slot = (slot + 1) & (count - 1);
             }
         }
-        set(count, count)?;
-        Ok(Kallsyms::of(Cow::Owned(self.text)))
-    }
-
-    /// What is wrong with the first line that was not gone through.
-    fn rest(&self, what: &str) -> String {
-        let rest = String::from_utf8_lossy(&self.text[self.done..]);
-        format!("/proc/kallsyms {what}: {:?}", rest.lines().next().unwrap_or_default())
+        set(count, u32::try_from(count).map_err(|error| error.to_string())?);
+        Ok(slots)
     }
 }
 
@@ -276,9 +285,8 @@ fn hexadecimal(digit: &u8) -> Option<u64> {
 }
 
 /// FNV-1a, which is enough to spread names.
-fn hash(name: &[u8]) -> usize {
-    name.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-        as usize
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]
@@ -400,12 +408,21 @@ ffffffffa0000000 t virtio_probe\t[virtio]
 
     #[test]
     fn what_lies_behind_the_text_is_neither_wanted_nor_known() {
-        let mut lines = Lines::default();
-        assert_eq!(lines.take(b"1000 t a\n2000 T b\n"), Ok(true));
-        assert_eq!(lines.take(b"3000 T _etext\n3000 d data\n4000 t init\nnonsense\n"), Ok(false));
-        let kallsyms = lines.index().unwrap();
+        let kallsyms =
+            Kallsyms::parse("1000 t a\n2000 T b\n3000 T _etext\n3000 d data\n4000 t init\nnonsense\n")
+                .unwrap();
         assert_eq!(kallsyms.range("b"), Some(("b", 0x2000..0x3000)));
         assert!(!kallsyms.has("init"));
+        assert_eq!(kallsyms.text().len(), "1000 t a\n2000 T b\n3000 T _etext\n".len());
+    }
+
+    #[test]
+    fn in_how_many_pieces_the_lines_come_is_all_the_same() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.take(b"1000 t a\n2000 T b\n"), Ok(18));
+        assert_eq!(lines.take(b"3000 t c\n"), Ok(9));
+        let whole = Kallsyms::parse("1000 t a\n2000 T b\n3000 t c\n").unwrap();
+        assert_eq!(lines.slots().unwrap(), whole.index[whole.slots..]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const ONE_CELL: &str = "*/pt-reclaim-off/patched";
 
 /// How often what takes less than a minute is measured: this machine may be slower a minute later, by a third.
 const TIMES: usize = 3;
-const BOOTS: usize = 5;
+const BOOTS: usize = 9;
 
 /// Numbers of cores that the wall time is forecast for.
 const CORES: [usize; 6] = [2, 4, 8, 16, 32, 64];
