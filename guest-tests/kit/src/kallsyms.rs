@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
 
 use crate::files;
 
@@ -47,19 +46,13 @@ const ENOUGH: usize = 1 << 16;
 const NUMBER: usize = size_of::<u32>();
 
 impl Kallsyms {
-    /// The running kernel's table, from the index if one was kept. Fails when the addresses are hidden from us (they
-    /// then all read 0).
+    /// The running kernel's table, from the index that init keeps.
     pub fn load() -> Result<Self, String> {
-        if Path::new(INDEX).exists() {
-            return Ok(Kallsyms::of(Cow::Borrowed(files::map(INDEX)?)));
-        }
-        let mut index = Vec::new();
-        write_index(&mut index)?;
-        Ok(Kallsyms::of(Cow::Owned(index)))
+        Ok(Kallsyms::of(Cow::Borrowed(files::map(INDEX)?)))
     }
 
-    /// As [`Kallsyms::load`], and keeps the index for the rest of this boot: no module is ever loaded, and the kernel takes
-    /// its time to write the table.
+    /// As [`Kallsyms::load`], after the index was made, for the rest of this boot: no module is ever loaded, and the kernel
+    /// takes its time to write the table. Fails when the addresses are hidden from us (they then all read 0).
     pub fn keep_index() -> Result<Self, String> {
         let file = File::create(INDEX).map_err(|error| format!("could not make {INDEX}: {error}"))?;
         write_index(file)?;
@@ -154,7 +147,7 @@ fn number(bytes: &[u8; NUMBER]) -> usize {
 }
 
 /// The text is passed on as it comes: new memory for all of it takes an emulated CPU longer than to go through it.
-fn write_index(mut to: impl Write) -> Result<(), String> {
+fn write_index(mut to: File) -> Result<(), String> {
     let mut write = |bytes: &[u8]| {
         to.write_all(bytes).map_err(|error| format!("could not write the index of /proc/kallsyms: {error}"))
     };
@@ -408,12 +401,15 @@ ffffffffa0000000 t virtio_probe\t[virtio]
 
     #[test]
     fn what_lies_behind_the_text_is_neither_wanted_nor_known() {
-        let kallsyms =
-            Kallsyms::parse("1000 t a\n2000 T b\n3000 T _etext\n3000 d data\n4000 t init\nnonsense\n")
-                .unwrap();
+        let (wanted, end) = ("1000 t a\n2000 T b\n", "3000 T _etext\n");
+        let behind = "3000 d data\n4000 t init\nnonsense\n";
+        let mut lines = Lines::default();
+        assert_eq!(lines.take(wanted.as_bytes()), Ok(wanted.len()));
+        assert_eq!(lines.take([end, behind].concat().as_bytes()), Ok(end.len()));
+        let kallsyms = Kallsyms::parse(&[wanted, end, behind].concat()).unwrap();
         assert_eq!(kallsyms.range("b"), Some(("b", 0x2000..0x3000)));
         assert!(!kallsyms.has("init"));
-        assert_eq!(kallsyms.text().len(), "1000 t a\n2000 T b\n3000 T _etext\n".len());
+        assert_eq!(kallsyms.text(), [wanted, end].concat().as_bytes());
     }
 
     #[test]
