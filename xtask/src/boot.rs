@@ -95,6 +95,8 @@ struct Watcher<'a> {
 #[derive(Default)]
 struct Seen {
     messages: usize,
+    /// When the kernel was about to run init.
+    ran_init: Option<Duration>,
     hello: Option<(Hello, Duration)>,
     planned: Vec<String>,
     scenarios: Vec<ScenarioRan>,
@@ -137,6 +139,9 @@ impl<'a> Watcher<'a> {
     fn read(&mut self, elapsed: Duration) -> bool {
         let console = self.console_file.read();
         self.console.feed(&console);
+        if self.console.ran_init() {
+            self.seen.ran_init.get_or_insert(elapsed);
+        }
         let results = self.results_file.read();
         self.transcript.feed(&results);
         let messages = self.transcript.messages();
@@ -213,6 +218,7 @@ impl<'a> Watcher<'a> {
             accel: self.guest.accel.name().to_owned(),
             guests: 1,
             secs: took.as_secs_f64(),
+            kernel_secs: self.seen.ran_init.map(|at| at.as_secs_f64()),
             boot_secs,
             test_secs: end_secs.zip(boot_secs).map(|(end, boot)| end - boot),
             end,

@@ -117,6 +117,9 @@ pub struct Ran {
     pub guests: usize,
     /// From the start of QEMU to its end.
     pub secs: f64,
+    /// From the start of QEMU to the kernel's word that it runs init.
+    #[serde(default)]
+    pub kernel_secs: Option<f64>,
     /// From the start of QEMU to the guest's first message, and from there to its trailer.
     pub boot_secs: Option<f64>,
     pub test_secs: Option<f64>,

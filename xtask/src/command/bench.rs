@@ -204,7 +204,8 @@ impl Bench {
         self.rows.push(Row::of(what, times, Some(("one cold build", one))));
     }
 
-    /// From the start of QEMU to the guest's first word, beside the same image with nothing to run.
+    /// From the start of QEMU to the guest's first word: beside what the kernel of the same boot took to come to init, and
+    /// beside other boots of the image, with nothing to run.
     fn boots(&mut self, place: &mut Place<'_>, fresh: &Ran) -> Result<()> {
         let id = cells(&fresh.report).find_map(|cell| {
             let id = cell["id"].as_str()?;
@@ -217,17 +218,26 @@ impl Bench {
             _ => Accel::Tcg,
         };
         let work = place.dir.join("bare");
-        let (mut bare, mut guest) = (Vec::new(), Vec::new());
+        let (mut bare, mut kernel_alone, mut guest) = (Vec::new(), Vec::new(), Vec::new());
         // In turn: the machine may be slower a minute later.
         for _ in 0..BOOTS {
             bare.push(probe::bare_boot(accel, arch::DEFAULT, &kernel, &work)?);
             let ran = place.run("a boot beside it", &["--only", &id, "--suite", "quick"])?;
-            let secs = cells(&ran.report).find_map(|cell| cell["boot_secs"].as_f64());
-            guest.push(secs.ok_or_else(|| Failure::internal(format!("{id} did not boot")))?);
+            let secs = |name: &str| cells(&ran.report).find_map(|cell| cell[name].as_f64());
+            let did_not_boot = || Failure::infra(format!("{id} did not boot")).log(&ran.dir);
+            kernel_alone.push(secs("kernel_secs").ok_or_else(did_not_boot)?);
+            guest.push(secs("boot_secs").ok_or_else(did_not_boot)?);
         }
         let bare = Row::of(&format!("bare boot, {} CPUs", arch::DEFAULT.cpus), &bare, None);
         let against = ("a bare boot", bare.secs);
-        self.rows.extend([bare, Row::of("boot to the first test", &guest, Some(against))]);
+        let beside_bare = Row::of("boot to the first test", &guest, Some(against));
+        let within = Row {
+            against: Some("the same boot to init"),
+            ratio: Some(median_ratio(&guest, &kernel_alone)),
+            ..Row::of("boot to the first test", &guest, None)
+        };
+        let to_init = Row::of("boot to init", &kernel_alone, None);
+        self.rows.extend([bare, beside_bare, to_init, within]);
         Ok(())
     }
 
@@ -360,6 +370,11 @@ fn median(mut of: Vec<f64>) -> f64 {
     of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Of each to its own one: two boots differ by more than what one of them does between init and the first test.
+fn median_ratio(of: &[f64], ones: &[f64]) -> f64 {
+    median(of.iter().zip(ones).map(|(of, one)| of / one).collect())
+}
+
 /// What the source of the tree takes, then everything else beside it.
 fn disk_mib(project: &Project, dir: &Path) -> Vec<(String, u64)> {
     let lanes =
@@ -414,6 +429,12 @@ mod tests {
     fn the_median_is_the_one_in_the_middle() {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_boot_is_compared_with_itself() {
+        let ratio = median_ratio(&[2.0, 9.0, 4.0], &[1.0, 3.0, 4.0]);
+        assert!((ratio - 2.0).abs() < f64::EPSILON, "{ratio}");
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub struct Console {
     splats: Vec<Splat>,
     splats_total: u64,
     spoke: bool,
+    ran_init: bool,
 }
 
 /// A report that has begun and not ended.
@@ -98,6 +99,11 @@ impl Console {
         self.spoke
     }
 
+    /// The kernel said that it runs the first program (init/main.c, `run_init_process()`).
+    pub fn ran_init(&self) -> bool {
+        self.ran_init
+    }
+
     pub fn last_lines(&self) -> impl Iterator<Item = &str> {
         self.last.iter().map(String::as_str)
     }
@@ -126,6 +132,7 @@ impl Console {
     fn read_line(&mut self, line: String) {
         for (thread, text) in line::pieces(&line) {
             self.spoke |= text.starts_with("Linux version ");
+            self.ran_init |= text.starts_with("Run /") && text.ends_with(" as init process");
             self.take(thread, text);
         }
         if !line.is_empty() {

@@ -190,6 +190,14 @@ fn rate_of_a_flood_of_500_mb() {
     println!("{:.1} MB/s, {} splats", megabytes / started.elapsed().as_secs_f64(), console.splats_total());
 }
 
+#[test]
+fn only_the_kernels_own_word_says_that_init_runs() {
+    let runs = |text: &str| read(text.as_bytes()).ran_init();
+    assert!(runs("[    1.8][    T1] Run /init as init process\n"));
+    assert!(!runs("[    1.8][    T1] Kernel panic: Run /init as init process\n"));
+    assert!(!runs("[    1.8][    T1] Run /init\n"));
+}
+
 proptest! {
     #[test]
     fn the_same_bytes_cut_anywhere_give_the_same_result(

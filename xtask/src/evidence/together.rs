@@ -30,6 +30,7 @@ impl Ran {
         let both = |one: Option<f64>, other: Option<f64>| Some(one?.max(other?));
         self.guests += other.guests;
         self.secs = self.secs.max(other.secs);
+        self.kernel_secs = both(self.kernel_secs, other.kernel_secs);
         self.boot_secs = both(self.boot_secs, other.boot_secs);
         self.test_secs = both(self.test_secs, other.test_secs);
         self.kernel_spoke &= other.kernel_spoke;

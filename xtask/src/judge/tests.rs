@@ -63,6 +63,7 @@ fn sound(forced: Counts) -> Ran {
         guests: 1,
         accel: "tcg".to_owned(),
         secs: 2.0,
+        kernel_secs: Some(0.9),
         boot_secs: Some(1.0),
         test_secs: Some(1.0),
         end: GuestEnd::QemuExited,

@@ -44,6 +44,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         cold: arm == "base",
         cached: false,
         recorded: None,
+        kernel_secs: Some(1.25),
         boot_secs: Some(1.5),
         test_secs: Some(4.0),
         scenarios,

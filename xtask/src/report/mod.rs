@@ -123,6 +123,9 @@ pub struct CellReport {
     pub cached: bool,
     /// Nothing was booted: this is what was on record, from then.
     pub recorded: Option<String>,
+    /// From the start of QEMU to the kernel's word that it runs init, to the guest's first message, and from there to its
+    /// trailer.
+    pub kernel_secs: Option<f64>,
     pub boot_secs: Option<f64>,
     pub test_secs: Option<f64>,
     pub scenarios: Vec<ScenarioReport>,
@@ -368,6 +371,7 @@ impl CellReport {
             cold: built.is_some_and(|built| built.cold),
             cached: built.is_some_and(|built| built.cached),
             recorded: evidence.recorded.clone(),
+            kernel_secs: ran.and_then(|ran| ran.kernel_secs),
             boot_secs: ran.and_then(|ran| ran.boot_secs),
             test_secs: ran.and_then(|ran| ran.test_secs),
             scenarios: scenarios.unwrap_or_default(),
