@@ -70,7 +70,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
         Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
     };
     let took = started.elapsed();
-    watcher.finish();
+    watcher.finish(took);
     let qemu_said = std::fs::read(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
     let mut ran = watcher.into_ran(end, took, String::from_utf8_lossy(&qemu_said).trim());
     places::add(&mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
@@ -185,12 +185,12 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn finish(&mut self) {
-        let at = self.seen.trailer.as_ref().map_or(Duration::ZERO, |(_, at)| *at);
+    /// What was said since the last look came before QEMU ended, after it had run for `took`.
+    fn finish(&mut self, took: Duration) {
         // The rest of a flood would only take the host's time.
         let rest = CONSOLE_BYTES_MAX / READ_MAX;
         for _ in 0..=rest {
-            if !self.read(at) {
+            if !self.read(took) {
                 break;
             }
         }
