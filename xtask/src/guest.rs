@@ -86,11 +86,11 @@ const CHARACTER_DEVICE: u32 = 0o020_600;
 
 impl Binaries {
     /// The initramfs of one boot, as bytes: `/init`, the names by which it is the scenarios in `request`, the request,
-    /// and the mount points.
+    /// the functions of the kernel, and the mount points.
     ///
     /// # Errors
-    /// When the program cannot be read.
-    pub fn initramfs(&self, request: &Request) -> Result<Vec<u8>> {
+    /// When the program or the functions cannot be read.
+    pub fn initramfs(&self, request: &Request, kallsyms: &Path) -> Result<Vec<u8>> {
         let mut archive = Archive { bytes: Vec::new(), inode: 0 };
         let scenarios = inside(protocol::SCENARIO_DIR);
         for dir in ["dev", "proc", "sys", "tmp", scenarios] {
@@ -100,20 +100,20 @@ impl Binaries {
         // console_on_rootfs).
         let console = Builder::new("dev/console").mode(CHARACTER_DEVICE).rdev_major(5).rdev_minor(1);
         archive.add(console, &[])?;
-        archive.add(Builder::new(inside(INIT)).mode(PROGRAM), &self.program()?)?;
+        archive.add(Builder::new(inside(INIT)).mode(PROGRAM), &read(&self.dir.join(inside(INIT)))?)?;
         for ask in &request.scenarios {
             let name = format!("{scenarios}/{}", ask.name);
             archive.add(Builder::new(&name).mode(LINK), INIT.as_bytes())?;
         }
         let encoded = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         archive.add(Builder::new(inside(protocol::REQUEST_PATH)).mode(PLAIN), &encoded)?;
+        archive.add(Builder::new(inside(protocol::KALLSYMS_PATH)).mode(PLAIN), &read(kallsyms)?)?;
         trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
     }
+}
 
-    fn program(&self) -> Result<Vec<u8>> {
-        let path = self.dir.join(inside(INIT));
-        std::fs::read(&path).or_infra(|| format!("read {}", path.display()))
-    }
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).or_infra(|| format!("read {}", path.display()))
 }
 
 /// A path of the guest as the archive names it.
@@ -148,9 +148,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let binaries = Binaries { dir: dir.path().to_owned() };
         std::fs::write(dir.path().join("init"), "init").unwrap();
+        let kallsyms = dir.path().join("kallsyms");
+        std::fs::write(&kallsyms, "a table").unwrap();
         let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0 }];
         let request = Request { scenarios, inject: true, stall_secs: None, panic_on_warn: false };
-        let bytes = binaries.initramfs(&request).unwrap();
+        let bytes = binaries.initramfs(&request, &kallsyms).unwrap();
         let mut names = Vec::new();
         let mut rest = bytes.as_slice();
         loop {
@@ -165,5 +167,6 @@ mod tests {
         assert!(names.contains(&"scenarios/exit 120777".to_owned()), "{names:?}");
         assert!(!names.iter().any(|name| name.contains("munmap")), "{names:?}");
         assert!(names.contains(&"request.json 100644".to_owned()), "{names:?}");
+        assert!(names.contains(&"kallsyms 100644".to_owned()), "{names:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kit::files;
 
@@ -22,7 +22,7 @@ const MOUNTS: [(&str, &str); 5] = [
 
 const HARD_LOCKUP_PANIC: &str = "/proc/sys/kernel/hardlockup_panic";
 
-/// What a late splat gets to be printed in before the machine ends. What the tests left to RCU was waited for by each
+/// What a late splat gets to be printed in before the boot is called whole. What the tests left to RCU was waited for by each
 /// of them, and what a detector sees only after seconds is out of reach here in any case: what remains is work that
 /// somebody has put off by some ticks.
 const LATE_SPLATS: Duration = Duration::from_millis(100);
@@ -66,9 +66,13 @@ pub fn take_console() -> Result<(), String> {
     Ok(())
 }
 
+/// Waits for what comes a little after the tests, which ended at `end`.
+pub fn wait_for_late_splats(end: Instant) {
+    thread::sleep(LATE_SPLATS.saturating_sub(end.elapsed()));
+}
+
 /// Waits until the UART has sent everything: a restart throws away what is still queued.
 pub fn drain_console() {
-    thread::sleep(LATE_SPLATS);
     // SAFETY: standard error is the console; an error leaves nothing to be done about it.
     unsafe { libc::tcdrain(libc::STDERR_FILENO) };
 }

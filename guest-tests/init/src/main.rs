@@ -13,10 +13,10 @@ mod port;
 mod scenarios;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kit::files;
 use kit::grace_period::AsBooted;
+use kit::{files, kallsyms};
 use protocol::{Answer, Message, Nonce, Order, Request, Trailer};
 
 use crate::port::Port;
@@ -43,7 +43,7 @@ fn be_init() -> ! {
     // Before this the kernel's own console, if it opened one, is where a panic would show.
     let outcome = machine::mount_all().and_then(|()| machine::take_console()).and_then(|()| run());
     if let Err(why) = outcome {
-        eprintln!("patchproof init: {why}");
+        eprintln!("{}{why}", protocol::INIT_SAYS);
     }
     machine::drain_console();
     machine::restart();
@@ -56,7 +56,8 @@ fn run() -> Result<(), String> {
         .map_err(|error| format!("{} is not a request: {error}", protocol::REQUEST_PATH))?;
     machine::panic_when_broken(request.stall_secs, request.panic_on_warn)?;
     // First, because the port appears in the meantime.
-    let hello = hello::hello()?;
+    let kallsyms = kallsyms::load()?;
+    let hello = hello::hello(&kallsyms)?;
     let mut port = Port::open(nonce)?;
 
     port.send(&Message::Hello(hello))?;
@@ -78,5 +79,10 @@ fn run() -> Result<(), String> {
             Answer::Broken(why) => port.send(&Message::Broken { scenario, why })?,
         }
     }
+    let end = Instant::now();
+    // Only now, because it takes the kernel time, which splats are waited for in any case. If this is not the kernel that
+    // the tests took it for, they have shown nothing, and the boot does not come to its planned end.
+    kallsyms::check(&kallsyms)?;
+    machine::wait_for_late_splats(end);
     port.send(&Message::Trailer(Trailer { measured, tainted: machine::tainted()? }))
 }

@@ -1,6 +1,6 @@
 //! What every guest test needs: fault injection, tracing, page-table and interrupt counters, CPU pinning.
 //!
-//! Modules that read what the kernel wrote ([`kallsyms`], [`ring_buffer`], [`recorded`], [`counters`]) are pure and tested
+//! Modules that read what the kernel wrote ([`ring_buffer`], [`recorded`], [`counters`]) are pure and tested
 //! on what was recorded. The others touch /proc, /sys and debugfs, and nothing else. None of them judges.
 
 pub mod account;

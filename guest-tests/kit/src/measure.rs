@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use protocol::{Ask, Counts, GracePeriods, Measured, Order, PageTables, Timing};
 
 use crate::fault::{FailPageAlloc, Which};
-use crate::kallsyms::Kallsyms;
 use crate::meter::{self, Performed};
 use crate::site::Site;
 use crate::tracer::Tracer;
-use crate::{cpu, files, grace_period};
+use crate::{cpu, files, grace_period, kallsyms};
 
 /// What makes batch allocations fail.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +81,7 @@ pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Meas
 pub fn measure_unhurried(order: &Order, force: Force, operation: Operation) -> Result<Measured, String> {
     let ask = &order.ask;
     cpu::pin_to(cpu::VICTIM_CPU)?;
-    let kallsyms = Kallsyms::load()?;
+    let kallsyms = kallsyms::load()?;
     let site = match force {
         Force::Batches | Force::BatchesOutside(_) | Force::NthBatch | Force::NthBatchOutside(_) => {
             Site::of_batches(&kallsyms, ask.demand)?

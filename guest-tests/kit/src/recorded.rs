@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use protocol::kallsyms::Kallsyms;
+
 use crate::account::{Event, What};
 use crate::event_format::{self, Field};
-use crate::kallsyms::Kallsyms;
 use crate::ring_buffer::PageFormat;
 
 /// Reads pages.

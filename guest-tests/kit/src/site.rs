@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::kallsyms::Kallsyms;
+use protocol::kallsyms::Kallsyms;
 
 /// Tables beyond the demand, so that the injection runs out before the tables do and N means exactly N.
 const SPARE_TABLES: u64 = 16;

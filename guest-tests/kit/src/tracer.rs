@@ -5,12 +5,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use protocol::Counts;
+use protocol::kallsyms::Kallsyms;
 
 use crate::account::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
 use crate::counters::{self, RingBuffer};
 use crate::cpu;
 use crate::files::{self, OpenFile};
-use crate::kallsyms::Kallsyms;
 use crate::recorded::Reader;
 
 const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";

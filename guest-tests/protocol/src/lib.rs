@@ -4,6 +4,7 @@
 //! file, clock or process, so that host tests can drive it with any bytes.
 
 mod frame;
+pub mod kallsyms;
 mod parser;
 mod transcript;
 
@@ -16,8 +17,14 @@ use serde::{Deserialize, Serialize};
 /// Path, inside the initramfs, of the [`Request`] as JSON.
 pub const REQUEST_PATH: &str = "/request.json";
 
+/// Path, inside the initramfs, of the kernel's symbols as [`kallsyms::table`] makes them.
+pub const KALLSYMS_PATH: &str = "/kallsyms";
+
 /// Name of the virtio-serial port that carries results (the console carries only the kernel's own words).
 pub const PORT_NAME: &str = "org.patchproof.results";
+
+/// What stands on the console before the reason why the guest's init did not come to its planned end.
+pub const INIT_SAYS: &str = "patchproof init: ";
 
 /// Kernel command line key that carries the nonce of this boot.
 pub const NONCE_KEY: &str = "patchproof.nonce";

@@ -53,6 +53,11 @@ const DEADLINE: Duration = Duration::from_secs(3 * 3600);
 /// itself.
 pub const SYMBOLS: &str = "vmlinux";
 
+/// The functions of the kernel, for the guest ([`protocol::kallsyms`]): kept beside the image.
+pub const KALLSYMS: &str = "kallsyms";
+/// What they are made of, which every link leaves.
+const SYSTEM_MAP: &str = "System.map";
+
 /// A build that was cut off may leave half an object that make takes for whole.
 const UNFINISHED: &str = ".patchproof-unfinished";
 /// What the `.config` was made from.
@@ -253,10 +258,23 @@ fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
         let made = job.objects.join(made);
         std::fs::copy(&made, job.cell_dir.join(kept)).or_infra(|| format!("keep {}", made.display()))?;
     }
+    keep_kallsyms(job)?;
     let mut lost = kconfig::lost(job.requests, &config);
     for symbol in &mut lost {
         symbol.depends_on = kconfig::depends_on(job.tree, &symbol.symbol);
     }
     lost.retain(|symbol| symbol.depends_on.is_some() || !symbol.if_known);
     Ok(lost)
+}
+
+fn keep_kallsyms(job: &Job<'_>) -> Result<()> {
+    let made = job.objects.join(SYSTEM_MAP);
+    let text = std::fs::read_to_string(&made).or_infra(|| format!("read {}", made.display()))?;
+    let table = protocol::kallsyms::table(&text).map_err(|why| {
+        Failure::infra(format!("the symbols of {} are not as expected", job.cell_dir.display()))
+            .because(why)
+            .log(&made)
+    })?;
+    let kept = job.cell_dir.join(KALLSYMS);
+    std::fs::write(&kept, table).or_infra(|| format!("write {}", kept.display()))
 }

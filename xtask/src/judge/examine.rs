@@ -79,7 +79,8 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
     match ran.end {
         GuestEnd::QemuExited if trailer => {}
         GuestEnd::QemuExited => {
-            found.add(end_weight(ran), Witness::End, "the guest ended before its trailer")
+            let why = said_by_init(ran).map_or(String::new(), |why| format!(": {why}"));
+            found.add(end_weight(ran), Witness::End, format!("the guest ended before its trailer{why}"));
         }
         GuestEnd::QemuFailed => {
             let said = ran.qemu_said.as_deref().unwrap_or("nothing");
@@ -102,6 +103,11 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
             found.add(end_weight(ran), Witness::End, format!("the guest flooded the host {after}"))
         }
     }
+}
+
+/// Why the guest's init gave up, if it was init that ended the guest.
+fn said_by_init(ran: &Ran) -> Option<&str> {
+    ran.last_lines.iter().rev().find_map(|line| line.strip_prefix(protocol::INIT_SAYS))
 }
 
 /// What a guest that hung was doing last: its last line, and the innermost function of each CPU.

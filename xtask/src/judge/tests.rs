@@ -292,6 +292,18 @@ fn a_guest_that_stops_without_its_trailer_never_passes() {
 }
 
 #[test]
+fn why_init_gave_up_is_a_reason() {
+    let gave_up = |ran: &mut Ran| {
+        ran.trailer = None;
+        let lines = ["patchproof init: another kernel", "[    9.1][    T1] reboot: Restarting system"];
+        ran.last_lines = lines.map(str::to_owned).into();
+    };
+    let patched = change(sound(RCU), gave_up);
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
+    assert!(judgement.reasons[0].ends_with("ended before its trailer: another kernel"), "{judgement:?}");
+}
+
+#[test]
 fn trouble_of_the_host_is_infra() {
     assert_eq!(patched_with(|ran| ran.end = GuestEnd::QemuFailed), Verdict::Infra);
     assert_eq!(patched_with(|ran| ran.end = GuestEnd::QemuStuck), Verdict::Infra);

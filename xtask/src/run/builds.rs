@@ -140,7 +140,14 @@ impl Run<'_> {
         locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
         let build = build?;
         if matches!(build, Build::Built(_) | Build::CompileError(_)) {
-            let kept = [cell.arch.kept(), build::SYMBOLS, "config", "requested.config", "build.log"];
+            let kept = [
+                cell.arch.kept(),
+                build::SYMBOLS,
+                build::KALLSYMS,
+                "config",
+                "requested.config",
+                "build.log",
+            ];
             Cache::new(self.project.cache()).keep_kernel(&task.key, &task.cell_dir, &kept, &build)?;
         }
         Ok(build)

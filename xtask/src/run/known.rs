@@ -15,8 +15,9 @@ use crate::qemu::{self, Files};
 use crate::source::disk;
 use crate::source::files::Changes;
 
-/// Goes up when kernels are built in another way (the commands and their environment, crate::build).
-const KERNEL_VERSION: u32 = 2;
+/// Goes up when kernels are built in another way (the commands and their environment, crate::build), or when something
+/// else is kept of them.
+const KERNEL_VERSION: u32 = 3;
 const BOOT_VERSION: u32 = 2;
 /// Also of a program whose file was replaced while it ran: whoever works on the harness does that.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -53,7 +54,7 @@ impl Run<'_> {
         let nowhere = Path::new("");
         let files = Files { kernel: nowhere, initramfs: nowhere, console: nowhere, results: nowhere };
         let command = qemu::command(*machine, files, "", &cell.variant.arguments);
-        let initramfs = binaries.initramfs(request)?;
+        let initramfs = binaries.initramfs(request, &dir.join(build::KALLSYMS))?;
         let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         // The harness reads the console and the results: another one may see other things in them.
         let mut key = Key::new("boot", BOOT_VERSION);

@@ -35,3 +35,4 @@ fi
 if [ "$does" = hangs ]; then hang; fi
 # Another source or another configuration is another image.
 cat "$out/.config" "$tree/mm/mmu_gather.c" > "$out/vmlinux"
+printf '1000 T _stext\n1000 T tlb_remove_table\n2000 T _etext\n' > "$out/System.map"
