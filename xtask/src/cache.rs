@@ -87,10 +87,11 @@ impl Cache {
         self.dir.join("boots")
     }
 
-    /// What became of the build of `key`; its files are then in `into`. None: it is not here, or not sound any more.
-    pub fn kernel(&self, key: &str, into: &Path) -> Option<Build> {
+    /// What became of the build of `key`, if that is `wanted`; its files are then in `into`, and must not be written to.
+    /// None: it is not wanted, not here, or not sound any more.
+    pub fn kernel(&self, key: &str, into: &Path, wanted: impl FnOnce(&Build) -> bool) -> Option<Build> {
         let home = self.kernels().join(key);
-        let entry: Entry = read(&home.join(ENTRY))?;
+        let entry: Entry = read(&home.join(ENTRY)).filter(|entry: &Entry| wanted(&entry.build))?;
         let sound = entry.files.iter().all(|(name, sum)| {
             let (from, to) = (home.join(name), into.join(name));
             disk::sha256(&from).is_ok_and(|found| found == *sum) && link(&from, &to).is_ok()
@@ -258,10 +259,20 @@ mod tests {
         let (dir, cache) = bench();
         keep(&dir, &cache, "k1");
         let other = dir.path().join("other");
-        assert!(cache.kernel("k2", &other).is_none());
-        assert!(matches!(cache.kernel("k1", &other), Some(Build::Built(built)) if built.cold));
+        assert!(cache.kernel("k2", &other, |_| true).is_none());
+        assert!(matches!(cache.kernel("k1", &other, |_| true), Some(Build::Built(built)) if built.cold));
         assert_eq!(fs::read_to_string(other.join("vmlinux")).unwrap(), "a kernel");
         assert_eq!(cache.usage().kernels, 1);
+    }
+
+    #[test]
+    fn what_is_not_wanted_leaves_nothing_behind() {
+        let (dir, cache) = bench();
+        keep(&dir, &cache, "k");
+        let other = dir.path().join("other");
+        assert!(cache.kernel("k", &other, |build| !matches!(build, Build::Built(_))).is_none());
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+        assert!(cache.kernel("k", &other, |_| true).is_some());
     }
 
     #[test]
@@ -270,7 +281,7 @@ mod tests {
             let (dir, cache) = bench();
             keep(&dir, &cache, "k");
             fs::write(dir.path().join("cache/kernels/k").join(file), content).unwrap();
-            assert!(cache.kernel("k", &dir.path().join("other")).is_none(), "{file}");
+            assert!(cache.kernel("k", &dir.path().join("other"), |_| true).is_none(), "{file}");
             keep(&dir, &cache, "k");
         }
     }
@@ -285,11 +296,11 @@ mod tests {
         }
         let one = cache.usage().kernel_bytes / 3;
         assert_eq!(cache.shrink(2 * one), 1);
-        assert!(cache.kernel("old", &dir.path().join("other")).is_none());
-        assert!(cache.kernel("middle", &dir.path().join("other")).is_some());
+        assert!(cache.kernel("old", &dir.path().join("other"), |_| true).is_none());
+        assert!(cache.kernel("middle", &dir.path().join("other"), |_| true).is_some());
         // That one was just used.
         assert_eq!(cache.shrink(one), 1);
-        assert!(cache.kernel("new", &dir.path().join("other")).is_none());
+        assert!(cache.kernel("new", &dir.path().join("other"), |_| true).is_none());
         assert_eq!(cache.shrink(0), 1);
         assert_eq!(cache.usage(), Usage::default());
     }

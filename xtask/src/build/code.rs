@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use memchr::memmem;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
@@ -73,13 +74,14 @@ fn object_of(path: &Path) -> Option<PathBuf> {
     name.ends_with(".o").then(|| path.with_file_name(name))
 }
 
-/// A line that ends so says that the object was made of that. A small kernel has a million lines.
+/// A line that ends so says that the object was made of that. A small kernel has a million lines, so they are not looked at
+/// one by one.
 fn includes(path: &Path, endings: &[String]) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().any(|line| {
-        let made_of = line.strip_suffix(" \\").unwrap_or(line);
-        endings.iter().any(|ending| made_of.ends_with(ending.as_str()))
-    })
+    let text = std::fs::read(path).unwrap_or_default();
+    let ends_line = |after: &[u8]| matches!(after.strip_prefix(b" \\").unwrap_or(after), [] | [b'\n', ..]);
+    endings
+        .iter()
+        .any(|ending| memmem::find_iter(&text, ending).any(|at| ends_line(&text[at + ending.len()..])))
 }
 
 fn digest(bytes: &[u8]) -> String {

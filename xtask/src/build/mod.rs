@@ -139,8 +139,7 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let link_secs = tail.linking.map_or(0.0, |since| since.elapsed().as_secs_f64());
     let lost_symbols = keep(job)?;
     if lost_symbols.is_empty() {
-        let stamp = job.objects.join(CONFIGURED);
-        std::fs::write(&stamp, configured_from(job)).or_infra(|| format!("write {}", stamp.display()))?;
+        note_configured(job)?;
     }
     let log = read_log(job)?;
     let warnings = log::warnings(&log, job.tree, job.touched);
@@ -177,6 +176,11 @@ fn prepare(job: &Job<'_>) -> Result<bool> {
 fn is_configured(job: &Job<'_>) -> bool {
     let stamp = std::fs::read_to_string(job.objects.join(CONFIGURED)).unwrap_or_default();
     !stamp.is_empty() && stamp == configured_from(job)
+}
+
+fn note_configured(job: &Job<'_>) -> Result<()> {
+    let stamp = job.objects.join(CONFIGURED);
+    std::fs::write(&stamp, configured_from(job)).or_infra(|| format!("write {}", stamp.display()))
 }
 
 /// Everything that goes into a `.config`, and what came out.
@@ -241,6 +245,9 @@ fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
     let build = log::diagnose(&read_log(job)?, job.tree, job.touched, how);
     // After a compile error the objects are whole: make removes the target of a failed command.
     if matches!(build, Build::CompileError(_)) {
+        if lost(job, &read_config(job)?).is_empty() {
+            note_configured(job)?;
+        }
         finished(job)?;
     }
     Ok(build)
@@ -248,9 +255,7 @@ fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
 
 /// Copies what is needed of the build into the cell's directory and compares the `.config` with the requests.
 fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
-    let config_path = job.objects.join(".config");
-    let config =
-        std::fs::read_to_string(&config_path).or_infra(|| format!("read {}", config_path.display()))?;
+    let config = read_config(job)?;
     std::fs::write(job.cell_dir.join("config"), &config).or_infra(|| "keep the .config".to_owned())?;
     let mut kept = vec![(job.arch.image, job.arch.kept()), (SYMBOLS, SYMBOLS)];
     kept.dedup();
@@ -259,12 +264,22 @@ fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
         std::fs::copy(&made, job.cell_dir.join(kept)).or_infra(|| format!("keep {}", made.display()))?;
     }
     keep_kallsyms(job)?;
-    let mut lost = kconfig::lost(job.requests, &config);
+    Ok(lost(job, &config))
+}
+
+fn read_config(job: &Job<'_>) -> Result<String> {
+    let path = job.objects.join(".config");
+    std::fs::read_to_string(&path).or_infra(|| format!("read {}", path.display()))
+}
+
+/// What was asked for and is not in the `.config`.
+fn lost(job: &Job<'_>, config: &str) -> Vec<kconfig::Lost> {
+    let mut lost = kconfig::lost(job.requests, config);
     for symbol in &mut lost {
         symbol.depends_on = kconfig::depends_on(job.tree, &symbol.symbol);
     }
     lost.retain(|symbol| symbol.depends_on.is_some() || !symbol.if_known);
-    Ok(lost)
+    lost
 }
 
 fn keep_kallsyms(job: &Job<'_>) -> Result<()> {

@@ -156,7 +156,9 @@ impl Run<'_> {
     /// What became of the same build before; its kernel is then in the cell's directory.
     fn known_build(&self, task: &Task<'_>) -> Option<Build> {
         let cache = Cache::new(self.project.cache());
-        match (!self.rebuild).then(|| cache.kernel(&task.key, &task.cell_dir)).flatten()? {
+        // An error may have been the host's after all: it is shown again only where records are asked for.
+        let wanted = |build: &Build| matches!(build, Build::Built(_)) || self.recorded;
+        match (!self.rebuild).then(|| cache.kernel(&task.key, &task.cell_dir, wanted)).flatten()? {
             Build::Built(built) => Some(Build::Built(Built {
                 cached: true,
                 cold: false,
@@ -164,8 +166,7 @@ impl Run<'_> {
                 link_secs: 0.0,
                 ..built
             })),
-            // An error may have been the host's after all: it is shown again only where records are asked for.
-            error => self.recorded.then_some(error),
+            error => Some(error),
         }
     }
 

@@ -30,6 +30,21 @@ fn an_unchanged_kernel_is_not_built_again_but_booted() {
 }
 
 #[test]
+fn what_did_not_compile_is_compiled_again_and_has_a_log_of_its_own() {
+    let bench = Bench::new();
+    let error = [("STAND_IN_MAKE", "compile-error")];
+    for is_first in [true, false] {
+        // Alone, so that its lane is no copy of one that is configured.
+        run(&bench, &["--only", "*/patched"], &error);
+        let log = std::fs::read_to_string(bench.cell("patched").join("build.log")).unwrap();
+        assert_eq!(log.matches("error: stand-in").count(), 1, "{log}");
+        // What it was configured from is the same.
+        assert_eq!(log.contains("configuration written"), is_first, "{log}");
+    }
+    run(&bench, &["--recorded"], &error).is("fail", 1, "error: stand-in");
+}
+
+#[test]
 fn a_record_is_shown_only_where_it_is_asked_for_and_says_so() {
     let bench = Bench::new();
     run(&bench, &[], &[]).is("pass", 0, "");

@@ -19,6 +19,7 @@ tree=$2
 if [ "$target" = allnoconfig ]; then
     if [ "$does" = hangs-configuring ]; then hang; fi
     cp "$fragment" "$out/.config" || exit 2
+    echo "# configuration written to .config"
     if [ "$does" = loses-symbol ]; then sed -i /PT_RECLAIM/d "$out/.config"; fi
     exit 0
 fi
