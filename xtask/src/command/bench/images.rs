@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Lanes, Place, Ran, cells};
+use super::{Lanes, Place, Ran, SCRATCH, cells};
 use crate::build;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::rundir::write_whole;
@@ -36,15 +36,15 @@ pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
         .collect();
     let mut compared = Vec::new();
     for (cell, cold) in built {
-        disk::discard(&place.dir.join("scratch"))?;
+        disk::discard(&place.dir.join(SCRATCH))?;
         let args = ["--only", cell.as_str(), "--rebuild", "--suite", "quick", "--ccache", "auto"];
-        let alone = place.run_in(Lanes::Own("scratch"), &format!("{cell}, from nothing"), &args)?;
+        let alone = place.run_in(Lanes::Own(SCRATCH), &format!("{cell}, from nothing"), &args)?;
         let incremental = kernel(&all, &cell)?;
         let one = Compared { cold, incremental, from_nothing: kernel(&alone, &cell)?, cell };
         println!("{}", one.render());
         compared.push(one);
     }
-    disk::discard(&place.dir.join("scratch"))?;
+    disk::discard(&place.dir.join(SCRATCH))?;
     let json = serde_json::to_vec_pretty(&compared).or_infra(|| "encode the comparison".to_owned())?;
     let path = place.dir.join("images.json");
     write_whole(&path, &json)?;
