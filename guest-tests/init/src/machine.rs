@@ -22,7 +22,7 @@ const MOUNTS: [(&str, &str); 5] = [
 
 const HARD_LOCKUP_PANIC: &str = "/proc/sys/kernel/hardlockup_panic";
 
-/// What a late splat gets to be printed in before the boot is called whole. What the tests left to RCU was waited for by each
+/// What a late splat gets to be printed in before the machine ends. What the tests left to RCU was waited for by each
 /// of them, and what a detector sees only after seconds is out of reach here in any case: what remains is work that
 /// somebody has put off by some ticks.
 const LATE_SPLATS: Duration = Duration::from_millis(100);
@@ -66,7 +66,7 @@ pub fn take_console() -> Result<(), String> {
     Ok(())
 }
 
-/// Waits for what comes a little after the tests, which ended at `end`.
+/// Waits for what comes a little after the last of what this guest did, which was at `end`.
 pub fn wait_for_late_splats(end: Instant) {
     thread::sleep(LATE_SPLATS.saturating_sub(end.elapsed()));
 }

@@ -44,6 +44,7 @@ fn be_init() -> ! {
     let outcome = machine::mount_all().and_then(|()| machine::take_console()).and_then(|()| run());
     if let Err(why) = outcome {
         eprintln!("{}{why}", protocol::INIT_SAYS);
+        machine::wait_for_late_splats(Instant::now());
     }
     machine::drain_console();
     machine::restart();

@@ -20,9 +20,9 @@ const NUMBER: usize = size_of::<u32>();
 /// The symbols of a kernel's text.
 #[derive(Debug)]
 pub struct Kallsyms {
-    /// The lines of /proc/kallsyms from `_stext` to `_etext`, by address; the slots; and how many slots. A slot is 0, or one more
-    /// than where the line of a function begins; it is the first free one from that on which the function's name falls
-    /// ([`hash`]).
+    /// The lines of /proc/kallsyms from `_stext` to `_etext`, by address; the slots; and how many slots. A slot is 0, or
+    /// one more than where the line of a function begins; it is the first free one from that on which the function's
+    /// name falls ([`hash`]).
     table: Cow<'static, [u8]>,
     /// Where the slots begin.
     slots: usize,

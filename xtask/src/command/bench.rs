@@ -23,8 +23,8 @@ use crate::{arch, cli, patch, probe};
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";
 
-/// The one that a matrix builds from nothing.
-const COLD_CELL: &str = "*/pt-reclaim-on/base";
+/// The one that is also built by way of ccache.
+const CCACHE_CELL: &str = "*/pt-reclaim-on/base";
 
 /// Lanes in which kernels are built from nothing.
 const SCRATCH: &str = "scratch";
@@ -145,7 +145,8 @@ impl Bench {
     /// held against it most, because this machine's speed changes within minutes.
     fn cold(&mut self, place: &mut Place<'_>) -> Result<f64> {
         let cold = place.run("the whole matrix, cold", &[])?;
-        let ones = [cold_secs(&cold)?, place.cold_kernel("one cold kernel, once more", "off")?];
+        let cell = cold.report["cold_build"]["cell"].as_str().unwrap_or_default();
+        let ones = [cold_secs(&cold)?, place.cold_kernel(cell, "one cold kernel, once more", "off")?];
         disk::discard(&place.dir.join(SCRATCH))?;
         let one = f64::midpoint(ones[0], ones[1]);
         // Fetching and unpacking sources is paid once, and by the network.
@@ -198,7 +199,7 @@ impl Bench {
         let one = self.rows.first().map_or(f64::NAN, |row| row.secs);
         disk::discard(&place.project.ccache())?;
         for what in ["one cold kernel build, ccache empty", "one cold kernel build, ccache full"] {
-            let secs = place.cold_kernel(what, "auto")?;
+            let secs = place.cold_kernel(CCACHE_CELL, what, "auto")?;
             self.add(what, &[secs], one);
         }
         Ok(())
@@ -280,10 +281,10 @@ impl Place<'_> {
         self.run_in(Lanes::Own("lanes"), what, &[&["--ccache", "off"], more, &asked].concat())
     }
 
-    /// Seconds for the first kernel of a matrix, with nothing there but the source and maybe what `ccache` holds.
-    fn cold_kernel(&mut self, what: &str, ccache: &str) -> Result<f64> {
+    /// Seconds for the kernel of `cell`, with nothing there but the source and maybe what `ccache` holds.
+    fn cold_kernel(&mut self, cell: &str, what: &str, ccache: &str) -> Result<f64> {
         disk::discard(&self.dir.join(SCRATCH))?;
-        let args = ["--only", COLD_CELL, "--rebuild", "--suite", "quick", "--ccache", ccache];
+        let args = ["--only", cell, "--rebuild", "--suite", "quick", "--ccache", ccache];
         cold_secs(&self.run_in(Lanes::Own(SCRATCH), what, &args)?)
     }
 
