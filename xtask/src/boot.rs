@@ -58,7 +58,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     }
     let patience = Patience::new(guest.accel)?.and(guest.longer);
     let mut watcher = Watcher::new(guest, patience);
-    let command = duct::cmd(&guest.command[0], &guest.command[1..]).dir(guest.dir);
+    let command = process::batch(duct::cmd(&guest.command[0], &guest.command[1..])).dir(guest.dir);
     let deadline = patience.deadline + BACKSTOP;
     let started = Instant::now();
     let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));

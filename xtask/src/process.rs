@@ -65,6 +65,25 @@ impl fmt::Display for End {
     }
 }
 
+/// `command`, as a batch job (sched(7), `SCHED_BATCH`): it has its share of the processor, and interrupts nobody when it
+/// wakes up. For emulators: where there are more emulated CPUs than real ones these wake each other all the time, and each
+/// that is interrupted in the middle keeps the others waiting. A host that refuses is slower.
+pub fn batch(command: duct::Expression) -> duct::Expression {
+    command.before_spawn(|command| {
+        let set = || {
+            // SAFETY: plain numbers, of which all may be 0; the call reads them, and changes the calling process.
+            unsafe {
+                let none: libc::sched_param = std::mem::zeroed();
+                libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none);
+            }
+            Ok(())
+        };
+        // SAFETY: it makes one system call, after fork and before exec.
+        unsafe { command.pre_exec(set) };
+        Ok(())
+    })
+}
+
 /// What `watch` wants after a look at the child's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
@@ -219,6 +238,18 @@ mod tests {
     fn both_outputs_go_to_the_log_and_the_status_is_kept() {
         let (end, log) = sh("echo out; echo err >&2; exit 3", 10_000);
         assert_eq!((end, log.as_str()), (End::Exited(3), "out\nerr\n"));
+    }
+
+    #[test]
+    fn a_batch_job_and_what_it_starts_are_scheduled_as_such() {
+        let policy_of = |command: duct::Expression| {
+            let stat = command.read().unwrap();
+            let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+            // The 41st of proc_pid_stat(5), of which two are before the parenthesis.
+            fields[38].parse::<i32>().unwrap()
+        };
+        let stat = || duct::cmd!("sh", "-c", "cat /proc/self/stat; true");
+        assert_eq!([policy_of(stat()), policy_of(batch(stat()))], [libc::SCHED_OTHER, libc::SCHED_BATCH]);
     }
 
     #[test]
