@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use kit::grace_period::AsBooted;
-use kit::{files, kallsyms};
+use kit::{cpu, files, kallsyms};
 use protocol::{Answer, Message, Nonce, Order, Request, Trailer};
 
 use crate::port::Port;
@@ -65,6 +65,8 @@ fn run() -> Result<(), String> {
     let names = request.scenarios.iter().map(|ask| ask.name.clone()).collect();
     port.send(&Message::Plan { scenarios: names })?;
     let grace_periods = AsBooted::read()?;
+    // Where the tests bind themselves to: so they begin there, and their start and end wake no other CPU.
+    cpu::pin_to(cpu::VICTIM_CPU)?;
     let mut measured = 0;
     for ask in request.scenarios {
         let scenario = ask.name.clone();

@@ -61,9 +61,8 @@ pub type Operation = fn(&Trial<'_>) -> Result<Performed, String>;
 /// `param_set_do_rcu_barrier()`).
 const RCU_BARRIER: &str = "/sys/module/rcutree/parameters/do_rcu_barrier";
 
-/// What is still on its way to the trace or to the counters when a barrier is over gets so long: a tick or more of every
-/// kernel that is built here.
-const SETTLE_STEP: Duration = Duration::from_millis(10);
+/// What is still on its way to the trace or to the counters when a barrier is over gets a tick and so long.
+const SETTLE_BEYOND_TICK: Duration = Duration::from_millis(1);
 /// A machine that is never quiet cannot be measured.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -169,9 +168,10 @@ fn settle(tracer: &Tracer, before: u64) -> Result<u64, String> {
     let began = Instant::now();
     // Once: no callback of the path queues another.
     files::write(RCU_BARRIER, "1")?;
+    let step = cpu::tick()? + SETTLE_BEYOND_TICK;
     let (mut recorded, mut tables) = (tracer.buffer()?, None);
     loop {
-        thread::sleep(SETTLE_STEP);
+        thread::sleep(step);
         let (last_recorded, last_tables) = (recorded, tables);
         recorded = tracer.buffer()?;
         let now = meter::page_tables()?;
