@@ -156,7 +156,7 @@ fn slope(timings: &[Timing], kind: &str) -> Option<Amount> {
     (alone > 0.0).then(|| Amount { value: together / alone, samples: points.len() as u64, spread: None })
 }
 
-fn millis(nanos: u64) -> f64 {
+pub fn millis(nanos: u64) -> f64 {
     count(nanos) / 1e6
 }
 

@@ -2,12 +2,12 @@
 
 use kit::fault;
 use kit::mapping::SparseMapping;
-use kit::measure::{Force, Trial, measure_unhurried};
+use kit::measure::{Force, Trial, measure};
 use kit::meter::{Meter, Performed};
 use kit::scenario;
 
 pub fn main() {
-    scenario::run(|order| measure_unhurried(order, Force::Batches, operate));
+    scenario::run(|order| measure(order, Force::Batches, operate));
 }
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
