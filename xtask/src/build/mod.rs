@@ -102,7 +102,8 @@ impl Job<'_> {
 }
 
 /// Builds the kernel, unless `look`, which hears what the compiler does, wants it stopped. What a compiler or a full
-/// disk says is a value; `Err` is for what stops the whole run.
+/// disk says is a value; `Err` is for what stops the whole run. A kernel that was built can be booted at once; the objects
+/// can be built from again after [`tidy`].
 ///
 /// # Errors
 /// On interruption, and when the harness's own files cannot be written.
@@ -144,9 +145,16 @@ pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Res
     let log = read_log(job)?;
     let warnings = log::warnings(&log, job.tree, job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
-    drop_links(job.objects)?;
-    finished(job)?;
     Ok(Build::Built(Built { cold, cached: false, configure_secs, link_secs, lost_symbols, warnings, code }))
+}
+
+/// Leaves the objects of a kernel that was built to the next build.
+///
+/// # Errors
+/// When the disk says no.
+pub fn tidy(job: &Job<'_>) -> Result<()> {
+    drop_links(job.objects)?;
+    finished(job)
 }
 
 /// Whether a build in `objects` would start from what an earlier one left there, of the same copy of the source.

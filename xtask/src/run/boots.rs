@@ -74,15 +74,22 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        let key = self.boot_key(dir, cell, &prepared)?;
+        let key = || self.boot_key(dir, cell, &prepared);
         let cache = Cache::new(self.project.cache());
-        if let Some(known) = self.recorded.then(|| cache.boot(&key)).flatten() {
+        let asked = self.recorded.then(key).transpose()?;
+        if let Some(known) = asked.as_ref().and_then(|key| cache.boot(key)) {
             let evidence = &mut locked(&shared.evidence)[index];
             evidence.boot = known.boot;
             evidence.recorded = Some(known.date);
             return Ok(());
         }
-        let boot = self.boot_once(cell, &prepared, dir, dir)?;
+        // Nobody waits for a digest: it is made beside the boot.
+        let (boot, key) = std::thread::scope(|scope| {
+            let key = scope.spawn(|| asked.map_or_else(key, Ok));
+            let boot = self.boot_once(cell, &prepared, dir, dir);
+            (boot, key.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (boot, key) = (boot?, key?);
         // One that was given up says more about this hour than about the kernel.
         if matches!(&boot, Boot::Ran(ran) if ran.end == GuestEnd::QemuExited) {
             let date = self.dir.started.clone();

@@ -63,9 +63,8 @@ impl Run<'_> {
             if shared.stopped() {
                 return;
             }
-            match self.build_one(index, lane, workshop, shared) {
-                Ok(build) => self.hand_on(index, build, builder, shared),
-                Err(failure) => shared.end(failure),
+            if let Err(failure) = self.build_one(index, lane, workshop, builder, shared) {
+                shared.end(failure);
             }
         }
     }
@@ -113,14 +112,25 @@ impl Run<'_> {
         Ok(Ok(task))
     }
 
-    fn build_one(&self, index: usize, lane: &Lane, workshop: &Workshop, shared: &Shared) -> Result<Build> {
+    fn build_one(
+        &self,
+        index: usize,
+        lane: &Lane,
+        workshop: &Workshop,
+        builder: &Builder<'_>,
+        shared: &Shared,
+    ) -> Result<()> {
         let task = match self.task(index, lane)? {
             Ok(task) => task,
-            Err(build) => return Ok(build),
+            Err(build) => {
+                self.hand_on(index, build, builder, shared);
+                return Ok(());
+            }
         };
         // By another run, or for another cell of this one.
         if let Some(known) = self.known_build(&task) {
-            return Ok(known);
+            self.hand_on(index, known, builder, shared);
+            return Ok(());
         }
         let cell = task.cell;
         self.stage(cell, Stage::WaitsForLane);
@@ -136,21 +146,33 @@ impl Run<'_> {
             }
             if shared.stopped() { Watch::Stop } else { Watch::Continue }
         });
-        workshop.leave(&place, build::is_usable(job.objects, job.incarnation));
         locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
-        let build = build?;
+        let kept = build.and_then(|build| {
+            // First of all: it boots while the rest is done.
+            self.hand_on(index, build.clone(), builder, shared);
+            self.keep(&build, &job, &task)
+        });
+        workshop.leave(&place, build::is_usable(job.objects, job.incarnation));
+        kept
+    }
+
+    /// What is left to later builds, of this run and of others.
+    fn keep(&self, build: &Build, job: &Job<'_>, task: &Task<'_>) -> Result<()> {
+        if matches!(build, Build::Built(_)) {
+            build::tidy(job)?;
+        }
         if matches!(build, Build::Built(_) | Build::CompileError(_)) {
             let kept = [
-                cell.arch.kept(),
+                task.cell.arch.kept(),
                 build::SYMBOLS,
                 build::KALLSYMS,
                 "config",
                 "requested.config",
                 "build.log",
             ];
-            Cache::new(self.project.cache()).keep_kernel(&task.key, &task.cell_dir, &kept, &build)?;
+            Cache::new(self.project.cache()).keep_kernel(&task.key, &task.cell_dir, &kept, build)?;
         }
-        Ok(build)
+        Ok(())
     }
 
     /// What became of the same build before; its kernel is then in the cell's directory.
