@@ -3,6 +3,7 @@
 
 mod monitor;
 mod places;
+mod room;
 mod symbols;
 
 use std::fs::File;
@@ -17,9 +18,10 @@ use crate::console::Console;
 use crate::evidence::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::failure::{Context, Failure, Result};
 use crate::ladder::Patience;
-use crate::process::{self, End, Watch};
+use crate::process::{self, End, Running, Watch};
 use crate::qemu;
 use crate::rundir::write_whole;
+use room::Room;
 use symbols::Symbols;
 
 /// One guest to boot.
@@ -39,6 +41,8 @@ pub struct Guest<'a> {
     pub accel: Accel,
     /// How much longer than any other it may take: what a soak was asked for.
     pub longer: Duration,
+    /// Guest tests that have the host to themselves while they run.
+    pub alone: &'a [&'a str],
 }
 
 /// Hundreds of splats with their stacks take some 2 MB.
@@ -61,7 +65,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     let command = process::batch(duct::cmd(&guest.command[0], &guest.command[1..])).dir(guest.dir);
     let deadline = patience.deadline + BACKSTOP;
     let started = Instant::now();
-    let end = process::run("QEMU", command, guest.log, deadline, |elapsed| watcher.look(elapsed, &mut look));
+    let end = process::run("QEMU", command, guest.log, deadline, |running| watcher.look(running, &mut look));
     // Nobody listens any more; a socket only irritates those who copy or pack the directory.
     let _ = std::fs::remove_file(guest.dir.join(qemu::MONITOR));
     let end = match end {
@@ -87,6 +91,7 @@ struct Watcher<'a> {
     seen: Seen,
     stopped: Option<GuestEnd>,
     last_word: Instant,
+    room: Room<'a>,
     /// What QEMU said about its CPUs when the guest was given up.
     cpus: Vec<String>,
 }
@@ -119,15 +124,18 @@ impl<'a> Watcher<'a> {
             seen: Seen::default(),
             stopped: None,
             last_word: Instant::now(),
+            room: Room::new(guest.alone),
             cpus: Vec::new(),
         }
     }
 
-    fn look(&mut self, elapsed: Duration, look: &mut impl FnMut(&str)) -> Watch {
+    fn look(&mut self, running: Running, look: &mut impl FnMut(&str)) -> Watch {
+        let elapsed = running.elapsed;
         if self.read(elapsed) {
             self.last_word = Instant::now();
             look(&self.seen.doing());
         }
+        self.room.look(self.seen.running(), &running);
         self.stopped = self.reason_to_stop(elapsed);
         if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::DeadlinePassed)) {
             self.ask_qemu();
@@ -146,7 +154,7 @@ impl<'a> Watcher<'a> {
         self.transcript.feed(&results);
         let messages = self.transcript.messages();
         for message in &messages[self.seen.messages..] {
-            self.seen.take(message, elapsed, self.console.splats_total());
+            self.seen.take(message, elapsed, self.console.splats_total(), self.room.is_alone());
         }
         self.seen.messages = messages.len();
         !console.is_empty() || !results.is_empty()
@@ -245,21 +253,26 @@ impl<'a> Watcher<'a> {
 }
 
 impl Seen {
-    fn take(&mut self, message: &Message, at: Duration, splats: u64) {
+    fn take(&mut self, message: &Message, at: Duration, splats: u64, alone: bool) {
         match message {
             Message::Hello(hello) if self.hello.is_none() => self.hello = Some((hello.clone(), at)),
             Message::Plan { scenarios } if self.planned.is_empty() => self.planned.clone_from(scenarios),
             Message::Begin { scenario } => {
                 self.began = at;
                 self.splats_before = splats;
-                let outcome = Outcome::Unfinished;
-                self.scenarios.push(ScenarioRan { name: scenario.clone(), outcome, splats: 0, secs: 0.0 });
+                self.scenarios.push(ScenarioRan {
+                    name: scenario.clone(),
+                    outcome: Outcome::Unfinished,
+                    splats: 0,
+                    secs: 0.0,
+                    alone: false,
+                });
             }
             Message::Measured { scenario, measured } => {
-                self.end_scenario(scenario, Outcome::Measured(measured.clone()), at, splats);
+                self.end_scenario(scenario, Outcome::Measured(measured.clone()), at, splats, alone);
             }
             Message::Broken { scenario, why } => {
-                self.end_scenario(scenario, Outcome::Broken(why.clone()), at, splats)
+                self.end_scenario(scenario, Outcome::Broken(why.clone()), at, splats, alone);
             }
             // That it came is what it says.
             Message::Alive { .. } => {}
@@ -270,16 +283,23 @@ impl Seen {
         }
     }
 
-    fn end_scenario(&mut self, name: &str, outcome: Outcome, at: Duration, splats: u64) {
+    fn end_scenario(&mut self, name: &str, outcome: Outcome, at: Duration, splats: u64, alone: bool) {
         match self.scenarios.last_mut() {
             Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
                 ran.outcome = outcome;
                 // One that was open when it began may have been taken back since.
                 ran.splats = splats.saturating_sub(self.splats_before);
                 ran.secs = at.saturating_sub(self.began).as_secs_f64();
+                ran.alone = alone;
             }
             _ => self.out_of_order.push(format!("{name} ended without having begun")),
         }
+    }
+
+    /// The guest test that runs, and when it was heard to begin.
+    fn running(&self) -> Option<(&str, Duration)> {
+        let last = self.scenarios.last().filter(|ran| matches!(ran.outcome, Outcome::Unfinished))?;
+        Some((&last.name, self.began))
     }
 
     fn doing(&self) -> String {

@@ -159,6 +159,9 @@ pub struct ScenarioRan {
     /// From its beginning to its end, as the host heard of them; 0 of one that did not end.
     #[serde(default)]
     pub secs: f64,
+    /// Nothing else that this run had started ran meanwhile.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -150,7 +150,7 @@ mod tests {
         std::fs::write(dir.path().join("init"), "init").unwrap();
         let kallsyms = dir.path().join("kallsyms");
         std::fs::write(&kallsyms, "a table").unwrap();
-        let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0 }];
+        let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0, alone: false }];
         let request = Request { scenarios, inject: true, stall_secs: None, panic_on_warn: false };
         let bytes = binaries.initramfs(&request, &kallsyms).unwrap();
         let mut names = Vec::new();

@@ -2,6 +2,8 @@
 //! group when the deadline passes, when the user interrupts, and when the harness itself is killed. Nothing
 //! else in the harness starts a long child.
 
+mod alone;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Context, Failure, Result};
+use alone::HOST;
+pub use alone::{Answer, Host};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -94,6 +98,27 @@ pub enum Watch {
 /// How often what a running child does is looked at; its end is noticed at once.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
+/// A child, as whoever watches it sees it.
+#[derive(Clone, Copy)]
+pub struct Running {
+    pub elapsed: Duration,
+    pub group: libc::pid_t,
+    pub host: &'static Host,
+}
+
+impl Running {
+    /// Stops everything else that this harness has started, until [`Running::share`] or the child's end, and for 2 s at
+    /// most.
+    pub fn alone(&self) -> Answer {
+        self.host.ask(self.group)
+    }
+
+    /// Ends that, if it was so.
+    pub fn share(&self) {
+        self.host.give_back(self.group);
+    }
+}
+
 /// Runs `command` to its end with stdin closed and both outputs appended to `log`; `watch` is called between
 /// looks and may stop it.
 ///
@@ -104,7 +129,7 @@ pub fn run(
     command: duct::Expression,
     log: &Path,
     deadline: Duration,
-    mut watch: impl FnMut(Duration) -> Watch,
+    mut watch: impl FnMut(Running) -> Watch,
 ) -> Result<End> {
     let log_file = append(log).or_infra(|| format!("open the log of {what}, {}", log.display()))?;
     let started = Instant::now();
@@ -119,6 +144,7 @@ pub fn run(
         .map_err(|error| {
             Failure::infra(format!("could not start {what}")).because(error.to_string()).log(log)
         })?;
+    HOST.enter(group.number);
     let mut wait = Duration::ZERO;
     let end = loop {
         if let Some(output) = handle.wait_timeout(wait).or_infra(|| format!("wait for {what}"))? {
@@ -134,10 +160,11 @@ pub fn run(
         if interrupted() {
             break End::Interrupted;
         }
-        if started.elapsed() >= deadline {
+        let elapsed = started.elapsed();
+        if elapsed >= deadline {
             break End::DeadlinePassed;
         }
-        if watch(started.elapsed()) == Watch::Stop {
+        if watch(Running { elapsed, group: group.number, host: &HOST }) == Watch::Stop {
             break End::Stopped;
         }
         wait = LOOK_EVERY;
@@ -182,6 +209,7 @@ fn append(path: &Path) -> io::Result<File> {
 /// (PR_SET_PDEATHSIG) would reach the child alone, and make, cargo and apt have children of their own.
 struct Group {
     leader: Child,
+    number: libc::pid_t,
 }
 
 /// Ctrl-C at a terminal does not reach the group; a signal sent by hand must not stop the guard either.
@@ -197,14 +225,16 @@ impl Group {
             .stderr(Stdio::null())
             .spawn()
             .or_infra(|| "start /bin/sh as the guard of a process group".to_owned())?;
-        Ok(Group { leader })
+        let number = libc::pid_t::try_from(leader.id())
+            .map_err(|_| Failure::internal(format!("{} is no process id", leader.id())))?;
+        Ok(Group { leader, number })
     }
 
     /// `command`, as a member of this group.
     fn with(&self, command: duct::Expression) -> duct::Expression {
-        let leader = libc::pid_t::try_from(self.leader.id());
+        let number = self.number;
         command.before_spawn(move |command| {
-            command.process_group(leader.map_err(io::Error::other)?);
+            command.process_group(number);
             Ok(())
         })
     }
@@ -212,10 +242,9 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Ok(group) = libc::pid_t::try_from(self.leader.id()) {
-            // SAFETY: the leader has not been waited for, so the number is still that of our group.
-            unsafe { libc::killpg(group, libc::SIGKILL) };
-        }
+        HOST.leave(self.number);
+        // SAFETY: the leader has not been waited for, so the number is still that of our group.
+        unsafe { libc::killpg(self.number, libc::SIGKILL) };
         let _ = self.leader.wait();
     }
 }

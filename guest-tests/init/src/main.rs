@@ -72,6 +72,9 @@ fn run() -> Result<(), String> {
         let scenario = ask.name.clone();
         grace_periods.restore()?;
         port.send(&Message::Begin { scenario: scenario.clone() })?;
+        if ask.alone {
+            std::thread::sleep(protocol::ROOM);
+        }
         let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
         let alive = || port.send(&Message::Alive { scenario: scenario.clone() });
         match child::run(&Order { ask, inject: request.inject }, deadline, alive) {

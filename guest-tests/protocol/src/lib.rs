@@ -12,6 +12,8 @@ pub use frame::{Encoder, LINE_LIMIT, Nonce};
 pub use parser::{Parser, Reject, RejectKind};
 pub use transcript::{MESSAGE_LIMIT, REJECT_LIMIT, Transcript};
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Path, inside the initramfs, of the [`Request`] as JSON.
@@ -59,7 +61,12 @@ pub struct Ask {
     pub demand: u64,
     /// Go on in rounds for so many seconds (a soak); 0 is one round.
     pub secs: u64,
+    /// Its times are to be compared: the host stops whatever else it runs as soon as it hears that it begins.
+    pub alone: bool,
 }
+
+/// What the guest gives the host for that, and so the longest that the host may take to hear of it.
+pub const ROOM: Duration = Duration::from_millis(100);
 
 /// What PID 1 tells a scenario process, as its one argument in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub suite: Suite,
     /// Run by controls that must be exposed in one scenario and in no other; false for mixtures of others.
     pub controls: bool,
+    /// Its times are held against each other: nothing else of the run goes on meanwhile.
+    pub alone: bool,
 }
 
 /// Which runs take a scenario.
@@ -138,6 +140,8 @@ pub struct RawScenario {
     #[serde(default)]
     suite: Suite,
     controls: Option<bool>,
+    #[serde(default)]
+    alone: bool,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +187,7 @@ impl RawScenario {
             bystanders: self.bystanders,
             suite: self.suite,
             controls: self.controls.unwrap_or(true),
+            alone: self.alone,
             name,
         })
     }

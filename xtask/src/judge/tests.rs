@@ -22,6 +22,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         bystanders: None,
         suite: Suite::Normal,
         controls: true,
+        alone: false,
     }
 }
 
@@ -81,6 +82,7 @@ fn sound(forced: Counts) -> Ran {
             outcome: Outcome::Measured(Box::new(measured(forced))),
             splats: 0,
             secs: 1.0,
+            alone: false,
         }],
         trailer: Some(Trailer { measured: 1, tainted: 0 }),
         rejects: Vec::new(),

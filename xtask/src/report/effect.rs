@@ -1,7 +1,7 @@
 //! What the patch makes better and what it makes worse: base beside patched in the same run, from what the guests
 //! counted and timed. Pure; decides nothing.
 
-use protocol::Timing;
+use protocol::{GracePeriods, Timing};
 use serde::Serialize;
 
 use super::{PairReport, Report, ScenarioReport};
@@ -18,6 +18,9 @@ pub struct Effect {
     pub unit: Unit,
     pub base: Amount,
     pub patched: Amount,
+    /// On both arms nothing else that the run had started ran beside the scenario. Without that a time says little: a
+    /// broadcast then waits until the host lets the other CPUs run.
+    pub alone: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,10 +53,30 @@ pub struct Spread {
 /// In the name of what was timed before anything was forced (guest-tests/kit/src/measure.rs).
 pub const NOTHING_FORCED: &str = "nothing forced";
 
+/// At the end of the name of what was timed for each page table by itself.
+const ONE_TABLE: &str = ", one table";
+
+impl Effect {
+    /// What one fallback costs the task that runs into it.
+    pub fn is_price(&self) -> bool {
+        self.unit == Unit::Milliseconds
+            && self.what.ends_with(ONE_TABLE)
+            && !self.what.contains(NOTHING_FORCED)
+    }
+
+    /// Measured on this pair.
+    pub fn is_of(&self, pair: &PairReport) -> bool {
+        (&self.tree, &self.arch, &self.variant) == (&pair.tree, &pair.arch, &pair.variant)
+    }
+}
+
 /// The effects on every pair whose mechanism the patch changes; elsewhere there is nothing to compare.
 pub fn effects(report: &Report) -> Vec<Effect> {
     report.main_pairs().filter(|pair| pair.changed()).flat_map(|pair| effects_on(report, pair)).collect()
 }
+
+/// The same scenario on base and on patched.
+type Arms<'a> = (&'a ScenarioReport, &'a ScenarioReport);
 
 fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
     let of = |arm: &str| report.cell(pair, arm).map_or(&[][..], |cell| &cell.scenarios);
@@ -63,7 +86,10 @@ fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
     });
     let both: Vec<_> = both.collect();
     let counted = both.iter().find(|(base, _)| base.exact).into_iter().flat_map(|(b, p)| counts(b, p));
-    let timed = both.iter().flat_map(|(base, patched)| times(base, patched));
+    // What was timed with hurried grace periods is no time of this kernel as anybody runs it.
+    let as_booted = |arm: &ScenarioReport| arm.grace_periods == GracePeriods::AsBooted;
+    let fair = both.iter().filter(|(base, patched)| as_booted(base) && as_booted(patched));
+    let timed = fair.flat_map(|(base, patched)| times(base, patched));
     let found = counted.chain(timed);
     found
         .map(|found| Effect {
@@ -75,10 +101,12 @@ fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
         .collect()
 }
 
-fn effect(scenario: &ScenarioReport, what: String, unit: Unit, base: Amount, patched: Amount) -> Effect {
-    let scenario = scenario.name.clone();
+/// One quantity of a scenario, as `base` and `patched` show it.
+fn effect(arms: Arms<'_>, what: String, unit: Unit, base: Amount, patched: Amount) -> Effect {
+    let scenario = arms.0.name.clone();
+    let alone = arms.0.alone && arms.1.alone;
     let (tree, arch, variant) = Default::default();
-    Effect { tree, arch, variant, scenario, what, unit, base, patched }
+    Effect { tree, arch, variant, scenario, what, unit, base, patched, alone }
 }
 
 /// What one fallback sets off, where the number of fallbacks is exact.
@@ -89,7 +117,7 @@ fn counts(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
             samples: arm.injected,
             spread: None,
         };
-        effect(base, what.to_owned(), Unit::PerFallback, per_fallback(base), per_fallback(patched))
+        effect((base, patched), what.to_owned(), Unit::PerFallback, per_fallback(base), per_fallback(patched))
     };
     let mut rows = vec![
         row("IPIs to bystanders by this path", |arm| arm.bystander_ipis),
@@ -108,10 +136,10 @@ fn times(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
         if let Some(after) = patched.timings.iter().find(same) {
             let what = match before.tables {
                 0 => before.what.clone(),
-                1 => format!("{}, one table", before.what),
+                1 => format!("{}{ONE_TABLE}", before.what),
                 tables => format!("{}, {tables} tables", before.what),
             };
-            found.push(effect(base, what, Unit::Milliseconds, amount(before), amount(after)));
+            found.push(effect((base, patched), what, Unit::Milliseconds, amount(before), amount(after)));
         }
     }
     let mut kinds: Vec<&str> = base.timings.iter().map(|timing| timing.what.as_str()).collect();
@@ -119,7 +147,7 @@ fn times(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
     for kind in kinds {
         if let (Some(before), Some(after)) = (slope(&base.timings, kind), slope(&patched.timings, kind)) {
             let what = format!("{kind}, per page table (slope)");
-            found.push(effect(base, what, Unit::MillisecondsPerTable, before, after));
+            found.push(effect((base, patched), what, Unit::MillisecondsPerTable, before, after));
         }
     }
     found
@@ -215,6 +243,34 @@ mod tests {
         );
         assert_eq!(slope.patched.samples, 3);
         assert!((find(&effects, "exit, 256 tables").patched.value - 2823.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_price_is_what_was_timed_table_by_table_while_allocations_failed() {
+        let times = [timing("munmap", 1, 1), timing("munmap, nothing forced", 1, 1), timing("exit", 64, 1)];
+        let found = effects(&report(&times, &times));
+        let prices: Vec<&str> = found.iter().filter(|e| e.is_price()).map(|e| e.what.as_str()).collect();
+        assert_eq!(prices, ["munmap, one table"]);
+    }
+
+    #[test]
+    fn a_hurried_grace_period_is_no_price() {
+        let mut report = report(&[timing("munmap", 1, 1)], &[timing("munmap", 1, 2)]);
+        assert!(effects(&report).iter().any(Effect::is_price));
+        report.cells[1].scenarios[0].grace_periods = GracePeriods::Hurried;
+        assert!(!effects(&report).iter().any(Effect::is_price));
+    }
+
+    #[test]
+    fn two_arms_are_alone_only_if_both_are() {
+        let alone = |arms: [bool; 2]| {
+            let mut report = report(&[timing("munmap", 1, 1)], &[timing("munmap", 1, 9)]);
+            for (cell, alone) in report.cells.iter_mut().zip(arms) {
+                cell.scenarios[0].alone = alone;
+            }
+            find(&effects(&report), "munmap, one table").alone
+        };
+        assert_eq!([[true, true], [true, false], [false, true]].map(alone), [true, false, false]);
     }
 
     #[test]

@@ -5,16 +5,16 @@ use comfy_table::{Table, presets};
 use super::effect::{Amount, Effect, Unit};
 use super::{PairReport, Report};
 
+/// Marks a time in which more than the kernel under test can be.
+const BESIDE: &str = " (*)";
+
 /// The lines of the tables, one for each pair whose mechanism the patch changes.
 pub fn render(report: &Report) -> Vec<String> {
     report.pairs.iter().filter(|pair| pair.changed()).flat_map(|pair| table(report, pair)).collect()
 }
 
 fn table(report: &Report, pair: &PairReport) -> Vec<String> {
-    let of_the_pair = |effect: &&Effect| {
-        (&effect.tree, &effect.arch, &effect.variant) == (&pair.tree, &pair.arch, &pair.variant)
-    };
-    let effects: Vec<&Effect> = report.effects.iter().filter(of_the_pair).collect();
+    let effects: Vec<&Effect> = report.effects.iter().filter(|effect| effect.is_of(pair)).collect();
     if effects.is_empty() {
         return Vec::new();
     }
@@ -22,9 +22,10 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     table.load_preset(presets::NOTHING);
     let variant = format!("{} {} {}", pair.tree, pair.arch, pair.variant);
     table.set_header([variant.as_str(), "base", "patched", ""]);
-    for effect in effects {
+    for effect in &effects {
+        let beside = if effect.unit == Unit::PerFallback || effect.alone { "" } else { BESIDE };
         table.add_row([
-            format!("{}: {}", effect.scenario, effect.what),
+            format!("{}: {}{beside}", effect.scenario, effect.what),
             amount(&effect.base, effect.unit),
             amount(&effect.patched, effect.unit),
             change(effect),
@@ -34,10 +35,15 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     lines.push("times: median (25 % to 75 %; 99 %; longest) over that many samples".to_owned());
     if report.accels.iter().any(|accel| accel.arch == pair.arch && accel.name == "tcg") {
         lines.push(
-            "The guests were emulated (TCG): no time of one arm means anything but beside the other's. Other guests and \
-             compilers ran beside them, unless it was with --jobs 1."
+            "The guests were emulated (TCG): no time of one arm means anything but beside the other's."
                 .to_owned(),
         );
+    }
+    if effects.iter().any(|effect| effect.unit != Unit::PerFallback && !effect.alone) {
+        lines.push(format!(
+            "{}: other guests or compilers ran meanwhile, so that it is not to be quoted; with --jobs 1 nothing does",
+            BESIDE.trim()
+        ));
     }
     lines.push(String::new());
     lines
@@ -84,7 +90,6 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::effect::Spread;
     use super::super::fixture;
     use super::*;
     use crate::judge::Verdict;
@@ -92,21 +97,9 @@ mod tests {
     #[test]
     fn each_row_says_how_much_over_how_many_samples_and_with_what_spread() {
         let mut report = fixture::report(Verdict::Pass, &[]);
-        let amount = |value: f64| Amount {
-            value,
-            samples: 300,
-            spread: Some(Spread { p25: value * 0.9, p75: value * 1.1, p99: value * 2.0, max: value * 3.0 }),
-        };
-        report.effects = vec![Effect {
-            tree: "7.2".to_owned(),
-            arch: "x86_64".to_owned(),
-            variant: "pt-reclaim-off".to_owned(),
-            scenario: "latency".to_owned(),
-            what: "munmap, one table".to_owned(),
-            unit: Unit::Milliseconds,
-            base: amount(0.25),
-            patched: amount(10.0),
-        }];
+        let beside_others =
+            Effect { scenario: "exit-slope".to_owned(), alone: false, ..report.effects[0].clone() };
+        report.effects.push(beside_others);
         insta::assert_snapshot!(render(&report).join("\n"));
     }
 }

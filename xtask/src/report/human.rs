@@ -3,7 +3,7 @@
 
 use comfy_table::{Table, presets};
 
-use super::effect::{Effect, NOTHING_FORCED, Unit, millis};
+use super::effect::{Effect, NOTHING_FORCED, Unit};
 use super::{
     CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, effect_table, scenario_table,
     version_table,
@@ -225,41 +225,38 @@ fn ipis(report: &Report) -> String {
 
 fn costs(report: &Report) -> String {
     let several = changed(report).count() > 1;
-    let first = changed(report).filter_map(|pair| {
+    let each = changed(report).flat_map(|pair| {
         let place = if several { format!(" on {}", report.place(pair)) } else { String::new() };
-        let (what, before, after) = price(report, pair)?;
-        Some(format!("{what}{place} {before:.2} -> {after:.2} ms per fallback ({:.0}x)", after / before))
+        report
+            .effects
+            .iter()
+            .filter(|effect| effect.is_of(pair))
+            .filter_map(move |effect| cost_by(effect, &place))
     });
-    let of_fallbacks =
-        |effect: &&Effect| effect.unit == Unit::MillisecondsPerTable && !effect.what.contains(NOTHING_FORCED);
-    let slopes = report.effects.iter().filter(of_fallbacks);
-    let slopes = slopes.map(|effect| {
-        let Effect { what, base, patched, .. } = effect;
-        let hung = 120_000.0 / patched.value;
-        format!(
-            "{what} {:.2} -> {:.2} ms, so that {hung:.0} tables reach the 120 s of a hung task",
-            base.value, patched.value
-        )
-    });
-    join_or(first.chain(slopes), "not measured")
+    join_or(each, "not measured")
 }
 
-/// The first guest test that says the price of a fallback on base and on patched, and what it was, milliseconds. One that
-/// times each fallback says it better than one whose whole time is shared out.
-fn price<'a>(report: &'a Report, pair: &PairReport) -> Option<(&'a str, f64, f64)> {
-    let first = |of: fn(&ScenarioReport) -> Option<f64>| {
-        scenarios(report, pair, "base").iter().find_map(|before| {
-            let after = scenarios(report, pair, "patched").iter().find(|after| after.name == before.name)?;
-            Some((before.name.as_str(), of(before)?, of(after)?))
-        })
-    };
-    first(median_of_one_table).or_else(|| first(|arm| arm.micros_per_fallback.map(|micros| micros / 1e3)))
-}
-
-fn median_of_one_table(arm: &ScenarioReport) -> Option<f64> {
-    let timing =
-        arm.timings.iter().find(|timing| timing.tables == 1 && !timing.what.contains(NOTHING_FORCED));
-    timing.map(|timing| millis(timing.median))
+/// None of what is no price of a fallback.
+fn cost_by(effect: &Effect, place: &str) -> Option<String> {
+    let Effect { scenario, what, base, patched, .. } = effect;
+    let (before, after) = (base.value, patched.value);
+    match effect.unit {
+        Unit::Milliseconds if effect.is_price() && !effect.alone => Some(format!(
+            "{scenario}{place}: not known, something else ran beside it (--jobs 1: nothing does)"
+        )),
+        Unit::Milliseconds if effect.is_price() => Some(format!(
+            "{scenario}{place} {before:.2} -> {after:.2} ms per fallback ({:.0}x)",
+            after / before
+        )),
+        Unit::MillisecondsPerTable if !what.contains(NOTHING_FORCED) => {
+            let hung = 120_000.0 / after;
+            let beside = if effect.alone { "" } else { " (others ran beside it)" };
+            Some(format!(
+                "{what}{place} {before:.2} -> {after:.2} ms{beside}, so that {hung:.0} tables reach the 120 s of a hung task"
+            ))
+        }
+        Unit::Milliseconds | Unit::MillisecondsPerTable | Unit::PerFallback => None,
+    }
 }
 
 fn yes(so: bool) -> &'static str {
@@ -373,7 +370,6 @@ fn cost(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use protocol::Timing;
 
     use super::super::fixture;
     use super::*;
@@ -397,28 +393,16 @@ mod tests {
     }
 
     #[test]
-    fn the_price_is_what_was_timed_one_by_one_before_what_is_shared_out() {
+    fn a_price_in_which_others_ran_is_none() {
         let mut report = fixture::report(Verdict::Pass, &[]);
-        let timing = |what: &str, millis: u64| {
-            let nanos = millis * 1_000_000;
-            let (p25, p75, p99) = (nanos, nanos, nanos);
-            let what = what.to_owned();
-            Timing { what, tables: 1, samples: 1, min: nanos, p25, median: nanos, p75, p99, max: nanos }
-        };
-        for cell in &mut report.cells {
-            let mut hurried = cell.scenarios[0].clone();
-            hurried.name = "hurried".to_owned();
-            hurried.micros_per_fallback = None;
-            cell.scenarios.insert(0, hurried);
-        }
-        assert_eq!(costs(&report), "munmap 0.30 -> 10.90 ms per fallback (36x)");
-        for (cell, millis) in report.cells.iter_mut().zip([1, 20]) {
-            let mut timed = cell.scenarios[1].clone();
-            timed.name = "timed".to_owned();
-            timed.timings = vec![timing("munmap, nothing forced", 1), timing("munmap", millis)];
-            cell.scenarios.push(timed);
-        }
-        assert_eq!(costs(&report), "timed 1.00 -> 20.00 ms per fallback (20x)");
+        assert_eq!(costs(&report), "latency 0.30 -> 10.90 ms per fallback (36x)");
+        report.effects[0].alone = false;
+        assert_eq!(
+            costs(&report),
+            "latency: not known, something else ran beside it (--jobs 1: nothing does)"
+        );
+        report.effects.clear();
+        assert_eq!(costs(&report), "not measured");
     }
 
     #[test]

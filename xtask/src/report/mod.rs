@@ -26,7 +26,7 @@ use crate::plan::{Arm, Cell};
 pub use code::CodeReport;
 
 /// Raised when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -165,8 +165,8 @@ pub struct ScenarioReport {
     pub cross_calls: Vec<u64>,
     pub splats: u64,
     pub grace_periods: GracePeriods,
-    /// None where nothing was injected, and where grace periods were hurried.
-    pub micros_per_fallback: Option<f64>,
+    /// Nothing else that the run had started ran beside it.
+    pub alone: bool,
     pub page_tables_peak: u64,
     pub page_tables_left: u64,
     /// What was timed while allocations failed.
@@ -390,8 +390,6 @@ impl CellReport {
 impl ScenarioReport {
     fn new(ran: &ScenarioRan, demand: &Demand) -> Option<ScenarioReport> {
         let Outcome::Measured(measured) = &ran.outcome else { return None };
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of seconds")]
-        let micros = |total: u64, count: u64| (count > 0).then(|| total as f64 / count as f64);
         Some(ScenarioReport {
             name: ran.name.clone(),
             demands: demand.describe(),
@@ -412,10 +410,7 @@ impl ScenarioReport {
             timings: measured.timings.clone(),
             done: measured.done.clone(),
             grace_periods: measured.grace_periods,
-            micros_per_fallback: match measured.grace_periods {
-                GracePeriods::AsBooted => micros(measured.forced_micros, measured.injected),
-                GracePeriods::Hurried => None,
-            },
+            alone: ran.alone,
             page_tables_peak: measured.page_tables.peak,
             page_tables_left: measured.page_tables.after.saturating_sub(measured.page_tables.before),
         })
@@ -424,8 +419,6 @@ impl ScenarioReport {
 
 #[cfg(test)]
 mod tests {
-    use protocol::Measured;
-
     use super::*;
 
     #[test]
@@ -442,23 +435,5 @@ mod tests {
         report.interrupted = false;
         report.pairs.clear();
         assert_eq!(report.exit(), Exit::Inconclusive);
-    }
-
-    #[test]
-    fn a_hurried_grace_period_is_no_price() {
-        let price = |grace_periods| {
-            let measured =
-                Measured { injected: 200, forced_micros: 400, grace_periods, ..Measured::default() };
-            let ran = ScenarioRan {
-                name: "munmap".to_owned(),
-                outcome: Outcome::Measured(Box::new(measured)),
-                secs: 1.0,
-                splats: 0,
-            };
-            let report = ScenarioReport::new(&ran, &Demand::Fallbacks(200));
-            report.and_then(|report| report.micros_per_fallback)
-        };
-        assert_eq!(price(GracePeriods::AsBooted), Some(2.0));
-        assert_eq!(price(GracePeriods::Hurried), None);
     }
 }

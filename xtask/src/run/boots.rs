@@ -117,7 +117,7 @@ impl Run<'_> {
             Err(failure) => return Ok(Err(failure.to_string().replace('\n', ";"))),
         };
         let request = Request {
-            scenarios: cell.scenarios.iter().map(|scenario| self.ask(scenario)).collect(),
+            scenarios: cell.scenarios.iter().map(|scenario| self.ask(cell, scenario)).collect(),
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
@@ -131,9 +131,19 @@ impl Run<'_> {
         Ok(Ok(Prepared { machine, request, binaries }))
     }
 
-    fn ask(&self, scenario: &Scenario) -> Ask {
+    fn ask(&self, cell: &Cell, scenario: &Scenario) -> Ask {
         let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
-        Ask { name: scenario.name.clone(), demand: scenario.demand.number(), secs }
+        let alone = scenario.alone && self.is_compared(cell);
+        Ask { name: scenario.name.clone(), demand: scenario.demand.number(), secs, alone }
+    }
+
+    /// Base and patched are both in this run: the times of one of them say nothing.
+    fn is_compared(&self, cell: &Cell) -> bool {
+        let pair = cell.pair_id();
+        let arms = self.cells.iter().filter(|other| other.pair_id() == pair).map(|other| &other.arm);
+        let (bases, others): (Vec<&Arm>, Vec<&Arm>) =
+            arms.filter(|arm| arm.judged()).partition(|arm| **arm == Arm::Base);
+        cell.arm.judged() && !bases.is_empty() && !others.is_empty()
     }
 
     /// Chosen once a kernel is there to prove it with; the other booters wait.

@@ -84,6 +84,8 @@ impl Run<'_> {
         let machine = prepared.machine;
         let command = qemu::command(machine, files, &share.nonce.to_string(), &cell.variant.arguments);
         let log = share.logs.join("qemu.log");
+        let alone: Vec<&str> =
+            share.request.scenarios.iter().filter(|ask| ask.alone).map(|ask| ask.name.as_str()).collect();
         let guest = Guest {
             command: &command,
             dir: &home,
@@ -95,6 +97,7 @@ impl Run<'_> {
             nonce: &share.nonce,
             accel: machine.accel,
             longer: share.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
+            alone: &alone,
         };
         boot::boot(&guest, |what| {
             self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", share.who) });

@@ -65,7 +65,7 @@ fn sigkill_at_any_moment_is_not_in_the_way_of_the_next_run() {
     let mut cut_off = 0;
     let mut came_through = 0;
     // Copying, building, booting and reporting are all hit, until a few runs were faster than the signal.
-    for millis in (0..3000).step_by(25) {
+    for millis in (0..3000).step_by(10) {
         let child = bench.start(&[], &[]);
         std::thread::sleep(Duration::from_millis(millis));
         signal(&child, libc::SIGKILL);
