@@ -325,7 +325,7 @@ fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
 
 fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression {
     let machine = Machine { arch: bench.arch, accel, cpus: bench.cpus };
-    duct::cmd(bench.qemu.as_os_str(), &qemu::bare(machine, bench.kernel, console, [])[1..])
+    process::batch(duct::cmd(bench.qemu.as_os_str(), &qemu::bare(machine, bench.kernel, console, [])[1..]))
 }
 
 /// How far a kernel came, by its console.

@@ -96,7 +96,7 @@ pub enum Watch {
 }
 
 /// How often what a running child does is looked at; its end is noticed at once.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A child, as whoever watches it sees it.
 #[derive(Clone, Copy)]

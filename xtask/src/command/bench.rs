@@ -242,7 +242,7 @@ impl Bench {
         let within = Row {
             against: Some("the same boot to init"),
             ratio: Some(median_ratio(&guest, &kernel_alone)),
-            ..Row::of("boot to the first test", &guest, None)
+            ..Row::of("boot to the first test, each by itself", &guest, None)
         };
         let to_init = Row::of("boot to init", &kernel_alone, None);
         self.rows.extend([bare, beside_bare, to_init, within]);
