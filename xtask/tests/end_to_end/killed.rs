@@ -4,6 +4,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use crate::bench::{Bench, Outcome, wait_for};
+use crate::shares::{ROOM_FOR_TWO, many_tests};
 
 /// The stages of a run, each with what makes it hang there.
 const STAGES: [(&str, (&str, &str)); 5] = [
@@ -56,6 +57,27 @@ fn sigkill_in_any_stage_leaves_no_process_and_no_report() {
         let outcome = ended_by(libc::SIGKILL, stage, hang);
         assert_eq!(outcome.exit, None, "{stage}: {outcome:?}");
         assert!(outcome.report.is_null(), "{stage}: {outcome:?}");
+    }
+}
+
+/// Of a process as [`Bench::processes`] lists it.
+fn is_stopped(process: &str) -> bool {
+    let dir = process.split(' ').next().unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("{dir}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+}
+
+#[test]
+fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness() {
+    for (what, name) in [(libc::SIGINT, "interrupted"), (libc::SIGKILL, "killed")] {
+        let bench = many_tests();
+        let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
+        bench.write("c.yaml", &campaign.replace("fallbacks: 8}", "fallbacks: 8, alone: true}"));
+        let child = bench.start(&ROOM_FOR_TWO, &[("STAND_IN_QEMU", "hangs")]);
+        wait_for(|| bench.processes().iter().any(|process| is_stopped(process)).then_some(()));
+        signal(&child, what);
+        let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
+        bench.survived(&format!("harness {name}: one guest alone"), &outcome);
     }
 }
 

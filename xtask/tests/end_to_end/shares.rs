@@ -23,7 +23,7 @@ const TESTS: [&str; 16] = [
 ];
 
 /// Enough tests for two guests, where there are two cores for each cell.
-fn many_tests() -> Bench {
+pub fn many_tests() -> Bench {
     let bench = Bench::new();
     let tests = TESTS.map(|name| format!("{{name: {name}, fallbacks: 8}}"));
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
@@ -31,7 +31,7 @@ fn many_tests() -> Bench {
     bench
 }
 
-const ROOM_FOR_TWO: [&str; 2] = ["--jobs", "4"];
+pub const ROOM_FOR_TWO: [&str; 2] = ["--jobs", "4"];
 
 #[test]
 fn two_guests_share_the_tests_of_a_cell_where_there_is_room_for_them() {
