@@ -17,6 +17,9 @@ use crate::failure::{Context, Failure, Result};
 use alone::HOST;
 pub use alone::{Answer, Host};
 
+/// This program, also if its file was replaced while it runs: whoever works on the harness does that.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From here on Ctrl-C, SIGTERM and SIGHUP set a flag that every wait looks at; a second one ends the harness.

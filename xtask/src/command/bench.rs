@@ -15,6 +15,7 @@ use crate::accel::Accel;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::lanes::{self, Took};
 use crate::plan::{self, Beside};
+use crate::process::THIS_PROGRAM;
 use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::disk;
@@ -300,8 +301,7 @@ impl Place<'_> {
         let out = self.dir.join(format!("run-{}", self.number));
         // A report that an earlier benchmark left must not be taken for this run's.
         disk::discard(&out)?;
-        let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
-        let mut command = Command::new(harness);
+        let mut command = Command::new(THIS_PROGRAM);
         command.args(["matrix", "--out"]).arg(&out).args(more).stdout(Stdio::null());
         if let Lanes::Own(name) = lanes {
             command.env(LANES_VARIABLE, self.dir.join(name)).env(CACHE_VARIABLE, self.dir.join("cache"));

@@ -11,6 +11,7 @@ use crate::build::{self, Job};
 use crate::cache::Key;
 use crate::failure::{Context, Failure, Result};
 use crate::plan::Cell;
+use crate::process::THIS_PROGRAM;
 use crate::qemu::{self, Files};
 use crate::source::disk;
 use crate::source::files::Changes;
@@ -19,8 +20,6 @@ use crate::source::files::Changes;
 /// else is kept of them.
 const KERNEL_VERSION: u32 = 3;
 const BOOT_VERSION: u32 = 2;
-/// Also of a program whose file was replaced while it ran: whoever works on the harness does that.
-const THIS_PROGRAM: &str = "/proc/self/exe";
 /// Goes up when code is digested in another way (crate::build, `code`).
 const CODE_VERSION: u8 = 2;
 
