@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use libc::pid_t;
 
 /// How long a child may keep all others from running. A guest that is stopped takes it for a busy host; the first that
-/// would complain is a kernel after 3 s without a grace period, where it was told to be so impatient.
+/// would complain is a kernel after 3 s without a grace period, where it was told to be so impatient. Where there are no
+/// others it may go on for ever.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Of this process.
@@ -33,7 +34,7 @@ pub enum Answer {
     Alone,
     /// Another one is: this one stands still until it is its turn.
     Later,
-    /// It was for as long as is allowed; the others run again.
+    /// It was for as long as the others can bear it; they run again.
     NoMore,
 }
 
@@ -69,7 +70,11 @@ impl Host {
                 groups.others(group).for_each(|other| signal(other, libc::SIGSTOP));
                 Answer::Alone
             }
-            Some((alone, since)) if alone == group && since.elapsed() < LONGEST => Answer::Alone,
+            Some((alone, since))
+                if alone == group && (since.elapsed() < LONGEST || groups.others(group).next().is_none()) =>
+            {
+                Answer::Alone
+            }
             Some((alone, _)) if alone == group => {
                 groups.give_back(group);
                 Answer::NoMore
@@ -229,5 +234,10 @@ mod tests {
         }
         assert!(asked.elapsed() >= LONGEST);
         sleepers.await_stopped(&[false, false]);
+        // With nobody to keep waiting there is no limit.
+        host.leave(sleepers.group(1));
+        assert_eq!(host.ask(group), Answer::Alone);
+        std::thread::sleep(LONGEST);
+        assert_eq!(host.ask(group), Answer::Alone);
     }
 }
