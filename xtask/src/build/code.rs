@@ -95,6 +95,13 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^\s*[0-9a-f]+:\s*|\t[0-9a-f]+: |\b[0-9a-f]+ <").unwrap()
 });
 
+/// What objdump names because a number could be its address, such as the offset in riscv's `ld a5,8(a0)`: which name that
+/// is depends on what lies there, and the number stands before it.
+static REMARK: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::unwrap_used, reason = "a constant")]
+    Regex::new(r"\s*# [0-9a-f]+ <[^>]*>").unwrap()
+});
+
 /// Where in a section of constants something lies says how long the constants before it are.
 static OFFSET: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]
@@ -122,7 +129,8 @@ fn digests(text: &str) -> BTreeMap<String, String> {
         } else if line.starts_with("Disassembly") {
             current = None;
         } else if let Some(lines) = current.as_mut().filter(|_| !line.is_empty()) {
-            let plain = ADDRESS.replace_all(line, " <");
+            let bare = REMARK.replace_all(line, "");
+            let plain = ADDRESS.replace_all(&bare, " <");
             let placed = OFFSET.replace_all(&plain, "$1");
             lines.push(LABEL.replace_all(&placed, ".L").into_owned());
         }
@@ -183,6 +191,17 @@ mod tests {
         assert_eq!(first.keys().collect::<Vec<_>>(), ["f"]);
         assert_eq!(digests(&text(".L2", "ret")), first);
         assert_ne!(digests(&text(".L1", "nop")), first);
+    }
+
+    #[test]
+    fn what_objdump_takes_an_offset_for_is_no_difference() {
+        let text = |offset: u32, what: &str| {
+            digests(&format!(
+                "0000000000000000 <f>:\n   0:\tld\ta5,{offset}(a0) # {offset} <{what}>\t0: R_RISCV_RELAX\t*ABS*\n   4:\tret\n"
+            ))
+        };
+        assert_eq!(text(8, "one+0x28"), text(8, "another+0x24"));
+        assert_ne!(text(8, "one+0x28"), text(16, "one+0x30"));
     }
 
     #[test]
