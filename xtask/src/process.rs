@@ -3,6 +3,7 @@
 //! else in the harness starts a long child.
 
 mod alone;
+mod busy;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Context, Failure, Result};
 use alone::HOST;
 pub use alone::{Answer, Host};
+pub use busy::Busy;
 
 /// This program, also if its file was replaced while it runs: whoever works on the harness does that.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -105,6 +107,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy)]
 pub struct Running {
     pub elapsed: Duration,
+    pub child: u32,
     pub group: libc::pid_t,
     pub host: &'static Host,
 }
@@ -148,6 +151,7 @@ pub fn run(
             Failure::infra(format!("could not start {what}")).because(error.to_string()).log(log)
         })?;
     HOST.enter(group.number);
+    let child = handle.pids().first().copied().unwrap_or_default();
     let mut wait = Duration::ZERO;
     let end = loop {
         if let Some(output) = handle.wait_timeout(wait).or_infra(|| format!("wait for {what}"))? {
@@ -167,7 +171,7 @@ pub fn run(
         if elapsed >= deadline {
             break End::DeadlinePassed;
         }
-        if watch(Running { elapsed, group: group.number, host: &HOST }) == Watch::Stop {
+        if watch(Running { elapsed, child, group: group.number, host: &HOST }) == Watch::Stop {
             break End::Stopped;
         }
         wait = LOOK_EVERY;

@@ -1,9 +1,14 @@
 //! Gives a guest test whose times are compared the host to itself, and says whether it had it. A guest waits for as long as
-//! [`protocol::ROOM`] before such a test: whoever heard of its beginning later cannot say what else ran then.
+//! [`protocol::ROOM`] before such a test: whoever heard of its beginning later cannot say what else ran then. Programs that
+//! this harness did not start it cannot stop; but it sees what they took.
 
 use std::time::Duration;
 
-use crate::process::{Answer, Running};
+use crate::process::{Answer, Busy, Running};
+
+/// Most that others may take of the host's processor time. A compiler that runs beside takes half of two processors; what
+/// any host does by itself, and the harness, is far below.
+const OTHERS_MAX: f64 = 0.25;
 
 /// Of one guest, for the test that it runs.
 #[derive(Debug)]
@@ -14,6 +19,11 @@ pub struct Room<'a> {
     /// When the one that runs and wants it was heard to begin.
     began: Option<Duration>,
     state: State,
+    /// What the host had done when the test became alone.
+    busy: Option<Busy>,
+    /// What others took of it since then.
+    others: f64,
+    measure: fn(u32) -> Option<Busy>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +39,20 @@ enum State {
 
 impl<'a> Room<'a> {
     pub fn new(wanted: &'a [&'a str]) -> Self {
-        Room { wanted, looked: Duration::ZERO, began: None, state: State::Shared }
+        Room {
+            wanted,
+            looked: Duration::ZERO,
+            began: None,
+            state: State::Shared,
+            busy: None,
+            others: 0.0,
+            measure: Busy::now,
+        }
     }
 
     /// Nothing else ran beside the test that runs, as far as this harness can tell.
     pub fn is_alone(&self) -> bool {
-        self.state == State::Alone
+        self.state == State::Alone && self.others <= OTHERS_MAX
     }
 
     /// After a look at what the guest said: `test` runs now, and was begun at `began`.
@@ -44,8 +62,7 @@ impl<'a> Room<'a> {
         if began != self.began {
             // That test is over.
             running.share();
-            self.began = began;
-            self.state = State::Shared;
+            (self.began, self.state, self.busy) = (began, State::Shared, None);
         }
         let Some(began) = began else { return };
         let heard_late = began == running.elapsed && began - since > protocol::ROOM;
@@ -58,6 +75,19 @@ impl<'a> Room<'a> {
                 Answer::NoMore => State::Lost,
             },
         };
+        if self.state == State::Alone {
+            self.watch_others(running.child);
+        }
+    }
+
+    fn watch_others(&mut self, child: u32) {
+        // What cannot be read may be anything.
+        let Some(now) = (self.measure)(child) else {
+            self.others = 1.0;
+            return;
+        };
+        let then = *self.busy.get_or_insert(now);
+        self.others = now.others_since(then);
     }
 }
 
@@ -74,52 +104,73 @@ mod tests {
         Box::leak(Box::new(Host::new()))
     }
 
-    /// Whether it is alone after looks at so many milliseconds, in each of which the test that runs, if any, is one that
-    /// began at so many.
-    fn alone(host: &'static Host, looks: &[(u64, Option<(&str, u64)>)]) -> Vec<bool> {
-        let mut room = Room::new(&["latency"]);
-        let looks = looks.iter().map(|(at, test)| {
-            let running = Running { elapsed: Duration::from_millis(*at), group: GUEST, host };
-            room.look(test.map(|(name, began)| (name, Duration::from_millis(began))), &running);
-            room.is_alone()
-        });
-        looks.collect()
+    /// A host of which `ticks` says what it has done: the thousands are all of it, the rest is what others had.
+    fn measure(ticks: u32) -> Option<Busy> {
+        (ticks != u32::MAX).then(|| Busy::with(u64::from(ticks / 1000), u64::from(ticks % 1000), 0))
+    }
+
+    /// A guest on an idle host, and what it is asked at so many milliseconds.
+    struct Guest {
+        room: Room<'static>,
+        host: &'static Host,
+        ticks: u32,
+    }
+
+    impl Guest {
+        fn on(host: &'static Host) -> Guest {
+            Guest { room: Room { measure, ..Room::new(&["latency"]) }, host, ticks: 0 }
+        }
+
+        /// Whether it is alone after a look, in which the test that runs, if any, is one that began at so many.
+        fn alone(&mut self, at: u64, test: Option<(&str, u64)>) -> bool {
+            let elapsed = Duration::from_millis(at);
+            let running = Running { elapsed, child: self.ticks, group: GUEST, host: self.host };
+            self.room.look(test.map(|(name, began)| (name, Duration::from_millis(began))), &running);
+            self.room.is_alone()
+        }
     }
 
     #[test]
     fn only_the_tests_that_want_the_host_have_it_and_then_give_it_back() {
-        let host = host();
-        let looks = [(25, Some(("munmap", 25))), (50, Some(("latency", 50))), (75, Some(("latency", 50)))];
-        assert_eq!(alone(host, &looks), [false, true, true]);
-        assert_eq!(host.ask(OTHER), Answer::Later);
-        host.leave(OTHER);
-        assert_eq!(alone(host, &[(25, Some(("latency", 25))), (50, Some(("exit", 50)))]), [true, false]);
-        assert_eq!(host.ask(OTHER), Answer::Alone);
+        let mut guest = Guest::on(host());
+        assert!(!guest.alone(25, Some(("munmap", 25))));
+        assert!(guest.alone(50, Some(("latency", 50))));
+        assert!(guest.alone(75, Some(("latency", 50))));
+        assert_eq!(guest.host.ask(OTHER), Answer::Later);
+        guest.host.leave(OTHER);
+        assert!(!guest.alone(100, Some(("exit", 100))));
+        assert_eq!(guest.host.ask(OTHER), Answer::Alone);
     }
 
     #[test]
     fn one_whose_beginning_was_heard_too_late_was_not_alone() {
+        let mut guest = Guest::on(host());
         let late = 25 + u64::try_from(protocol::ROOM.as_millis()).unwrap() + 1;
-        let looks = [(25, None), (late, Some(("latency", late))), (late + 25, Some(("latency", late)))];
-        assert_eq!(alone(host(), &looks), [false, false, false]);
+        assert!(!guest.alone(25, None));
+        assert!(!guest.alone(late, Some(("latency", late))));
+        assert!(!guest.alone(late + 25, Some(("latency", late))));
         // The next one is not to blame.
-        let next = [looks[0], looks[1], (late + 50, Some(("latency", late + 50)))];
-        assert_eq!(alone(host(), &next), [false, false, true]);
+        assert!(guest.alone(late + 50, Some(("latency", late + 50))));
     }
 
     #[test]
     fn one_that_has_to_wait_is_alone_when_it_is_its_turn() {
-        let host = host();
-        assert_eq!(host.ask(OTHER), Answer::Alone);
-        let mut room = Room::new(&["latency"]);
-        let mut look = |millis| {
-            let running = Running { elapsed: Duration::from_millis(millis), group: GUEST, host };
-            room.look(Some(("latency", Duration::from_millis(25))), &running);
-            room.is_alone()
-        };
-        assert!(!look(25));
-        host.give_back(OTHER);
+        let mut guest = Guest::on(host());
+        assert_eq!(guest.host.ask(OTHER), Answer::Alone);
+        assert!(!guest.alone(25, Some(("latency", 25))));
+        guest.host.give_back(OTHER);
         // It stood still for that long.
-        assert!(look(900));
+        assert!(guest.alone(900, Some(("latency", 25))));
+    }
+
+    #[test]
+    fn one_beside_which_programs_of_others_ran_was_not_alone() {
+        let mut guest = Guest::on(host());
+        for (ticks, alone) in [(500_300, true), (600_320, true), (700_380, false), (800_370, true)] {
+            guest.ticks = ticks;
+            assert_eq!(guest.alone(25, Some(("latency", 25))), alone, "{ticks}");
+        }
+        guest.ticks = u32::MAX;
+        assert!(!guest.alone(25, Some(("latency", 25))), "nobody knows");
     }
 }

@@ -18,8 +18,8 @@ pub struct Effect {
     pub unit: Unit,
     pub base: Amount,
     pub patched: Amount,
-    /// On both arms nothing else that the run had started ran beside the scenario. Without that a time says little: a
-    /// broadcast then waits until the host lets the other CPUs run.
+    /// On both arms the scenario had the host to itself, as far as the harness can tell. Without that a time says little:
+    /// a broadcast then waits until the host lets the other CPUs run.
     pub alone: bool,
 }
 

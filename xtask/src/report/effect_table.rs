@@ -41,7 +41,7 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     }
     if effects.iter().any(|effect| effect.unit != Unit::PerFallback && !effect.alone) {
         lines.push(format!(
-            "{}: other guests or compilers ran meanwhile, so that it is not to be quoted; with --jobs 1 nothing does",
+            "{}: the host was busy with something else, so that it is not to be quoted; --jobs 1 starts nothing beside it",
             BESIDE.trim()
         ));
     }

@@ -241,16 +241,16 @@ fn cost_by(effect: &Effect, place: &str) -> Option<String> {
     let Effect { scenario, what, base, patched, .. } = effect;
     let (before, after) = (base.value, patched.value);
     match effect.unit {
-        Unit::Milliseconds if effect.is_price() && !effect.alone => Some(format!(
-            "{scenario}{place}: not known, something else ran beside it (--jobs 1: nothing does)"
-        )),
+        Unit::Milliseconds if effect.is_price() && !effect.alone => {
+            Some(format!("{scenario}{place}: not known, the host was busy with something else"))
+        }
         Unit::Milliseconds if effect.is_price() => Some(format!(
             "{scenario}{place} {before:.2} -> {after:.2} ms per fallback ({:.0}x)",
             after / before
         )),
         Unit::MillisecondsPerTable if !what.contains(NOTHING_FORCED) => {
             let hung = 120_000.0 / after;
-            let beside = if effect.alone { "" } else { " (others ran beside it)" };
+            let beside = if effect.alone { "" } else { " (the host was busy with something else)" };
             Some(format!(
                 "{what}{place} {before:.2} -> {after:.2} ms{beside}, so that {hung:.0} tables reach the 120 s of a hung task"
             ))
@@ -397,10 +397,7 @@ mod tests {
         let mut report = fixture::report(Verdict::Pass, &[]);
         assert_eq!(costs(&report), "latency 0.30 -> 10.90 ms per fallback (36x)");
         report.effects[0].alone = false;
-        assert_eq!(
-            costs(&report),
-            "latency: not known, something else ran beside it (--jobs 1: nothing does)"
-        );
+        assert_eq!(costs(&report), "latency: not known, the host was busy with something else");
         report.effects.clear();
         assert_eq!(costs(&report), "not measured");
     }

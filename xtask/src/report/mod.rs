@@ -165,7 +165,7 @@ pub struct ScenarioReport {
     pub cross_calls: Vec<u64>,
     pub splats: u64,
     pub grace_periods: GracePeriods,
-    /// Nothing else that the run had started ran beside it.
+    /// Nothing else that the run had started ran beside it, and others took little of the host.
     pub alone: bool,
     pub page_tables_peak: u64,
     pub page_tables_left: u64,

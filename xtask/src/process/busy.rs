@@ -1,0 +1,76 @@
+//! How much of this host's processor time one child took, and how much everybody else did. Reads /proc; decides nothing.
+
+/// Ticks of processor time (proc_stat(5), proc_pid_stat(5)) until one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy {
+    /// Of all processors, whatever they did.
+    all: u64,
+    /// Those in which they did something, or another machine had them.
+    busy: u64,
+    /// Those that the child had.
+    own: u64,
+}
+
+impl Busy {
+    /// Until now, with `child`; None if it is gone.
+    pub fn now(child: u32) -> Option<Busy> {
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        Busy::of(&read("/proc/stat")?, &read(&format!("/proc/{child}/stat"))?)
+    }
+
+    #[cfg(test)]
+    pub fn with(all: u64, busy: u64, own: u64) -> Busy {
+        Busy { all, busy, own }
+    }
+
+    /// From the two files.
+    fn of(host: &str, child: &str) -> Option<Busy> {
+        let numbers = |text: &str| -> Option<Vec<u64>> {
+            text.split_whitespace().map(|word| word.parse().ok()).collect()
+        };
+        let host = numbers(host.lines().next()?.strip_prefix("cpu ")?)?;
+        // User, nice, system, idle, iowait, irq, softirq, steal; what follows is in user and nice already.
+        let host = host.get(..8)?;
+        let (all, idle) = (host.iter().sum::<u64>(), host[3] + host[4]);
+        // After the name, which may hold anything: the 3rd field and on. utime and stime are the 14th and the 15th.
+        let fields: Vec<&str> = child.rsplit_once(')')?.1.split_whitespace().collect();
+        let own = numbers(&fields.get(11..13)?.join(" "))?.iter().sum();
+        Some(Busy { all, busy: all - idle, own })
+    }
+
+    /// What others than the child have had since `before`, as a part of all that there was; 0 if that was nothing.
+    pub fn others_since(self, before: Busy) -> f64 {
+        let since = |of: fn(Busy) -> u64| of(self).saturating_sub(of(before));
+        let others = since(|busy| busy.busy).saturating_sub(since(|busy| busy.own));
+        #[expect(clippy::cast_precision_loss, reason = "a part, of some thousand ticks")]
+        let part = others as f64 / since(|busy| busy.all).max(1) as f64;
+        part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_took_is_what_was_busy_but_for_the_childs_own() {
+        let child = |utime: u32, stime: u32| {
+            format!("7 (a b) c) S 1 7 7 0 -1 4194560 100 0 0 0 {utime} {stime} 0 0 20 0 5 0")
+        };
+        let host = |user: u32, idle: u32, steal: u32| {
+            format!("cpu  {user} 0 0 {idle} 0 0 0 {steal} 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+        };
+        let before = Busy::of(&host(1000, 5000, 0), &child(100, 10)).unwrap();
+        let after = Busy::of(&host(1060, 5120, 20), &child(130, 20)).unwrap();
+        // 200 ticks: 40 the child's, 40 of others, of which 20 on another machine, 120 idle.
+        assert!((after.others_since(before) - 0.2).abs() < 1e-9, "{after:?}");
+        assert_eq!(Busy::of("cpu  1 2", &child(1, 1)), None);
+        assert_eq!(Busy::of(&host(1, 1, 1), "7 (gone"), None);
+    }
+
+    #[test]
+    fn this_process_is_there_and_another_is_not() {
+        assert!(Busy::now(std::process::id()).is_some());
+        assert_eq!(Busy::now(u32::MAX), None);
+    }
+}
