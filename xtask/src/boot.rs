@@ -112,6 +112,16 @@ struct Seen {
     out_of_order: Vec<String>,
 }
 
+/// What else there was when a message was heard.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    at: Duration,
+    /// Splats on the console.
+    splats: u64,
+    /// The test that runs had the host to itself until now.
+    alone: bool,
+}
+
 impl<'a> Watcher<'a> {
     fn new(guest: &'a Guest<'a>, patience: Patience) -> Self {
         Watcher {
@@ -154,7 +164,8 @@ impl<'a> Watcher<'a> {
         self.transcript.feed(&results);
         let messages = self.transcript.messages();
         for message in &messages[self.seen.messages..] {
-            self.seen.take(message, elapsed, self.console.splats_total(), self.room.is_alone());
+            let alone = self.room.is_alone();
+            self.seen.take(message, Moment { at: elapsed, splats: self.console.splats_total(), alone });
         }
         self.seen.messages = messages.len();
         !console.is_empty() || !results.is_empty()
@@ -253,7 +264,8 @@ impl<'a> Watcher<'a> {
 }
 
 impl Seen {
-    fn take(&mut self, message: &Message, at: Duration, splats: u64, alone: bool) {
+    fn take(&mut self, message: &Message, when: Moment) {
+        let Moment { at, splats, .. } = when;
         match message {
             Message::Hello(hello) if self.hello.is_none() => self.hello = Some((hello.clone(), at)),
             Message::Plan { scenarios } if self.planned.is_empty() => self.planned.clone_from(scenarios),
@@ -269,10 +281,10 @@ impl Seen {
                 });
             }
             Message::Measured { scenario, measured } => {
-                self.end_scenario(scenario, Outcome::Measured(measured.clone()), at, splats, alone);
+                self.end_scenario(scenario, Outcome::Measured(measured.clone()), when);
             }
             Message::Broken { scenario, why } => {
-                self.end_scenario(scenario, Outcome::Broken(why.clone()), at, splats, alone);
+                self.end_scenario(scenario, Outcome::Broken(why.clone()), when);
             }
             // That it came is what it says.
             Message::Alive { .. } => {}
@@ -283,14 +295,14 @@ impl Seen {
         }
     }
 
-    fn end_scenario(&mut self, name: &str, outcome: Outcome, at: Duration, splats: u64, alone: bool) {
+    fn end_scenario(&mut self, name: &str, outcome: Outcome, when: Moment) {
         match self.scenarios.last_mut() {
             Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
                 ran.outcome = outcome;
                 // One that was open when it began may have been taken back since.
-                ran.splats = splats.saturating_sub(self.splats_before);
-                ran.secs = at.saturating_sub(self.began).as_secs_f64();
-                ran.alone = alone;
+                ran.splats = when.splats.saturating_sub(self.splats_before);
+                ran.secs = when.at.saturating_sub(self.began).as_secs_f64();
+                ran.alone = when.alone;
             }
             _ => self.out_of_order.push(format!("{name} ended without having begun")),
         }

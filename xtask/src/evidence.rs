@@ -157,10 +157,8 @@ pub struct ScenarioRan {
     /// Splats whose headline came while it ran.
     pub splats: u64,
     /// From its beginning to its end, as the host heard of them; 0 of one that did not end.
-    #[serde(default)]
     pub secs: f64,
     /// Nothing else that this run had started ran meanwhile, and others took little of the host.
-    #[serde(default)]
     pub alone: bool,
 }
 

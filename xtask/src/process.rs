@@ -280,9 +280,8 @@ mod tests {
     fn a_batch_job_and_what_it_starts_are_scheduled_as_such() {
         let policy_of = |command: duct::Expression| {
             let stat = command.read().unwrap();
-            let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-            // The 41st of proc_pid_stat(5), of which two are before the parenthesis.
-            fields[38].parse::<i32>().unwrap()
+            // The 41st.
+            busy::fields(&stat).unwrap()[38].parse::<i32>().unwrap()
         };
         let stat = || duct::cmd!("sh", "-c", "cat /proc/self/stat; true");
         assert_eq!([policy_of(stat()), policy_of(batch(stat()))], [libc::SCHED_OTHER, libc::SCHED_BATCH]);

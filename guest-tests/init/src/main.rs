@@ -27,11 +27,12 @@ const SCENARIO_DEADLINE: Duration = Duration::from_secs(120);
 
 const INIT_PID: u32 = 1;
 
-/// What the standard library does before `main` (std::rt) takes 20 ms of a boot on an emulated CPU, most of it to find
-/// where the stack ends, and every test would do it again. So this is the `main` of the C library.
+/// What the standard library does before `main` (std::rt) takes 20 ms of a boot on an emulated CPU, and every test would do
+/// it again. So this is the `main` of the C library, which has handed the arguments to std::env by then. A closed pipe is
+/// an error of `write`, as it is everywhere in Rust.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(_: libc::c_int, _: *const *const libc::c_char) -> libc::c_int {
-    // SAFETY: no other thread is there yet. The one part of it that is missed: a closed pipe is an error of `write`.
+    // SAFETY: takes no memory of ours, and no other thread is there yet.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     if std::process::id() == INIT_PID {
         be_init();

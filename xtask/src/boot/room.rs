@@ -19,40 +19,30 @@ pub struct Room<'a> {
     /// When the one that runs and wants it was heard to begin.
     began: Option<Duration>,
     state: State,
-    /// What the host had done when the test became alone.
-    busy: Option<Busy>,
-    /// What others took of it since then.
-    others: f64,
     measure: fn(u32) -> Option<Busy>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     /// As everybody else.
     Shared,
     /// Another guest has it.
     Waits,
-    Alone,
-    /// It has had it for too long, or should have had it earlier.
+    /// What the host and the guest's QEMU had done when it became so.
+    Alone { qemu: u32, then: Busy },
+    /// It has had it for too long, or should have had it earlier, or nobody knows what others do.
     Lost,
 }
 
 impl<'a> Room<'a> {
     pub fn new(wanted: &'a [&'a str]) -> Self {
-        Room {
-            wanted,
-            looked: Duration::ZERO,
-            began: None,
-            state: State::Shared,
-            busy: None,
-            others: 0.0,
-            measure: Busy::now,
-        }
+        Room { wanted, looked: Duration::ZERO, began: None, state: State::Shared, measure: Busy::now }
     }
 
     /// Nothing else ran beside the test that runs, as far as this harness can tell.
     pub fn is_alone(&self) -> bool {
-        self.state == State::Alone && self.others <= OTHERS_MAX
+        let State::Alone { qemu, then } = self.state else { return false };
+        (self.measure)(qemu).is_some_and(|now| now.others_since(then) <= OTHERS_MAX)
     }
 
     /// After a look at what the guest said: `test` runs now, and was begun at `began`.
@@ -62,37 +52,37 @@ impl<'a> Room<'a> {
         if began != self.began {
             // That test is over.
             running.share();
-            (self.began, self.state, self.busy) = (began, State::Shared, None);
+            (self.began, self.state) = (began, State::Shared);
         }
         let Some(began) = began else { return };
         let heard_late = began == running.elapsed && began - since > protocol::ROOM;
         self.state = match self.state {
             State::Lost => State::Lost,
             State::Shared if heard_late => State::Lost,
-            State::Shared | State::Waits | State::Alone => match running.alone() {
-                Answer::Alone => State::Alone,
+            state => match running.alone() {
+                Answer::Alone if matches!(state, State::Alone { .. }) => state,
+                Answer::Alone => self.first_alone(running),
                 Answer::Later => State::Waits,
                 Answer::NoMore => State::Lost,
             },
         };
-        if self.state == State::Alone {
-            self.watch_others(running.child);
-        }
     }
 
-    fn watch_others(&mut self, child: u32) {
-        // What cannot be read may be anything.
-        let Some(now) = (self.measure)(child) else {
-            self.others = 1.0;
-            return;
+    fn first_alone(&self, running: &Running) -> State {
+        let qemu = running.child;
+        let Some(then) = (self.measure)(qemu) else {
+            // Nobody stands still for what will not count.
+            running.share();
+            return State::Lost;
         };
-        let then = *self.busy.get_or_insert(now);
-        self.others = now.others_since(then);
+        State::Alone { qemu, then }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::process::Host;
 
@@ -104,27 +94,30 @@ mod tests {
         Box::leak(Box::new(Host::new()))
     }
 
-    /// A host of which `ticks` says what it has done: the thousands are all of it, the rest is what others had.
-    fn measure(ticks: u32) -> Option<Busy> {
-        (ticks != u32::MAX).then(|| Busy::with(u64::from(ticks / 1000), u64::from(ticks % 1000), 0))
+    thread_local! {
+        /// What the host has done, and how much of it for others; None: nobody knows. Of this test.
+        static TICKS: Cell<Option<(u64, u64)>> = const { Cell::new(Some((0, 0))) };
+    }
+
+    fn measure(_: u32) -> Option<Busy> {
+        TICKS.get().map(|(all, others)| Busy::with(all, others, 0))
     }
 
     /// A guest on an idle host, and what it is asked at so many milliseconds.
     struct Guest {
         room: Room<'static>,
         host: &'static Host,
-        ticks: u32,
     }
 
     impl Guest {
         fn on(host: &'static Host) -> Guest {
-            Guest { room: Room { measure, ..Room::new(&["latency"]) }, host, ticks: 0 }
+            Guest { room: Room { measure, ..Room::new(&["latency"]) }, host }
         }
 
         /// Whether it is alone after a look, in which the test that runs, if any, is one that began at so many.
         fn alone(&mut self, at: u64, test: Option<(&str, u64)>) -> bool {
             let elapsed = Duration::from_millis(at);
-            let running = Running { elapsed, child: self.ticks, group: GUEST, host: self.host };
+            let running = Running { elapsed, child: 0, group: GUEST, host: self.host };
             self.room.look(test.map(|(name, began)| (name, Duration::from_millis(began))), &running);
             self.room.is_alone()
         }
@@ -166,11 +159,21 @@ mod tests {
     #[test]
     fn one_beside_which_programs_of_others_ran_was_not_alone() {
         let mut guest = Guest::on(host());
-        for (ticks, alone) in [(500_300, true), (600_320, true), (700_380, false), (800_370, true)] {
-            guest.ticks = ticks;
-            assert_eq!(guest.alone(25, Some(("latency", 25))), alone, "{ticks}");
+        for (ticks, alone) in
+            [((500, 300), true), ((600, 320), true), ((700, 380), false), ((800, 370), true)]
+        {
+            TICKS.set(Some(ticks));
+            assert_eq!(guest.alone(25, Some(("latency", 25))), alone, "{ticks:?}");
         }
-        guest.ticks = u32::MAX;
+        TICKS.set(None);
         assert!(!guest.alone(25, Some(("latency", 25))), "nobody knows");
+    }
+
+    #[test]
+    fn a_host_that_tells_nothing_of_others_is_not_kept() {
+        TICKS.set(None);
+        let mut guest = Guest::on(host());
+        assert!(!guest.alone(25, Some(("latency", 25))));
+        assert_eq!(guest.host.ask(OTHER), Answer::Alone);
     }
 }

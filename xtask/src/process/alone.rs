@@ -64,27 +64,22 @@ impl Host {
 
     /// Stops all groups but this one, unless another one is alone.
     pub fn ask(&self, group: pid_t) -> Answer {
-        self.groups(|groups| match groups.alone {
-            None => {
-                groups.alone = Some((group, Instant::now()));
-                groups.others(group).for_each(|other| signal(other, libc::SIGSTOP));
-                Answer::Alone
-            }
-            Some((alone, since))
-                if alone == group && (since.elapsed() < LONGEST || groups.others(group).next().is_none()) =>
-            {
-                Answer::Alone
-            }
-            Some((alone, _)) if alone == group => {
-                groups.give_back(group);
-                Answer::NoMore
-            }
-            Some(_) => {
+        self.groups(|groups| {
+            let Some((alone, since)) = groups.alone else {
+                groups.give_to(group);
+                return Answer::Alone;
+            };
+            if alone != group {
                 if !groups.waiting.contains(&group) {
                     groups.waiting.push(group);
                 }
-                Answer::Later
+                return Answer::Later;
             }
+            if since.elapsed() < LONGEST || groups.others(group).next().is_none() {
+                return Answer::Alone;
+            }
+            groups.give_back(group);
+            Answer::NoMore
         })
     }
 
@@ -103,6 +98,12 @@ impl Groups {
         self.running.iter().copied().filter(move |other| *other != group)
     }
 
+    fn give_to(&mut self, group: pid_t) {
+        self.alone = Some((group, Instant::now()));
+        self.others(group).for_each(|other| signal(other, libc::SIGSTOP));
+        signal(group, libc::SIGCONT);
+    }
+
     fn give_back(&mut self, group: pid_t) {
         if self.alone.is_none_or(|(alone, _)| alone != group) {
             return;
@@ -113,9 +114,7 @@ impl Groups {
         } else {
             // Straight to the next one: whatever ran in between would be in its times.
             let next = self.waiting.remove(0);
-            self.alone = Some((next, Instant::now()));
-            self.others(next).for_each(|other| signal(other, libc::SIGSTOP));
-            signal(next, libc::SIGCONT);
+            self.give_to(next);
         }
     }
 }
@@ -131,6 +130,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
 
     use super::*;
+    use crate::process::busy::fields;
 
     /// Children that do nothing, each in a group of its own.
     struct Sleepers(Vec<Child>);
@@ -154,7 +154,7 @@ mod tests {
         fn await_stopped(&self, expected: &[bool]) {
             let is_stopped = |child: &Child| {
                 let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-                stat.rsplit_once(')').unwrap().1.trim_start().starts_with('T')
+                fields(&stat).unwrap()[0] == "T"
             };
             let stopped = || self.0.iter().map(is_stopped).collect::<Vec<_>>();
             let soon = |_| {

@@ -25,16 +25,14 @@ impl Busy {
 
     /// From the two files.
     fn of(host: &str, child: &str) -> Option<Busy> {
-        let numbers = |text: &str| -> Option<Vec<u64>> {
-            text.split_whitespace().map(|word| word.parse().ok()).collect()
-        };
-        let host = numbers(host.lines().next()?.strip_prefix("cpu ")?)?;
+        let number = |word: &str| word.parse::<u64>().ok();
+        let host = host.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+        let host = host.map(number).collect::<Option<Vec<u64>>>()?;
         // User, nice, system, idle, iowait, irq, softirq, steal; what follows is in user and nice already.
         let host = host.get(..8)?;
         let (all, idle) = (host.iter().sum::<u64>(), host[3] + host[4]);
-        // After the name, which may hold anything: the 3rd field and on. utime and stime are the 14th and the 15th.
-        let fields: Vec<&str> = child.rsplit_once(')')?.1.split_whitespace().collect();
-        let own = numbers(&fields.get(11..13)?.join(" "))?.iter().sum();
+        // utime and stime, the 14th and the 15th.
+        let own = fields(child)?.get(11..13)?.iter().copied().map(number).sum::<Option<u64>>()?;
         Some(Busy { all, busy: all - idle, own })
     }
 
@@ -46,6 +44,11 @@ impl Busy {
         let part = others as f64 / since(|busy| busy.all).max(1) as f64;
         part
     }
+}
+
+/// Those of proc_pid_stat(5) from the 3rd on: the one before is the name, which may hold anything.
+pub fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
 }
 
 #[cfg(test)]

@@ -64,6 +64,11 @@ impl Effect {
             && !self.what.contains(NOTHING_FORCED)
     }
 
+    /// It is a count, or a time in which nothing but the kernel under test can be.
+    pub fn is_quotable(&self) -> bool {
+        self.unit == Unit::PerFallback || self.alone
+    }
+
     /// Measured on this pair.
     pub fn is_of(&self, pair: &PairReport) -> bool {
         (&self.tree, &self.arch, &self.variant) == (&pair.tree, &pair.arch, &pair.variant)
@@ -85,11 +90,11 @@ fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
         Some((base, patched))
     });
     let both: Vec<_> = both.collect();
-    let counted = both.iter().find(|(base, _)| base.exact).into_iter().flat_map(|(b, p)| counts(b, p));
+    let counted = both.iter().find(|(base, _)| base.exact).into_iter().flat_map(|arms| counts(*arms));
     // What was timed with hurried grace periods is no time of this kernel as anybody runs it.
     let as_booted = |arm: &ScenarioReport| arm.grace_periods == GracePeriods::AsBooted;
     let fair = both.iter().filter(|(base, patched)| as_booted(base) && as_booted(patched));
-    let timed = fair.flat_map(|(base, patched)| times(base, patched));
+    let timed = fair.flat_map(|arms| times(*arms));
     let found = counted.chain(timed);
     found
         .map(|found| Effect {
@@ -110,14 +115,15 @@ fn effect(arms: Arms<'_>, what: String, unit: Unit, base: Amount, patched: Amoun
 }
 
 /// What one fallback sets off, where the number of fallbacks is exact.
-fn counts(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
+fn counts(arms: Arms<'_>) -> Vec<Effect> {
+    let (base, patched) = arms;
     let row = |what: &str, of: fn(&ScenarioReport) -> u64| {
         let per_fallback = |arm: &ScenarioReport| Amount {
             value: ratio(of(arm), arm.injected),
             samples: arm.injected,
             spread: None,
         };
-        effect((base, patched), what.to_owned(), Unit::PerFallback, per_fallback(base), per_fallback(patched))
+        effect(arms, what.to_owned(), Unit::PerFallback, per_fallback(base), per_fallback(patched))
     };
     let mut rows = vec![
         row("IPIs to bystanders by this path", |arm| arm.bystander_ipis),
@@ -129,7 +135,8 @@ fn counts(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
     rows
 }
 
-fn times(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
+fn times(arms: Arms<'_>) -> Vec<Effect> {
+    let (base, patched) = arms;
     let mut found = Vec::new();
     for before in &base.timings {
         let same = |after: &&Timing| (&after.what, after.tables) == (&before.what, before.tables);
@@ -139,7 +146,7 @@ fn times(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
                 1 => format!("{}{ONE_TABLE}", before.what),
                 tables => format!("{}, {tables} tables", before.what),
             };
-            found.push(effect((base, patched), what, Unit::Milliseconds, amount(before), amount(after)));
+            found.push(effect(arms, what, Unit::Milliseconds, amount(before), amount(after)));
         }
     }
     let mut kinds: Vec<&str> = base.timings.iter().map(|timing| timing.what.as_str()).collect();
@@ -147,7 +154,7 @@ fn times(base: &ScenarioReport, patched: &ScenarioReport) -> Vec<Effect> {
     for kind in kinds {
         if let (Some(before), Some(after)) = (slope(&base.timings, kind), slope(&patched.timings, kind)) {
             let what = format!("{kind}, per page table (slope)");
-            found.push(effect((base, patched), what, Unit::MillisecondsPerTable, before, after));
+            found.push(effect(arms, what, Unit::MillisecondsPerTable, before, after));
         }
     }
     found

@@ -23,7 +23,7 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     let variant = format!("{} {} {}", pair.tree, pair.arch, pair.variant);
     table.set_header([variant.as_str(), "base", "patched", ""]);
     for effect in &effects {
-        let beside = if effect.unit == Unit::PerFallback || effect.alone { "" } else { BESIDE };
+        let beside = if effect.is_quotable() { "" } else { BESIDE };
         table.add_row([
             format!("{}: {}{beside}", effect.scenario, effect.what),
             amount(&effect.base, effect.unit),
@@ -39,7 +39,7 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if effects.iter().any(|effect| effect.unit != Unit::PerFallback && !effect.alone) {
+    if effects.iter().any(|effect| !effect.is_quotable()) {
         lines.push(format!(
             "{}: the host was busy with something else, so that it is not to be quoted; --jobs 1 starts nothing beside it",
             BESIDE.trim()

@@ -231,17 +231,17 @@ fn costs(report: &Report) -> String {
             .effects
             .iter()
             .filter(|effect| effect.is_of(pair))
-            .filter_map(move |effect| cost_by(effect, &place))
+            .filter_map(move |effect| price(effect, &place))
     });
     join_or(each, "not measured")
 }
 
 /// None of what is no price of a fallback.
-fn cost_by(effect: &Effect, place: &str) -> Option<String> {
+fn price(effect: &Effect, place: &str) -> Option<String> {
     let Effect { scenario, what, base, patched, .. } = effect;
     let (before, after) = (base.value, patched.value);
     match effect.unit {
-        Unit::Milliseconds if effect.is_price() && !effect.alone => {
+        Unit::Milliseconds if effect.is_price() && !effect.is_quotable() => {
             Some(format!("{scenario}{place}: not known, the host was busy with something else"))
         }
         Unit::Milliseconds if effect.is_price() => Some(format!(
@@ -250,7 +250,7 @@ fn cost_by(effect: &Effect, place: &str) -> Option<String> {
         )),
         Unit::MillisecondsPerTable if !what.contains(NOTHING_FORCED) => {
             let hung = 120_000.0 / after;
-            let beside = if effect.alone { "" } else { " (the host was busy with something else)" };
+            let beside = if effect.is_quotable() { "" } else { " (the host was busy with something else)" };
             Some(format!(
                 "{what}{place} {before:.2} -> {after:.2} ms{beside}, so that {hung:.0} tables reach the 120 s of a hung task"
             ))
@@ -370,7 +370,6 @@ fn cost(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::super::fixture;
     use super::*;
 

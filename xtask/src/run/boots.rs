@@ -137,13 +137,15 @@ impl Run<'_> {
         Ask { name: scenario.name.clone(), demand: scenario.demand.number(), secs, alone }
     }
 
-    /// Base and patched are both in this run: the times of one of them say nothing.
+    /// What its times are held against is in this run: those of one arm say nothing.
     fn is_compared(&self, cell: &Cell) -> bool {
         let pair = cell.pair_id();
-        let arms = self.cells.iter().filter(|other| other.pair_id() == pair).map(|other| &other.arm);
-        let (bases, others): (Vec<&Arm>, Vec<&Arm>) =
-            arms.filter(|arm| arm.judged()).partition(|arm| **arm == Arm::Base);
-        cell.arm.judged() && !bases.is_empty() && !others.is_empty()
+        let is_other = |other: &Cell| {
+            other.arm.judged()
+                && other.pair_id() == pair
+                && (other.arm == Arm::Base) != (cell.arm == Arm::Base)
+        };
+        cell.arm.judged() && self.cells.iter().any(is_other)
     }
 
     /// Chosen once a kernel is there to prove it with; the other booters wait.
