@@ -18,16 +18,20 @@ use crate::console::Console;
 use crate::evidence::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::failure::{Context, Failure, Result};
 use crate::ladder::Patience;
-use crate::process::{self, End, Running, Watch};
+use crate::process::{self, End, Limits, Running, Watch};
 use crate::qemu;
 use crate::rundir::write_whole;
+use crate::sandbox::{Sandbox, View};
 use room::Room;
 use symbols::Symbols;
 
 /// One guest to boot.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
+    pub sandbox: &'a Sandbox,
     pub command: &'a [String],
+    /// What QEMU sees of the host.
+    pub view: &'a View,
     /// Where QEMU is started, and where `registers.txt` goes.
     pub dir: &'a Path,
     /// The kernel as it was linked, and what stands before the names of the binutils that can read it.
@@ -45,7 +49,7 @@ pub struct Guest<'a> {
     pub alone: &'a [&'a str],
 }
 
-/// Hundreds of splats with their stacks take some 2 MB.
+/// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
 const CONSOLE_BYTES_MAX: u64 = 16 << 20;
 const RESULTS_BYTES_MAX: u64 = 8 << 20;
 /// The watcher keeps the deadline, because it has a question to ask first; the child's own comes later.
@@ -60,25 +64,37 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     for path in [guest.console, guest.results, guest.log] {
         File::create(path).or_infra(|| format!("write {}", path.display()))?;
     }
+    let monitor = guest.dir.join(qemu::MONITOR_DIR);
+    std::fs::create_dir_all(&monitor).or_infra(|| format!("create {}", monitor.display()))?;
     let patience = Patience::new(guest.accel)?.and(guest.longer);
     let mut watcher = Watcher::new(guest, patience);
-    let command = process::batch(duct::cmd(&guest.command[0], &guest.command[1..])).dir(guest.dir);
-    let deadline = patience.deadline + BACKSTOP;
+    let limits =
+        Limits { deadline: patience.deadline + BACKSTOP, file_bytes: Some(CONSOLE_BYTES_MAX), asked: None };
     let started = Instant::now();
-    let end = process::run("QEMU", command, guest.log, deadline, |running| watcher.look(running, &mut look));
+    let command = process::batch(process::bare(guest.sandbox.command(guest.command, guest.view)));
+    let end = process::run("QEMU", command, guest.log, limits, |running| watcher.look(running, &mut look));
     // Nobody listens any more; a socket only irritates those who copy or pack the directory.
-    let _ = std::fs::remove_file(guest.dir.join(qemu::MONITOR));
+    let _ = std::fs::remove_dir_all(&monitor);
     let end = match end {
         Ok(End::Interrupted) => return Err(Failure::interrupted()),
-        Ok(end) => end,
+        Ok(end) => guest.sandbox.end(end),
         Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
     };
     let took = started.elapsed();
     watcher.finish(took);
-    let qemu_said = std::fs::read(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
-    let mut ran = watcher.into_ran(end, took, String::from_utf8_lossy(&qemu_said).trim());
-    places::add(&mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
+    let said = words_of_qemu(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
+    let mut ran = watcher.into_ran(end, took, said.trim());
+    places::add(guest.sandbox, &mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
     Ok(Boot::Ran(Box::new(ran)))
+}
+
+/// Most of QEMU's own words that become evidence; all are in its log.
+const WORDS_BYTES_MAX: u64 = 4096;
+
+fn words_of_qemu(log: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(log)?.take(WORDS_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 struct Watcher<'a> {
@@ -174,7 +190,7 @@ impl<'a> Watcher<'a> {
     fn reason_to_stop(&self, elapsed: Duration) -> Option<GuestEnd> {
         let Patience { silence, after_trailer, deadline } = self.patience;
         let trailer_at = self.seen.trailer.as_ref().map(|(_, at)| *at);
-        if self.console_file.size() > CONSOLE_BYTES_MAX || self.results_file.size() > RESULTS_BYTES_MAX {
+        if self.console_file.size() >= CONSOLE_BYTES_MAX || self.results_file.size() > RESULTS_BYTES_MAX {
             Some(GuestEnd::Flooded)
         } else if elapsed >= deadline {
             Some(GuestEnd::DeadlinePassed)
@@ -190,7 +206,8 @@ impl<'a> Watcher<'a> {
     /// A guest that hangs cannot say why; QEMU can. One that does not answer hangs itself.
     fn ask_qemu(&mut self) {
         let dir = self.guest.dir;
-        let symbols = Symbols::of(self.guest.symbols, self.guest.tools, &dir.join("symbols.log"));
+        let symbols =
+            Symbols::of(self.guest.sandbox, self.guest.symbols, self.guest.tools, &dir.join("symbols.log"));
         match monitor::ask(dir, &symbols) {
             Ok(cpus) => {
                 // The backtraces are in the evidence as well.
@@ -220,6 +237,7 @@ impl<'a> Watcher<'a> {
     fn into_ran(self, qemu_end: End, took: Duration, qemu_said: &str) -> Ran {
         let end = match (self.stopped, qemu_end) {
             (Some(stopped), _) => stopped,
+            (None, End::Signalled(libc::SIGXFSZ)) => GuestEnd::Flooded,
             (None, End::Exited(0)) => GuestEnd::QemuExited,
             (None, End::DeadlinePassed) => GuestEnd::DeadlinePassed,
             (None, End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped) => {

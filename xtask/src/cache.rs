@@ -1,6 +1,6 @@
 //! What was built and what was measured before, by content: a kernel or a boot is taken from here only where everything
-//! that it depends on is the same. Entries are never changed, appear whole, and are checked when they are used, so that
-//! any number of runs may use them at once. Decides nothing about what a key is made of.
+//! that it depends on is the same. Entries are never changed, appear whole, are sealed (crate::seal), and are checked when
+//! they are used, so that any number of runs may use them at once. Decides nothing about what a key is made of.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::evidence::{Boot, Build};
 use crate::failure::{Context, Result};
 use crate::rundir::write_whole;
+use crate::seal;
 use crate::source::disk;
 
 /// Kernels of this project are some 20 MiB each: a hundred of them.
@@ -91,7 +92,13 @@ impl Cache {
     /// None: it is not wanted, not here, or not sound any more.
     pub fn kernel(&self, key: &str, into: &Path, wanted: impl FnOnce(&Build) -> bool) -> Option<Build> {
         let home = self.kernels().join(key);
-        let entry: Entry = read(&home.join(ENTRY)).filter(|entry: &Entry| wanted(&entry.build))?;
+        let entry = match read::<Entry>("kernel", key, &home.join(ENTRY)) {
+            Some(entry) => Some(entry).filter(|entry| wanted(&entry.build))?,
+            None => {
+                let _ = fs::remove_dir_all(&home);
+                return None;
+            }
+        };
         let sound = entry.files.iter().all(|(name, sum)| {
             let (from, to) = (home.join(name), into.join(name));
             disk::sha256(&from).is_ok_and(|found| found == *sum) && link(&from, &to).is_ok()
@@ -119,7 +126,7 @@ impl Cache {
         }
         let entry = Entry { build: build.clone(), files };
         let json = serde_json::to_vec(&entry).or_infra(doing)?;
-        write_whole(&aside.path().join(ENTRY), &json)?;
+        write_whole(&aside.path().join(ENTRY), &seal::seal(&format!("kernel {key}"), &json)?)?;
         // Another run may have been faster: its entry is as good.
         let _ = fs::rename(aside.keep(), self.kernels().join(key));
         Ok(())
@@ -127,7 +134,7 @@ impl Cache {
 
     pub fn boot(&self, key: &str) -> Option<Recorded> {
         let path = self.boots().join(format!("{key}.json"));
-        let recorded = read(&path)?;
+        let recorded = read("boot", key, &path)?;
         used(&path);
         Some(recorded)
     }
@@ -137,7 +144,7 @@ impl Cache {
     pub fn record(&self, key: &str, recorded: &Recorded) -> Result<()> {
         disk::create_dir(&self.boots())?;
         let json = serde_json::to_vec(recorded).or_infra(|| "encode a boot".to_owned())?;
-        write_whole(&self.boots().join(format!("{key}.json")), &json)
+        write_whole(&self.boots().join(format!("{key}.json")), &seal::seal(&format!("boot {key}"), &json)?)
     }
 
     pub fn usage(&self) -> Usage {
@@ -196,9 +203,11 @@ fn entries(dir: &Path) -> Vec<Found> {
     found.collect()
 }
 
-/// None also for what is cut off.
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+/// What was kept as `what` under `key`; None also for what is cut off, or what another has written.
+fn read<T: DeserializeOwned>(what: &str, key: &str, path: &Path) -> Option<T> {
+    let sealed = fs::read(path).ok()?;
+    let json = seal::open(&format!("{what} {key}"), &sealed).ok()??;
+    serde_json::from_slice(json).ok()
 }
 
 /// A second name where the file system can, else a copy.
@@ -284,6 +293,26 @@ mod tests {
             assert!(cache.kernel("k", &dir.path().join("other"), |_| true).is_none(), "{file}");
             keep(&dir, &cache, "k");
         }
+    }
+
+    #[test]
+    fn an_entry_that_another_has_written_is_not_used() {
+        let (dir, cache) = bench();
+        keep(&dir, &cache, "good");
+        let kernels = dir.path().join("cache/kernels");
+        // Its files and their sums fit each other, but it is another kernel's.
+        fs::create_dir(kernels.join("bad")).unwrap();
+        for file in ["vmlinux", ENTRY] {
+            fs::copy(kernels.join("good").join(file), kernels.join("bad").join(file)).unwrap();
+        }
+        let other = dir.path().join("other");
+        assert!(cache.kernel("bad", &other, |_| true).is_none());
+        // Sums and files that fit, without the code.
+        let entry = fs::read(kernels.join("good").join(ENTRY)).unwrap();
+        let text = String::from_utf8(entry).unwrap();
+        let forged = "00000000000000000000000000000000".repeat(2) + &text[64..];
+        fs::write(kernels.join("good").join(ENTRY), forged).unwrap();
+        assert!(cache.kernel("good", &other, |_| true).is_none());
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum Command {
     Watch(Watch),
     /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
     Faults,
+    /// Try on a real kernel what a hostile patch, or a clock that steps, could do; needs what a matrix leaves
+    Attacks,
 }
 
 pub const DEFAULT_CAMPAIGN: &str = "mmu-gather";
@@ -113,6 +115,9 @@ pub struct Matrix {
     /// Compile by way of ccache if it is installed
     #[arg(long, value_enum, default_value = "auto")]
     pub ccache: CcacheWish,
+    /// Let builds and guests do all that you can, where they cannot be confined; the report says so
+    #[arg(long)]
+    pub no_sandbox: bool,
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -213,6 +218,9 @@ pub struct Bench {
     /// its neighbour's objects
     #[arg(long, conflicts_with = "ccache")]
     pub images: bool,
+    /// Let builds and guests do all that you can: to measure what confining them costs
+    #[arg(long)]
+    pub no_sandbox: bool,
     /// Of the default campaign, only cells that match this pattern; may be given several times
     #[arg(long, value_name = "PATTERN")]
     pub only: Vec<String>,

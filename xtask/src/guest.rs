@@ -1,7 +1,8 @@
 //! The guest side of a boot, on the host: one static program from `guest-tests`, and the initramfs that carries it,
 //! written in process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cpio::newc::{Builder, trailer};
@@ -12,10 +13,11 @@ use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
 use crate::toolchain::Toolchain;
 
-/// Where the static program of one architecture is: `init`, and all scenarios.
+/// The static program of one architecture: `init`, and all scenarios. Its bytes, so that nothing that happens to the file
+/// afterwards reaches a guest.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    dir: PathBuf,
+    init: Arc<[u8]>,
 }
 
 /// A clean build of the guest crates takes some 20 s; with the standard library, two minutes.
@@ -43,7 +45,8 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
                 .log(&log));
         }
     }
-    Ok(Binaries { dir: target_dir.join(arch.rust_target).join("guest") })
+    let program = target_dir.join(arch.rust_target).join("guest").join(inside(INIT));
+    Ok(Binaries { init: read(&program)?.into() })
 }
 
 /// The whole command but for where it runs.
@@ -89,7 +92,7 @@ impl Binaries {
     /// the functions of the kernel, and the mount points.
     ///
     /// # Errors
-    /// When the program or the functions cannot be read.
+    /// When the functions cannot be read.
     pub fn initramfs(&self, request: &Request, kallsyms: &Path) -> Result<Vec<u8>> {
         let mut archive = Archive { bytes: Vec::new(), inode: 0 };
         let scenarios = inside(protocol::SCENARIO_DIR);
@@ -100,7 +103,7 @@ impl Binaries {
         // console_on_rootfs).
         let console = Builder::new("dev/console").mode(CHARACTER_DEVICE).rdev_major(5).rdev_minor(1);
         archive.add(console, &[])?;
-        archive.add(Builder::new(inside(INIT)).mode(PROGRAM), &read(&self.dir.join(inside(INIT)))?)?;
+        archive.add(Builder::new(inside(INIT)).mode(PROGRAM), &self.init)?;
         for ask in &request.scenarios {
             let name = format!("{scenarios}/{}", ask.name);
             archive.add(Builder::new(&name).mode(LINK), INIT.as_bytes())?;
@@ -146,8 +149,7 @@ mod tests {
     #[test]
     fn the_initramfs_carries_the_program_the_names_it_goes_by_and_the_request() {
         let dir = tempfile::tempdir().unwrap();
-        let binaries = Binaries { dir: dir.path().to_owned() };
-        std::fs::write(dir.path().join("init"), "init").unwrap();
+        let binaries = Binaries { init: b"init".as_slice().into() };
         let kallsyms = dir.path().join("kallsyms");
         std::fs::write(&kallsyms, "a table").unwrap();
         let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0, alone: false }];

@@ -80,13 +80,18 @@ fn install_command(missing: &[Tool], root: bool) -> String {
     format!("{sudo}apt-get install --no-install-recommends -y {}", packages(missing).join(" "))
 }
 
-/// Makes sure that every tool for kernels of `arches` is there. `install` allows the distribution's package manager to be run, its
+/// Makes sure that every tool for kernels of `arches` is there, and what confines them if `confined` says so. `install` allows the distribution's package manager to be run, its
 /// output going to `log`.
 ///
 /// # Errors
 /// When tools are missing, all of them named with the one command that installs them; or when installing
 /// failed.
-pub fn require(arches: &[&'static Arch], install: bool, log: &Path) -> Result<()> {
+pub fn require(arches: &[&'static Arch], confined: bool, install: bool, log: &Path) -> Result<()> {
+    let needed = |arches| {
+        let mut tools = needed(arches);
+        tools.retain(|tool| confined || tool.name != tools::SANDBOX);
+        tools
+    };
     let lacking = missing(needed(arches), there);
     if lacking.is_empty() {
         return Ok(());

@@ -67,10 +67,13 @@ pub fn boot_ranks(cells: &[Cell]) -> Vec<usize> {
 /// others start as copies: of the lane that has the same of the patch, if there is one, because a header that it changes
 /// takes longer to compile again than another variant's configuration. So the bases come first, and there are patched
 /// objects when they are over.
-pub fn lanes(cells: &[Cell], builders: usize) -> Vec<Lane> {
+///
+/// `tag` names what a cell's patch makes its build execute on the host, if anything: cells of different tags never share
+/// objects, because such a build may leave anything there.
+pub fn lanes(cells: &[Cell], builders: usize, tag: &dyn Fn(&Cell) -> Option<String>) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
-        let name = lane_of(cell);
+        let name = tag(cell).map_or_else(|| lane_of(cell), |tag| format!("{}{TAG}{tag}", lane_of(cell)));
         match lanes.iter_mut().find(|lane| lane.tree == cell.tree && lane.name == name) {
             Some(lane) => lane.cells.push(index),
             None => {
@@ -102,6 +105,18 @@ fn lane_of(cell: &Cell) -> String {
 
 const BASE: &str = ".base";
 const PATCH: &str = ".patch";
+const TAG: char = '~';
+
+/// What the cells of the lane execute on the host while they are built.
+pub fn tag_of(name: &str) -> Option<&str> {
+    // A number that tells lanes of one kind apart stands before it.
+    name.split_once(TAG).map(|(_, tag)| tag)
+}
+
+/// A lane of the name `one` may start from the objects of `other`.
+pub fn may_copy(one: &str, other: &str) -> bool {
+    tag_of(other).is_none_or(|tag| tag_of(one) == Some(tag))
+}
 
 /// How much work lies between the objects of two lanes: none of it is measured, only ordered.
 pub fn distance(one: &str, other: &str) -> usize {
@@ -126,7 +141,8 @@ fn split_longest(lanes: &mut Vec<Lane>) -> bool {
     let cells = lanes[at].cells.split_off(longest / 2);
     let (tree, whole) = (lanes[at].tree.clone(), parts(&lanes[at].name));
     let pieces = 1 + lanes.iter().filter(|lane| lane.tree == tree && parts(&lane.name) == whole).count();
-    let name = format!("{}{}-{pieces}", whole.0, whole.1);
+    let tag = tag_of(&lanes[at].name).map_or_else(String::new, |tag| format!("{TAG}{tag}"));
+    let name = format!("{}{}-{pieces}{tag}", whole.0, whole.1);
     let new = Lane { name, cells, ..lanes[at].clone() };
     lanes.insert(at + 1, new);
     true
@@ -155,7 +171,7 @@ pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize)
         let Took { build_secs, cold, .. } = took.get(index).copied().unwrap_or_default();
         if cold { build_secs * (SERIAL_PART + (1.0 - SERIAL_PART) / speedup) } else { build_secs }
     };
-    let lanes = lanes(cells, builders(cores));
+    let lanes = lanes(cells, builders(cores), &|_| None);
     let mut builders = vec![0.0; builders(cores)];
     let mut begun = BTreeMap::<(&str, &str), f64>::new();
     let mut built: Vec<(f64, usize)> = Vec::new();

@@ -31,6 +31,9 @@ mod qemu;
 mod report;
 mod run;
 mod rundir;
+mod sandbox;
+mod seal;
+mod sensitive;
 mod source;
 mod splat;
 mod toolchain;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => command::bench::bench(&project, args),
         Command::Cache(args) => command::cache::cache(&project, args),
         Command::Watch(args) => command::watch::watch(&project, args),
+        Command::Attacks => command::attacks::attacks(&project),
         Command::Faults => command::faults::faults(&project),
     };
     let exit = outcome.unwrap_or_else(|failure| {

@@ -11,9 +11,10 @@ use crate::accel::Accel;
 use crate::arch::Arch;
 use crate::deadline;
 use crate::failure::{Context, Failure, Result};
-use crate::process::{self, End, Watch};
+use crate::process::{self, End, Limits, Watch};
 use crate::qemu::{self, Machine};
 use crate::rundir::write_whole;
+use crate::sandbox::{Access, Sandbox, View};
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,14 +121,21 @@ fn booted(accel: Accel, millis: u64) -> String {
 ///
 /// # Errors
 /// When the accelerator wished for, or under [`Wish::Auto`] every one, fails to boot `kernel`.
-pub fn choose(wish: Wish, arch: &Arch, kernel: &Path, memory_file: &Path, work_dir: &Path) -> Result<Choice> {
+pub fn choose(
+    sandbox: &Sandbox,
+    wish: Wish,
+    arch: &Arch,
+    kernel: &Path,
+    memory_file: &Path,
+    work_dir: &Path,
+) -> Result<Choice> {
     if !arch.is_native() {
         return foreign(wish, arch);
     }
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     choose_with(
         wish,
-        &Bench { arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: patience },
+        &Bench { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: patience },
         memory_file,
     )
 }
@@ -146,6 +154,7 @@ fn foreign(wish: Wish, arch: &Arch) -> Result<Choice> {
 
 /// What a probe works with.
 struct Bench<'a> {
+    sandbox: &'a Sandbox,
     arch: &'a Arch,
     qemu: &'a Path,
     kernel: &'a Path,
@@ -273,10 +282,16 @@ fn log_file(bench: &Bench<'_>, accel: Accel) -> PathBuf {
 ///
 /// # Errors
 /// When it does not get there.
-pub fn bare_boot(accel: Accel, arch: &Arch, kernel: &Path, work_dir: &Path) -> Result<f64> {
+pub fn bare_boot(
+    sandbox: &Sandbox,
+    accel: Accel,
+    arch: &Arch,
+    kernel: &Path,
+    work_dir: &Path,
+) -> Result<f64> {
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     let cpus = arch.cpus;
-    let bench = Bench { arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: patience };
+    let bench = Bench { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: patience };
     match probe(accel, &bench)? {
         Outcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
         Outcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
@@ -291,6 +306,9 @@ fn patience(accel: Accel) -> Duration {
     }
 }
 
+/// A boot prints some 20 kB.
+const PROBE_BYTES_MAX: u64 = 1 << 20;
+
 /// Boots the kernel without a user space: it prints its banner, finds no init, panics, and that ends QEMU.
 fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
     fs::create_dir_all(bench.work_dir).or_infra(|| format!("create {}", bench.work_dir.display()))?;
@@ -302,11 +320,12 @@ fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
     let deadline = deadline::scaled((bench.deadline)(accel))?;
     let started = Instant::now();
     let seen = || Console::of(&fs::read(&console).unwrap_or_default());
+    let limits = Limits { deadline, file_bytes: Some(PROBE_BYTES_MAX), asked: None };
     let end = process::run(
         &format!("the {} probe", accel.name()),
         command(accel, bench, &console),
         &log,
-        deadline,
+        limits,
         |_| if seen() == Console::CameUp { Watch::Stop } else { Watch::Continue },
     )?;
     if end == End::Interrupted {
@@ -325,7 +344,18 @@ fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
 
 fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression {
     let machine = Machine { arch: bench.arch, accel, cpus: bench.cpus };
-    process::batch(duct::cmd(bench.qemu.as_os_str(), &qemu::bare(machine, bench.kernel, console, [])[1..]))
+    let mut view = View::default().show(bench.kernel, Path::new("kernel"), Access::Read).show(
+        console,
+        Path::new("console"),
+        Access::Write,
+    );
+    if accel == Accel::Kvm {
+        view = view.device(bench.kvm_device);
+    }
+    let name = |path: &Path| bench.sandbox.name(&view, path);
+    let mut command = qemu::bare(machine, &name(bench.kernel), &name(console), []);
+    command[0] = bench.qemu.display().to_string();
+    process::batch(process::bare(bench.sandbox.command(&command, &view)))
 }
 
 /// How far a kernel came, by its console.

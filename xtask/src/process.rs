@@ -1,10 +1,11 @@
-//! Children that cannot outlive the run: each in a process group of its own, under a deadline, ended as a
-//! group when the deadline passes, when the user interrupts, and when the harness itself is killed. Nothing
-//! else in the harness starts a long child.
+//! Children that cannot outlive the run: each in a process group of its own, under limits, ended as a group when the
+//! deadline passes, when the user interrupts, and when the harness itself is killed. Nothing else in the harness starts a
+//! long child.
 
 mod alone;
 mod busy;
 
+use std::cell::Cell;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -93,6 +94,73 @@ pub fn batch(command: duct::Expression) -> duct::Expression {
     })
 }
 
+/// `command`, with nothing of the environment but how programs are found: it may hold secrets.
+pub fn bare(command: duct::Expression) -> duct::Expression {
+    let kept = ["PATH", "LD_LIBRARY_PATH"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), std::env::var_os(name)?)));
+    command.full_env(kept)
+}
+
+/// What a child may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    pub deadline: Duration,
+    /// Of each file that it writes, its log among them; the signal SIGXFSZ ends it there (setrlimit(2), `RLIMIT_FSIZE`).
+    pub file_bytes: Option<u64>,
+    /// Before it is killed it is asked to end, by SIGTERM; set to true if it did.
+    pub asked: Option<&'a Cell<bool>>,
+}
+
+impl From<Duration> for Limits<'_> {
+    fn from(deadline: Duration) -> Self {
+        Limits { deadline, file_bytes: None, asked: None }
+    }
+}
+
+/// make removes what it was making within some milliseconds.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The program that bubblewrap was told to run: `child` waits for a second bubblewrap, which waits for the program.
+/// `child` itself where it is no bubblewrap.
+pub fn confined(child: u32) -> u32 {
+    let mut found = child;
+    while std::fs::read_to_string(format!("/proc/{found}/comm")).is_ok_and(|name| name.trim() == "bwrap") {
+        let children =
+            std::fs::read_to_string(format!("/proc/{found}/task/{found}/children")).unwrap_or_default();
+        let Some(next) = children.split_whitespace().next().and_then(|child| child.parse().ok()) else {
+            break;
+        };
+        found = next;
+    }
+    found
+}
+
+/// `command`, with no file that it writes longer than `bytes`.
+fn with_files_up_to(command: duct::Expression, bytes: u64) -> duct::Expression {
+    command.before_spawn(move |command| {
+        let set = move || {
+            // SAFETY: plain numbers; the calls write and read them, and change the calling process.
+            unsafe {
+                let mut limit: libc::rlimit = std::mem::zeroed();
+                if libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                // A limit of the caller's may be lower.
+                limit.rlim_max = limit.rlim_max.min(bytes);
+                limit.rlim_cur = limit.rlim_cur.min(limit.rlim_max);
+                match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
+                    0 => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                }
+            }
+        };
+        // SAFETY: it makes two system calls, after fork and before exec.
+        unsafe { command.pre_exec(set) };
+        Ok(())
+    })
+}
+
 /// What `watch` wants after a look at the child's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
@@ -130,13 +198,18 @@ impl Running {
 ///
 /// # Errors
 /// When the child cannot be started or the log cannot be written; how it ended is a value.
-pub fn run(
+pub fn run<'l>(
     what: &str,
     command: duct::Expression,
     log: &Path,
-    deadline: Duration,
+    limits: impl Into<Limits<'l>>,
     mut watch: impl FnMut(Running) -> Watch,
 ) -> Result<End> {
+    let Limits { deadline, file_bytes, asked } = limits.into();
+    let command = match file_bytes {
+        Some(bytes) => with_files_up_to(command, bytes),
+        None => command,
+    };
     let log_file = append(log).or_infra(|| format!("open the log of {what}, {}", log.display()))?;
     let started = Instant::now();
     let group = Group::new()?;
@@ -176,10 +249,24 @@ pub fn run(
         }
         wait = LOOK_EVERY;
     };
+    if let (Some(asked), End::DeadlinePassed | End::Interrupted | End::Stopped) = (asked, end) {
+        HOST.give_back(group.number);
+        asked.set(ask_to_end(child, &handle));
+    }
     // Also after a normal end: a child may leave grandchildren behind.
     drop(group);
     let _ = handle.wait();
     Ok(end)
+}
+
+/// Whether the child ended when it was asked to.
+fn ask_to_end(child: u32, handle: &duct::Handle) -> bool {
+    let Ok(program) = libc::pid_t::try_from(confined(child)) else { return false };
+    for signal in [libc::SIGTERM, libc::SIGCONT] {
+        // SAFETY: two numbers; the process is a child of ours that has not been waited for, or one of its own.
+        unsafe { libc::kill(program, signal) };
+    }
+    matches!(handle.wait_timeout(ENDS_WITHIN), Ok(Some(_)))
 }
 
 /// How many of a failed child's last lines a failure repeats.

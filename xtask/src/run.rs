@@ -26,6 +26,7 @@ use crate::plan::Cell;
 use crate::probe::{Choice, Wish};
 use crate::project::Project;
 use crate::rundir::{RunDir, write_whole};
+use crate::sandbox::Sandbox;
 use crate::source::worktree::WorkTree;
 use queue::{Builder, Queue};
 
@@ -45,6 +46,7 @@ pub struct Run<'a> {
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,
     /// Makes the guest programs of every architecture, by target.
     pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
+    pub sandbox: Sandbox,
     pub wish: Wish,
     pub jobs: usize,
     pub ccache: Option<Ccache>,
@@ -109,7 +111,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Run<'_> {
     /// Builds and boots every cell.
     pub fn go(self) -> Gathered {
-        let mut lanes = lanes::lanes(self.cells, lanes::builders(self.jobs));
+        let mut lanes = lanes::lanes(self.cells, lanes::builders(self.jobs), &|cell| self.runs_on_host(cell));
         let mut shared = Shared {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
@@ -122,6 +124,9 @@ impl Run<'_> {
         let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
         self.take_known(&mut lanes, &builders[0], &shared);
         shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
+        if let Err(failure) = self.discard_foreign(&lanes) {
+            shared.end(failure);
+        }
         let workshop = self.workshop(lanes);
         let run = &self;
         let guests_secs = std::thread::scope(|scope| {

@@ -194,6 +194,7 @@ mod tests {
 
     /// Answers each line that comes with the next of `answers`, and then keeps silent.
     fn stand_in(dir: &Path, answers: Vec<String>) {
+        std::fs::create_dir(dir.join(qemu::MONITOR_DIR)).unwrap();
         let listener = UnixListener::bind(dir.join(qemu::MONITOR)).unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -230,6 +231,7 @@ mod tests {
     #[test]
     fn a_qemu_that_accepts_and_says_nothing_is_given_up() {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(qemu::MONITOR_DIR)).unwrap();
         let _listener = UnixListener::bind(dir.path().join(qemu::MONITOR)).unwrap();
         let soon = Instant::now() + Duration::from_millis(100);
         assert!(Monitor::connect(dir.path(), soon).is_err());

@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use regex::Regex;
 
 use super::symbols::Symbols;
 use crate::console::Splat;
-use crate::process;
+use crate::sandbox::Sandbox;
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]
@@ -18,17 +17,17 @@ static FRAME: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Appends ` (file:line)` to every line of `splats` that names a function which `kernel` has a place for.
-pub fn add(splats: &mut [Splat], kernel: &Path, tools: &str, log: &Path) {
+pub fn add(sandbox: &Sandbox, splats: &mut [Splat], kernel: &Path, tools: &str, log: &Path) {
     if splats.is_empty() {
         return;
     }
-    let symbols = Symbols::of(kernel, tools, log);
+    let symbols = Symbols::of(sandbox, kernel, tools, log);
     let starts = symbols.by_name();
     let mut addresses: Vec<u64> =
         splats.iter().flat_map(|splat| &splat.text).filter_map(|line| address(line, &starts)).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let places = places(&addresses, kernel, tools, log);
+    let places = places(sandbox, &addresses, kernel, tools, log);
     for line in splats.iter_mut().flat_map(|splat| &mut splat.text) {
         if let Some(place) = address(line, &starts).and_then(|address| places.get(&address)) {
             line.push_str(&format!(" ({place})"));
@@ -46,14 +45,18 @@ fn address(line: &str, starts: &HashMap<&str, u64>) -> Option<u64> {
 }
 
 /// What addr2line knows; nothing for addresses that it answers with `??`.
-fn places(addresses: &[u64], kernel: &Path, tools: &str, log: &Path) -> BTreeMap<u64, String> {
+fn places(
+    sandbox: &Sandbox,
+    addresses: &[u64],
+    kernel: &Path,
+    tools: &str,
+    log: &Path,
+) -> BTreeMap<u64, String> {
     if addresses.is_empty() {
         return BTreeMap::new();
     }
-    let words = addresses.iter().map(|address| format!("0x{address:x}"));
-    let arguments = ["-e".to_owned(), kernel.display().to_string()].into_iter().chain(words);
-    let command = duct::cmd(format!("{tools}addr2line"), arguments);
-    let printed = process::must("addr2line", command, log, Duration::from_secs(60));
+    let words: Vec<String> = addresses.iter().map(|address| format!("0x{address:x}")).collect();
+    let printed = sandbox.read_object(&format!("{tools}addr2line"), &["-e"], kernel, &words, log);
     let _ = std::fs::remove_file(log);
     let text = printed.unwrap_or_default();
     let answers = text.lines().map(|answer| answer.split(" (").next().unwrap_or(answer));
@@ -88,7 +91,7 @@ mod tests {
                 " unknown_function+0x1/0x2".to_owned(),
             ],
         }];
-        add(&mut splats, &dir.path().join("program"), "", &dir.path().join("log"));
+        add(&Sandbox::Off, &mut splats, &dir.path().join("program"), "", &dir.path().join("log"));
         splats[0].text.join("\n")
     }
 

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
 
-use crate::process;
+use crate::sandbox::Sandbox;
 
 /// Sorted by address.
 #[derive(Debug, Default)]
@@ -13,9 +12,8 @@ pub struct Symbols(Vec<(u64, String)>);
 impl Symbols {
     /// The symbols of `kernel`; none when nm cannot read it, and addresses stay numbers then. `log` takes
     /// what nm prints and is removed; `tools` stands before the names of the binutils that can read the kernel.
-    pub fn of(kernel: &Path, tools: &str, log: &Path) -> Symbols {
-        let nm = duct::cmd!(format!("{tools}nm"), kernel);
-        let printed = process::must("nm", nm, log, Duration::from_secs(20));
+    pub fn of(sandbox: &Sandbox, kernel: &Path, tools: &str, log: &Path) -> Symbols {
+        let printed = sandbox.read_object(&format!("{tools}nm"), &[], kernel, &[], log);
         let _ = std::fs::remove_file(log);
         printed.map_or_else(|_| Symbols::default(), |text| Symbols::parse(&text))
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Context, Result};
+use crate::sandbox::{Access, View};
 use crate::source::disk;
 
 /// Objects of a few dozen kernels.
@@ -43,15 +44,24 @@ impl Ccache {
         Ok(Some(ccache))
     }
 
-    /// The same command, by way of ccache.
-    pub fn around(&self, command: duct::Expression) -> duct::Expression {
-        let mut path = OsString::from(&self.names);
+    /// Its files, for those who are confined.
+    pub fn show(&self, view: View) -> View {
+        view.show(&self.names, Path::new("ccache/names"), Access::Read).show(
+            &self.store,
+            Path::new("ccache/store"),
+            Access::Write,
+        )
+    }
+
+    /// The same command, by way of ccache; `name` says how the command knows a path.
+    pub fn around(&self, command: duct::Expression, name: impl Fn(&Path) -> PathBuf) -> duct::Expression {
+        let mut path = OsString::from(name(&self.names));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         // It takes what an object is made of from the list that the compiler writes for kbuild, and does not run the
         // preprocessor to find out: an object that it does not know takes 1.3 times as long otherwise.
         let command = command.env("CCACHE_DEPEND", "1");
-        command.env("PATH", path).env("CCACHE_DIR", &self.store).env("CCACHE_MAXSIZE", LIMIT)
+        command.env("PATH", path).env("CCACHE_DIR", name(&self.store)).env("CCACHE_MAXSIZE", LIMIT)
     }
 }
 

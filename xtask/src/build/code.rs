@@ -4,15 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use memchr::memmem;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
 use super::Job;
 use crate::evidence::Code;
-use crate::process;
+use crate::source::objects;
 
 /// The code of the objects that come from `job.touched`. What cannot be read is left out: then nothing is said about
 /// it.
@@ -23,13 +21,10 @@ pub fn of(job: &Job<'_>) -> Code {
     let mut functions = BTreeMap::new();
     let log = job.cell_dir.join("objdump.log");
     for object in &objects {
-        let command = duct::cmd!(
-            format!("{}objdump", job.arch.prefix()),
-            "-drw",
-            "--no-show-raw-insn",
-            job.objects.join(object)
-        );
-        if let Ok(text) = process::must("objdump", command, &log, Duration::from_secs(60)) {
+        let objdump = format!("{}objdump", job.arch.prefix());
+        let arguments = ["-drw", "--no-show-raw-insn"];
+        if let Ok(text) = job.sandbox.read_object(&objdump, &arguments, &job.objects.join(object), &[], &log)
+        {
             let name = object.display().to_string();
             functions.extend(digests(&text).into_iter().map(|(f, digest)| (format!("{name}: {f}"), digest)));
         }
@@ -46,10 +41,10 @@ fn there(job: &Job<'_>, object: &Path) -> bool {
 
 /// Digests of the objects whose source includes one of `headers`, but for those in `but`: kbuild writes down what each
 /// object is made of (scripts/basic/fixdep.c).
-fn including(objects: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTreeMap<String, String> {
+fn including(dir: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let endings: Vec<String> = headers.iter().map(|header| format!("/{header}")).collect();
-    let mut dirs = if headers.is_empty() { Vec::new() } else { vec![objects.to_owned()] };
+    let endings: Vec<Vec<u8>> = headers.iter().map(|header| format!("/{header}").into_bytes()).collect();
+    let (top, mut dirs) = (dir, if headers.is_empty() { Vec::new() } else { vec![dir.to_owned()] });
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -57,8 +52,9 @@ fn including(objects: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTree
                 dirs.push(path);
             } else if let Some(object) = object_of(&path)
                 && let Some(name) =
-                    object.strip_prefix(objects).ok().filter(|name| !but.contains(&name.to_path_buf()))
-                && includes(&path, &endings)
+                    object.strip_prefix(top).ok().filter(|name| !but.contains(&name.to_path_buf()))
+                && let Ok(record) = std::fs::read(&path)
+                && objects::is_made_of(&record, &endings)
                 && let Ok(bytes) = std::fs::read(&object)
             {
                 found.insert(name.display().to_string(), digest(&bytes));
@@ -72,16 +68,6 @@ fn including(objects: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTree
 fn object_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".cmd")?;
     name.ends_with(".o").then(|| path.with_file_name(name))
-}
-
-/// A line that ends so says that the object was made of that. A small kernel has a million lines, so they are not looked at
-/// one by one.
-fn includes(path: &Path, endings: &[String]) -> bool {
-    let text = std::fs::read(path).unwrap_or_default();
-    let ends_line = |after: &[u8]| matches!(after.strip_prefix(b" \\").unwrap_or(after), [] | [b'\n', ..]);
-    endings
-        .iter()
-        .any(|ending| memmem::find_iter(&text, ending).any(|at| ends_line(&text[at + ending.len()..])))
 }
 
 fn digest(bytes: &[u8]) -> String {

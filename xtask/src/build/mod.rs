@@ -1,12 +1,15 @@
-//! Configures and compiles one kernel in an object directory that the cells of a lane share, so that each build
-//! starts from its neighbour's objects. Knows make; knows nothing of patches or verdicts.
+//! Configures and compiles one kernel in a lane, whose objects its cells share, so that each build starts from its
+//! neighbour's objects. make runs confined: it executes code of the patch under test. Knows make; knows nothing of patches
+//! or verdicts.
 
 mod ccache;
 mod code;
 mod log;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,22 +19,24 @@ use crate::arch::Arch;
 use crate::evidence::{Build, Built, Code};
 use crate::failure::{Context, Failure, Result};
 use crate::kconfig::{self, Request};
-use crate::process::{self, End, Watch};
-use crate::source::disk::sync_filesystem;
+use crate::process::{self, End, Limits, Watch};
+use crate::sandbox::{Access, Sandbox, View};
+use crate::source::disk;
+use crate::source::files::{self, OBJECTS};
+use crate::source::lane::Lane;
 pub use ccache::Ccache;
 pub use log::Tail;
 
 /// One kernel to build.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
+    pub sandbox: &'a Sandbox,
     pub tree: &'a Path,
-    /// Which copy of the source that is: objects of another one are not used.
-    pub incarnation: &'a str,
     pub objects: &'a Path,
     pub arch: &'a Arch,
     pub requests: &'a [Request],
     pub jobs: usize,
-    /// Asked before the compiler.
+    /// Asked before the compiler, unless the patch brings code that runs on the host: its store outlives the run.
     pub ccache: Option<&'a Ccache>,
     /// Where the requested fragment, the build log, the `.config` and the image go.
     pub cell_dir: &'a Path,
@@ -39,6 +44,8 @@ pub struct Job<'a> {
     pub kconfig: &'a str,
     /// Files that the patch under test changes.
     pub touched: &'a BTreeSet<String>,
+    /// The patch brings code that the build executes on the host: nothing of an earlier configuration is taken for its own.
+    pub runs_own_code: bool,
     /// Whether to keep digests of their code.
     pub keep_code: bool,
 }
@@ -58,16 +65,34 @@ pub const KALLSYMS: &str = "kallsyms";
 /// What they are made of, which every link leaves.
 const SYSTEM_MAP: &str = "System.map";
 
-/// A build that was cut off may leave half an object that make takes for whole.
-const UNFINISHED: &str = ".patchproof-unfinished";
-/// What the `.config` was made from.
-const CONFIGURED: &str = ".patchproof-configured";
-/// Which copy of the source the objects were made from.
-const INCARNATION: &str = ".patchproof-incarnation";
+/// Where a build sees its tree: the same for all lanes, so that none is told by its objects.
+const TREE: &str = "tree";
+const FRAGMENT: &str = "requested.config";
+
+/// More than make prints for the largest kernel with all warnings.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+/// Of a `.config`, or of the symbols of the largest kernel.
+const MADE_BYTES_MAX: u64 = 64 << 20;
+/// A kernel with all its debug information is far smaller.
+const FILE_BYTES_MAX: u64 = 8 << 30;
 
 impl Job<'_> {
     pub fn fragment(&self) -> PathBuf {
-        self.cell_dir.join("requested.config")
+        self.cell_dir.join(FRAGMENT)
+    }
+
+    /// What make sees: the source and the fragment, which it can read, and the objects, which it can write.
+    fn view(&self) -> View {
+        let view = View::default()
+            .show(self.tree, Path::new(TREE), Access::Read)
+            .show(self.objects, &Path::new(TREE).join(OBJECTS), Access::Write)
+            .show(&self.fragment(), Path::new(FRAGMENT), Access::Read);
+        self.ccache.map_or(view.clone(), |ccache| ccache.show(view))
+    }
+
+    /// The path of the tree as make sees it.
+    pub fn place(&self) -> PathBuf {
+        self.sandbox.name(&self.view(), self.tree)
     }
 
     pub fn log(&self) -> PathBuf {
@@ -80,12 +105,14 @@ impl Job<'_> {
 
     /// The two make commands, as they are run and as `--dry-run` shows them.
     pub fn commands(&self) -> [Vec<String>; 2] {
+        let view = self.view();
+        let name = |path: &Path| self.sandbox.name(&view, path).display().to_string();
         let make = |rest: &[String]| {
             let mut words = vec![
                 "make".to_owned(),
                 "-C".to_owned(),
-                self.tree.display().to_string(),
-                format!("O={}", self.objects.display()),
+                name(self.tree),
+                format!("O={}", name(self.objects)),
                 format!("ARCH={}", self.arch.kernel_arch),
             ];
             if !self.arch.prefix().is_empty() {
@@ -95,106 +122,127 @@ impl Job<'_> {
             words
         };
         [
-            make(&[format!("KCONFIG_ALLCONFIG={}", self.fragment().display()), CONFIGURE.to_owned()]),
+            make(&[format!("KCONFIG_ALLCONFIG={}", name(&self.fragment())), CONFIGURE.to_owned()]),
             make(&[format!("-j{}", self.jobs), self.arch.target.to_owned()]),
         ]
     }
 }
 
-/// Builds the kernel, unless `look`, which hears what the compiler does, wants it stopped. What a compiler or a full
-/// disk says is a value; `Err` is for what stops the whole run. A kernel that was built can be booted at once; the objects
-/// can be built from again after [`tidy`].
+/// Builds the kernel in the lane, which has begun this build, unless `look`, which hears what the compiler does, wants it
+/// stopped. `cold`: there are no objects to start from. What a compiler or a full disk says is a value; `Err` is for what
+/// stops the whole run. A kernel that was built can be booted at once; the objects can be built from again after [`tidy`].
 ///
 /// # Errors
 /// On interruption, and when the harness's own files cannot be written.
-pub fn build(job: &Job<'_>, mut look: impl FnMut(Option<&Tail>) -> Watch) -> Result<Build> {
-    let cold = prepare(job)?;
+pub fn build(
+    job: &Job<'_>,
+    lane: &mut Lane,
+    cold: bool,
+    mut look: impl FnMut(Option<&Tail>) -> Watch,
+) -> Result<Build> {
+    std::fs::write(job.fragment(), kconfig::render(job.requests))
+        .or_infra(|| format!("write {}", job.fragment().display()))?;
     let [configure, compile] = job.commands();
     let mut tail = Tail::new(&job.log());
     let mut configure_secs = 0.0;
     // Where nothing that it depends on has changed, configuring again takes seconds and changes nothing.
-    let configure = (!is_configured(job)).then_some(configure);
+    let configure = (!is_configured(job, lane)).then_some(configure);
     for command in configure.into_iter().chain([compile]) {
         let what = command.last().map_or("make", String::as_str).to_owned();
         let started = Instant::now();
-        let command = match job.ccache {
-            Some(ccache) => ccache.around(make(&command)),
-            None => make(&command),
-        };
-        let end = process::run(&format!("make {what}"), command, &job.log(), DEADLINE, |_| {
-            look(tail.read().then_some(&tail))
-        })?;
+        let (end, by_itself) = make(job, &what, &command, || look(tail.read().then_some(&tail)))?;
+        if by_itself && !end.success() {
+            // make removes the target of a command that failed, or that it was making when it was told to end.
+            lane.pause()?;
+        }
         match end {
             End::Exited(0) if what == CONFIGURE => configure_secs = started.elapsed().as_secs_f64(),
             End::Exited(0) => {}
-            End::Stopped => return Ok(Build::NotRun),
-            End::Interrupted => return Err(Failure::interrupted()),
-            End::Exited(status) => return failed(job, &format!("make {what} ended with status {status}")),
-            End::Signalled(signal) => {
-                return failed(job, &format!("make {what} was killed by signal {signal}"));
-            }
-            End::DeadlinePassed => return failed(job, &format!("make {what} took too long")),
+            end => return ended(job, lane, &what, end),
         }
     }
     tail.read();
+    if let Some(why) = not_made(job) {
+        lane.forget_objects()?;
+        return Ok(Build::Infra { why });
+    }
     let link_secs = tail.linking.map_or(0.0, |since| since.elapsed().as_secs_f64());
     let lost_symbols = keep(job)?;
     if lost_symbols.is_empty() {
-        note_configured(job)?;
+        lane.configured(configured_from(job))?;
     }
     let log = read_log(job)?;
-    let warnings = log::warnings(&log, job.tree, job.touched);
+    let warnings = log::warnings(&log, &job.place(), job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
     Ok(Build::Built(Built { cold, cached: false, configure_secs, link_secs, lost_symbols, warnings, code }))
+}
+
+/// One make, with its output in the build log; whether it ended by itself.
+fn make(
+    job: &Job<'_>,
+    what: &str,
+    command: &[String],
+    mut look: impl FnMut() -> Watch,
+) -> Result<(End, bool)> {
+    let view = job.view();
+    let confined = clean(job.sandbox.command(command, &view));
+    let confined = match job.ccache {
+        Some(ccache) => ccache.around(confined, |path| job.sandbox.name(&view, path)),
+        None => confined,
+    };
+    let asked = Cell::new(false);
+    let limits = Limits { deadline: DEADLINE, file_bytes: Some(FILE_BYTES_MAX), asked: Some(&asked) };
+    let end = process::run(&format!("make {what}"), confined, &job.log(), limits, |_| {
+        if is_flooded(job) { Watch::Stop } else { look() }
+    })?;
+    let end = job.sandbox.end(end);
+    Ok((end, matches!(end, End::Exited(_)) || asked.get()))
+}
+
+fn is_flooded(job: &Job<'_>) -> bool {
+    std::fs::metadata(job.log()).is_ok_and(|log| log.len() > LOG_BYTES_MAX)
+}
+
+/// What a make that did not end with 0 means.
+fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: End) -> Result<Build> {
+    let how = match end {
+        End::Stopped if is_flooded(job) => {
+            let why = format!("make {what} printed more than {} MiB", LOG_BYTES_MAX >> 20);
+            return Ok(Build::Infra { why });
+        }
+        End::Stopped => return Ok(Build::NotRun),
+        End::Interrupted => return Err(Failure::interrupted()),
+        End::Exited(status) => format!("make {what} ended with status {status}"),
+        End::Signalled(signal) => format!("make {what} was killed by signal {signal}"),
+        End::DeadlinePassed => format!("make {what} took too long"),
+    };
+    let build = log::diagnose(&read_log(job)?, &job.place(), job.touched, &how);
+    let is_whole = || read_config(job).is_ok_and(|config| lost(job, &config).is_empty());
+    if matches!(build, Build::CompileError(_)) && is_whole() {
+        lane.configured(configured_from(job))?;
+    }
+    Ok(build)
 }
 
 /// Leaves the objects of a kernel that was built to the next build.
 ///
 /// # Errors
-/// When the disk says no.
-pub fn tidy(job: &Job<'_>) -> Result<()> {
+/// On I/O failure.
+pub fn tidy(job: &Job<'_>, lane: &mut Lane) -> Result<()> {
     drop_links(job.objects)?;
-    finished(job)
-}
-
-/// Whether a build in `objects` would start from what an earlier one left there, of the same copy of the source.
-pub fn is_usable(objects: &Path, incarnation: &str) -> bool {
-    let made_from = std::fs::read_to_string(objects.join(INCARNATION)).unwrap_or_default();
-    made_from == incarnation && objects.join(".config").exists() && !objects.join(UNFINISHED).exists()
-}
-
-/// Makes the object directory one that can be built in; says whether it is empty.
-fn prepare(job: &Job<'_>) -> Result<bool> {
-    let objects = job.objects;
-    let doing = || format!("prepare the object directory {}", objects.display());
-    let made_from = std::fs::read_to_string(objects.join(INCARNATION)).unwrap_or_default();
-    if objects.exists() && (objects.join(UNFINISHED).exists() || made_from != job.incarnation) {
-        std::fs::remove_dir_all(objects).or_infra(doing)?;
-    }
-    let cold = !objects.join(".config").exists();
-    std::fs::create_dir_all(objects).or_infra(doing)?;
-    std::fs::write(objects.join(UNFINISHED), "").or_infra(doing)?;
-    std::fs::write(objects.join(INCARNATION), job.incarnation).or_infra(doing)?;
-    std::fs::write(job.fragment(), kconfig::render(job.requests))
-        .or_infra(|| format!("write {}", job.fragment().display()))?;
-    Ok(cold)
+    lane.settle()
 }
 
 /// The `.config` is there as a build left it that asked for the same.
-fn is_configured(job: &Job<'_>) -> bool {
-    let stamp = std::fs::read_to_string(job.objects.join(CONFIGURED)).unwrap_or_default();
-    !stamp.is_empty() && stamp == configured_from(job)
-}
-
-fn note_configured(job: &Job<'_>) -> Result<()> {
-    let stamp = job.objects.join(CONFIGURED);
-    std::fs::write(&stamp, configured_from(job)).or_infra(|| format!("write {}", stamp.display()))
+fn is_configured(job: &Job<'_>, lane: &Lane) -> bool {
+    let from = lane.configured_from();
+    !job.runs_own_code && !from.is_empty() && from == configured_from(job)
 }
 
 /// Everything that goes into a `.config`, and what came out.
 fn configured_from(job: &Job<'_>) -> String {
-    let config = std::fs::read(job.objects.join(".config")).unwrap_or_default();
-    let digest = Sha256::digest(&config).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let config = read_made(job, ".config").unwrap_or_default();
+    let digest = disk::hex(&Sha256::digest(&config));
     format!("{digest}\n{}\n{}", job.kconfig, kconfig::render(job.requests))
 }
 
@@ -213,19 +261,12 @@ fn drop_links(objects: &Path) -> Result<()> {
     Ok(())
 }
 
-fn finished(job: &Job<'_>) -> Result<()> {
-    // Else a power cut could keep the removal of the mark and lose the objects.
-    sync_filesystem(job.objects)?;
-    std::fs::remove_file(job.objects.join(UNFINISHED)).or_infra(|| "mark the build as finished".to_owned())
-}
-
 /// What of the caller's environment the build sees: how programs are found and started. The rest could change what is
 /// built: a dozen names mean something to make, more to kbuild, and some to the compiler.
 const SEEN: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"];
 
 /// The kernel's build system with an environment that is always the same, so that equal sources give equal images.
-fn make(command: &[String]) -> duct::Expression {
-    let mut expression = duct::cmd(&command[0], &command[1..]);
+fn clean(mut expression: duct::Expression) -> duct::Expression {
     // One by one: what is put around this command, such as ccache's own names, is to stay.
     let others = std::env::vars_os().map(|(name, _)| name);
     let is_seen = |name: &OsString| {
@@ -249,18 +290,6 @@ fn read_log(job: &Job<'_>) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn failed(job: &Job<'_>, how: &str) -> Result<Build> {
-    let build = log::diagnose(&read_log(job)?, job.tree, job.touched, how);
-    // After a compile error the objects are whole: make removes the target of a failed command.
-    if matches!(build, Build::CompileError(_)) {
-        if lost(job, &read_config(job)?).is_empty() {
-            note_configured(job)?;
-        }
-        finished(job)?;
-    }
-    Ok(build)
-}
-
 /// Copies what is needed of the build into the cell's directory and compares the `.config` with the requests.
 fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
     let config = read_config(job)?;
@@ -268,16 +297,35 @@ fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
     let mut kept = vec![(job.arch.image, job.arch.kept()), (SYMBOLS, SYMBOLS)];
     kept.dedup();
     for (made, kept) in kept {
-        let made = job.objects.join(made);
-        std::fs::copy(&made, job.cell_dir.join(kept)).or_infra(|| format!("keep {}", made.display()))?;
+        let doing = || format!("keep {made} of {}", job.objects.display());
+        let mut from = files::open_below(job.objects, Path::new(made)).or_infra(doing)?;
+        let mut to = std::fs::File::create(job.cell_dir.join(kept)).or_infra(doing)?;
+        std::io::copy(&mut from, &mut to).or_infra(doing)?;
     }
     keep_kallsyms(job)?;
     Ok(lost(job, &config))
 }
 
 fn read_config(job: &Job<'_>) -> Result<String> {
-    let path = job.objects.join(".config");
-    std::fs::read_to_string(&path).or_infra(|| format!("read {}", path.display()))
+    let bytes =
+        read_made(job, ".config").or_infra(|| format!("read the .config in {}", job.objects.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What a build that ended well did not leave as a regular file, and why it cannot be used. The objects are not to be
+/// trusted then.
+fn not_made(job: &Job<'_>) -> Option<String> {
+    [job.arch.image, SYMBOLS, SYSTEM_MAP, ".config"].into_iter().find_map(|name| {
+        let error = files::open_below(job.objects, Path::new(name)).err()?;
+        Some(format!("make ended well and left no {name} that can be used: {error}"))
+    })
+}
+
+/// A file that the build made. The build may have put anything there: a link to a file of the host, or a pipe.
+fn read_made(job: &Job<'_>, name: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    files::open_below(job.objects, Path::new(name))?.take(MADE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What was asked for and is not in the `.config`.
@@ -292,7 +340,8 @@ fn lost(job: &Job<'_>, config: &str) -> Vec<kconfig::Lost> {
 
 fn keep_kallsyms(job: &Job<'_>) -> Result<()> {
     let made = job.objects.join(SYSTEM_MAP);
-    let text = std::fs::read_to_string(&made).or_infra(|| format!("read {}", made.display()))?;
+    let bytes = read_made(job, SYSTEM_MAP).or_infra(|| format!("read {}", made.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
     let table = protocol::kallsyms::table(&text).map_err(|why| {
         Failure::infra(format!("the symbols of {} are not as expected", job.cell_dir.display()))
             .because(why)

@@ -18,6 +18,7 @@ use crate::plan::{self, Beside};
 use crate::process::THIS_PROGRAM;
 use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
 use crate::rundir::write_whole;
+use crate::sandbox::Sandbox;
 use crate::source::disk;
 use crate::{arch, cli, patch, probe};
 
@@ -93,6 +94,8 @@ struct Place<'a> {
     dir: PathBuf,
     /// Patterns of the cells that are meant; none: all.
     only: Vec<String>,
+    /// Of all runs.
+    no_sandbox: bool,
     number: usize,
 }
 
@@ -118,7 +121,7 @@ struct Ran {
 /// not the one built from nothing.
 pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
     let dir = project.work().join("bench");
-    let mut place = Place { project, dir, only: args.only.clone(), number: 0 };
+    let mut place = Place { project, dir, only: args.only.clone(), no_sandbox: args.no_sandbox, number: 0 };
     if args.images {
         disk::create_dir(&place.dir)?;
         return images::compare(&mut place);
@@ -224,10 +227,11 @@ impl Bench {
             _ => Accel::Tcg,
         };
         let work = place.dir.join("bare");
+        let sandbox = Sandbox::find(place.no_sandbox, &[arch::DEFAULT.qemu.to_owned()])?;
         let (mut bare, mut kernel_alone, mut guest) = (Vec::new(), Vec::new(), Vec::new());
         // In turn: the machine may be slower a minute later.
         for _ in 0..BOOTS {
-            bare.push(probe::bare_boot(accel, arch::DEFAULT, &kernel, &work)?);
+            bare.push(probe::bare_boot(&sandbox, accel, arch::DEFAULT, &kernel, &work)?);
             // One job: a second guest of the same cell would be in the time.
             let ran = place.run("a boot beside it", &["--only", &id, "--suite", "quick", "--jobs", "1"])?;
             let secs = |name: &str| {
@@ -303,6 +307,9 @@ impl Place<'_> {
         disk::discard(&out)?;
         let mut command = Command::new(THIS_PROGRAM);
         command.args(["matrix", "--out"]).arg(&out).args(more).stdout(Stdio::null());
+        if self.no_sandbox {
+            command.arg("--no-sandbox");
+        }
         if let Lanes::Own(name) = lanes {
             command.env(LANES_VARIABLE, self.dir.join(name)).env(CACHE_VARIABLE, self.dir.join("cache"));
         }
@@ -427,7 +434,13 @@ mod tests {
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let project = Project::here();
-        let place = Place { project: &project, dir: dir.path().to_owned(), only: Vec::new(), number: 3 };
+        let place = Place {
+            project: &project,
+            dir: dir.path().to_owned(),
+            only: Vec::new(),
+            no_sandbox: false,
+            number: 3,
+        };
         let edited = std::fs::read_to_string(place.edited_patch().unwrap()).unwrap();
         assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");
     }

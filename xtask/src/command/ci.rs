@@ -14,7 +14,7 @@ use crate::project::Project;
 /// # Errors
 /// When a step fails; its own words stand above.
 pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
-    host::require(&[arch::DEFAULT], args.install_deps, &project.install_log())?;
+    host::require(&[arch::DEFAULT], true, args.install_deps, &project.install_log())?;
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -30,6 +30,7 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     // Built from the objects of the base and then of the patched kernel: as far from nothing as the smoke matrix gets.
     let images = ["bench", "--images", "--only", "*/pt-reclaim-off/free-before-sync"];
     step("the comparison of images", cmd!(shell, "{harness} {images...}"))?;
+    step("the attacks", cmd!(shell, "{harness} attacks"))?;
     let faults = Table::new(project)?;
     let tests = cmd!(shell, "{cargo} test --locked --workspace");
     step("tests", tests.env(faults::TABLE_VARIABLE, faults.path()))?;

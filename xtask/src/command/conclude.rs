@@ -1,5 +1,6 @@
 //! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 
 use super::setting::{Setting, Sources};
@@ -14,10 +15,11 @@ use crate::probe::Choice;
 use crate::process;
 use crate::report::{
     self, AccelReport, CellReport, CodeReport, ColdBuild, ControlReport, FileReport, LeftOutReport,
-    NotApplicable, PairReport, PatchReport, Report,
+    NotApplicable, PairReport, PatchReport, Report, SensitiveReport,
 };
 use crate::run::Gathered;
 use crate::rundir::write_whole;
+use crate::sensitive;
 
 impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
@@ -82,6 +84,8 @@ impl Setting<'_> {
             interrupted,
             patch,
             trees: sources.trees.clone(),
+            sandbox: self.sandbox.describe(),
+            unconfined: !self.sandbox.is_on(),
             accels: gathered.accels.into_iter().map(accel_report).collect(),
             cells,
             controls,
@@ -208,6 +212,12 @@ impl Setting<'_> {
             code_beside_patched: None,
         }
     }
+}
+
+/// Of the files that a patch changes, those that a verdict rests on.
+pub fn sensitive(touched: &BTreeSet<String>) -> Vec<SensitiveReport> {
+    let found = touched.iter().filter_map(|path| Some((path, sensitive::rested_on(path)?)));
+    found.map(|(path, why)| SensitiveReport { path: path.clone(), why: why.to_owned() }).collect()
 }
 
 fn control_report(

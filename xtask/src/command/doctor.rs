@@ -13,7 +13,7 @@ use crate::{arch, host, probe};
 /// When something is missing and could not be installed.
 pub fn doctor(project: &Project, args: &cli::Doctor) -> Result<Exit> {
     if args.install_deps {
-        host::require(&[arch::DEFAULT], true, &project.install_log())?;
+        host::require(&[arch::DEFAULT], true, true, &project.install_log())?;
     }
     let memory = probe::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
     let facts = host::facts(&[arch::DEFAULT], &project.work(), probe::describe(memory.as_ref()))?;

@@ -12,6 +12,7 @@ use crate::lanes;
 use crate::plan::Cell;
 use crate::project::{self, Loaded, Project};
 use crate::qemu::{self, Files, Machine};
+use crate::sandbox::Sandbox;
 use crate::source::{self, Local, lane};
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
@@ -42,7 +43,7 @@ pub fn render(
             let _ = writeln!(text, "tree {name}: {}", revision.describe());
         }
     }
-    let lanes = lanes::lanes(cells, lanes::builders(jobs));
+    let lanes = lanes::lanes(cells, lanes::builders(jobs), &|_| None);
     let jobs = lanes::jobs_each(jobs, lanes.len());
     for lane in &lanes {
         let tree = config::find_tree(&loaded.trees, &lane.tree)?;
@@ -59,8 +60,8 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
     let requests = project::requests(project, &cell.variant)?;
     let dir = Path::new("RUN/cells").join(cell.id());
     let job = Job {
+        sandbox: &Sandbox::Off,
         tree: &lane::tree_in(lane),
-        incarnation: "",
         objects: &lane::objects_in(lane),
         arch: cell.arch,
         requests: &requests,
@@ -69,6 +70,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
         cell_dir: &dir,
         kconfig: "",
         touched: &std::collections::BTreeSet::new(),
+        runs_own_code: false,
         keep_code: false,
     };
     let kind = if cell.variant.native() { "native" } else { "synthetic" };

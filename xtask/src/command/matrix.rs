@@ -24,6 +24,7 @@ use crate::project::{self, Loaded, Project};
 use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
+use crate::sandbox::{self, Sandbox};
 use crate::source::worktree::WorkTree;
 use crate::{config, ground, guest, host, process};
 
@@ -66,7 +67,8 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     }
     let requests = project::requests_of(project, &loaded.campaign)?;
     let arches = arches(&cells);
-    host::require(&arches, args.source.install_deps, &project.install_log())?;
+    host::require(&arches, !args.no_sandbox, args.source.install_deps, &project.install_log())?;
+    let sandbox = sandbox(project, args, &arches)?;
     // A tree that is there already needs room for what changes in it only.
     let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
     host::require_disk(&project.work(), needed)?;
@@ -81,6 +83,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         dir: &dir,
         tested: &tested,
         beside: &beside,
+        sandbox,
         requests,
         started,
     };
@@ -130,6 +133,21 @@ fn beside(args: &cli::Matrix, loaded: &Loaded, tested: &BTreeMap<String, Tested>
     }
 }
 
+/// What confines builds and guests.
+fn sandbox(project: &Project, args: &cli::Matrix, arches: &[&Arch]) -> Result<Sandbox> {
+    if args.no_sandbox && sandbox::hostile_to_make(&project.work()) {
+        return Err(Failure::usage(format!("make cannot work in {}", project.work().display()))
+            .because("kbuild refuses paths with spaces, colons and the like; the sandbox hides them")
+            .next("let PATCHPROOF_WORK name another directory, or leave out --no-sandbox"));
+    }
+    let programs = arches.iter().flat_map(|arch| {
+        let tools =
+            ["gcc", "ld", "nm", "objdump", "addr2line"].map(|tool| format!("{}{tool}", arch.prefix()));
+        tools.into_iter().chain([arch.qemu.to_owned()])
+    });
+    Sandbox::find(args.no_sandbox, &programs.collect::<Vec<_>>())
+}
+
 fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
     let mut arches: Vec<&'static Arch> = Vec::new();
     for cell in cells {
@@ -165,6 +183,7 @@ impl Setting<'_> {
             trees,
             requests: self.requests.clone(),
             guests: &guests,
+            sandbox: self.sandbox.clone(),
             wish: match self.args.accel {
                 AccelWish::Auto => Wish::Auto,
                 AccelWish::Kvm => Wish::Kvm,
@@ -215,6 +234,7 @@ impl Setting<'_> {
                 undone,
                 patch: conclude::patch_report(&tested.series, &arms.proved),
                 versions: arms.versions.iter().filter_map(version).collect(),
+                sensitive: conclude::sensitive(&arms.touched),
             });
             ready.insert(tree.name.clone(), ReadyTree { work, arms });
         }
@@ -248,6 +268,9 @@ impl Setting<'_> {
         }
         if self.args.controls == Controls::All {
             args.extend(["--controls".to_owned(), "all".to_owned()]);
+        }
+        if self.args.no_sandbox {
+            args.push("--no-sandbox".to_owned());
         }
         if let Some(suite) = self.suite() {
             args.extend(["--suite".to_owned(), suite.to_owned()]);

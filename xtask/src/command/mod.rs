@@ -1,5 +1,6 @@
 //! One file per subcommand: each wires modules together and turns the outcome into an exit code.
 
+pub mod attacks;
 pub mod bench;
 pub mod cache;
 pub mod ci;

@@ -18,7 +18,7 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     let local = super::local_trees(&mut loaded, &args.source)?;
     let tree = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;
     if !local.contains_key(&tree.name) {
-        host::require(&[arch::DEFAULT], args.source.install_deps, &project.install_log())?;
+        host::require(&[arch::DEFAULT], false, args.source.install_deps, &project.install_log())?;
     }
     let progress = |text: &str| eprintln!("{text}");
     let source = super::fetch(project, tree, &local, &progress)?;

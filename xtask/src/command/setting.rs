@@ -12,6 +12,7 @@ use crate::plan::{Arm, Beside, Cell};
 use crate::project::{Loaded, Project};
 use crate::report::TreeReport;
 use crate::rundir::RunDir;
+use crate::sandbox::Sandbox;
 use crate::source::Local;
 
 /// What the whole command stands on.
@@ -26,6 +27,7 @@ pub struct Setting<'a> {
     /// By tree.
     pub tested: &'a BTreeMap<String, Tested>,
     pub beside: &'a Beside,
+    pub sandbox: Sandbox,
     pub requests: BTreeMap<String, Vec<Request>>,
     pub started: Instant,
 }

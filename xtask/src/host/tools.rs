@@ -27,6 +27,9 @@ pub enum Kind {
     Rust(&'static Arch),
 }
 
+/// Bubblewrap's program.
+pub const SANDBOX: &str = "bwrap";
+
 fn tool(kind: Kind, name: &str, package: &str, purpose: &'static str) -> Tool {
     Tool { name: name.to_owned(), packages: vec![package.to_owned()], purpose, kind }
 }
@@ -57,6 +60,7 @@ pub fn needed(arches: &[&'static Arch]) -> Vec<Tool> {
         tool(gcc, "gelf.h", "libelf-dev", "builds objtool"),
         program("tar", "tar", "unpacks the kernel source"),
         program("xz", "xz-utils", "unpacks the kernel source"),
+        program(SANDBOX, "bubblewrap", "confines builds and guests"),
     ]);
     tools.extend(arches.iter().copied().filter(|arch| !arch.is_native()).flat_map(to_cross));
     tools

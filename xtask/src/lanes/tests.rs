@@ -27,9 +27,9 @@ fn bases_come_first_and_a_long_lane_is_shared_out_where_there_are_builders() {
         "x86_64-rcu-table-free-off.patch",
         "x86_64-rcu-table-free-off.patch-stub-missing",
     ];
-    assert_eq!(names(&lanes(&all, 1)), seven);
-    assert_eq!(names(&lanes(&all, 7)), seven);
-    let nine = lanes(&all, 9);
+    assert_eq!(names(&lanes(&all, 1, &|_| None)), seven);
+    assert_eq!(names(&lanes(&all, 7, &|_| None)), seven);
+    let nine = lanes(&all, 9, &|_| None);
     assert_eq!(nine.len(), 9);
     assert_eq!(nine[4].name, "x86_64-pt-reclaim-off.patch");
     assert_eq!(nine[5].name, "x86_64-pt-reclaim-off.patch-3");
@@ -96,7 +96,7 @@ fn guests_share_the_tests_of_a_cell_where_cores_would_be_idle_and_there_are_enou
 fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
     for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
         let cells = cells(most);
-        let lanes = lanes(&cells, builders);
+        let lanes = lanes(&cells, builders, &|_| None);
         let mut seen: Vec<usize> = lanes.iter().flat_map(|lane| lane.cells.clone()).collect();
         assert!(lanes.iter().all(|lane| lane.cells.is_sorted()));
         for lane in &lanes {

@@ -12,8 +12,9 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// Until now, with `child`; None if it is gone.
+    /// Until now, with `child`, or the program that it confines; None if it is gone.
     pub fn now(child: u32) -> Option<Busy> {
+        let child = super::confined(child);
         let read = |path: &str| std::fs::read_to_string(path).ok();
         Busy::of(&read("/proc/stat")?, &read(&format!("/proc/{child}/stat"))?)
     }

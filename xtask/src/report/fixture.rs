@@ -101,6 +101,8 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
         post_matches: Some(true),
     };
     Report {
+        sandbox: "bubblewrap 0".to_owned(),
+        unconfined: false,
         schema: SCHEMA,
         campaign: "mmu-gather".to_owned(),
         suite: None,
@@ -115,6 +117,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             files: vec![file("mm/mmu_gather.c"), file("include/asm-generic/tlb.h")],
         },
         trees: vec![TreeReport {
+            sensitive: Vec::new(),
             name: "7.2".to_owned(),
             version: "7.2.12".to_owned(),
             origin: "directory /src/linux".to_owned(),

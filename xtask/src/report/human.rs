@@ -5,8 +5,8 @@ use comfy_table::{Table, presets};
 
 use super::effect::{Effect, NOTHING_FORCED, Unit};
 use super::{
-    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, effect_table, scenario_table,
-    version_table,
+    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport,
+    effect_table, scenario_table, version_table,
 };
 use crate::judge::Verdict;
 
@@ -23,6 +23,9 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
         if let Some(held) = &tree.undone {
             line(&format!("   it holds the patch ({held}), undone to make the base"));
         }
+    }
+    if report.unconfined {
+        line("NO SANDBOX: the patch's build code and the guests could do all that you can (--no-sandbox)");
     }
     if report.interrupted {
         line("INTERRUPTED: this report is partial");
@@ -84,6 +87,7 @@ fn questions(report: &Report) -> Vec<(&'static str, String)> {
         ("Does it build?", builds(report)),
         ("Does it sleep where it must not?", sleeps(report)),
     ];
+    questions.extend(look_at(report).map(|answer| ("What should a reviewer look at?", answer)));
     if own_counts(report).next().is_some() {
         questions.push(("Does it do what it should?", does(report)));
     }
@@ -96,6 +100,21 @@ fn questions(report: &Report) -> Vec<(&'static str, String)> {
         ]);
     }
     questions
+}
+
+/// A kernel that lies can fake every result from inside: which files of the patch could make it.
+fn look_at(report: &Report) -> Option<String> {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for SensitiveReport { path, why } in report.trees.iter().flat_map(|tree| &tree.sensitive) {
+        match by_reason.iter_mut().find(|(known, _)| known == why) {
+            Some((_, paths)) if paths.contains(&path.as_str()) => {}
+            Some((_, paths)) => paths.push(path),
+            None => by_reason.push((why, vec![path])),
+        }
+    }
+    let each = by_reason.iter().map(|(why, paths)| format!("{why}: {}", paths.join(", ")));
+    let all: Vec<String> = each.collect();
+    (!all.is_empty()).then(|| format!("{}; the verdict rests on it (docs/security.md)", all.join("; ")))
 }
 
 /// The patched kernels' scenarios whose own counts say what the patch does.

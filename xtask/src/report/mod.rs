@@ -41,6 +41,10 @@ pub struct Report {
     /// As it was held against the first tree.
     pub patch: PatchReport,
     pub trees: Vec<TreeReport>,
+    /// What confined builds and guests.
+    pub sandbox: String,
+    /// Builds and guests could do all that the user can.
+    pub unconfined: bool,
     pub accels: Vec<AccelReport>,
     pub cells: Vec<CellReport>,
     pub controls: Vec<ControlReport>,
@@ -90,6 +94,15 @@ pub struct TreeReport {
     pub patch: PatchReport,
     /// Its other versions, by name.
     pub versions: BTreeMap<String, PatchReport>,
+    /// What of the patch a reviewer should look at before believing a pass.
+    pub sensitive: Vec<SensitiveReport>,
+}
+
+/// A file that the patch changes and that the verdict rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SensitiveReport {
+    pub path: String,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -156,8 +156,14 @@ impl Run<'_> {
         }
         self.events.send(Event::Doing { cell: cell.id(), what: "which accelerator boots it".to_owned() });
         let memory = self.project.accel_memory();
-        let choice =
-            probe::choose(self.wish, cell.arch, kernel, &memory, &self.project.work().join("accel"))?;
+        let choice = probe::choose(
+            &self.sandbox,
+            self.wish,
+            cell.arch,
+            kernel,
+            &memory,
+            &self.project.work().join("accel"),
+        )?;
         let (name, arch) = (choice.accel.name(), cell.arch.name);
         self.events.note(format!("accelerator for {arch}: {name} ({})", choice.reason));
         accels.insert(arch, choice.clone());

@@ -8,18 +8,51 @@ use super::queue::Builder;
 use super::workshop::{self, Start, Workshop};
 use super::{ReadyTree, Run, Shared, locked};
 use crate::build::{self, Job, Tail};
-use crate::cache::Cache;
+use crate::cache::{Cache, Key};
 use crate::events::{Event, Stage};
 use crate::evidence::{Build, Built};
 use crate::failure::{Failure, Result};
 use crate::kconfig;
-use crate::lanes::Lane;
-use crate::plan::Cell;
+use crate::lanes::{self, Lane};
+use crate::plan::{Arm, Cell};
 use crate::process::Watch;
+use crate::sensitive;
 use crate::source::files::Changes;
-use crate::source::lane;
+use crate::source::{disk, lane};
 
 impl Run<'_> {
+    /// A name for what the patch brings that the build of `cell` executes on the host; None: nothing.
+    pub(super) fn runs_on_host(&self, cell: &Cell) -> Option<String> {
+        let arms = &self.trees.get(&cell.tree)?.arms;
+        let changes = arms.changes.get(&cell.id())?.as_ref().ok()?;
+        let executed =
+            changes.iter().filter(|(path, _)| arms.touched.contains(*path) && sensitive::runs_on_host(path));
+        let executed: Vec<_> = executed.collect();
+        if cell.arm == Arm::Base || executed.is_empty() {
+            return None;
+        }
+        let key = executed.into_iter().fold(Key::new("host code", 1), |key, (path, content)| {
+            key.with(path, &[u8::from(content.is_some())])
+                .with("content", content.as_deref().unwrap_or_default())
+        });
+        Some(key.finish()[..12].to_owned())
+    }
+
+    /// Removes the lanes of earlier patches that executed code of their own on the host: nothing else starts from them.
+    pub(super) fn discard_foreign(&self, lanes: &[Lane]) -> Result<()> {
+        for (name, tree) in &self.trees {
+            for home in disk::entries(&self.project.lanes(name, tree.work.home())) {
+                let lane = home.file_name().unwrap_or_default().to_string_lossy();
+                if lanes::tag_of(&lane).is_some()
+                    && !lanes.iter().any(|one| one.tree == *name && one.name == lane)
+                {
+                    disk::discard(&home)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The lanes of this run, and those that others left, with whether there is something to build from.
     pub(super) fn workshop(&self, lanes: Vec<Lane>) -> Workshop {
         let mut known = BTreeMap::new();
@@ -30,7 +63,7 @@ impl Run<'_> {
             let entries = std::fs::read_dir(&all).into_iter().flatten().flatten();
             let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
             for name in names.filter(|name| name.starts_with(&of_arch)).chain([lane.name.clone()]) {
-                let usable = build::is_usable(&lane::objects_in(&all.join(&name)), tree.work.incarnation());
+                let usable = lane::is_usable(&all.join(&name), tree.work.incarnation());
                 known.insert((lane.tree.clone(), lane.arch, name), usable);
             }
         }
@@ -103,6 +136,8 @@ impl Run<'_> {
             changes,
             requests,
             cell_dir: self.dir.cell(cell)?,
+            runs_own_code: lanes::tag_of(&lane.name).is_some(),
+            lane_home: home.clone(),
             lane_tree: lane::tree_in(&home),
             objects: lane::objects_in(&home),
             kconfig: kconfig_files(changes),
@@ -139,7 +174,8 @@ impl Run<'_> {
         self.stage(cell, Stage::Build);
         let building = Instant::now();
         let job = task.job(self, if start == Start::Cold { self.jobs } else { shared.jobs });
-        let build = self.build_in(&start, workshop, &job, &task, |tail: Option<&Tail>| {
+        let mut lane = None;
+        let build = self.build_in(&start, workshop, &job, &task, &mut lane, |tail: Option<&Tail>| {
             if let Some(tail) = tail {
                 let what = format!("{} ({} objects)", tail.last, tail.objects);
                 self.events.send(Event::Doing { cell: cell.id(), what });
@@ -150,16 +186,22 @@ impl Run<'_> {
         let kept = build.and_then(|build| {
             // First of all: it boots while the rest is done.
             self.hand_on(index, build.clone(), builder, shared);
-            self.keep(&build, &job, &task)
+            self.keep(&build, &job, &task, lane.as_mut())
         });
-        workshop.leave(&place, build::is_usable(job.objects, job.incarnation));
+        workshop.leave(&place, lane::is_usable(&task.lane_home, task.tree.work.incarnation()));
         kept
     }
 
     /// What is left to later builds, of this run and of others.
-    fn keep(&self, build: &Build, job: &Job<'_>, task: &Task<'_>) -> Result<()> {
-        if matches!(build, Build::Built(_)) {
-            build::tidy(job)?;
+    fn keep(
+        &self,
+        build: &Build,
+        job: &Job<'_>,
+        task: &Task<'_>,
+        lane: Option<&mut lane::Lane>,
+    ) -> Result<()> {
+        if let (Build::Built(_), Some(lane)) = (build, lane) {
+            build::tidy(job, lane)?;
         }
         if matches!(build, Build::Built(_) | Build::CompileError(_)) {
             let kept = [
@@ -199,9 +241,10 @@ impl Run<'_> {
         workshop: &Workshop,
         job: &Job<'_>,
         task: &Task<'_>,
+        lane: &mut Option<lane::Lane>,
         mut look: impl FnMut(Option<&Tail>) -> Watch,
     ) -> Result<Build> {
-        let home = job.tree.parent().unwrap_or(job.tree).to_owned();
+        let home = task.lane_home.clone();
         let stopped = look(None) == Watch::Stop;
         if let Start::Copy(other) = start {
             let from = home.with_file_name(&other.2);
@@ -213,8 +256,9 @@ impl Run<'_> {
         if stopped {
             return Ok(Build::NotRun);
         }
-        lane::Lane::open(&task.tree.work, home)?.set(task.changes)?;
-        build::build(job, look)
+        let lane = lane.insert(lane::Lane::open(&task.tree.work, home)?);
+        let has_objects = lane.begin(task.changes, &job.place())?;
+        build::build(job, lane, !has_objects, look)
     }
 
     fn lane_home(&self, lane: &Lane, tree: &ReadyTree) -> PathBuf {
@@ -229,6 +273,8 @@ struct Task<'a> {
     changes: &'a Changes,
     requests: &'a [kconfig::Request],
     cell_dir: PathBuf,
+    runs_own_code: bool,
+    lane_home: PathBuf,
     lane_tree: PathBuf,
     objects: PathBuf,
     kconfig: String,
@@ -239,16 +285,18 @@ struct Task<'a> {
 impl Task<'_> {
     fn job<'a>(&'a self, run: &'a Run<'_>, jobs: usize) -> Job<'a> {
         Job {
+            sandbox: &run.sandbox,
             tree: &self.lane_tree,
-            incarnation: self.tree.work.incarnation(),
             objects: &self.objects,
             arch: self.cell.arch,
             requests: self.requests,
             jobs,
-            ccache: run.ccache.as_ref(),
+            // A store that such code can write would outlive it.
+            ccache: run.ccache.as_ref().filter(|_| !self.runs_own_code),
             cell_dir: &self.cell_dir,
             kconfig: &self.kconfig,
             touched: &self.tree.arms.touched,
+            runs_own_code: self.runs_own_code,
             keep_code: self.cell.arm.judged(),
         }
     }

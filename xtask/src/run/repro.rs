@@ -1,12 +1,12 @@
 //! `repro.sh`: how to repeat one cell by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Run;
-use super::shares::{INITRAMFS, Share};
+use super::shares::Share;
 use crate::failure::Result;
 use crate::plan::Cell;
-use crate::qemu::{self, Files, Machine};
+use crate::qemu::{self, Machine};
 use crate::rundir::{make_executable, write_whole};
 
 impl Run<'_> {
@@ -17,7 +17,7 @@ impl Run<'_> {
         machine: Machine<'_>,
         shares: &[Share],
     ) -> Result<()> {
-        let boots: Vec<String> = shares.iter().map(|share| boot(cell, machine, share)).collect();
+        let boots: Vec<String> = shares.iter().map(|share| self.boot_again(cell, machine, share)).collect();
         let args: Vec<String> = ["cargo", "xtask", "matrix"]
             .into_iter()
             .map(str::to_owned)
@@ -36,23 +36,32 @@ impl Run<'_> {
     }
 }
 
-/// Boots the guest where it was booted, one after another if there were several: they had no need of each other.
-fn boot(cell: &Cell, machine: Machine<'_>, share: &Share) -> String {
-    // Back from where it is started to the kernel, which is the cell's.
-    let kernel: PathBuf = share.place.components().map(|_| "..").chain([cell.arch.kept()]).collect();
-    let files = Files {
-        kernel: &kernel,
-        initramfs: Path::new(INITRAMFS),
-        console: Path::new("again.console.log"),
-        results: Path::new("again.results.log"),
-    };
-    let command = qemu::command(machine, files, &share.nonce.to_string(), &cell.variant.arguments);
-    let mut lines = vec![qemu::shell_line(&command), "cat again.console.log again.results.log".to_owned()];
-    if !share.place.as_os_str().is_empty() {
-        lines.insert(0, format!("cd {}", share.place.display()));
-        lines.push("cd ..".to_owned());
+impl Run<'_> {
+    /// Boots the guest where it was booted, one after another if there were several: they had no need of each other.
+    fn boot_again(&self, cell: &Cell, machine: Machine<'_>, share: &Share) -> String {
+        // The script stands in the cell's directory.
+        let here = Path::new(".");
+        let home = here.join(&share.place);
+        let logs = ["again.console.log", "again.results.log"];
+        let command = share.command(cell, machine, Path::new(logs[0]), Path::new(logs[1]));
+        let written = logs.map(|log| home.join(log));
+        let view = share.view(here, machine, [&written[0], &written[1]]);
+        let words = self.sandbox.around(&command, &view);
+        let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let names = |names: [String; 2]| format!("{} {}", names[0], names[1]);
+        let written = names(written.map(|path| qemu::shell_line(&[path.display().to_string()])));
+        let home = qemu::shell_line(&[home.display().to_string()]);
+        // Without a sandbox QEMU has to be started where it names its files from.
+        let start = if self.sandbox.is_on() { String::new() } else { format!("cd {home} && ") };
+        [
+            format!("mkdir -p {home}/{}", qemu::MONITOR_DIR),
+            format!("for log in {written}; do : >\"$log\"; done"),
+            format!("({start}{})", qemu::shell_line(&words)),
+            format!("cat {written}"),
+        ]
+        .map(|line| format!("    {line}"))
+        .join("\n")
     }
-    lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
 const REPRO: &str = r#"#!/bin/sh

@@ -8,6 +8,7 @@ use protocol::{Nonce, Request};
 
 use super::Run;
 use super::boots::Prepared;
+use crate::accel::Accel;
 use crate::boot::{self, Guest};
 use crate::build;
 use crate::events::Event;
@@ -15,8 +16,9 @@ use crate::evidence::Boot;
 use crate::failure::{Context, Failure, Result};
 use crate::lanes;
 use crate::plan::Cell;
-use crate::qemu::{self, Files};
+use crate::qemu::{self, Files, Machine};
 use crate::rundir::write_whole;
+use crate::sandbox::{Access, View};
 
 /// One guest.
 pub(super) struct Share {
@@ -77,16 +79,17 @@ impl Run<'_> {
 
     fn boot_share(&self, cell: &Cell, prepared: &Prepared<'_>, dir: &Path, share: &Share) -> Result<Boot> {
         let home = dir.join(&share.place);
-        let kernel = dir.join(cell.arch.kept());
-        let initramfs = home.join(INITRAMFS);
-        let (console, results) = (share.logs.join("console.log"), share.logs.join("results.log"));
-        let files = Files { kernel: &kernel, initramfs: &initramfs, console: &console, results: &results };
+        let (console, results) = (share.logs.join(CONSOLE), share.logs.join(RESULTS));
         let machine = prepared.machine;
-        let command = qemu::command(machine, files, &share.nonce.to_string(), &cell.variant.arguments);
+        let logs = share.logs.strip_prefix(&home).unwrap_or(&share.logs);
+        let command = share.command(cell, machine, &logs.join(CONSOLE), &logs.join(RESULTS));
+        let view = share.view(dir, machine, [&console, &results]);
         let log = share.logs.join("qemu.log");
         let alone: Vec<&str> =
             share.request.scenarios.iter().filter(|ask| ask.alone).map(|ask| ask.name.as_str()).collect();
         let guest = Guest {
+            sandbox: &self.sandbox,
+            view: &view,
             command: &command,
             dir: &home,
             symbols: &dir.join(build::SYMBOLS),
@@ -105,8 +108,43 @@ impl Run<'_> {
     }
 }
 
+impl Share {
+    /// QEMU's command. All names are relative to where it starts, so that no character of a path can mean anything to it.
+    pub(super) fn command(
+        &self,
+        cell: &Cell,
+        machine: Machine<'_>,
+        console: &Path,
+        results: &Path,
+    ) -> Vec<String> {
+        // Back from where it is started to the kernel, which is the cell's.
+        let kernel: PathBuf = self.place.components().map(|_| "..").chain([cell.arch.kept()]).collect();
+        let files = Files { kernel: &kernel, initramfs: Path::new(INITRAMFS), console, results };
+        qemu::command(machine, files, &self.nonce.to_string(), &cell.variant.arguments)
+    }
+
+    /// What QEMU sees: the cell in `dir`, of which it can write the files in `written` and the monitor's directory.
+    pub(super) fn view(&self, dir: &Path, machine: Machine<'_>, written: [&Path; 2]) -> View {
+        let home = if self.place.as_os_str().is_empty() { dir.to_owned() } else { dir.join(&self.place) };
+        let inside = |path: &Path| Path::new("cell").join(path.strip_prefix(dir).unwrap_or(path));
+        let monitor = home.join(qemu::MONITOR_DIR);
+        let mut view = View::default().show(dir, Path::new("cell"), Access::Read);
+        for path in [written[0], written[1], &monitor] {
+            view = view.show(path, &inside(path), Access::Write);
+        }
+        if machine.accel == Accel::Kvm {
+            view = view.device(Path::new("/dev/kvm"));
+        }
+        view.start_in(&home)
+    }
+}
+
+/// In the directory of its logs.
+const CONSOLE: &str = "console.log";
+const RESULTS: &str = "results.log";
+
 /// In the directory in which QEMU is started.
-pub(super) const INITRAMFS: &str = "initramfs.cpio";
+const INITRAMFS: &str = "initramfs.cpio";
 
 fn fresh_nonce() -> Result<Nonce> {
     let mut bytes = [0; 16];

@@ -139,9 +139,11 @@ impl Places {
         self.of.entry(key.clone()).or_default()
     }
 
-    /// The lane with objects that is nearest, of the same tree and architecture.
+    /// The lane with objects that is nearest, of the same tree and architecture. Not one in which a patch executed code of
+    /// its own on the host: it may have left anything among the objects.
     fn nearest(&self, key: &Key) -> Option<Key> {
-        let usable = self.of.iter().filter(|(other, place)| place.usable && are_kin(other, key));
+        let may = |other: &Key| are_kin(other, key) && lanes::may_copy(&key.2, &other.2);
+        let usable = self.of.iter().filter(|(other, place)| place.usable && may(other));
         usable.map(|(other, _)| other).min_by_key(|other| lanes::distance(&other.2, &key.2)).cloned()
     }
 
@@ -190,6 +192,17 @@ mod tests {
             assert_eq!(workshop.enter(&lane("a")), Start::Own);
             assert_eq!(heard.try_recv(), Ok(Start::Own));
         });
+    }
+
+    #[test]
+    fn objects_of_a_patch_that_ran_on_the_host_stay_with_that_patch() {
+        let all = [(lane("v.patch~1"), true), (lane("a.base"), true)];
+        let workshop = Workshop::new(all.clone(), Vec::new());
+        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("a.base")));
+        let workshop = Workshop::new(all.clone(), Vec::new());
+        assert_eq!(workshop.enter(&lane("v.patch~2")), Start::Copy(lane("a.base")));
+        let workshop = Workshop::new(all.into_iter().take(1), Vec::new());
+        assert_eq!(workshop.enter(&lane("w.patch")), Start::Cold);
     }
 
     #[test]

@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use super::git::{self, Revision};
 use super::lock::Lock;
-use super::{Source, disk, local, worktree};
+use super::{Source, disk, local, stamp, worktree};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::process::must;
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 const CHECKOUT_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Stronger than every `.gitattributes` of the tree: each file is its blob, byte for byte, because that is what
@@ -148,9 +148,10 @@ fn finish(home: &Path, revision: &Revision, incarnation: String) -> Result<Sourc
         what: format!("{} is not a Linux source tree", revision.describe()),
         ..failure
     })?;
-    let stamp = Stamp { schema: SCHEMA, commit: revision.commit.clone(), version, incarnation };
+    let label = Stamp { schema: SCHEMA, commit: revision.commit.clone(), version, incarnation };
+    stamp::set_originals(&home.join("tree")).or_infra(|| format!("set the times in {}", home.display()))?;
     disk::sync_filesystem(home)?;
-    let json = serde_json::to_vec_pretty(&stamp).or_infra(|| "write the stamp".to_owned())?;
+    let json = serde_json::to_vec_pretty(&label).or_infra(|| "write the stamp".to_owned())?;
     disk::write_aside(&stamp_file(home), &json)?;
     stored(home, revision)
         .ok_or_else(|| Failure::internal(format!("{} was checked out but is not usable", home.display())))

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::failure::{Context, Failure, Result};
 
@@ -38,24 +38,37 @@ pub fn read(path: &Path) -> Result<Option<(Vec<u8>, u32)>> {
     Ok(Some((bytes, mode & 0o7777)))
 }
 
-/// The whole file or nothing, with a modification time that make takes for newer even if the clock went back.
-/// `staging` is outside the tree, so that a crash leaves no stray file in it.
+/// The whole file or nothing, with this modification time; an empty directory of its name makes way. `staging` is outside
+/// the tree, so that a crash leaves no stray file in it.
 ///
 /// # Errors
-/// When the disk says no.
-pub fn put(file: &Path, bytes: &[u8], mode: u32, staging: &Path) -> io::Result<()> {
+/// On I/O failure.
+pub fn put(file: &Path, bytes: &[u8], mode: u32, staging: &Path, time: SystemTime) -> io::Result<()> {
     fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
+    if fs::symlink_metadata(file).is_ok_and(|found| found.is_dir()) {
+        fs::remove_dir(file)?;
+    }
     let mut aside = tempfile::NamedTempFile::new_in(staging)?;
     aside.write_all(bytes)?;
     aside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    let now = SystemTime::now();
-    let before = fs::metadata(file).and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    // Set by hand: the file system's own clock ticks only every few milliseconds, and two writes in one tick
-    // would look alike to make.
-    aside.as_file().set_modified(now.max(before + Duration::from_millis(1)))?;
+    aside.as_file().set_modified(time)?;
     aside.as_file().sync_all()?;
     aside.persist(file)?;
     Ok(())
+}
+
+/// Opens the regular file `path` below `dir`, for reading. What lies there may have been made by somebody who is not to be
+/// trusted: no symbolic link is followed, also not on the way, and nothing waits for the other end of a pipe.
+///
+/// # Errors
+/// When it is not there or no regular file, or a link is in the way.
+pub fn open_below(dir: &Path, path: &Path) -> io::Result<fs::File> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    let top = fs::File::open(dir)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = fs::File::from(openat2(&top, path, flags, Mode::empty(), resolve)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// Refuses a path that is not a plain relative one, that names git's directory or that of the objects, or that meets a

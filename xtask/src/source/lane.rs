@@ -1,9 +1,12 @@
 //! A lane: the source that the cells of one variant are built from, one after another, and their objects in it. It is a
 //! tree of hard links to the original, which nobody writes through: a file that is changed is put in place of its link.
 //! So lanes are built in side by side, each from the objects of its own last cell, and a new one starts as a copy of a
-//! neighbour. A crash at any moment leaves a lane that the next [`Lane::set`] makes right, or that is made anew.
+//! neighbour. What is stale is decided by content: the lane records what each file held when its last build began, and
+//! gives all files times that say so ([`super::stamp`]). A crash at any moment leaves a lane that the next
+//! [`Lane::begin`] makes right, or that is made again from nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -12,14 +15,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::disk;
 use super::files::{Changes, OBJECTS, check, put, read};
+use super::objects::{self, Unsettled};
+use super::stamp::{self, Chain};
 use super::worktree::WorkTree;
 use crate::failure::{Context, Failure, Result};
 use crate::process::must;
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 3;
 
 /// A copy takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -27,7 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(900);
 /// The directory beside a tree that holds its lanes.
 pub const LANES: &str = "lanes";
 
-/// What a lane remembers; written last when it is made.
+/// What a lane remembers. It lies outside the directory that builds can write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
@@ -37,7 +43,33 @@ struct State {
     /// [`WorkTree::identity`] of its original.
     identity: String,
     /// Paths that may be no links to the original any more.
-    changed: BTreeSet<String>,
+    own: BTreeMap<String, Own>,
+    /// Builds that began since one ended well.
+    unsettled: u32,
+    /// The last build ended by itself: it left no file half written.
+    whole: bool,
+    /// The times of those builds.
+    chain: Chain,
+    /// When the last build began, in seconds since 1970 of the host's clock then.
+    began_secs: u64,
+    /// The host's boot in which it began (/proc/sys/kernel/random/boot_id): what was not on disk is gone after another.
+    boot: String,
+    /// A build ended well here.
+    settled: bool,
+    /// What the `.config` was made from.
+    configured: String,
+    /// The path by which builds see the tree: some host tools are built by full paths.
+    place: PathBuf,
+}
+
+/// A file of the lane's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    /// Of its content when the last build began; None: it was not there.
+    digest: Option<String>,
+    /// The build before which that last changed, counted like [`State::unsettled`]; 0: all objects know it.
+    since: u32,
 }
 
 #[derive(Debug)]
@@ -57,28 +89,59 @@ pub fn objects_in(home: &Path) -> PathBuf {
     tree_in(home).join(OBJECTS)
 }
 
+/// Whether the lane in `home` has objects to start from, its own next build or a copy's, of this copy of the source.
+pub fn is_usable(home: &Path, incarnation: &str) -> bool {
+    load(home)
+        .is_some_and(|state| state.incarnation == incarnation && state.settled && state.is_of_this_boot())
+        && objects_in(home).join(".config").is_file()
+}
+
+impl State {
+    fn new(incarnation: String, identity: String) -> State {
+        State {
+            schema: SCHEMA,
+            incarnation,
+            identity,
+            own: BTreeMap::new(),
+            unsettled: 0,
+            whole: true,
+            chain: Chain::new(0),
+            began_secs: 0,
+            boot: String::new(),
+            settled: false,
+            configured: String::new(),
+            place: PathBuf::new(),
+        }
+    }
+
+    /// What it says of unsettled objects still holds.
+    fn is_of_this_boot(&self) -> bool {
+        self.unsettled == 0 || self.boot == this_boot()
+    }
+}
+
+fn this_boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 impl Lane {
     /// The lane in `home` with the source of `work`: made, or brought up to date with it.
     ///
     /// # Errors
-    /// When the disk says no.
+    /// On I/O failure.
     pub fn open(work: &WorkTree, home: PathBuf) -> Result<Lane> {
         let (incarnation, identity) = (work.incarnation().to_owned(), work.identity()?);
         let known = load(&home).filter(|state| state.incarnation == incarnation);
         let known_identity = known.as_ref().map(|state| state.identity.clone());
-        let state = known.unwrap_or(State {
-            schema: SCHEMA,
-            incarnation,
-            identity: identity.clone(),
-            changed: BTreeSet::new(),
-        });
+        let state = known.unwrap_or_else(|| State::new(incarnation, identity.clone()));
         let mut lane = Lane { home, original: work.dir(), state };
         if known_identity.is_none() {
             disk::discard(&lane.home)?;
             disk::create_dir(&lane.dir())?;
         }
         if known_identity.as_ref() != Some(&identity) {
-            lane.follow(Path::new(""))?;
+            let changed = lane.follow(Path::new(""))?;
+            lane.state.own.extend(changed);
             disk::sync_filesystem(&lane.home)?;
             lane.state.identity = identity;
             lane.save()?;
@@ -89,7 +152,7 @@ impl Lane {
     /// A new lane in `home` as a copy of `other`, with its objects; nobody builds in that one meanwhile.
     ///
     /// # Errors
-    /// When the disk says no, or `cp` does.
+    /// On I/O failure, or when `cp` fails.
     pub fn copy(other: &Path, work: &WorkTree, home: PathBuf) -> Result<Lane> {
         let state = load(other);
         let state = state.ok_or_else(|| Failure::infra(format!("{} is no sound lane", other.display())))?;
@@ -106,7 +169,6 @@ impl Lane {
         copy(duct::cmd("cp", links(&entries, &tree)))?;
         // Objects are written in place: they are copied, with their times, and share blocks where the disk can.
         copy(duct::cmd!("cp", "-a", "--reflink=auto", objects_in(other), &tree))?;
-        rename_commands(&objects_in(&home).join(TOOLS), &tree_in(other), &tree)?;
         let lane = Lane { home, original: work.dir(), state };
         disk::sync_filesystem(&lane.home)?;
         lane.save()?;
@@ -117,84 +179,316 @@ impl Lane {
         tree_in(&self.home)
     }
 
-    /// Makes the source the original plus exactly `changes`, and returns the paths it had to write. Files that are right
-    /// already keep their modification times; a written one gets a newer time than it had. Directories made for a new
-    /// file stay.
-    ///
-    /// # Errors
-    /// When a path leads out of the tree or through a symbolic link: nothing is written then. When the disk says no.
-    pub fn set(&mut self, changes: &Changes) -> Result<Vec<String>> {
-        let tree = self.dir();
-        for path in changes.keys() {
-            check(&tree, path)?;
-        }
-        if !changes.keys().all(|path| self.state.changed.contains(path)) {
-            self.state.changed.extend(changes.keys().cloned());
-            // Before anything is touched: whatever moment a run is killed at, its paths are known.
-            self.save()?;
-        }
-        let mut written = Vec::new();
-        for path in &self.state.changed {
-            check(&tree, path)?;
-            let (file, original) = (tree.join(path), read(&self.original.join(path))?);
-            let mode = original.as_ref().map_or(0o644, |(_, mode)| *mode);
-            let wanted = match changes.get(path) {
-                Some(content) => content.clone(),
-                None => original.map(|(bytes, _)| bytes),
-            };
-            if read(&file)?.map(|(bytes, _)| bytes) == wanted {
-                continue;
-            }
-            match wanted {
-                Some(bytes) => put(&file, &bytes, mode, &self.home),
-                None => fs::remove_file(&file),
-            }
-            .or_infra(|| format!("change {}", file.display()))?;
-            written.push(path.clone());
-        }
-        Ok(written)
+    pub fn objects(&self) -> PathBuf {
+        objects_in(&self.home)
     }
 
-    /// Makes everything below `dir` a link to the original, but for changed files and objects.
-    fn follow(&self, dir: &Path) -> Result<()> {
+    /// What the `.config` among the objects was made from, as [`Lane::configured`] was told; empty if nothing was.
+    pub fn configured_from(&self) -> &str {
+        &self.state.configured
+    }
+
+    /// # Errors
+    /// On I/O failure.
+    pub fn configured(&mut self, from: String) -> Result<()> {
+        self.state.configured = from;
+        self.save()
+    }
+
+    /// Makes the source the original plus exactly `changes`, and the objects ready for a build that sees the tree at
+    /// `place`: whatever their times were, make then finds out of date what was made from other contents. Says whether
+    /// there are objects to start from. [`Lane::settle`] or [`Lane::pause`] follows the build; without either, it counts as
+    /// killed.
+    ///
+    /// # Errors
+    /// When a path leads out of the tree or through a symbolic link: nothing is written then. On I/O failure.
+    pub fn begin(&mut self, changes: &Changes, place: &Path) -> Result<bool> {
+        for path in changes.keys() {
+            check(&self.dir(), path)?;
+        }
+        self.ready_objects(place)?;
+        let wanted = self.wanted(changes)?;
+        let appeared = self.note(&wanted)?;
+        let names: BTreeSet<&OsStr> =
+            appeared.iter().filter_map(|path| Path::new(path).file_name()).collect();
+        objects::remove_made_of(&self.objects(), &names)
+            .or_infra(|| format!("remove objects in {}", self.objects().display()))?;
+        self.state.unsettled += 1;
+        (self.state.whole, self.state.began_secs, self.state.boot) = (false, stamp::now_secs(), this_boot());
+        self.state.place = place.to_owned();
+        // Before anything is touched: a run that is killed from here on has left what the state says, or older files.
+        self.save()?;
+        self.write(&wanted)?;
+        disk::create_dir(&self.objects())?;
+        Ok(self.objects().join(".config").exists())
+    }
+
+    /// The build ended well: all objects are made from what the lane holds now.
+    ///
+    /// # Errors
+    /// On I/O failure.
+    pub fn settle(&mut self) -> Result<()> {
+        // A power cut must not keep the state and lose the objects.
+        disk::sync_filesystem(&self.home)?;
+        let original = self.original.clone();
+        self.state.own.retain(|path, own| own.digest.is_some() || original.join(path).exists());
+        for own in self.state.own.values_mut() {
+            own.since = 0;
+        }
+        (self.state.unsettled, self.state.whole, self.state.settled) = (0, true, true);
+        self.save()
+    }
+
+    /// The build ended early and left no file half written: the next one goes on from there.
+    ///
+    /// # Errors
+    /// On I/O failure.
+    pub fn pause(&mut self) -> Result<()> {
+        self.state.whole = true;
+        self.save()
+    }
+
+    /// Removes the objects: a build left among them what no build leaves.
+    ///
+    /// # Errors
+    /// On I/O failure.
+    pub fn forget_objects(&mut self) -> Result<()> {
+        self.without_objects()?;
+        self.save()
+    }
+
+    /// Gives the objects that are there times by which make is right about them, or removes them all.
+    fn ready_objects(&mut self, place: &Path) -> Result<()> {
+        let objects = self.objects();
+        let doing = || format!("make {} ready for a build", objects.display());
+        if !objects.exists() {
+            return self.without_objects();
+        }
+        let State { unsettled: builds, began_secs, whole, chain, .. } = self.state;
+        let usable = if builds == 0 {
+            self.state.chain = Chain::new(stamp::now_secs());
+            objects::stamp_settled(&objects, self.state.chain).or_infra(doing)?;
+            self.state.settled
+        } else {
+            let unsettled = Unsettled { chain, builds, began_secs, whole };
+            builds < stamp::BUILDS_MAX
+                && self.state.is_of_this_boot()
+                && objects::stamp(&objects, unsettled).or_infra(doing)?
+        };
+        if !usable {
+            return self.without_objects();
+        }
+        if self.state.place != place {
+            rename_commands(&objects.join(TOOLS), &self.state.place, place)?;
+        }
+        Ok(())
+    }
+
+    fn without_objects(&mut self) -> Result<()> {
+        disk::discard(&self.objects())?;
+        (self.state.unsettled, self.state.settled, self.state.configured) = (0, false, String::new());
+        self.state.chain = Chain::new(stamp::now_secs());
+        for own in self.state.own.values_mut() {
+            own.since = 0;
+        }
+        Ok(())
+    }
+
+    /// What each path of the lane's own has to hold, and its mode.
+    fn wanted(&self, changes: &Changes) -> Result<BTreeMap<String, Wanted>> {
+        let mut wanted = BTreeMap::new();
+        for path in self.state.own.keys().chain(changes.keys()) {
+            check(&self.dir(), path)?;
+            let original = read(&self.original.join(path))?;
+            let mode = original.as_ref().map_or(0o644, |(_, mode)| *mode);
+            let original = original.map(|(bytes, _)| bytes);
+            let before = original.as_deref().map(digest);
+            let content = changes.get(path).cloned().unwrap_or(original);
+            wanted.insert(path.clone(), Wanted { content, mode, original: before });
+        }
+        Ok(wanted)
+    }
+
+    /// Notes which of `wanted` the coming build finds changed, and returns those that were not there before it.
+    fn note(&mut self, wanted: &BTreeMap<String, Wanted>) -> Result<Vec<String>> {
+        let next = self.state.unsettled + 1;
+        let mut appeared = Vec::new();
+        for (path, Wanted { content, original, .. }) in wanted {
+            let digest = content.as_deref().map(digest);
+            let own = self
+                .state
+                .own
+                .entry(path.clone())
+                .or_insert_with(|| Own { digest: original.clone(), since: 0 });
+            if own.digest != digest {
+                if own.digest.is_none() {
+                    appeared.push(path.clone());
+                }
+                *own = Own { digest, since: next };
+            }
+        }
+        Ok(appeared)
+    }
+
+    /// Puts every file in place, with the time that the state gives it.
+    fn write(&self, wanted: &BTreeMap<String, Wanted>) -> Result<()> {
+        let tree = self.dir();
+        let (gone, there): (Vec<_>, Vec<_>) = wanted.iter().partition(|(_, wanted)| wanted.content.is_none());
+        // First what goes: a file may come where a directory was, or a directory where a file was.
+        for (path, _) in gone {
+            remove_file(&tree.join(path)).or_infra(|| format!("remove {path} from {}", tree.display()))?;
+            self.prune(Path::new(path)).or_infra(|| format!("remove directories of {path}"))?;
+        }
+        for (path, Wanted { content, mode, .. }) in there {
+            let file = tree.join(path);
+            let doing = || format!("change {}", file.display());
+            let time = self.state.chain.source(self.state.own.get(path).map_or(0, |own| own.since));
+            // A second name may be the original's, or another lane's.
+            let is_own = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && found.nlink() == 1);
+            if is_own && read(&file)?.map(|(bytes, _)| bytes) == *content {
+                stamp::set(&file, time).or_infra(doing)?;
+            } else {
+                let bytes = content.as_deref().unwrap_or_default();
+                put(&file, bytes, *mode, &self.home, time).or_infra(doing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directories above `path` that are empty now and that the original does not have.
+    fn prune(&self, path: &Path) -> io::Result<()> {
+        for dir in path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()) {
+            if self.original.join(dir).is_dir() {
+                break;
+            }
+            match fs::remove_dir(self.dir().join(dir)) {
+                Err(error)
+                    if [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::NotADirectory]
+                        .contains(&error.kind()) =>
+                {
+                    break;
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything below `dir` a link to the original, except files of the lane's own and objects. Returns what becomes
+    /// the lane's own, because the objects were made from another content: that has to get a time of its own.
+    fn follow(&mut self, dir: &Path) -> Result<BTreeMap<String, Own>> {
         let (from, to) = (self.original.join(dir), self.dir().join(dir));
         let doing = || format!("link {} to {}", to.display(), from.display());
+        let has_objects = self.state.settled || self.state.unsettled > 0;
+        let mut own = BTreeMap::new();
         let mut there = BTreeSet::new();
         for entry in fs::read_dir(&from).or_infra(doing)? {
             let entry = entry.or_infra(doing)?;
             let (path, target) = (dir.join(entry.file_name()), to.join(entry.file_name()));
             there.insert(entry.file_name());
             if entry.file_type().or_infra(doing)?.is_dir() {
+                if self.is_own(&path) {
+                    continue;
+                }
                 make_dir(&target).or_infra(doing)?;
-                self.follow(&path)?;
-            } else if !self.is_changed(&path) {
+                own.extend(self.follow(&path)?);
+            } else if self.is_own(&path) {
+                // The next build sets it.
+            } else if self.is_above(&path) {
+                // Its files go when they are set; then this one comes.
+                own.extend(path.to_str().map(|path| (path.to_owned(), Own { digest: None, since: 0 })));
+            } else if has_objects && !is_same(&entry.path(), &target) {
+                self.take_over(&path, &mut own)?;
+            } else {
                 link(&entry.path(), &target).or_infra(doing)?;
             }
         }
         for entry in fs::read_dir(&to).or_infra(doing)? {
             let entry = entry.or_infra(doing)?;
             let path = dir.join(entry.file_name());
-            let kept =
-                there.contains(&entry.file_name()) || path == Path::new(OBJECTS) || self.is_above(&path);
-            if !kept {
+            if there.contains(&entry.file_name()) || path == Path::new(OBJECTS) || self.is_above(&path) {
+                continue;
+            }
+            if has_objects {
+                self.take_over(&path, &mut own)?;
+            } else {
                 remove(&entry.path()).or_infra(doing)?;
+            }
+        }
+        Ok(own)
+    }
+
+    /// Notes what the lane has at `path`, where the original has something else by now.
+    fn take_over(&mut self, path: &Path, own: &mut BTreeMap<String, Own>) -> Result<()> {
+        let target = self.dir().join(path);
+        let doing = || format!("read {}", target.display());
+        let found = fs::symlink_metadata(&target);
+        if found.as_ref().is_ok_and(fs::Metadata::is_dir) {
+            for entry in fs::read_dir(&target).or_infra(doing)? {
+                self.take_over(&path.join(entry.or_infra(doing)?.file_name()), own)?;
+            }
+            return Ok(());
+        }
+        let original = fs::symlink_metadata(self.original.join(path));
+        let is_link = |found: &io::Result<fs::Metadata>| found.as_ref().is_ok_and(fs::Metadata::is_symlink);
+        match path.to_str() {
+            Some(name) if !is_link(&found) && !is_link(&original) => {
+                let digest = read(&target)?.map(|(bytes, _)| digest(&bytes));
+                own.insert(name.to_owned(), Own { digest, since: 0 });
+            }
+            // A symbolic link that changes is rare, and nothing says what was made through it.
+            _ => {
+                self.without_objects()?;
+                let _ = remove(&target);
+                if original.is_ok() {
+                    link(&self.original.join(path), &target).or_infra(doing)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn is_changed(&self, path: &Path) -> bool {
-        path.to_str().is_some_and(|path| self.state.changed.contains(path))
+    fn is_own(&self, path: &Path) -> bool {
+        path.to_str().is_some_and(|path| self.state.own.contains_key(path))
     }
 
-    /// It is a changed file, or a directory that one is in.
+    /// It is a file of the lane's own, or a directory that one is in.
     fn is_above(&self, path: &Path) -> bool {
-        self.state.changed.iter().any(|changed| Path::new(changed).starts_with(path))
+        self.state.own.keys().any(|own| Path::new(own).starts_with(path))
     }
 
     fn save(&self) -> Result<()> {
         let json = serde_json::to_vec_pretty(&self.state).or_infra(|| "write a lane's state".to_owned())?;
         disk::write_aside(&state_file(&self.home), &json)
+    }
+}
+
+/// What a path of the lane's own has to be.
+#[derive(Debug)]
+struct Wanted {
+    content: Option<Vec<u8>>,
+    mode: u32,
+    /// The digest of the original's content.
+    original: Option<String>,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    disk::hex(&Sha256::digest(bytes))
+}
+
+/// Both are one file, or links to the same place.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::symlink_metadata(one), fs::symlink_metadata(other)) {
+        (Ok(one), Ok(other)) if (one.dev(), one.ino()) == (other.dev(), other.ino()) => true,
+        (Ok(found), Ok(like)) if found.is_file() && like.is_file() => {
+            // A copy, because the lane is on another file system.
+            found.dev() != like.dev() && fs::read(one).ok() == fs::read(other).ok()
+        }
+        (Ok(found), Ok(like)) if found.is_symlink() && like.is_symlink() => {
+            fs::read_link(one).ok() == fs::read_link(other).ok()
+        }
+        _ => false,
     }
 }
 
@@ -226,10 +520,10 @@ fn rename_commands(dir: &Path, from: &Path, to: &Path) -> Result<()> {
     }
     for entry in fs::read_dir(dir).or_infra(doing)? {
         let entry = entry.or_infra(doing)?;
-        let path = entry.path();
-        if entry.file_type().or_infra(doing)?.is_dir() {
+        let (path, kind) = (entry.path(), entry.file_type().or_infra(doing)?);
+        if kind.is_dir() {
             rename_commands(&path, from, to)?;
-        } else if path.extension().is_some_and(|extension| extension == "cmd") {
+        } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "cmd") {
             let text = fs::read(&path).or_infra(doing)?;
             let renamed = replace(&text, from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
             fs::write(&path, renamed).or_infra(doing)?;
@@ -276,9 +570,19 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
         }
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             fs::copy(from, to)?;
-            fs::File::options().write(true).open(to)?.set_modified(found.modified()?)
+            stamp::set(to, stamp::original())
         }
         linked => linked,
+    }
+}
+
+/// That it is not there is as good.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            Ok(())
+        }
+        removed => removed,
     }
 }
 

@@ -11,7 +11,9 @@ mod kernel_org;
 pub mod lane;
 mod local;
 mod lock;
+pub mod objects;
 mod snapshot;
+pub mod stamp;
 mod unpacked;
 pub mod worktree;
 

@@ -9,16 +9,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::disk;
+use super::{disk, stamp};
 use crate::failure::{Context, Failure, Result};
 use crate::process;
 
 /// First word of the index; another one is an index of another version.
-const MAGIC: &str = "patchproof-snapshot-1";
+const MAGIC: &str = "patchproof-snapshot-2";
 
-/// What tells one state of an original file from another. These are facts of the developer's file and not of
-/// the copy: a copy that was changed and restored has a newer time, and must keep it, or make would take the
-/// objects built meanwhile for current.
+/// What tells one state of an original file from another. These are facts of the developer's file and not of the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     size: u64,
@@ -68,7 +66,7 @@ pub fn refresh(from: &Path, home: &Path, progress: &dyn Fn(&str)) -> Result<Stri
         if process::interrupted() {
             return Err(Failure::interrupted());
         }
-        copy(&from.join(path), &home.join("tree").join(path), first)
+        copy(&from.join(path), &home.join("tree").join(path))
             .or_infra(|| format!("copy {}", from.join(path).display()))?;
     }
     disk::sync_filesystem(home)?;
@@ -120,9 +118,8 @@ fn is_build_product(path: &Path) -> bool {
         || (top && [b"System.map".as_slice(), b"Module.symvers"].contains(&name))
 }
 
-/// A whole file or nothing, by way of a rename. The first copy keeps the modification time; a later one is
-/// new, so that make sees it.
-fn copy(from: &Path, to: &Path, keep_mtime: bool) -> io::Result<()> {
+/// A whole file or nothing, by way of a rename. A lane finds out by content what has changed, and gives it a time.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
     // A directory of the same name whose files are gone.
@@ -136,11 +133,9 @@ fn copy(from: &Path, to: &Path, keep_mtime: bool) -> io::Result<()> {
         let mut target = File::create(&aside)?;
         // On Linux this becomes copy_file_range, which shares blocks where the file system can.
         io::copy(&mut File::open(from)?, &mut target)?;
-        if keep_mtime {
-            target.set_modified(found.modified()?)?;
-        }
         target.set_permissions(fs::Permissions::from_mode(found.mode() | 0o200))?;
     }
+    stamp::set(&aside, stamp::original())?;
     fs::rename(&aside, to)
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, disk, local};
+use super::{Source, disk, local, stamp};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::process::must;
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 const UNPACK_DEADLINE: Duration = Duration::from_secs(900);
 
 /// What the unpacked tree is, written when it was complete.
@@ -82,7 +82,7 @@ pub fn unpack(archive: &Archive, home: &Path, label: &Label<'_>, logs: &Path) ->
     let version = extract(archive, &fresh, logs)
         .and_then(|()| local::version(&fresh.join("tree")))
         .map_err(|failure| damaged(archive, failure))?;
-    let stamp = Stamp {
+    let made = Stamp {
         schema: SCHEMA,
         name: label.name.to_owned(),
         wanted: label.wanted.to_owned(),
@@ -91,8 +91,9 @@ pub fn unpack(archive: &Archive, home: &Path, label: &Label<'_>, logs: &Path) ->
         archive_sha256: label.archive_sha256.to_owned(),
         incarnation: disk::fresh_name()?,
     };
+    stamp::set_originals(&fresh.join("tree")).or_infra(|| format!("set the times in {}", fresh.display()))?;
     disk::sync_filesystem(&fresh)?;
-    let json = serde_json::to_vec_pretty(&stamp).or_infra(|| "write the stamp".to_owned())?;
+    let json = serde_json::to_vec_pretty(&made).or_infra(|| "write the stamp".to_owned())?;
     disk::write_aside(&fresh.join("stamp.json"), &json)?;
     disk::discard(home)?;
     fs::rename(&fresh, home).or_infra(|| format!("put {} in place", home.display()))?;

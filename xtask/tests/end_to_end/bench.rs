@@ -45,8 +45,7 @@ impl Bench {
         bench.program("bin/make", include_str!("stand_ins/make.sh"));
         bench.program("bin/cargo", include_str!("stand_ins/cargo.sh"));
         bench.program("bin/curl", include_str!("stand_ins/curl.sh"));
-        let qemu = format!("#!/bin/sh\nexec '{}' \"$@\"\n", stand_in_qemu().display());
-        bench.program("bin/qemu-system-x86_64", &qemu);
+        std::os::unix::fs::symlink(stand_in_qemu(), bench.path("bin/qemu-system-x86_64")).unwrap();
         bench
     }
 
@@ -67,6 +66,23 @@ impl Bench {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Files of this name in the work directory.
+    pub fn find(&self, name: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut dirs = vec![self.path("work")];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.file_type().unwrap().is_dir() {
+                    dirs.push(entry.path());
+                } else if entry.file_name() == name {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -90,15 +106,17 @@ impl Bench {
             .env("PATH", path)
             .env("CARGO", self.path("bin/cargo"))
             .env("PATCHPROOF_WORK", self.path("work"))
-            .env("STAND_IN_PIDS", self.path("pids"))
+            .env("XDG_STATE_HOME", self.path("state"))
             .env("STAND_IN_ARCHIVE", self.path("linux.tar.xz"))
             .env_remove("PATCHPROOF_DEADLINE_PERCENT");
-        for stand_in in ["QEMU", "CARGO", "CURL"] {
+        for stand_in in ["CARGO", "CURL"] {
             command.env_remove(format!("STAND_IN_{stand_in}"));
         }
-        // Nothing of the environment reaches a build.
-        let make = env.iter().find(|(name, _)| *name == "STAND_IN_MAKE");
-        self.write("bin/make.does", make.map_or("", |(_, does)| *does));
+        // Nothing of the environment reaches a build or a guest.
+        for (stand_in, file) in [("STAND_IN_MAKE", "bin/make.does"), ("STAND_IN_QEMU", "bin/qemu.does")] {
+            let does = env.iter().find(|(name, _)| *name == stand_in);
+            self.write(file, does.map_or("", |(_, does)| *does));
+        }
         command.envs(env.iter().copied()).stdin(Stdio::null());
         command
     }
@@ -120,6 +138,15 @@ impl Bench {
 
     pub fn run(&self, more: &[&str], env: &[(&str, &str)]) -> Outcome {
         self.finish(self.command(&self.matrix(more), env))
+    }
+
+    /// As [`Bench::run`], with everything that is made in `work`; its report is the last one there.
+    pub fn run_in(&self, work: &Path, more: &[&str]) -> Outcome {
+        let work_dir = work.to_str().unwrap();
+        let output = self.command(&self.matrix(more), &[("PATCHPROOF_WORK", work_dir)]).output().unwrap();
+        let report = std::fs::read(work.join("runs/latest/report.json"));
+        let report = report.map_or(serde_json::Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
+        Outcome::new(&output, report)
     }
 
     /// Runs a command to its end; the report is the one that this run made.
@@ -164,6 +191,12 @@ impl Bench {
                 format!("{} {}", dir.display(), String::from_utf8_lossy(&words).replace('\0', " "))
             })
             .collect()
+    }
+
+    /// Waits until a stand-in of this bench hangs.
+    pub fn wait_until_it_hangs(&self) {
+        let hangs = |process: &String| process.contains("sleep 1000") || process.contains(" -initrd ");
+        wait_for(|| self.processes().iter().any(hangs).then_some(()));
     }
 
     /// What must hold after any fault: it gave no pass, no process is left, and the next run passes without

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 /// Files that may read the time of day, and what for.
-const TIME_OF_DAY: [(&str, &str); 5] = [
+const TIME_OF_DAY: [(&str, &str); 6] = [
     ("cache.rs", "which entries were not used for longest"),
     ("host.rs", "whether apt's lists are older than a day"),
     ("rundir.rs", "a run's name and the date in its report"),
     ("source/disk.rs", "a part of a unique name"),
-    ("source/files.rs", "a modification time that make takes for newer"),
+    ("source/objects.rs", "whether a file may be from the build that was cut off"),
+    ("source/stamp.rs", "when a build began, for that"),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

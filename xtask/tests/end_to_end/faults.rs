@@ -25,7 +25,8 @@ fn nothing_of_the_callers_environment_changes_what_is_built() {
     let strange =
         [("MAKEFILES", "/dev/null"), ("MAKEFLAGS", "-n"), ("KAFLAGS", "-DSTRANGE"), ("CPATH", "/strange")];
     bench.run(&[], &strange).is("pass", 0, "");
-    let environment = std::fs::read_to_string(bench.path("bin/make.env")).unwrap();
+    let lanes = bench.find("make.env");
+    let environment = std::fs::read_to_string(lanes.first().unwrap()).unwrap();
     assert!(environment.lines().any(|line| line.starts_with("KBUILD_BUILD_USER=")), "{environment}");
     for (name, value) in strange {
         assert!(!environment.contains(&format!("{name}={value}")), "{name}: {environment}");

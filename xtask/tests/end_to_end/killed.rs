@@ -23,7 +23,7 @@ fn signal(child: &Child, signal: i32) {
 /// Starts a run and waits until it hangs where `hang` says.
 fn hanging(bench: &Bench, hang: (&str, &str)) -> Child {
     let child = bench.start(&[], &[hang]);
-    wait_for(|| std::fs::read_to_string(bench.path("pids")).ok().filter(|pid| pid.ends_with('\n')));
+    bench.wait_until_it_hangs();
     child
 }
 

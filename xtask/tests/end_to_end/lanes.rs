@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::bench::{Bench, Outcome, wait_for};
+use crate::bench::{Bench, Outcome};
 
 const SECOND_VARIANT: &str = "
   - name: w
@@ -54,7 +54,7 @@ fn with_one_job_nothing_boots_while_a_kernel_is_built() {
 fn an_interrupted_run_ends_although_one_lane_waits_for_another() {
     let bench = two_variants();
     let child = bench.start(&["--jobs", "4"], &[("STAND_IN_MAKE", "hangs")]);
-    wait_for(|| std::fs::read_to_string(bench.path("pids")).ok().filter(|pid| pid.ends_with('\n')));
+    bench.wait_until_it_hangs();
     // SAFETY: a signal to a child of this test that has not been waited for.
     unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
     let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());

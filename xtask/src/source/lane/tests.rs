@@ -57,6 +57,11 @@ fn changes(list: &[(&str, Option<&[u8]>)]) -> Changes {
     list.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.map(<[u8]>::to_vec))).collect()
 }
 
+/// Begins a build of the original plus `list`.
+fn begin(lane: &mut Lane, list: &[(&str, Option<&[u8]>)]) -> bool {
+    lane.begin(&changes(list), Path::new("/place")).unwrap()
+}
+
 fn content(lane: &Lane, path: &str) -> Option<Vec<u8>> {
     fs::read(lane.dir().join(path)).ok()
 }
@@ -80,16 +85,34 @@ fn all(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn set_gives_the_original_plus_exactly_the_changes_and_says_what_it_wrote() {
+fn begin_gives_the_original_plus_exactly_the_changes() {
     let fixture = Fixture::new();
     let mut lane = fixture.lane(&fixture.fetched());
-    let first = changes(&[("mm/a.c", Some(b"1")), ("new/n.c", Some(b"n")), ("mm/b.c", None)]);
-    assert_eq!(lane.set(&first).unwrap(), ["mm/a.c", "mm/b.c", "new/n.c"]);
+    begin(&mut lane, &[("mm/a.c", Some(b"1")), ("new/n.c", Some(b"n")), ("mm/b.c", None)]);
     assert_eq!((content(&lane, "mm/b.c"), content(&lane, "new/n.c")), (None, Some(b"n".to_vec())));
-    assert_eq!(lane.set(&changes(&[("mm/a.c", Some(b"2"))])).unwrap(), ["mm/a.c", "mm/b.c", "new/n.c"]);
+    begin(&mut lane, &[("mm/a.c", Some(b"2"))]);
     assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(b"2".as_slice()));
     assert_eq!(content(&lane, "mm/b.c").as_deref(), Some(ORIGINAL));
-    assert_eq!(content(&lane, "new/n.c"), None);
+    assert!(!lane.dir().join("new").exists(), "nothing of a patch stays, not its directory either");
+}
+
+#[test]
+fn a_name_may_be_a_directory_in_one_patch_and_a_file_in_the_next() {
+    let fixture = Fixture::new();
+    let mut lane = fixture.lane(&fixture.fetched());
+    for _ in 0..2 {
+        begin(&mut lane, &[("mm/newdir/deep/x.h", Some(b"x"))]);
+        lane.settle().unwrap();
+        begin(&mut lane, &[("mm/newdir", Some(b"a file"))]);
+        assert_eq!(content(&lane, "mm/newdir").as_deref(), Some(b"a file".as_slice()));
+        lane.settle().unwrap();
+        // A file of the original where a patch puts a directory.
+        begin(&mut lane, &[("mm/a.c", None), ("mm/a.c/x.h", Some(b"x"))]);
+        assert_eq!(content(&lane, "mm/a.c/x.h").as_deref(), Some(b"x".as_slice()));
+        begin(&mut lane, &[]);
+        assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(ORIGINAL));
+        assert!(!lane.dir().join("mm/newdir").exists());
+    }
 }
 
 #[test]
@@ -98,13 +121,16 @@ fn nothing_that_is_done_in_a_lane_reaches_the_original_or_another_lane() {
     let tree = fixture.fetched();
     let before = all(&tree.dir());
     let mut lane = fixture.lane(&tree);
-    lane.set(&changes(&[("mm/a.c", Some(b"1")), ("mm/b.c", None), ("mm/n.c", Some(b"n"))])).unwrap();
-    fs::create_dir(objects_in(&fixture.home("a"))).unwrap();
-    fs::write(objects_in(&fixture.home("a")).join("a.o"), "object").unwrap();
+    begin(&mut lane, &[("mm/a.c", Some(b"1")), ("mm/b.c", None), ("mm/n.c", Some(b"n"))]);
+    fs::write(lane.objects().join("a.o"), "object").unwrap();
+    lane.settle().unwrap();
     let mut copy = Lane::copy(&fixture.home("a"), &tree, fixture.home("b")).unwrap();
     assert_eq!(content(&copy, "patchproof-objects/a.o").as_deref(), Some(b"object".as_slice()));
-    fs::write(objects_in(&fixture.home("b")).join("a.o"), "changed in place").unwrap();
-    copy.set(&changes(&[("mm/a.c", Some(b"2"))])).unwrap();
+    fs::write(copy.objects().join("a.o"), "changed in place").unwrap();
+    let time = mtime(&lane, "mm/a.c");
+    begin(&mut copy, &[("mm/a.c", Some(b"1"))]);
+    assert_eq!(mtime(&lane, "mm/a.c"), time, "a second name of the file is not touched");
+    begin(&mut copy, &[("mm/a.c", Some(b"2"))]);
     assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(b"1".as_slice()));
     assert_eq!(content(&lane, "patchproof-objects/a.o").as_deref(), Some(b"object".as_slice()));
     assert_eq!((content(&copy, "mm/b.c").as_deref(), content(&copy, "mm/n.c")), (Some(ORIGINAL), None));
@@ -112,33 +138,126 @@ fn nothing_that_is_done_in_a_lane_reaches_the_original_or_another_lane() {
 }
 
 #[test]
-fn a_copy_keeps_the_times_of_its_files_and_objects() {
+fn only_what_changed_since_the_last_build_is_newer_than_its_objects() {
     let fixture = Fixture::new();
-    let tree = fixture.fetched();
-    let mut lane = fixture.lane(&tree);
-    let patch = changes(&[("mm/a.c", Some(b"1"))]);
-    lane.set(&patch).unwrap();
-    fs::create_dir(objects_in(&fixture.home("a"))).unwrap();
-    fs::write(objects_in(&fixture.home("a")).join("a.o"), "object").unwrap();
-    let mut copy = Lane::copy(&fixture.home("a"), &tree, fixture.home("b")).unwrap();
-    for path in ["mm/a.c", "mm/b.c", "patchproof-objects/a.o"] {
-        assert_eq!(mtime(&copy, path), mtime(&lane, path), "{path}");
-    }
-    assert_eq!(copy.set(&patch).unwrap(), Vec::<String>::new());
+    let mut lane = fixture.lane(&fixture.fetched());
+    begin(&mut lane, &[("mm/a.c", Some(b"1")), ("mm/b.c", Some(b"1"))]);
+    fs::write(lane.objects().join("a.o"), "object").unwrap();
+    lane.settle().unwrap();
+    begin(&mut lane, &[("mm/a.c", Some(b"1")), ("mm/b.c", Some(b"2"))]);
+    let object = mtime(&lane, "patchproof-objects/a.o");
+    assert!(mtime(&lane, "mm/a.c") < object && object < mtime(&lane, "mm/b.c"));
+    // It did not end well: what the objects know is what they knew.
+    lane.pause().unwrap();
+    begin(&mut lane, &[("mm/a.c", Some(b"1")), ("mm/b.c", Some(b"2"))]);
+    assert!(object < mtime(&lane, "mm/b.c"));
+    lane.settle().unwrap();
+    begin(&mut lane, &[("mm/a.c", Some(b"1"))]);
+    let object = mtime(&lane, "patchproof-objects/a.o");
+    assert!(mtime(&lane, "mm/a.c") < object && object < mtime(&lane, "mm/b.c"), "b.c is the original again");
+}
+
+/// A rule as kbuild's: an object is made of a source and a header, by what make says of their times.
+const MAKEFILE: &str =
+    "objects/a.o: a.c a.h\n\t@cat a.c a.h > $@\nobjects/all: objects/a.o\n\t@cp objects/a.o $@\n";
+
+fn make(lane: &Lane) -> String {
+    let objects = lane.objects();
+    fs::create_dir_all(objects.join("objects")).unwrap();
+    fs::write(objects.join(".config"), "").unwrap();
+    let makefile = MAKEFILE.replace("objects/", &format!("{}/", objects.display()));
+    fs::write(lane.home.join("toy.mk"), makefile).unwrap();
+    let all = objects.join("all");
+    duct::cmd!("make", "-s", "-C", lane.dir().join("mm"), "-f", lane.home.join("toy.mk"), &all)
+        .stderr_to_stdout()
+        .run()
+        .unwrap();
+    fs::read_to_string(all).unwrap()
 }
 
 #[test]
-fn a_file_that_is_right_keeps_its_time_and_a_written_one_gets_a_newer_one() {
+fn a_step_of_the_clock_between_two_builds_leaves_no_object_of_the_first() {
+    let good: &[(&str, Option<&[u8]>)] = &[("mm/a.c", Some(b"waits ")), ("mm/a.h", Some(b"1"))];
+    let bad: &[(&str, Option<&[u8]>)] = &[("mm/a.c", Some(b"frees ")), ("mm/a.h", Some(b"1"))];
+    let header: &[(&str, Option<&[u8]>)] = &[("mm/a.c", Some(b"waits ")), ("mm/a.h", Some(b"2"))];
+    for secs in [0, 1, -1, 24, -24, 3600, -3600, 86_400, -86_400, 2_000_000_000] {
+        let fixture = Fixture::new();
+        let mut lane = fixture.lane(&fixture.fetched());
+        begin(&mut lane, good);
+        assert_eq!(make(&lane), "waits 1");
+        lane.settle().unwrap();
+        for (patch, wanted) in [(bad, "frees 1"), (header, "waits 2"), (good, "waits 1")] {
+            shift_all(&lane.dir(), secs);
+            assert!(begin(&mut lane, patch));
+            assert_eq!(make(&lane), wanted, "after a step of {secs} s");
+            lane.settle().unwrap();
+        }
+        // A build that was cut off, and then the step.
+        begin(&mut lane, bad);
+        make(&lane);
+        lane.pause().unwrap();
+        shift_all(&lane.dir(), secs);
+        let kept = begin(&mut lane, good);
+        assert!(kept || secs != 0, "without a step the objects are kept");
+        assert_eq!(make(&lane), "waits 1", "cut off, then a step of {secs} s");
+    }
+}
+
+fn shift_all(dir: &Path, secs: i64) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let found = fs::symlink_metadata(&path).unwrap();
+        if found.is_dir() {
+            shift_all(&path, secs);
+        } else if found.is_file() {
+            let (time, by) = (found.modified().unwrap(), Duration::from_secs(secs.unsigned_abs()));
+            stamp::set(&path, if secs < 0 { time - by } else { time + by }).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_build_is_gone_on_with_and_a_killed_one_too() {
     let fixture = Fixture::new();
-    let mut lane = fixture.lane(&fixture.fetched());
-    let future = SystemTime::now() + Duration::from_secs(3600);
-    fs::File::options().write(true).open(lane.dir().join("mm/a.c")).unwrap().set_modified(future).unwrap();
-    lane.set(&changes(&[("mm/a.c", Some(b"1")), ("mm/b.c", Some(b"1"))])).unwrap();
-    assert!(mtime(&lane, "mm/a.c") > future);
-    let (a, b) = (mtime(&lane, "mm/a.c"), mtime(&lane, "mm/b.c"));
-    assert_eq!(lane.set(&changes(&[("mm/a.c", Some(b"1")), ("mm/b.c", Some(b"2"))])).unwrap(), ["mm/b.c"]);
-    assert_eq!(mtime(&lane, "mm/a.c"), a);
-    assert!(mtime(&lane, "mm/b.c") > b);
+    let tree = fixture.fetched();
+    let patch: &[(&str, Option<&[u8]>)] = &[("mm/a.c", Some(b"1"))];
+    for pause in [true, false] {
+        let mut lane = fixture.lane(&tree);
+        begin(&mut lane, patch);
+        for (name, text) in
+            [("a.o", ""), (".a.o.cmd", "savedcmd_a.o := cc\n"), (".config", "CONFIG_A=y\n"), ("half.o", "")]
+        {
+            fs::write(lane.objects().join(name), text).unwrap();
+        }
+        if pause {
+            lane.pause().unwrap();
+        }
+        drop(lane);
+        let mut lane = fixture.lane(&tree);
+        assert!(begin(&mut lane, patch), "it goes on from the objects that are there");
+        assert!(lane.objects().join("a.o").exists());
+        assert_eq!(lane.objects().join("half.o").exists(), pause, "a killed one may have left it unfinished");
+        assert!(mtime(&lane, "mm/a.c") < mtime(&lane, "patchproof-objects/a.o"));
+        assert!(!is_usable(&fixture.home("a"), "first"), "others do not start from it");
+        lane.settle().unwrap();
+        assert!(is_usable(&fixture.home("a"), "first"));
+        fs::remove_dir_all(fixture.home("a")).unwrap();
+    }
+}
+
+#[test]
+fn after_another_boot_of_the_host_a_build_that_was_cut_off_is_not_used() {
+    let fixture = Fixture::new();
+    let tree = fixture.fetched();
+    let mut lane = fixture.lane(&tree);
+    begin(&mut lane, &[]);
+    fs::write(lane.objects().join(".config"), "").unwrap();
+    lane.settle().unwrap();
+    begin(&mut lane, &[]);
+    let state = fs::read_to_string(state_file(&fixture.home("a"))).unwrap();
+    fs::write(state_file(&fixture.home("a")), state.replace(&this_boot(), "another")).unwrap();
+    assert!(!is_usable(&fixture.home("a"), "first"));
+    assert!(!begin(&mut fixture.lane(&tree), &[]));
 }
 
 #[test]
@@ -147,7 +266,7 @@ fn an_executable_stays_executable() {
     let tree = fixture.fetched();
     fs::set_permissions(tree.dir().join("mm/a.c"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut lane = fixture.lane(&tree);
-    lane.set(&changes(&[("mm/a.c", Some(b"1"))])).unwrap();
+    begin(&mut lane, &[("mm/a.c", Some(b"1"))]);
     assert_eq!(fs::metadata(lane.dir().join("mm/a.c")).unwrap().permissions().mode() & 0o777, 0o755);
 }
 
@@ -158,24 +277,25 @@ fn a_path_that_leaves_the_tree_is_refused_before_anything_is_written() {
     let mut lane = fixture.lane(&tree);
     let bad = ["../x", "/etc/x", "mm/../../x", ".git/config", "mm/.GIT/x", "alias/x", "alias", "", "mm/"];
     for bad in bad.into_iter().chain(["patchproof-objects/x.o"]) {
-        let failure = lane.set(&changes(&[("mm/a.c", Some(b"1")), (bad, Some(b"x"))])).unwrap_err();
+        let list = changes(&[("mm/a.c", Some(b"1")), (bad, Some(b"x"))]);
+        let failure = lane.begin(&list, Path::new("/place")).unwrap_err();
         assert_eq!(failure.exit, crate::failure::Exit::PatchRejected, "{bad}: {failure}");
         assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(ORIGINAL), "{bad}");
         assert!(tree.pristine(bad).is_err(), "{bad}");
     }
-    assert!(lane.set(&changes(&[("mm", Some(b"x"))])).is_err(), "a directory is no file");
+    assert!(lane.begin(&changes(&[("mm", Some(b"x"))]), Path::new("/p")).is_err(), "a directory is no file");
 }
 
 #[test]
-fn what_a_killed_run_left_is_made_right_by_the_next_set() {
+fn what_a_killed_run_left_is_made_right_by_the_next_build() {
     let fixture = Fixture::new();
     for tree in [fixture.fetched(), fixture.users()] {
         let mut lane = fixture.lane(&tree);
-        lane.set(&changes(&[("mm/a.c", Some(b"1")), ("mm/n.c", Some(b"n")), ("mm/b.c", None)])).unwrap();
+        begin(&mut lane, &[("mm/a.c", Some(b"1")), ("mm/n.c", Some(b"n")), ("mm/b.c", None)]);
         // Killed half-way through the next change: a.c is already something else.
         fs::write(lane.dir().join("mm/a.c"), "half").unwrap();
         let mut lane = fixture.lane(&tree);
-        lane.set(&Changes::new()).unwrap();
+        begin(&mut lane, &[]);
         assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(ORIGINAL));
         assert_eq!(content(&lane, "mm/b.c").as_deref(), Some(ORIGINAL));
         assert_eq!(content(&lane, "mm/n.c"), None);
@@ -186,9 +306,8 @@ fn what_a_killed_run_left_is_made_right_by_the_next_set() {
 fn a_lane_with_a_truncated_state_is_made_anew_without_its_objects() {
     let fixture = Fixture::new();
     let tree = fixture.fetched();
-    fixture.lane(&tree).set(&changes(&[("mm/a.c", Some(b"1"))])).unwrap();
-    fs::create_dir(objects_in(&fixture.home("a"))).unwrap();
-    for state in ["", "{\"schema\": 1, \"inc", "{}"] {
+    for state in ["", "{\"schema\": 3, \"inc", "{}"] {
+        begin(&mut fixture.lane(&tree), &[("mm/a.c", Some(b"1"))]);
         fs::write(state_file(&fixture.home("a")), state).unwrap();
         let lane = fixture.lane(&tree);
         assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(ORIGINAL), "{state}");
@@ -213,38 +332,59 @@ fn a_users_directory_is_never_changed_and_a_lane_follows_its_edits() {
     let linux = fixture.dir.path().join("linux");
     let tree = fixture.users();
     let mut lane = fixture.lane(&tree);
-    lane.set(&changes(&[("mm/a.c", Some(b"1")), ("drivers/n.c", Some(b"n"))])).unwrap();
-    fs::create_dir(objects_in(&fixture.home("a"))).unwrap();
+    let patch: &[(&str, Option<&[u8]>)] = &[("mm/a.c", Some(b"1")), ("drivers/n.c", Some(b"n"))];
+    begin(&mut lane, patch);
+    fs::write(lane.objects().join("b.o"), "object").unwrap();
+    lane.settle().unwrap();
     assert_eq!(fs::read(linux.join("mm/a.c")).unwrap(), ORIGINAL);
-    let built = mtime(&lane, "mm/b.c");
     drop(tree);
 
     fs::write(linux.join("mm/b.c"), "edited").unwrap();
     fs::write(linux.join("mm/c.c"), "added").unwrap();
-    fs::remove_file(linux.join("alias")).unwrap();
-    let mut lane = fixture.lane(&fixture.users());
+    fs::remove_file(linux.join("Kconfig")).unwrap();
+    let tree = fixture.users();
+    let mut lane = fixture.lane(&tree);
+    begin(&mut lane, patch);
     assert_eq!(content(&lane, "mm/b.c").as_deref(), Some(b"edited".as_slice()));
-    assert!(mtime(&lane, "mm/b.c") > built, "make must see that the file was edited");
-    assert_eq!(content(&lane, "mm/c.c").as_deref(), Some(b"added".as_slice()));
-    assert!(fs::symlink_metadata(lane.dir().join("alias")).is_err());
-    assert!(objects_in(&fixture.home("a")).exists());
-    assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(b"1".as_slice()), "it is set, not followed");
-    lane.set(&Changes::new()).unwrap();
+    assert!(
+        mtime(&lane, "mm/b.c") > mtime(&lane, "patchproof-objects/b.o"),
+        "make must see that it was edited"
+    );
+    assert!(mtime(&lane, "mm/a.c") < mtime(&lane, "patchproof-objects/b.o"));
+    assert_eq!(
+        (content(&lane, "mm/c.c").as_deref(), content(&lane, "Kconfig")),
+        (Some(b"added".as_slice()), None)
+    );
+    lane.settle().unwrap();
+    begin(&mut lane, &[]);
     assert_eq!((content(&lane, "mm/a.c").as_deref(), content(&lane, "drivers/n.c")), (Some(ORIGINAL), None));
+    assert!(mtime(&lane, "mm/b.c") < mtime(&lane, "patchproof-objects/b.o"), "the objects know it now");
+    lane.settle().unwrap();
+    drop(tree);
+
+    // A link that changes takes all objects with it.
+    fs::remove_file(linux.join("alias")).unwrap();
+    let lane = fixture.lane(&fixture.users());
+    assert!(fs::symlink_metadata(lane.dir().join("alias")).is_err() && !lane.objects().exists());
 }
 
 #[test]
-fn commands_that_name_a_lane_name_its_copy_there() {
+fn commands_that_name_a_tree_name_it_where_the_next_build_sees_it() {
     let fixture = Fixture::new();
-    let tree = fixture.fetched();
-    let lane = fixture.lane(&tree);
-    let objects = objects_in(&fixture.home("a"));
-    fs::create_dir_all(objects.join("tools")).unwrap();
-    let command = |lane: &Lane| format!("cmd_a.o := gcc {0}/a.c {0}/b.c\n", lane.dir().display());
-    fs::write(objects.join("tools/.a.o.cmd"), command(&lane)).unwrap();
-    fs::write(objects.join("tools/a.o"), command(&lane)).unwrap();
-    let copy = Lane::copy(&fixture.home("a"), &tree, fixture.home("b")).unwrap();
-    let content = |path: &str| content(&copy, &format!("patchproof-objects/{path}")).unwrap();
-    assert_eq!(content("tools/.a.o.cmd"), command(&copy).into_bytes());
-    assert_eq!(content("tools/a.o"), command(&lane).into_bytes(), "an object is left alone");
+    let mut lane = fixture.lane(&fixture.fetched());
+    begin(&mut lane, &[]);
+    let command = |place: &str| format!("cmd_a.o := gcc {place}/a.c {place}/b.c\n");
+    fs::create_dir(lane.objects().join("tools")).unwrap();
+    fs::write(lane.objects().join("tools/.a.o.cmd"), command("/place")).unwrap();
+    fs::write(lane.objects().join("tools/a.o"), command("/place")).unwrap();
+    // A build may have left a link there.
+    let outside = fixture.dir.path().join("outside");
+    fs::write(&outside, command("/place")).unwrap();
+    std::os::unix::fs::symlink(&outside, lane.objects().join("tools/.link.cmd")).unwrap();
+    lane.settle().unwrap();
+    lane.begin(&Changes::new(), Path::new("/other")).unwrap();
+    let content = |path: &str| content(&lane, &format!("patchproof-objects/{path}")).unwrap();
+    assert_eq!(content("tools/.a.o.cmd"), command("/other").into_bytes());
+    assert_eq!(content("tools/a.o"), command("/place").into_bytes(), "an object is left alone");
+    assert_eq!(fs::read_to_string(&outside).unwrap(), command("/place"));
 }

@@ -6,7 +6,6 @@ if [ "$STAND_IN_CARGO" = fails ]; then
 fi
 if [ "$STAND_IN_CARGO" = hangs ]; then
     sleep 1000 &
-    echo $! > "$STAND_IN_PIDS"
     wait
 fi
 dir="$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/guest"

@@ -2,7 +2,6 @@
 # Does what the harness asks of curl: copies the archive of the bench.
 if [ "$STAND_IN_CURL" = hangs ]; then
     sleep 1000 &
-    echo $! > "$STAND_IN_PIDS"
     wait
 fi
 while [ "$1" != --output ]; do shift; done

@@ -1,11 +1,9 @@
 #!/bin/sh
 # Does what the harness asks of make: a `.config` out of the fragment, a file for the image. Of the bench's environment
-# nothing reaches it: what it is to do otherwise stands beside it.
-env > "${0%/*}/make.env"
+# nothing reaches it: what it is to do otherwise stands next to it. It is confined as make is, and writes objects only.
 does=$(cat "${0%/*}/make.does")
 hang() {
     sleep 1000 &
-    echo $! > "${0%/*}/../pids"
     wait
 }
 for arg; do
@@ -16,6 +14,7 @@ for arg; do
     target=$arg
 done
 tree=$2
+env > "$out/make.env"
 if [ "$target" = allnoconfig ]; then
     if [ "$does" = hangs-configuring ]; then hang; fi
     cp "$fragment" "$out/.config" || exit 2
@@ -34,6 +33,21 @@ if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
     esac
 fi
 if [ "$does" = hangs ]; then hang; fi
+# Code of a patch that the build executes. What it must not be able to do ends the build; what it did shows afterwards.
+case "$does" in
+"writes "*) echo attacked >> "${does#writes }"; exit 2 ;;
+"links "*) ln -f "${does#links }" "$out/link" && echo attacked >> "$out/link"; exit 2 ;;
+kills) kill -9 -1; kill -9 1; kill -9 $PPID; exit 2 ;;
+stays) setsid sh -c 'sleep 3; echo attacked > "$0/late"' "$out" > /dev/null 2>&1 & exit 2 ;;
+"connects "*) bash -c "echo attacked > /dev/tcp/127.0.0.1/${does#connects }"; exit 2 ;;
+prints) yes "a line that no build prints so often" ;;
+esac
 # Another source or another configuration is another image.
-cat "$out/.config" "$tree/mm/mmu_gather.c" > "$out/vmlinux"
+cat "$out/.config" "$tree/mm/mmu_gather.c" "$tree/include/asm-generic/tlb.h" > "$out/vmlinux"
 printf '1000 T _stext\n1000 T tlb_remove_table\n2000 T _etext\n' > "$out/System.map"
+# Something else in the place of what it has to make.
+case "$does" in
+*-is-link) rm "$out/${does%-is-link}" && ln -s /etc/passwd "$out/${does%-is-link}" ;;
+*-is-pipe) rm "$out/${does%-is-pipe}" && mkfifo "$out/${does%-is-pipe}" ;;
+*-is-directory) rm "$out/${does%-is-directory}" && mkdir "$out/${does%-is-directory}" ;;
+esac
