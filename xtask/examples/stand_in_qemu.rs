@@ -151,6 +151,9 @@ fn goes_wrong(fault: &str, console: &Path, results: &Path) -> bool {
         "exits" => {}
         "flood" => flood(results),
         "console-flood" => flood(console),
+        "words-flood" => loop {
+            let _ = std::io::stderr().write_all(&[b'x'; 1 << 16]);
+        },
         "hangs" => sleep_forever(),
         "chatters" => loop {
             say(console, "still here");

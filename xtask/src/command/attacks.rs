@@ -12,8 +12,8 @@ use crate::failure::{Context, Exit, Failure, Result};
 use crate::process::THIS_PROGRAM;
 use crate::project::Project;
 use crate::sandbox::INSIDE;
-use crate::sensitive;
 use crate::source::{disk, lane};
+use crate::{build, sensitive};
 
 /// The variant that the patch changes.
 const VARIANT: &str = "pt-reclaim-off";
@@ -51,20 +51,40 @@ struct Ran {
     exit: Option<i32>,
     verdict: String,
     reasons: String,
+    /// The digest of the patched kernel; empty: there is none.
+    kernel: String,
 }
 
 impl Place<'_> {
-    /// Builds a sound patch, lets the clock step, and builds a bad one, which must fail by what it lacks.
+    /// Builds a sound patch, lets the clock step, and builds a bad one, which must fail by what it lacks; then steps again,
+    /// and builds the sound one, which must be the same kernel as before.
     fn clock(&mut self, secs: i64) -> Result<()> {
         let good = self.patch(true, "")?;
-        self.run(&good)?;
+        let before = self.run(&good, &[])?;
+        self.step(secs)?;
+        let bad = self.patch(false, "")?;
+        let ran = self.run(&bad, &[])?;
+        must_fail(&ran, &format!("after a step of the clock by {secs} s"))?;
+        self.step(secs)?;
+        self.number += 1;
+        let after = self.run(&good, &["--rebuild"])?;
+        if before.kernel.is_empty() || before.kernel != after.kernel {
+            return Err(Failure::internal(format!(
+                "after a step of the clock by {secs} s a kernel is another one"
+            ))
+            .because(format!("vmlinux {:?}, then {:?}", before.kernel, after.kernel)));
+        }
+        println!(
+            "clock stepped by {secs} s: the patch that does not wait is a {}, the sound one the same kernel again",
+            ran.verdict
+        );
+        Ok(())
+    }
+
+    fn step(&self, secs: i64) -> Result<()> {
         for tree in self.lanes()? {
             shift(&tree, secs).or_infra(|| format!("shift the times in {}", tree.display()))?;
         }
-        let bad = self.patch(false, "")?;
-        let ran = self.run(&bad)?;
-        must_fail(&ran, &format!("after a step of the clock by {secs} s"))?;
-        println!("clock stepped by {secs} s: the patch that does not wait is a {}", ran.verdict);
         Ok(())
     }
 
@@ -76,7 +96,7 @@ impl Place<'_> {
         let before = self.cache()?;
         let marks = self.marks();
         let hostile = self.patch(true, &self.makefile(&marks, port)?)?;
-        let ran = self.run(&hostile)?;
+        let ran = self.run(&hostile, &[])?;
         let reached = |what: String| {
             Err(Failure::internal("code of a patch got out of its build").because(what).log(&self.dir))
         };
@@ -98,7 +118,7 @@ impl Place<'_> {
             ran.verdict
         );
         let bad = self.patch(false, "")?;
-        must_fail(&self.run(&bad)?, "after a patch that set the times of its objects to 2099")
+        must_fail(&self.run(&bad, &[])?, "after a patch that set the times of its objects to 2099")
     }
 
     /// Files that the makefile tries to write.
@@ -220,11 +240,11 @@ impl Place<'_> {
         Ok(file)
     }
 
-    fn run(&self, patch: &Path) -> Result<Ran> {
+    fn run(&self, patch: &Path, more: &[&str]) -> Result<Ran> {
         let out = self.dir.join(format!("run-{}", self.number));
         let cells = ["base", "patched"].map(|arm| format!("--only=*/x86_64/{VARIANT}/{arm}"));
         let mut command = Command::new(THIS_PROGRAM);
-        command.args(["matrix", "--suite", "quick", "--recorded", "--out"]).arg(&out).args(cells);
+        command.args(["matrix", "--suite", "quick", "--recorded", "--out"]).arg(&out).args(cells).args(more);
         let output = command.arg("--patch").arg(patch).output().or_infra(|| "start the matrix".to_owned())?;
         let report = std::fs::read(out.join("report.json")).ok();
         let report: Option<Value> = report.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -234,10 +254,13 @@ impl Place<'_> {
                 .log(&out)
         })?;
         let pair = &report["pairs"][0];
+        let tree = pair["tree"].as_str().unwrap_or_default();
+        let cell = out.join("cells").join(tree).join("x86_64").join(VARIANT).join("patched");
         Ok(Ran {
             exit: output.status.code(),
             verdict: pair["verdict"].as_str().unwrap_or("no verdict").to_owned(),
             reasons: pair["reasons"].to_string(),
+            kernel: disk::sha256(&cell.join(build::SYMBOLS)).unwrap_or_default(),
         })
     }
 }

@@ -193,10 +193,17 @@ impl Bench {
             .collect()
     }
 
-    /// Waits until a stand-in of this bench hangs.
+    /// Waits until a stand-in of this bench hangs: one that does not ends within some 100 ms.
     pub fn wait_until_it_hangs(&self) {
-        let hangs = |process: &String| process.contains("sleep 1000") || process.contains(" -initrd ");
-        wait_for(|| self.processes().iter().any(hangs).then_some(()));
+        let candidates = || {
+            let hangs = |process: &String| process.contains("sleep 1000") || process.contains(" -initrd ");
+            self.processes().into_iter().filter(hangs).collect::<Vec<_>>()
+        };
+        wait_for(|| {
+            let before = candidates();
+            std::thread::sleep(Duration::from_millis(700));
+            candidates().iter().any(|process| before.contains(process)).then_some(())
+        });
     }
 
     /// What must hold after any fault: it gave no pass, no process is left, and the next run passes without

@@ -149,8 +149,14 @@ fn garbage_between_the_results_makes_them_untrusted() {
 fn a_flood_is_cut_off() {
     let outcome = qemu("flood");
     assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
-    let outcome = qemu("console-flood");
-    assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
+    for (what, file) in [("console-flood", "console.log"), ("words-flood", "qemu.log")] {
+        let bench = Bench::new();
+        let outcome = bench.run(&[], &[("STAND_IN_QEMU", what), IMPATIENT]);
+        assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
+        let size = std::fs::metadata(bench.cell("patched").join(file)).unwrap().len();
+        assert!(size <= 16 << 20, "{what}: {size}");
+        bench.survived(&format!("guest: {what}"), &outcome);
+    }
 }
 
 #[test]

@@ -60,6 +60,20 @@ fn sigkill_in_any_stage_leaves_no_process_and_no_report() {
     }
 }
 
+#[test]
+fn an_interrupted_build_keeps_the_objects_that_are_complete() {
+    for (what, kept) in [(libc::SIGINT, true), (libc::SIGKILL, false)] {
+        let bench = Bench::new();
+        let child = hanging(&bench, ("STAND_IN_MAKE", "hangs"));
+        signal(&child, what);
+        child.wait_with_output().unwrap();
+        bench.run(&[], &[]).is("pass", 0, "");
+        // Nothing says of it that it is complete: one that was killed may have left it half written.
+        assert_eq!(!bench.find("whole.o").is_empty(), kept, "{what}");
+        assert!(bench.find("half.o").is_empty(), "{what}");
+    }
+}
+
 /// Of a process as [`Bench::processes`] lists it.
 fn is_stopped(process: &str) -> bool {
     let dir = process.split(' ').next().unwrap_or_default();

@@ -3,6 +3,9 @@
 # nothing reaches it: what it is to do otherwise stands next to it. It is confined as make is, and writes objects only.
 does=$(cat "${0%/*}/make.does")
 hang() {
+    # One object is complete, and one is being made: as make does, it is removed when make is told to end.
+    echo object > "$out/whole.o" && echo half > "$out/half.o"
+    trap 'rm -f "$out/half.o"; exit 2' TERM
     sleep 1000 &
     wait
 }
