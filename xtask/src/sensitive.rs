@@ -3,7 +3,7 @@
 
 /// Directories whose C files are, or are included by, programs that a build runs. Found as all that the Makefiles of 6.12,
 /// 7.2 and 7.3 declare as `hostprogs`, and what the `.cmd` files of those programs name.
-const HOST_DIRS: [&str; 20] = [
+const HOST_DIRS: [&str; 21] = [
     "arch/arm64/kernel/pi",
     "arch/arm64/kvm/hyp/nvhe",
     "certs",
@@ -14,6 +14,7 @@ const HOST_DIRS: [&str; 20] = [
     "drivers/video/logo",
     "drivers/zorro",
     "fs/unicode",
+    "include/linux/device-id",
     "include/uapi",
     "lib/crc",
     "lib/raid",
@@ -28,6 +29,10 @@ const HOST_DIRS: [&str; 20] = [
 
 /// The same below each `arch/NAME/`.
 const HOST_DIRS_OF_ARCH: [&str; 4] = ["boot", "include/uapi", "tools", "vdso"];
+
+/// What scripts/mod/modpost.c and file2alias.c include.
+const HOST_FILES: [&str; 3] =
+    ["include/linux/license.h", "include/linux/mod_devicetable.h", "include/linux/module_symbol.h"];
 
 /// A build of the tree may execute what is in this file, or what is made of it, on the host. Everything else is compiled
 /// for the guest and executed there only. A file of an unknown kind may be executed.
@@ -50,6 +55,7 @@ pub fn runs_on_host(path: &str) -> bool {
         return HOST_DIRS.iter().any(|of| in_dir(of));
     }
     !is_code
+        || HOST_FILES.contains(&path)
         || HOST_DIRS.iter().any(|of| in_dir(of))
         || HOST_DIRS_OF_ARCH.iter().any(in_arch)
         || dir.split('/').any(|part| part.starts_with("vdso"))
@@ -106,6 +112,8 @@ mod tests {
             "include/uapi/linux/elf.h",
             "arch/x86/include/uapi/asm/mman.h",
             "include/linux/crc32poly.h",
+            "include/linux/mod_devicetable.h",
+            "include/linux/device-id/pci.h",
             "lib/crc/gen_crc32table.c",
             "lib/gen_crc64table.c",
             "kernel/x.lds",

@@ -12,6 +12,7 @@ use crate::failure::{Context, Exit, Failure, Result};
 use crate::process::THIS_PROGRAM;
 use crate::project::Project;
 use crate::sandbox::INSIDE;
+use crate::source::files::OBJECTS;
 use crate::source::{disk, lane};
 use crate::{build, sensitive};
 
@@ -100,6 +101,10 @@ impl Place<'_> {
         let reached = |what: String| {
             Err(Failure::internal("code of a patch got out of its build").because(what).log(&self.dir))
         };
+        if !self.lanes()?.iter().any(|tree| tree.join(OBJECTS).join(RAN).exists()) {
+            return Err(Failure::infra("the code of the makefile was not executed, so nothing was tried")
+                .log(&self.dir));
+        }
         if let Some(mark) = marks.iter().find(|mark| mark.exists()) {
             return reached(format!("it wrote {}", mark.display()));
         }
@@ -140,6 +145,7 @@ impl Place<'_> {
     fn makefile(&self, marks: &[PathBuf], port: u16) -> Result<String> {
         let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
         let mut steps: Vec<String> = marks.iter().map(|mark| format!("echo x > {}", quoted(mark))).collect();
+        steps.push(format!("echo x > {RAN}"));
         steps.push(format!("for f in {}/kernels/*/*; do echo x >> $$f; done", quoted(&self.project.cache())));
         steps.push(format!("for f in {INSIDE}/tree/mm/*.c; do echo x >> $$f; done"));
         steps.push(format!("bash -c 'echo x > /dev/tcp/127.0.0.1/{port}'"));
@@ -169,7 +175,17 @@ impl Place<'_> {
                     continue;
                 }
                 programs += 1;
-                let inputs = text.lines().filter_map(input).filter(|input| tree_has(self, input));
+                // Where the compiler ran: the host tools below tools/ are built in their own directories.
+                let below = record.strip_prefix(tree.join(OBJECTS)).unwrap_or(&record);
+                let ran_in = match below.strip_prefix("tools") {
+                    Ok(tool) => Path::new("tools")
+                        .join(tool.components().next().map_or("".as_ref(), |name| name.as_os_str())),
+                    Err(_) => PathBuf::from(OBJECTS),
+                };
+                let inputs = text
+                    .lines()
+                    .filter_map(|line| input(line, &ran_in))
+                    .filter(|input| tree_has(self, input));
                 unknown.extend(inputs.filter(|input| !sensitive::runs_on_host(input)));
             }
         }
@@ -265,6 +281,9 @@ impl Place<'_> {
     }
 }
 
+/// Among its own objects the makefile may write.
+const RAN: &str = "patchproof-attack-ran";
+
 /// In the environment of the process that the makefile tries to leave behind.
 const PROCESS: &str = "patchproof_attack_process";
 
@@ -316,13 +335,17 @@ fn records_below(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The file of the tree that a line of a record names.
-fn input(line: &str) -> Option<String> {
+/// The file of the tree that a line of a record names, where the compiler ran in the directory `ran_in` of the tree.
+fn input(line: &str, ran_in: &Path) -> Option<String> {
     let line = line.trim().trim_end_matches(" \\");
     let path = line.split_once(" := ").map_or(line, |(_, path)| path);
     let tree = format!("{INSIDE}/tree/");
-    let path = path.strip_prefix("../").or_else(|| path.strip_prefix(&tree))?;
-    let plain = Path::new(path).components().fold(PathBuf::new(), |mut plain, part| {
+    let full = match path.strip_prefix(&tree) {
+        Some(below) => PathBuf::from(below),
+        None if path.starts_with("../") => ran_in.join(path),
+        None => return None,
+    };
+    let plain = full.components().fold(PathBuf::new(), |mut plain, part| {
         match part {
             std::path::Component::ParentDir => drop(plain.pop()),
             part => plain.push(part),
