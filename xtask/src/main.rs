@@ -13,11 +13,14 @@ mod console;
 mod control;
 mod deadline;
 mod events;
+// What a guest says it measured may be any number, also in what is read back from the record.
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod evidence;
 mod failure;
 mod ground;
 mod guest;
 mod host;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
 mod kconfig;
 mod ladder;
@@ -28,12 +31,14 @@ mod probe;
 mod process;
 mod project;
 mod qemu;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod report;
 mod run;
 mod rundir;
 mod source;
 mod splat;
 mod toolchain;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod witness;
 
 use std::process::ExitCode;

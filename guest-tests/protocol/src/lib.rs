@@ -13,7 +13,7 @@ mod parser;
 mod transcript;
 
 pub use frame::{Encoder, LINE_LIMIT, Nonce};
-pub use number::{Impossible, NUMBER_MAX, impossible};
+pub use number::{Impossible, NUMBER_MAX, impossible, sum};
 pub use parser::{Parser, Reject, RejectKind};
 pub use transcript::{MESSAGE_LIMIT, REJECT_LIMIT, Transcript};
 

@@ -35,6 +35,11 @@ pub fn impossible(data: &impl Serialize) -> Option<Impossible> {
     }
 }
 
+/// All of `numbers`, or the largest number if that is too small for them.
+pub fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
+}
+
 /// As [`impossible`], of JSON that has been read.
 pub(crate) fn find(value: &Value, path: &mut Vec<String>) -> Option<Impossible> {
     match value {
@@ -104,6 +109,7 @@ mod tests {
 
     #[test]
     fn counts_are_added_without_an_overflow() {
+        assert_eq!((sum([1, 2, 3]), sum([u64::MAX, 1])), (6, u64::MAX));
         let most = Counts { ipi: u64::MAX, ..Counts::default() };
         assert_eq!((most + most).ipi, u64::MAX);
     }

@@ -69,7 +69,7 @@ impl Setting<'_> {
             .collect();
         let wall_secs = self.started.elapsed().as_secs_f64();
         let cold_build = cells.iter().find(|cell| cell.cold).and_then(|cell| {
-            let secs = cell.build_secs?;
+            let secs = cell.build_secs.filter(|secs| *secs > 0.0)?;
             Some(ColdBuild { cell: cell.id.clone(), secs, ratio: (wall_secs - sources.fetch_secs) / secs })
         });
         let (pairs, controls) = self.pairs(&gathered.evidence);

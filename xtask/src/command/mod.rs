@@ -3,12 +3,14 @@
 pub mod bench;
 pub mod cache;
 pub mod ci;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
 pub mod doctor;
 pub mod dry_run;
 pub mod faults;
 pub mod matrix;
 pub mod patch;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod setting;
 pub mod watch;
 

@@ -57,8 +57,8 @@ impl CodeReport {
             ),
             false => format!(
                 "the same in {} of {functions} functions, {} of {including} objects that include a changed header",
-                functions - changed.len(),
-                including - including_changed.len()
+                functions.saturating_sub(changed.len()),
+                including.saturating_sub(including_changed.len())
             ),
         };
         same + &list("changed:", changed)

@@ -1,7 +1,7 @@
 //! What the patch makes better and what it makes worse: base beside patched in the same run, from what the guests
 //! counted and timed. Pure; decides nothing.
 
-use protocol::{GracePeriods, Timing};
+use protocol::{GracePeriods, Timing, sum};
 use serde::Serialize;
 
 use super::{PairReport, Report, ScenarioReport};
@@ -130,7 +130,7 @@ fn counts(arms: Arms<'_>) -> Vec<Effect> {
         row("grace periods waited for", |arm| arm.mechanism.rcu_sync),
     ];
     if !base.cross_calls.is_empty() {
-        rows.push(row("cross calls of every origin", |arm| arm.cross_calls.iter().sum()));
+        rows.push(row("cross calls of every origin", |arm| sum(arm.cross_calls.iter().copied())));
     }
     rows
 }

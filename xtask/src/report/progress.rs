@@ -51,7 +51,7 @@ impl Plain {
             Event::Doing { cell, what } if self.verbose => say(&format!("{cell}: {what}")),
             Event::Status(_) | Event::Doing { .. } => {}
             Event::Finished { cell, good, line } => {
-                self.done += 1;
+                self.done = self.done.saturating_add(1);
                 let mark = if *good { "ok" } else { "NOT OK" };
                 say(&format!("{cell}: {mark}, {line} ({} of {} cells)", self.done, self.cells));
             }
