@@ -1,5 +1,8 @@
 //! `cargo xtask`: parse the command line, dispatch, turn the outcome into an exit code. No logic of its own.
 
+// They panic when nobody reads what they print, and escape nothing: crate::terminal does.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod accel;
 mod arch;
 mod arms;
@@ -12,6 +15,7 @@ mod config;
 mod console;
 mod control;
 mod deadline;
+mod escape;
 mod events;
 // What a guest says it measured may be any number, also in what is read back from the record.
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
@@ -37,6 +41,7 @@ mod run;
 mod rundir;
 mod source;
 mod splat;
+mod terminal;
 mod toolchain;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod witness;
@@ -60,7 +65,7 @@ fn main() -> ExitCode {
         Command::Faults => command::faults::faults(&project),
     };
     let exit = outcome.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        terminal::say(&format!("error: {failure}"));
         failure.exit
     });
     ExitCode::from(exit as u8)

@@ -25,7 +25,7 @@ use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::source::worktree::WorkTree;
-use crate::{config, ground, guest, host, process};
+use crate::{config, ground, guest, host, process, terminal};
 
 /// Per variant: enough to show in every run that its detectors see.
 pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
@@ -61,7 +61,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
-        print!("{}", super::dry_run::render(project, &loaded, &local, &cells, jobs)?);
+        terminal::print(&super::dry_run::render(project, &loaded, &local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
     let requests = project::requests_of(project, &loaded.campaign)?;

@@ -19,6 +19,7 @@ use std::path::Path;
 
 use crate::cli;
 use crate::config::{BaseWish, Tree};
+use crate::escape;
 use crate::failure::{Failure, Result};
 use crate::ground;
 use crate::patch::Series;
@@ -97,5 +98,5 @@ fn read_series(path: &Path) -> Result<Series> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::usage(format!("cannot read the patch {}", path.display())).because(error.to_string())
     })?;
-    crate::patch::read(&bytes, &path.display().to_string())
+    crate::patch::read(&bytes, &escape::line(&path.to_string_lossy()))
 }

@@ -6,13 +6,14 @@ use protocol::sum;
 
 use super::effect::{Effect, NOTHING_FORCED, Unit};
 use super::{
-    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, effect_table, scenario_table,
-    version_table,
+    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, Shown, effect_table,
+    scenario_table, version_table,
 };
+use crate::escape;
 use crate::judge::Verdict;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
-pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
+pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {
     let mut text = String::new();
     let mut line = |words: &str| {
         text.push_str(words);
@@ -67,7 +68,7 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     }
     line("");
     line(&cost(report));
-    line(&format!("report, consoles and repro.sh of each cell: {run_dir}"));
+    line(&format!("report, consoles and repro.sh of each cell: {}", escape::line(run_dir)));
     text
 }
 
@@ -378,18 +379,18 @@ mod tests {
 
     #[test]
     fn a_pass_answers_the_questions_first() {
-        insta::assert_snapshot!(render(&fixture::report(Verdict::Pass, &[]), "/runs/1", false));
+        insta::assert_snapshot!(render(&fixture::shown(Verdict::Pass, &[]), "/runs/1", false));
     }
 
     #[test]
     fn a_failure_says_why_below_the_table() {
         let reasons = ["patched: splat (might-sleep): BUG: sleeping function"];
-        insta::assert_snapshot!(render(&fixture::report(Verdict::Fail, &reasons), "/runs/1", false));
+        insta::assert_snapshot!(render(&fixture::shown(Verdict::Fail, &reasons), "/runs/1", false));
     }
 
     #[test]
     fn a_control_that_was_not_caught_is_shouted() {
-        let text = render(&fixture::report(Verdict::Vacuous, &["blind"]), "/runs/1", false);
+        let text = render(&fixture::shown(Verdict::Vacuous, &["blind"]), "/runs/1", false);
         assert!(text.contains("preempt-disable: NOT CAUGHT"), "{text}");
         assert!(text.contains("planted bugs caught: 0 of 1"), "{text}");
     }
@@ -408,6 +409,7 @@ mod tests {
     fn an_interrupted_run_says_so_at_the_top() {
         let mut report = fixture::report(Verdict::Infra, &["not run"]);
         report.interrupted = true;
+        let report = Shown::new(&report).unwrap();
         assert!(
             render(&report, "/runs/1", false).lines().take(4).any(|line| line.starts_with("INTERRUPTED"))
         );
@@ -415,7 +417,7 @@ mod tests {
 
     #[test]
     fn colour_adds_escape_sequences_and_nothing_else() {
-        let report = fixture::report(Verdict::Pass, &[]);
+        let report = fixture::shown(Verdict::Pass, &[]);
         let painted = render(&report, "/runs/1", true);
         assert_eq!(
             painted.replace("\u{1b}[32m", "").replace("\u{1b}[0m", ""),
