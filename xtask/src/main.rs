@@ -53,8 +53,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let project = project::Project::here();
-    let outcome = match &cli.command {
+    let outcome = project::Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
         Command::Cache(args) => command::cache::cache(&project, args),
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Faults => command::faults::faults(&project),
-    };
+    });
     let exit = outcome.unwrap_or_else(|failure| {
         terminal::say(&format!("error: {failure}"));
         failure.exit

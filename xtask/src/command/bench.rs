@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
-        let project = Project::here();
+        let project = Project::here().unwrap();
         let place = Place { project: &project, dir: dir.path().to_owned(), only: Vec::new(), number: 3 };
         let edited = std::fs::read_to_string(place.edited_patch().unwrap()).unwrap();
         assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");

@@ -18,6 +18,7 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     host::require(&[arch::DEFAULT], args.install_deps, &project.install_log())?;
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
+    project.environment().for_each(|(variable, place)| shell.set_var(variable, place));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let step = |what: &str, command: xshell::Cmd<'_>| {
         // Its own way to say so panics when nobody reads it.

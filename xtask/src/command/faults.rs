@@ -29,6 +29,7 @@ struct Fault<'a> {
 pub fn faults(project: &Project) -> Result<Exit> {
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
+    project.environment().for_each(|(variable, place)| shell.set_var(variable, place));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let table = Table::new(project)?;
     let tests = cmd!(shell, "{cargo} test --locked -p xtask --test end_to_end");

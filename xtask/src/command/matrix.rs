@@ -241,8 +241,14 @@ impl Setting<'_> {
         Ok(guests)
     }
 
+    /// They work in any directory.
     fn repeat_args(&self) -> Vec<String> {
-        let mut args = vec!["--campaign".to_owned(), self.args.source.campaign.clone()];
+        let campaign = &self.args.source.campaign;
+        let file = config::file_of(&self.project.root.join("configs"), campaign);
+        // A name stays a name; a path of the user's is relative to where this was started.
+        let own = (file.as_os_str() == campaign.as_str()).then(|| std::path::absolute(&file).ok()).flatten();
+        let campaign = own.map_or_else(|| campaign.clone(), |file| file.display().to_string());
+        let mut args = vec!["--campaign".to_owned(), campaign];
         if self.args.each {
             args.push("--each".to_owned());
         }
