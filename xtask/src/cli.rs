@@ -1,9 +1,13 @@
 //! The command line: what can be asked, in the words of the people who ask. Nothing is decided here.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{escape, terminal};
 
 /// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
 /// every sign of trouble, beside the same kernel without the patch.
@@ -12,11 +16,27 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
                         fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
-                        130 interrupted."
+                        130 interrupted. When the reader of the output goes away, as with `| head -1`, the command \
+                        goes on without it, and its exit code is the same."
 )]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the program where it asks for help or is wrong.
+    pub fn read() -> Cli {
+        Cli::try_parse().unwrap_or_else(|error| {
+            let is_plain = |arg: &OsString| matches!(escape::line(&arg.to_string_lossy()), Cow::Borrowed(_));
+            if std::env::args_os().all(|arg| is_plain(&arg)) {
+                error.exit();
+            }
+            // It repeats arguments as they are, and some are names of files that a shell has found.
+            terminal::say(error.render().to_string().trim_end());
+            std::process::exit(error.exit_code())
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -48,11 +48,10 @@ mod witness;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let outcome = project::Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),

@@ -28,9 +28,18 @@ pub fn show(events: Receiver<Event>, verbose: bool) -> JoinHandle<()> {
     })
 }
 
+/// More of a text is in the report.
+const CHARS_MAX: usize = 400;
+
 /// What a guest, a compiler or a source says is in many of them.
 fn escaped(event: Event) -> Event {
-    let line = |text: String| escape::line(&text).into_owned();
+    let line = |text: String| {
+        let text = escape::line(&text);
+        match text.char_indices().nth(CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.into_owned(),
+        }
+    };
     match event {
         Event::Note(text) => Event::Note(line(text)),
         Event::Status(text) => Event::Status(line(text)),
@@ -163,6 +172,12 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_without_an_end_is_cut() {
+        let Event::Note(text) = escaped(Event::Note("\u{1f980}".repeat(100_000))) else { panic!("a note") };
+        assert_eq!(text.chars().count(), CHARS_MAX + 1);
+    }
 
     #[test]
     fn no_event_brings_a_terminal_anything_but_text() {
