@@ -1,7 +1,8 @@
 //! A stand-in for QEMU in the tests of failure handling: it says on console and result channel what a sound
 //! guest would say, with one thing wrong if `qemu.does`, next to it on PATH, asks for it: in each guest, or, after
-//! `second:`, only in the second of a cell. Nothing of the caller's environment reaches it, and it is confined as QEMU is.
-//! Proves nothing about any kernel.
+//! `second:`, only in the second of a cell. `number:FIELD=JSON` and `text:FIELD` put a number or
+//! hostile text into one field of its messages, as a JSON pointer names it. Nothing of the caller's environment reaches it,
+//! and it is confined as QEMU is. Proves nothing about any kernel.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +10,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::{Counts, Encoder, Hello, Measured, Message, Nonce, PageTables, Request, Trailer};
+use protocol::{Counts, Done, Hello, Measured, Message, Nonce, PageTables, Request, Timing, Trailer};
+use serde_json::Value;
 
 /// What the test campaign demands.
 const FALLBACKS: u64 = 8;
@@ -21,8 +23,30 @@ const BASE: [&[u8]; 2] = [
     include_bytes!("../testdata/patch/base/include/asm-generic/tlb.h"),
 ];
 
+/// What acts on a terminal, turns text around, rings, cannot stand in XML, and looks like lines of a report.
+const HOSTILE: &str =
+    "\u{1b}]0;t\u{7}\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\u{fffe}\u{ffff}\0]]><&\r\n\nDoes it build? yes";
+
 struct Line {
     args: Vec<String>,
+}
+
+/// The result channel, whose lines are framed by hand: the encoder makes nothing but sound messages.
+struct Channel {
+    path: PathBuf,
+    nonce: Nonce,
+    sequence: u64,
+}
+
+impl Channel {
+    fn send(&mut self, json: &str) {
+        append(&self.path, self.frame(json).as_bytes());
+        self.sequence += 1;
+    }
+
+    fn frame(&self, json: &str) -> String {
+        format!("pp1 {} {} {:08x} {json}\n", self.nonce, self.sequence, crc32fast::hash(json.as_bytes()))
+    }
 }
 
 impl Line {
@@ -57,6 +81,10 @@ fn main() {
             eprintln!("qemu: a stand-in for trouble");
             std::process::exit(1);
         }
+        "fails-hostile" => {
+            eprintln!("qemu: {HOSTILE}");
+            std::process::exit(1);
+        }
         "says-nothing" => return,
         _ => say(&console, "Linux version 7.2.12 (stand-in)"),
     }
@@ -71,17 +99,19 @@ fn main() {
         value.split(' ').find_map(|word| word.strip_prefix("patchproof.nonce=")?.parse::<Nonce>().ok())
     });
     let nonce = if fault == "wrong-nonce" { Nonce::from_bytes([7; 16]) } else { nonce.expect("a nonce") };
-    let mut encoder = Encoder::new(nonce);
+    let mut channel = Channel { path: results.clone(), nonce, sequence: 0 };
     let initramfs = line.value("-initrd", |value| std::fs::read(value).ok()).expect("an initramfs");
     for message in messages(&fault, patched, &asked(&initramfs)) {
-        let text = encoder.encode(&message);
+        let json = changed(&fault, &serde_json::to_value(&message).expect("plain data"));
         if fault == "results-cut" && matches!(message, Message::Trailer(_)) {
+            let text = channel.frame(&json);
             append(&results, &text.as_bytes()[..text.len() / 2]);
             return;
         }
-        append(&results, text.as_bytes());
+        channel.send(&json);
         match message {
             Message::Plan { .. } if fault == "garbage" => append(&results, b"\0\xff garbage\n"),
+            Message::Plan { .. } => send_wrong(&fault, &mut channel, &json),
             Message::Begin { .. } if goes_wrong(&fault, &console, &results) => return,
             Message::Trailer(_) if fault == "panic-late" => {
                 say(&console, "Kernel panic - not syncing: stand-in");
@@ -140,12 +170,72 @@ fn ends_before_init(fault: &str, console: &Path) -> bool {
     true
 }
 
+/// `message`, with one number or text in it changed if that is the fault.
+fn changed(fault: &str, message: &Value) -> String {
+    const HERE: &str = "it goes here";
+    let mut changed = message.clone();
+    let number = fault.strip_prefix("number:").and_then(|rest| rest.split_once('='));
+    let (pointer, new) = match (number, fault.strip_prefix("text:")) {
+        (Some((pointer, number)), _) => (pointer, number.to_owned()),
+        (None, Some(pointer)) => (pointer, Value::from(HOSTILE).to_string()),
+        (None, None) => return message.to_string(),
+    };
+    if let Some(field) = changed.pointer_mut(pointer).filter(|field| !field.is_object()) {
+        *field = Value::from(HERE);
+    }
+    // As it was asked for: JSON knows numbers that no type of ours holds.
+    changed.to_string().replace(&Value::from(HERE).to_string(), &new)
+}
+
+/// A line that no sound guest sends.
+fn send_wrong(fault: &str, channel: &mut Channel, last: &str) {
+    match fault {
+        "line-missing" => channel.sequence += 1,
+        "line-twice" => {
+            channel.sequence -= 1;
+            channel.send(last);
+        }
+        "line-endless" => append(&channel.path, &[b'x'; 1 << 20]),
+        "line-bad-checksum" => {
+            let line = channel.frame(last).replace("plan", "PLAN");
+            append(&channel.path, line.as_bytes());
+        }
+        "unknown-kind" => channel.send(r#"{"kind":"verdict","pass":true}"#),
+        "nested" => channel.send(&"[".repeat(60_000)),
+        "field-twice" => channel.send(r#"{"kind":"trailer","measured":1,"tainted":0,"tainted":0}"#),
+        "plan-twice" => channel.send(last),
+        "too-many-messages" => {
+            (0..5000).for_each(|_| channel.send(r#"{"kind":"alive","scenario":"munmap"}"#))
+        }
+        "hostile-garbage" => append(&channel.path, HOSTILE.as_bytes()),
+        _ => {}
+    }
+}
+
 /// What happens while the scenario runs; says whether that was the guest's end.
 fn goes_wrong(fault: &str, console: &Path, results: &Path) -> bool {
     match fault {
         "splat" => {
             say(console, "BUG: sleeping function called from invalid context at mm/mmu_gather.c:315");
             return false;
+        }
+        "splat-hostile" => {
+            say(console, &format!("BUG: sleeping function called from invalid context at {HOSTILE}"));
+            append(console, b"\xff\xfe\x1b[2J \x9b31m \xc2\x9b31m raw \xef\xbf\xbe bytes\n");
+            return false;
+        }
+        "splat-numbers" => {
+            say(
+                console,
+                "BUG: sleeping function called from invalid context at mm/mmu_gather.c:99999999999999999999",
+            );
+            say(console, " tlb_remove_table+0xffffffffffffffff/0xffffffffffffffff");
+            say(console, "RIP: 0010:tlb_remove_table+0x1ffffffffffffffff/0x0");
+            return false;
+        }
+        "hangs-hostile" => {
+            say(console, &format!("last words: {HOSTILE}"));
+            sleep_forever();
         }
         "panic" => say(console, "Kernel panic - not syncing: stand-in"),
         "exits" => {}
@@ -222,24 +312,49 @@ fn messages(fault: &str, patched: bool, asked: &[String]) -> Vec<Message> {
         rcu_expedited: 0,
         symbols: vec!["tlb_remove_table".to_owned()],
     };
-    let mut messages = vec![Message::Hello(hello), Message::Plan { scenarios: asked.to_vec() }];
-    let run = if fault == "too-few-tests" { &asked[1..] } else { asked };
+    let planned = if fault == "plans-less" { &asked[1..] } else { asked };
+    let mut messages = vec![Message::Hello(hello), Message::Plan { scenarios: planned.to_vec() }];
+    let run = match fault {
+        "too-few-tests" => asked[1..].to_vec(),
+        "test-twice" => [asked, &asked[..1]].concat(),
+        "test-unasked" => [asked, &["unasked".to_owned()]].concat(),
+        _ => asked.to_vec(),
+    };
     for scenario in run.iter().cloned() {
         messages.push(Message::Begin { scenario: scenario.clone() });
         messages.push(match fault {
             "broken" => Message::Broken { scenario, why: "stand-in".to_owned() },
+            "broken-hostile" => Message::Broken { scenario, why: HOSTILE.to_owned() },
+            "never-begun" => Message::Measured {
+                scenario: HOSTILE.to_owned(),
+                measured: Box::new(measured(fault, patched)),
+            },
             _ => Message::Measured { scenario, measured: Box::new(measured(fault, patched)) },
         });
     }
     let tainted = if fault == "taint" { 512 } else { 0 };
     if fault != "no-trailer" {
-        let measured = u32::try_from(run.len()).expect("few");
+        let more = if fault == "trailer-counts-more" { 1 } else { 0 };
+        let measured = u32::try_from(run.len()).expect("few") + more;
         messages.push(Message::Trailer(Trailer { measured, tainted }));
     }
     messages
 }
 
 fn measured(fault: &str, patched: bool) -> Measured {
+    // One of each where a field is changed.
+    let full = fault.starts_with("number:") || fault.starts_with("text:");
+    let timing = Timing {
+        what: "munmap".to_owned(),
+        tables: 1,
+        samples: 8,
+        min: 1,
+        p25: 2,
+        median: 3,
+        p75: 4,
+        p99: 5,
+        max: 6,
+    };
     let injected = if fault == "nothing-injected" { 0 } else { FALLBACKS };
     let forced = if patched && fault != "ipi-kept" {
         Counts { rcu_sync: injected, direct_frees: injected, ..Counts::default() }
@@ -261,6 +376,8 @@ fn measured(fault: &str, patched: bool) -> Measured {
         cross_calls: vec![0; 4],
         quiet_micros: 10,
         forced_micros: 1000,
+        timings: if full { vec![timing] } else { Vec::new() },
+        done: if full { vec![Done { what: "walks".to_owned(), count: 7 }] } else { Vec::new() },
         ..Measured::default()
     }
 }

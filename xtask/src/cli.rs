@@ -1,9 +1,13 @@
 //! The command line: what can be asked, in the words of the people who ask. Nothing is decided here.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{escape, terminal};
 
 /// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
 /// every sign of trouble, beside the same kernel without the patch.
@@ -12,11 +16,27 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
                         fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
-                        130 interrupted."
+                        130 interrupted. When the reader of the output goes away, as with `| head -1`, the command \
+                        goes on without it, and its exit code is the same."
 )]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the program where it asks for help or is wrong.
+    pub fn read() -> Cli {
+        Cli::try_parse().unwrap_or_else(|error| {
+            let is_plain = |arg: &OsString| matches!(escape::line(&arg.to_string_lossy()), Cow::Borrowed(_));
+            if std::env::args_os().all(|arg| is_plain(&arg)) {
+                error.exit();
+            }
+            // It repeats arguments as they are, and some are names of files that a shell has found.
+            terminal::say(error.render().to_string().trim_end());
+            std::process::exit(error.exit_code())
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,7 +112,7 @@ pub struct Matrix {
     pub accel: AccelWish,
     /// Parallel compile jobs; beside them runs one guest for every four, with 1 nothing at all beside anything [default:
     /// the cores of this host]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// Boot the base and the patched kernels N times each, and say what that many boots can tell
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -178,6 +198,19 @@ pub enum Suite {
     Full,
 }
 
+/// More builders and guests at the same time than any host is given.
+const JOBS_MAX: usize = 1024;
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let number: Option<usize> = text.parse().ok();
+    number
+        .filter(|number| *number <= JOBS_MAX)
+        .ok_or_else(|| format!("`{text}` is no number of jobs from 1 to {JOBS_MAX}"))
+}
+
+/// Deadlines are added to it.
+const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// A time in seconds, minutes or hours.
 fn duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no time such as 90s, 30m or 8h");
@@ -189,7 +222,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(bad()),
     };
     let number: u64 = number.parse().map_err(|_| bad())?;
-    number.checked_mul(secs).filter(|&secs| secs > 0).map(Duration::from_secs).ok_or_else(bad)
+    let time = number.checked_mul(secs).filter(|&secs| secs > 0).map(Duration::from_secs).ok_or_else(bad)?;
+    if time > TIME_MAX {
+        return Err(format!("`{text}` is longer than {} days", TIME_MAX.as_secs() / (24 * 3600)));
+    }
+    Ok(time)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -263,8 +300,20 @@ mod tests {
     fn a_soak_is_given_in_seconds_minutes_or_hours() {
         assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "30", "m", "0s", "1d", "-1s", "1.5h", "99999999999999999999h"] {
+        assert_eq!(duration("720h"), Ok(TIME_MAX));
+        let too_long = ["721h", "18446744073709551615s", "5124095576030431h"];
+        for bad in
+            ["", "30", "m", "0s", "1d", "-1s", "1.5h", "99999999999999999999h"].into_iter().chain(too_long)
+        {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn jobs_are_as_many_as_a_host_can_have() {
+        assert_eq!((jobs("1"), jobs("1024")), (Ok(1), Ok(1024)));
+        for bad in ["", "-1", "1025", "18446744073709551615", "99999999999999999999"] {
+            assert!(jobs(bad).is_err(), "{bad}");
         }
     }
 

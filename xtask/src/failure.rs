@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::escape;
+
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The documented exit codes of `cargo xtask`.
@@ -90,18 +92,25 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
+        shown(f, "", &self.what)?;
         for why in &self.because {
-            write!(f, "\n  why:  {why}")?;
+            shown(f, "\n  why:  ", why)?;
         }
         for step in &self.next {
-            write!(f, "\n  next: {step}")?;
+            shown(f, "\n  next: ", step)?;
         }
-        if let Some(log) = &self.log {
-            write!(f, "\n  log:  {}", log.display())?;
+        match &self.log {
+            Some(log) => write!(f, "\n  log:  {}", escape::line(&log.to_string_lossy())),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Whoever wrote `text`, it shows nothing else than it is: its further lines stand where no line of ours begins.
+fn shown(f: &mut fmt::Formatter<'_>, before: &str, text: &str) -> fmt::Result {
+    let mut lines = text.trim_end().split('\n');
+    write!(f, "{before}{}", escape::line(lines.next().unwrap_or_default()))?;
+    lines.try_for_each(|line| write!(f, "\n        {}", escape::line(line)))
 }
 
 /// Turns a low-level error into a [`Failure`] that says what was being done.
@@ -130,5 +139,12 @@ mod tests {
             failure.to_string(),
             "kernel build failed\n  why:  make ended with status 2\n  next: read the log\n  log:  /x/build.log"
         );
+    }
+
+    #[test]
+    fn words_of_others_are_escaped_and_pass_for_none_of_ours() {
+        let failure =
+            Failure::rejected("a\u{1b}[2J").because("said:\n  next: rm\r\n").log(Path::new("/\n\u{7}"));
+        assert_eq!(failure.to_string(), "a\\x1b[2J\n  why:  said:\n          next: rm\n  log:  /\\n\\x07");
     }
 }

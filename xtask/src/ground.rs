@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn find_on(base: &Files, undo: bool) -> Result<(Vec<String>, Option<Held>)> {
-        let project = Project::here();
+        let project = Project::here().unwrap();
         let known = Loaded::load(&project, "mmu-gather").unwrap().trees;
         let tree = Tree::own("mine", &known[0]).unwrap();
         let asked = Asked { project: &project, tree: &tree, replaced: &known, undo };

@@ -51,8 +51,9 @@ pub fn jobs_each(jobs: usize, lanes: usize) -> usize {
 /// for itself.
 pub fn boot_ranks(cells: &[Cell]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cells.len()).collect();
-    let demands =
-        |index: &usize| cells[*index].scenarios.iter().map(|scenario| scenario.demand.number()).sum::<u64>();
+    let demands = |index: &usize| {
+        protocol::sum(cells[*index].scenarios.iter().map(|scenario| scenario.demand.number()))
+    };
     // Stable: the plan has the arms of a variant beside each other.
     order.sort_by_key(|index| (std::cmp::Reverse(demands(index)), !cells[*index].arm.judged()));
     let mut ranks = vec![0; cells.len()];

@@ -1,5 +1,8 @@
 //! `cargo xtask`: parse the command line, dispatch, turn the outcome into an exit code. No logic of its own.
 
+// They panic when nobody reads what they print, and escape nothing: crate::terminal does.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod accel;
 mod arch;
 mod arms;
@@ -12,12 +15,16 @@ mod config;
 mod console;
 mod control;
 mod deadline;
+mod escape;
 mod events;
+// What a guest says it measured may be any number, also in what is read back from the record.
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod evidence;
 mod failure;
 mod ground;
 mod guest;
 mod host;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
 mod kconfig;
 mod ladder;
@@ -28,6 +35,7 @@ mod probe;
 mod process;
 mod project;
 mod qemu;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod report;
 mod run;
 mod rundir;
@@ -36,18 +44,18 @@ mod seal;
 mod sensitive;
 mod source;
 mod splat;
+mod terminal;
 mod toolchain;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod witness;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let project = project::Project::here();
-    let outcome = match &cli.command {
+    let cli = Cli::read();
+    let outcome = project::Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
@@ -57,9 +65,9 @@ fn main() -> ExitCode {
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Attacks => command::attacks::attacks(&project),
         Command::Faults => command::faults::faults(&project),
-    };
+    });
     let exit = outcome.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        terminal::say(&format!("error: {failure}"));
         failure.exit
     });
     ExitCode::from(exit as u8)

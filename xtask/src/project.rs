@@ -1,6 +1,7 @@
 //! Where things are: the project's own directories and what a campaign refers to by name.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Campaign, Tree, Variant};
@@ -8,6 +9,9 @@ use crate::control::Control;
 use crate::failure::{Failure, Result};
 use crate::kconfig::{self, Request};
 use crate::source::lane;
+
+/// Another place for everything that is made than `target/patchproof`.
+const WORK_VARIABLE: &str = "PATCHPROOF_WORK";
 
 /// Other places than those below [`Project::work`], for measuring what it takes without them.
 pub const LANES_VARIABLE: &str = "PATCHPROOF_LANES";
@@ -17,22 +21,59 @@ pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
 #[derive(Debug, Clone)]
 pub struct Project {
     pub root: PathBuf,
+    /// What the environment says of other places, absolute, by variable.
+    elsewhere: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Project {
-    pub fn here() -> Project {
+    /// # Errors
+    /// As [`Project::at`].
+    pub fn here() -> Result<Project> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Project { root: manifest.parent().unwrap_or(manifest).to_owned() }
+        Project::at(manifest.parent().unwrap_or(manifest).to_owned())
+    }
+
+    /// The project in `root`, with its places as the environment says.
+    ///
+    /// # Errors
+    /// When the environment names a place relative to a current directory that is gone.
+    pub fn at(root: PathBuf) -> Result<Project> {
+        Project::with(root, |variable| std::env::var_os(variable))
+    }
+
+    fn with(root: PathBuf, value: impl Fn(&str) -> Option<OsString>) -> Result<Project> {
+        let mut elsewhere = BTreeMap::new();
+        for variable in [WORK_VARIABLE, LANES_VARIABLE, CACHE_VARIABLE] {
+            // Empty is what a script gives that has nothing to say.
+            let Some(value) = value(variable).filter(|value| !value.is_empty()) else { continue };
+            // Once and for all: commands are started in many directories.
+            let place = std::path::absolute(&value).map_err(|error| {
+                Failure::usage(format!("{variable}={} cannot be found", value.to_string_lossy()))
+                    .because(error.to_string())
+                    .next("give the path from the root on")
+            })?;
+            elsewhere.insert(variable, place);
+        }
+        Ok(Project { root, elsewhere })
+    }
+
+    /// For a harness that is started in another directory.
+    pub fn environment(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        self.elsewhere.iter().map(|(variable, place)| (*variable, place.as_path()))
+    }
+
+    fn elsewhere(&self, variable: &str) -> Option<PathBuf> {
+        self.elsewhere.get(variable).cloned()
     }
 
     /// Everything that is made and can be made again: `target/patchproof`, or where PATCHPROOF_WORK says.
     pub fn work(&self) -> PathBuf {
-        std::env::var_os("PATCHPROOF_WORK").map_or_else(|| self.root.join("target/patchproof"), PathBuf::from)
+        self.elsewhere(WORK_VARIABLE).unwrap_or_else(|| self.root.join("target/patchproof"))
     }
 
     /// Kernels and boots that were made before.
     pub fn cache(&self) -> PathBuf {
-        std::env::var_os(CACHE_VARIABLE).map_or_else(|| self.work().join("cache"), PathBuf::from)
+        self.elsewhere(CACHE_VARIABLE).unwrap_or_else(|| self.work().join("cache"))
     }
 
     /// What ccache knows.
@@ -55,9 +96,9 @@ impl Project {
 
     /// What the cells of the tree `tree`, which is kept in `home`, are built in, a directory for each lane.
     pub fn lanes(&self, tree: &str, home: &Path) -> PathBuf {
-        match std::env::var_os(LANES_VARIABLE) {
+        match self.elsewhere(LANES_VARIABLE) {
             None => home.join(lane::LANES),
-            Some(elsewhere) => PathBuf::from(elsewhere).join(tree),
+            Some(elsewhere) => elsewhere.join(tree),
         }
     }
 
@@ -194,7 +235,7 @@ mod tests {
 
     #[test]
     fn every_control_is_asked_for_by_some_campaign() {
-        let project = Project::here();
+        let project = Project::here().unwrap();
         let campaigns = config::campaigns_in(&project.root.join("configs"));
         let asked: Vec<Control> =
             campaigns.iter().flat_map(|name| Loaded::load(&project, name).unwrap().controls).collect();
@@ -206,8 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_place_is_none_and_a_relative_one_is_found_from_everywhere() {
+        let here = std::env::current_dir().unwrap();
+        let places = |work: &str, cache: &str| {
+            let value = |variable: &str| match variable {
+                WORK_VARIABLE => Some(work.into()),
+                CACHE_VARIABLE => Some(cache.into()),
+                _ => None,
+            };
+            let project = Project::with("/root".into(), value).unwrap();
+            (project.work(), project.cache(), project.environment().count())
+        };
+        let default = PathBuf::from("/root/target/patchproof");
+        assert_eq!(places("", ""), (default.clone(), default.join("cache"), 0));
+        assert_eq!(places("w o,r%k", ""), (here.join("w o,r%k"), here.join("w o,r%k/cache"), 1));
+        assert_eq!(places("/abs", "../c"), ("/abs".into(), here.join("../c"), 2));
+    }
+
+    #[test]
     fn an_own_tree_replaces_those_of_the_campaign_that_are_not_named_beside_it() {
-        let mut loaded = Loaded::load(&Project::here(), "mmu-gather").unwrap();
+        let mut loaded = Loaded::load(&Project::here().unwrap(), "mmu-gather").unwrap();
         let mine = Tree::own("mine", &loaded.trees[0]).unwrap();
         loaded.stand_in(vec![mine], |_| false);
         assert_eq!(loaded.campaign.trees, ["mine"]);
@@ -219,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_normal_run_asks_for_the_first_controls_of_each_variant() {
-        let mut loaded = Loaded::load(&Project::here(), "mmu-gather").unwrap();
+        let mut loaded = Loaded::load(&Project::here().unwrap(), "mmu-gather").unwrap();
         let first = |loaded: &Loaded| -> Vec<String> {
             let variants = loaded.campaign.variants.iter();
             variants.flat_map(|variant| variant.controls.iter().take(2).cloned()).collect()

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::arms::Arms;
 use crate::build::Ccache;
+use crate::escape;
 use crate::events::{Event, Events, Stage};
 use crate::evidence::Evidence;
 use crate::failure::{Context, Failure, Result};
@@ -181,7 +182,7 @@ impl Run<'_> {
 
     fn keep_evidence(&self, cell: &Cell, evidence: &Evidence) -> Result<()> {
         let path = self.dir.cell(cell)?.join("evidence.json");
-        let json = serde_json::to_vec_pretty(evidence).or_infra(|| "encode the evidence".to_owned())?;
-        write_whole(&path, &json)
+        let json = serde_json::to_string_pretty(evidence).or_infra(|| "encode the evidence".to_owned())?;
+        write_whole(&path, escape::json(&json).as_bytes())
     }
 }

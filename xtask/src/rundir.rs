@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_run_never_writes_into_a_directory_that_holds_something() {
         let dir = tempfile::tempdir().unwrap();
-        let project = Project { root: dir.path().to_owned() };
+        let project = Project::at(dir.path().to_owned()).unwrap();
         std::fs::write(dir.path().join("file"), "").unwrap();
         let failure = RunDir::create(&project, Some(dir.path())).unwrap_err();
         assert!(failure.what.ends_with("is not empty"), "{failure}");
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn latest_points_to_the_newest_run() {
         let dir = tempfile::tempdir().unwrap();
-        let project = Project { root: dir.path().to_owned() };
+        let project = Project::at(dir.path().to_owned()).unwrap();
         let run = RunDir::create(&project, None).unwrap();
         assert_eq!(project.runs().join("latest").canonicalize().unwrap(), run.path);
     }

@@ -5,10 +5,15 @@
 
 mod frame;
 pub mod kallsyms;
+mod number;
+// What they read is hostile: arithmetic on it saturates or is checked.
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod parser;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod transcript;
 
 pub use frame::{Encoder, LINE_LIMIT, Nonce};
+pub use number::{Impossible, NUMBER_MAX, impossible, sum};
 pub use parser::{Parser, Reject, RejectKind};
 pub use transcript::{MESSAGE_LIMIT, REJECT_LIMIT, Transcript};
 
@@ -218,15 +223,18 @@ pub struct Counts {
 impl std::ops::Add for Counts {
     type Output = Counts;
 
+    /// A sum that is too large is the largest number.
     fn add(self, other: Counts) -> Counts {
+        let Counts { ipi, bystander_ipis, rcu_sync, call_rcu, expedited, direct_frees, unsynced_frees } =
+            other;
         Counts {
-            ipi: self.ipi + other.ipi,
-            bystander_ipis: self.bystander_ipis + other.bystander_ipis,
-            rcu_sync: self.rcu_sync + other.rcu_sync,
-            call_rcu: self.call_rcu + other.call_rcu,
-            expedited: self.expedited + other.expedited,
-            direct_frees: self.direct_frees + other.direct_frees,
-            unsynced_frees: self.unsynced_frees + other.unsynced_frees,
+            ipi: self.ipi.saturating_add(ipi),
+            bystander_ipis: self.bystander_ipis.saturating_add(bystander_ipis),
+            rcu_sync: self.rcu_sync.saturating_add(rcu_sync),
+            call_rcu: self.call_rcu.saturating_add(call_rcu),
+            expedited: self.expedited.saturating_add(expedited),
+            direct_frees: self.direct_frees.saturating_add(direct_frees),
+            unsynced_frees: self.unsynced_frees.saturating_add(unsynced_frees),
         }
     }
 }

@@ -5,10 +5,11 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::Message;
 use crate::frame::{LINE_LIMIT, MAGIC, Nonce};
+use crate::number::{self, Impossible};
 
 /// How many bytes of a rejected line are kept, before escaping.
 const EXCERPT_BYTES: usize = 120;
@@ -45,6 +46,8 @@ pub enum RejectKind {
     UnknownKind(String),
     /// Intact JSON that is not a message.
     BadMessage(String),
+    /// A message with a number that no guest can have measured.
+    Impossible(Impossible),
     /// The channel ended in the middle of a line.
     Unterminated,
 }
@@ -70,6 +73,7 @@ impl fmt::Display for RejectKind {
             }
             RejectKind::UnknownKind(kind) => write!(f, "unknown kind of message {kind:?}"),
             RejectKind::BadMessage(error) => write!(f, "not a message: {error}"),
+            RejectKind::Impossible(number) => write!(f, "{number}"),
             RejectKind::Unterminated => write!(f, "the channel ended inside this line"),
         }
     }
@@ -113,13 +117,13 @@ impl Parser {
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        let room = LINE_LIMIT - self.line.len();
+        let room = LINE_LIMIT.saturating_sub(self.line.len());
         self.overflowed |= bytes.len() > room;
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn end_line(&mut self, unterminated: bool) -> Result<Message, Reject> {
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         let line = std::mem::take(&mut self.line);
         let overflowed = std::mem::take(&mut self.overflowed);
         let message = if overflowed {
@@ -186,16 +190,22 @@ impl<'a> Frame<'a> {
 }
 
 fn read_message(json: &str) -> Result<Message, RejectKind> {
-    #[derive(Deserialize)]
-    struct Tag {
-        kind: String,
+    let bad = |error: String| RejectKind::BadMessage(short(&error));
+    let value: Value = serde_json::from_str(json).map_err(|error| bad(error.to_string()))?;
+    let kind = value.get("kind").and_then(Value::as_str).ok_or_else(|| bad("it has no `kind`".to_owned()))?;
+    if !KINDS.contains(&kind) {
+        return Err(RejectKind::UnknownKind(short(kind)));
     }
-    let bad = |error: serde_json::Error| RejectKind::BadMessage(error.to_string());
-    let tag: Tag = serde_json::from_str(json).map_err(bad)?;
-    if !KINDS.contains(&tag.kind.as_str()) {
-        return Err(RejectKind::UnknownKind(tag.kind.chars().take(EXCERPT_BYTES).collect()));
+    if let Some(impossible) = number::find(&value, &mut Vec::new()) {
+        return Err(RejectKind::Impossible(impossible));
     }
-    serde_json::from_str(json).map_err(bad)
+    // Not from `value`, which holds only the last of two fields of one name.
+    serde_json::from_str(json).map_err(|error| bad(error.to_string()))
+}
+
+/// Words that may be the guest's.
+fn short(text: &str) -> String {
+    text.chars().take(EXCERPT_BYTES).collect()
 }
 
 fn excerpt(line: &[u8]) -> String {

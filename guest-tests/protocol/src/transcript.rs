@@ -37,7 +37,7 @@ impl Transcript {
         let before = self.messages.len();
         let Transcript { parser, messages, rejects, rejected, dropped } = self;
         parser.feed(bytes, &mut |line| keep(line, messages, rejects, rejected, dropped));
-        self.messages.len() - before
+        self.messages.len().saturating_sub(before)
     }
 
     /// Says that the channel has ended.
@@ -76,9 +76,9 @@ fn keep(
 ) {
     match line {
         Ok(message) if messages.len() < MESSAGE_LIMIT => messages.push(message),
-        Ok(_) => *dropped += 1,
+        Ok(_) => *dropped = dropped.saturating_add(1),
         Err(reject) => {
-            *rejected += 1;
+            *rejected = rejected.saturating_add(1);
             if rejects.len() < REJECT_LIMIT {
                 rejects.push(reject);
             }

@@ -4,6 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, reason = "the target uses the reader only")]
+#[path = "../../src/escape.rs"]
+mod escape;
+#[allow(dead_code, reason = "the target uses the reader only")]
 #[path = "../../src/failure.rs"]
 mod failure;
 #[allow(dead_code, unused_imports, reason = "the target uses the reader only")]

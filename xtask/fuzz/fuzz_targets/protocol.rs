@@ -33,6 +33,7 @@ fuzz_target!(|input: (bool, u16, &[u8])| {
     assert_eq!(whole.messages(), cut.messages());
     assert_eq!(whole.rejects(), cut.rejects());
     assert_eq!((whole.rejected(), whole.dropped()), (cut.rejected(), cut.dropped()));
+    assert!(whole.messages().iter().all(|message| protocol::impossible(message).is_none()));
     let nonce = "5a".repeat(16);
     let named = bytes.windows(nonce.len()).any(|window| window == nonce.as_bytes());
     assert!(named || whole.messages().is_empty());

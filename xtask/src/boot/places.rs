@@ -40,7 +40,8 @@ pub fn add(sandbox: &Sandbox, splats: &mut [Splat], kernel: &Path, tools: &str, 
 fn address(line: &str, starts: &HashMap<&str, u64>) -> Option<u64> {
     let found = FRAME.captures(line)?;
     let offset = u64::from_str_radix(&found[2], 16).ok()?;
-    let address = starts.get(&found[1])? + offset;
+    // The offset is the guest's word.
+    let address = starts.get(&found[1])?.checked_add(offset)?;
     Some(if line.contains("RIP:") || offset == 0 { address } else { address - 1 })
 }
 
@@ -100,6 +101,14 @@ mod tests {
         let text = annotated(&["-g"]);
         assert!(text.contains("deep+0x1/0x10 (") && text.contains("deep.c:2)"), "{text}");
         assert!(text.ends_with(" unknown_function+0x1/0x2"), "{text}");
+    }
+
+    #[test]
+    fn an_offset_beyond_every_address_has_no_place() {
+        let starts = HashMap::from([("f", 0xffff_ffff_8100_0000)]);
+        assert_eq!(address(" f+0x10/0x20", &starts), Some(0xffff_ffff_8100_000f));
+        assert_eq!(address(" f+0xffffffffffffffff/0x20", &starts), None);
+        assert_eq!(address(" f+0x1ffffffffffffffff/0x20", &starts), None);
     }
 
     #[test]

@@ -95,6 +95,9 @@ fn link_error(log: &str, touched: &BTreeSet<String>) -> Option<CompileError> {
 /// What all objects go into first (scripts/Makefile.vmlinux_o).
 const FIRST_LINK: &str = "LD vmlinux.o";
 
+/// Most bytes taken at one look, so that a flood cannot fill the host's memory.
+const READ_MAX: u64 = 1 << 20;
+
 /// Follows a build log that is being written.
 #[derive(Debug)]
 pub struct Tail {
@@ -126,25 +129,28 @@ impl Tail {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();
         }
-        let mut new = Vec::new();
+        let mut new = std::mem::take(&mut self.partial);
+        let before = new.len();
         if let Some(file) = &mut self.file {
             // A log that cannot be read shows no progress; the build itself says what is wrong.
-            let _ = file.read_to_end(&mut new);
+            let _ = file.take(READ_MAX).read_to_end(&mut new);
         }
-        for &byte in &new {
-            match byte {
-                b'\n' => self.end_line(),
-                byte => self.partial.push(byte),
-            }
+        let came = new.len() > before;
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &new) {
+            self.take_line(&new[start..end]);
+            start = end + 1;
         }
-        !new.is_empty()
+        // No line that says what is made is longer than a look reads.
+        self.partial = new.split_off(start);
+        self.partial.truncate(usize::try_from(READ_MAX).unwrap_or(usize::MAX));
+        came
     }
 
-    fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.partial).into_owned();
-        self.partial.clear();
+    fn take_line(&mut self, line: &[u8]) {
         // Kbuild's short lines: two spaces, a word in capitals, what it makes.
-        let Some(step) = line.strip_prefix("  ") else { return };
+        let Some(step) = line.strip_prefix(b"  ") else { return };
+        let step = String::from_utf8_lossy(step);
         let words: Vec<&str> = step.split_whitespace().collect();
         if let [tool, made] = words.as_slice()
             && tool.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())

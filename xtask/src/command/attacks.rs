@@ -14,7 +14,7 @@ use crate::project::Project;
 use crate::sandbox::INSIDE;
 use crate::source::files::OBJECTS;
 use crate::source::{disk, lane};
-use crate::{build, sensitive};
+use crate::{build, sensitive, terminal};
 
 /// The variant that the patch changes.
 const VARIANT: &str = "pt-reclaim-off";
@@ -75,11 +75,10 @@ impl Place<'_> {
             ))
             .because(format!("vmlinux {:?}, then {:?}", before.kernel, after.kernel)));
         }
-        println!(
+        terminal::print_line(&format!(
             "clock stepped by {secs} s: the patch that does not wait is a {}, the sound one the same kernel again",
             ran.verdict
-        );
-        Ok(())
+        ))
     }
 
     fn step(&self, secs: i64) -> Result<()> {
@@ -118,10 +117,10 @@ impl Place<'_> {
         if let Some(entry) = before.iter().find(|entry| !after.contains(entry)) {
             return reached(format!("a cached file is not what it was: {}", entry.0.display()));
         }
-        println!(
+        terminal::print_line(&format!(
             "code that a makefile executes: nothing written, reached or left; the patch is {}",
             ran.verdict
-        );
+        ))?;
         let bad = self.patch(false, "")?;
         must_fail(&self.run(&bad, &[])?, "after a patch that set the times of its objects to 2099")
     }
@@ -195,10 +194,9 @@ impl Place<'_> {
             return Err(Failure::infra("no program of a build was found, so nothing was compared"));
         }
         match unknown.as_slice() {
-            [] => {
-                println!("inputs of {programs} programs that builds execute: all are known as such");
-                Ok(())
-            }
+            [] => terminal::print_line(&format!(
+                "inputs of {programs} programs that builds execute: all are known as such"
+            )),
             some => Err(some.iter().fold(
                 Failure::internal("a build executes what xtask/src/sensitive.rs does not know"),
                 |failure, input| failure.because(input.clone()),

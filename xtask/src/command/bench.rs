@@ -20,7 +20,7 @@ use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
 use crate::rundir::write_whole;
 use crate::sandbox::Sandbox;
 use crate::source::disk;
-use crate::{arch, cli, patch, probe};
+use crate::{arch, cli, escape, patch, probe, terminal};
 
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";
@@ -139,8 +139,8 @@ pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
     let json = serde_json::to_vec_pretty(&bench).or_infra(|| "encode the benchmark".to_owned())?;
     let path = place.dir.join("bench.json");
     write_whole(&path, &json)?;
-    println!("{}", bench.render());
-    println!("as JSON: {}", path.display());
+    terminal::print(&(bench.render() + "\n"))?;
+    terminal::print_line(&format!("as JSON: {}", path.display()))?;
     Ok(Exit::Ok)
 }
 
@@ -301,7 +301,7 @@ impl Place<'_> {
     /// Runs the matrix of the default campaign with just these arguments.
     fn run_in(&mut self, lanes: Lanes<'_>, what: &str, more: &[&str]) -> Result<Ran> {
         self.number += 1;
-        eprintln!("bench: {what}");
+        terminal::say(&escape::line(&format!("bench: {what}")));
         let out = self.dir.join(format!("run-{}", self.number));
         // A report that an earlier benchmark left must not be taken for this run's.
         disk::discard(&out)?;
@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
-        let project = Project::here();
+        let project = Project::here().unwrap();
         let place = Place {
             project: &project,
             dir: dir.path().to_owned(),

@@ -7,6 +7,7 @@ use crate::cli;
 use crate::failure::{Exit, Result};
 use crate::project::Project;
 use crate::source::{self, disk, lane, worktree};
+use crate::{escape, terminal};
 
 /// Shows what the cache and the lanes hold; with `--clean`, after emptying them.
 ///
@@ -16,9 +17,9 @@ pub fn cache(project: &Project, args: &cli::Cache) -> Result<Exit> {
     let cache = Cache::new(project.cache());
     let homes = source::homes(&project.work());
     if args.clean {
-        println!("removed {} entries", cache.shrink(0));
+        terminal::print_line(&format!("removed {} entries", cache.shrink(0)))?;
         for home in &homes {
-            let _tree = worktree::lock(home, &|what| eprintln!("{what}"))?;
+            let _tree = worktree::lock(home, &|what| terminal::say(&escape::line(what)))?;
             disk::discard(&home.join(lane::LANES))?;
         }
         disk::discard(&project.ccache())?;
@@ -27,14 +28,18 @@ pub fn cache(project: &Project, args: &cli::Cache) -> Result<Exit> {
     let lanes: Vec<_> = homes.iter().flat_map(|home| disk::entries(&home.join(lane::LANES))).collect();
     let objects = |lane: &PathBuf| disk::bytes(&lane::objects_in(lane));
     let line =
-        |what: &str, number: usize, bytes: u64| println!("{what:8} {number:>6}  {:>8} MiB", bytes >> 20);
-    line("kernels", kernels, kernel_bytes);
-    line("boots", boots, boot_bytes);
-    line("lanes", lanes.len(), lanes.iter().map(objects).sum());
-    println!("at {}, and beside the source of each tree", project.cache().display());
-    println!(
-        "each run leaves no more than {} MiB of the kernels and boots that were used last",
-        LIMIT_BYTES >> 20
-    );
+        |what: &str, number: usize, bytes: u64| format!("{what:8} {number:>6}  {:>8} MiB", bytes >> 20);
+    for text in [
+        line("kernels", kernels, kernel_bytes),
+        line("boots", boots, boot_bytes),
+        line("lanes", lanes.len(), lanes.iter().map(objects).sum()),
+        format!("at {}, and beside the source of each tree", project.cache().display()),
+        format!(
+            "each run leaves no more than {} MiB of the kernels and boots that were used last",
+            LIMIT_BYTES >> 20
+        ),
+    ] {
+        terminal::print_line(&text)?;
+    }
     Ok(Exit::Ok)
 }

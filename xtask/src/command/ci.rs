@@ -8,6 +8,7 @@ use crate::cli;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::host;
 use crate::project::Project;
+use crate::terminal;
 
 /// Format, lints, tests, and a matrix of the variant that the patch changes, on a real kernel.
 ///
@@ -17,9 +18,15 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     host::require(&[arch::DEFAULT], true, args.install_deps, &project.install_log())?;
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
+    project.environment().for_each(|(variable, place)| shell.set_var(variable, place));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let step = |what: &str, command: xshell::Cmd<'_>| {
-        command.run().map_err(|error| Failure::infra(format!("{what} failed")).because(error.to_string()))
+        // Its own way to say so panics when nobody reads it.
+        terminal::say(&format!("$ {command}"));
+        command
+            .quiet()
+            .run()
+            .map_err(|error| Failure::infra(format!("{what} failed")).because(error.to_string()))
     };
     step("format", cmd!(shell, "{cargo} fmt --all --check"))?;
     step("clippy", cmd!(shell, "{cargo} clippy --locked --workspace --all-targets -- -D warnings"))?;
@@ -45,8 +52,7 @@ fn without_injection(command: xshell::Cmd<'_>) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let vacuous = said.contains("pt-reclaim-off: vacuous") && said.contains("0 failures injected");
     if output.status.code() == Some(Exit::Inconclusive as i32) && vacuous {
-        println!("without fault injection the verdict is vacuous, as it must be");
-        return Ok(());
+        return terminal::print_line("without fault injection the verdict is vacuous, as it must be");
     }
     Err(Failure::infra("a matrix without fault injection was not vacuous")
         .because(format!("it ended with {} and said:\n{said}", output.status)))

@@ -1,7 +1,6 @@
 //! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
 
 use super::setting::{Setting, Sources};
 use crate::cli::Format;
@@ -15,11 +14,12 @@ use crate::probe::Choice;
 use crate::process;
 use crate::report::{
     self, AccelReport, CellReport, CodeReport, ColdBuild, ControlReport, FileReport, LeftOutReport,
-    NotApplicable, PairReport, PatchReport, Report, SensitiveReport,
+    NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown,
 };
 use crate::run::Gathered;
 use crate::rundir::write_whole;
 use crate::sensitive;
+use crate::terminal::{self, Look};
 
 impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
@@ -31,24 +31,20 @@ impl Setting<'_> {
             (None, Some(failure)) if failure.exit != Exit::Interrupted => return Err(failure.clone()),
             (None, _) => self.unproved(),
         };
-        let report = self.report(gathered, sources, patch, interrupted);
-        let json = serde_json::to_string_pretty(&report).or_infra(|| "encode the report".to_owned())?;
+        let report = Shown::new(&self.report(gathered, sources, patch, interrupted))?;
+        let json = serde_json::to_string_pretty(&*report).or_infra(|| "encode the report".to_owned())?;
         write_whole(&self.dir.path.join("report.json"), json.as_bytes())?;
         write_whole(&self.dir.path.join("junit.xml"), report::junit::render(&report)?.as_bytes())?;
         let run_dir = self.dir.path.display().to_string();
         let text = report::human::render(&report, &run_dir, false);
         write_whole(&self.dir.path.join("report.txt"), text.as_bytes())?;
-        let colour = std::io::stdout().is_terminal();
+        let colour = Look::of(&std::io::stdout()).colour;
         let said = match self.args.format {
             Format::Json => json + "\n",
             Format::Human if colour => report::human::render(&report, &run_dir, colour),
             Format::Human => text,
         };
-        // Not `print!`, which panics when nobody takes what is printed.
-        let mut out = std::io::stdout().lock();
-        out.write_all(said.as_bytes())
-            .and_then(|()| out.flush())
-            .or_infra(|| "print the report".to_owned())?;
+        terminal::print_as_it_is(&said)?;
         match ended {
             Some(failure) if failure.exit != Exit::Interrupted => Err(failure.log(&self.dir.path)),
             _ => Ok(report.exit()),
@@ -71,7 +67,7 @@ impl Setting<'_> {
             .collect();
         let wall_secs = self.started.elapsed().as_secs_f64();
         let cold_build = cells.iter().find(|cell| cell.cold).and_then(|cell| {
-            let secs = cell.build_secs?;
+            let secs = cell.build_secs.filter(|secs| *secs > 0.0)?;
             Some(ColdBuild { cell: cell.id.clone(), secs, ratio: (wall_secs - sources.fetch_secs) / secs })
         });
         let (pairs, controls) = self.pairs(&gathered.evidence);

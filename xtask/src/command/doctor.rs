@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli;
 use crate::failure::{Exit, Result};
 use crate::project::Project;
-use crate::{arch, host, probe};
+use crate::{arch, host, probe, terminal};
 
 /// Prints the host's facts; says with its exit code whether a run could start.
 ///
@@ -17,6 +17,6 @@ pub fn doctor(project: &Project, args: &cli::Doctor) -> Result<Exit> {
     }
     let memory = probe::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
     let facts = host::facts(&[arch::DEFAULT], &project.work(), probe::describe(memory.as_ref()))?;
-    print!("{}", host::doctor(&facts));
+    terminal::print(&host::doctor(&facts))?;
     Ok(if facts.install.is_none() { Exit::Ok } else { Exit::Inconclusive })
 }

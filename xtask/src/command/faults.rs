@@ -7,6 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::project::Project;
+use crate::terminal;
 
 /// Names the file that the tests write their lines to (xtask/tests/end_to_end/bench.rs).
 pub const TABLE_VARIABLE: &str = "PATCHPROOF_FAULT_TABLE";
@@ -28,10 +29,13 @@ struct Fault<'a> {
 pub fn faults(project: &Project) -> Result<Exit> {
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
+    project.environment().for_each(|(variable, place)| shell.set_var(variable, place));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let table = Table::new(project)?;
     let tests = cmd!(shell, "{cargo} test --locked -p xtask --test end_to_end");
-    let ran = tests.env(TABLE_VARIABLE, table.path()).run();
+    // Its own way to say so panics when nobody reads it.
+    terminal::say(&format!("$ {tests}"));
+    let ran = tests.env(TABLE_VARIABLE, table.path()).quiet().run();
     // The table first: it says more than the status of the tests.
     let summed_up = table.sum_up();
     ran.map_err(|error| Failure::infra("a test of the faults failed").because(error.to_string()))?;
@@ -66,7 +70,7 @@ impl Table {
         let text = std::fs::read_to_string(self.path()).or_infra(|| "read the table of faults".to_owned())?;
         let mut faults = text.lines().map(parse).collect::<Result<Vec<_>>>()?;
         faults.sort_by_key(|fault| fault.name);
-        print!("{}", render(&faults));
+        terminal::print(&render(&faults))?;
         let bad = |fault: &&Fault<'_>| fault.gave_pass || !fault.next_run_passed;
         match faults.iter().find(bad) {
             Some(fault) => Err(Failure::internal(format!("the fault `{}` was not survived", fault.name))),

@@ -26,7 +26,7 @@ use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::sandbox::{self, Sandbox};
 use crate::source::worktree::WorkTree;
-use crate::{config, ground, guest, host, process};
+use crate::{config, ground, guest, host, process, terminal};
 
 /// Per variant: enough to show in every run that its detectors see.
 pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
@@ -62,7 +62,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
-        print!("{}", super::dry_run::render(project, &loaded, &local, &cells, jobs)?);
+        terminal::print(&super::dry_run::render(project, &loaded, &local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
     let requests = project::requests_of(project, &loaded.campaign)?;
@@ -261,8 +261,14 @@ impl Setting<'_> {
         Ok(guests)
     }
 
+    /// They work in any directory.
     fn repeat_args(&self) -> Vec<String> {
-        let mut args = vec!["--campaign".to_owned(), self.args.source.campaign.clone()];
+        let campaign = &self.args.source.campaign;
+        let file = config::file_of(&self.project.root.join("configs"), campaign);
+        // A name stays a name; a path of the user's is relative to where this was started.
+        let own = (file.as_os_str() == campaign.as_str()).then(|| std::path::absolute(&file).ok()).flatten();
+        let campaign = own.map_or_else(|| campaign.clone(), |file| file.display().to_string());
+        let mut args = vec!["--campaign".to_owned(), campaign];
         if self.args.each {
             args.push("--each".to_owned());
         }

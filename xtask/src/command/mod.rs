@@ -4,12 +4,14 @@ pub mod attacks;
 pub mod bench;
 pub mod cache;
 pub mod ci;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
 pub mod doctor;
 pub mod dry_run;
 pub mod faults;
 pub mod matrix;
 pub mod patch;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod setting;
 pub mod watch;
 
@@ -18,6 +20,7 @@ use std::path::Path;
 
 use crate::cli;
 use crate::config::{BaseWish, Tree};
+use crate::escape;
 use crate::failure::{Failure, Result};
 use crate::ground;
 use crate::patch::Series;
@@ -96,5 +99,5 @@ fn read_series(path: &Path) -> Result<Series> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::usage(format!("cannot read the patch {}", path.display())).because(error.to_string())
     })?;
-    crate::patch::read(&bytes, &path.display().to_string())
+    crate::patch::read(&bytes, &escape::line(&path.to_string_lossy()))
 }

@@ -6,7 +6,7 @@ use crate::patch;
 use crate::project::{Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::worktree::WorkTree;
-use crate::{arch, ground, host};
+use crate::{arch, escape, ground, host, terminal};
 
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
 ///
@@ -20,15 +20,15 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     if !local.contains_key(&tree.name) {
         host::require(&[arch::DEFAULT], false, args.source.install_deps, &project.install_log())?;
     }
-    let progress = |text: &str| eprintln!("{text}");
+    let progress = |text: &str| terminal::say(&escape::line(text));
     let source = super::fetch(project, tree, &local, &progress)?;
     let work = WorkTree::open(&source, &project.work(), &progress)?;
-    println!("tree {}: {} from {}", tree.name, source.version, source.origin);
+    terminal::print_line(&format!("tree {}: {} from {}", tree.name, source.version, source.origin))?;
     if let Some(held) = patch::held(&series, &work)? {
-        println!("the tree as it came already holds this patch: {held}");
+        terminal::print_line(&format!("the tree as it came already holds this patch: {held}"))?;
     }
     for name in &tree.prepare {
-        println!("prepared by {name}");
+        terminal::print_line(&format!("prepared by {name}"))?;
     }
     let ground = ground::find(&super::asked(project, &loaded, tree, &args.source), &work, &series);
     let outcome = match &ground {
@@ -36,16 +36,16 @@ pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
         ground => ground.as_ref().map(|ground| &ground.proved),
     };
     if ground.as_ref().is_ok_and(|ground| ground.undone.is_some()) {
-        println!("undone to make the base (--base undo)");
+        terminal::print_line("undone to make the base (--base undo)")?;
     }
-    print!("{}", patch::show(&series, outcome));
+    terminal::print(&patch::show(&series, outcome))?;
     let proved = match outcome {
         Ok(proved) => proved,
         Err(failure) => return Ok(failure.exit),
     };
     if let Some(out) = &args.write {
         write_whole(out, &proved.sound)?;
-        println!("written: {}", out.display());
+        terminal::print_line(&format!("written: {}", out.display()))?;
     }
     Ok(Exit::Ok)
 }

@@ -11,6 +11,7 @@ use crate::config;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::process;
 use crate::project::Project;
+use crate::{escape, terminal};
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -33,7 +34,7 @@ pub fn watch(project: &Project, args: &cli::Watch) -> Result<Exit> {
         let again = if args.matrix.fresh || args.matrix.recorded { None } else { Some("--recorded") };
         command.arg("matrix").args(&typed).args(again);
         command.status().or_infra(|| "start the matrix".to_owned())?;
-        eprintln!("watching {}", names(&watched));
+        terminal::say(&escape::line(&format!("watching {}", names(&watched))));
         while state(&watched) == before {
             if process::interrupted() {
                 return Err(Failure::interrupted());

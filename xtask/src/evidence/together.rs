@@ -9,7 +9,7 @@ impl Boot {
     pub fn together(guests: Vec<Boot>) -> Boot {
         let mut all: Option<Ran> = None;
         for (index, guest) in guests.into_iter().enumerate() {
-            let number = index + 1;
+            let number = index.saturating_add(1);
             let ran = match guest {
                 Boot::Ran(ran) => *ran,
                 Boot::NotRun => return Boot::Infra { why: format!("guest {number} was not booted") },
@@ -28,7 +28,7 @@ impl Ran {
     /// This, and what guest `number` saw.
     fn and(mut self, other: Ran, number: usize) -> Ran {
         let both = |one: Option<f64>, other: Option<f64>| Some(one?.max(other?));
-        self.guests += other.guests;
+        self.guests = self.guests.saturating_add(other.guests);
         self.secs = self.secs.max(other.secs);
         self.kernel_secs = both(self.kernel_secs, other.kernel_secs);
         self.boot_secs = both(self.boot_secs, other.boot_secs);
@@ -39,7 +39,7 @@ impl Ran {
         }
         self.hello = self.hello.and(other.hello);
         self.trailer = self.trailer.zip(other.trailer).map(|(mut trailer, other)| {
-            trailer.measured += other.measured;
+            trailer.measured = trailer.measured.saturating_add(other.measured);
             trailer.tainted |= other.tainted;
             trailer
         });
@@ -55,7 +55,7 @@ impl Ran {
         self.scenarios.extend(other.scenarios);
         self.rejects.extend(other.rejects.into_iter().map(|reject| format!("guest {number}: {reject}")));
         self.splats.extend(other.splats);
-        self.splats_total += other.splats_total;
+        self.splats_total = self.splats_total.saturating_add(other.splats_total);
         self
     }
 }

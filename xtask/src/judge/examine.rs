@@ -1,11 +1,14 @@
 //! Looks at the evidence of one arm and lists everything that stands between it and a pass.
 
-use protocol::Hello;
+use protocol::{Hello, Impossible, impossible};
 
 use super::finding::{Arm, Asked, Finding, Findings, Weight};
 use super::scenario::examine_scenario;
-use crate::evidence::{Boot, Build, Evidence, GuestEnd, Ran};
+use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
 use crate::witness::Witness;
+
+/// How many lines or numbers that cannot be trusted are named.
+const REJECTS_NAMED: usize = 3;
 
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
 pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding> {
@@ -15,9 +18,10 @@ pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding>
     }
     found.0.extend(examine_boot(asked, arm, &evidence.boot));
     for (index, boot) in evidence.repeats.iter().enumerate() {
+        let number = index.saturating_add(2);
         let again = examine_boot(asked, arm, boot).into_iter();
         found.0.extend(
-            again.map(|finding| Finding { text: format!("boot {}: {}", index + 2, finding.text), ..finding }),
+            again.map(|finding| Finding { text: format!("boot {number}: {}", finding.text), ..finding }),
         );
     }
     found.0
@@ -31,6 +35,8 @@ pub fn examine_boot(asked: &Asked<'_>, arm: Arm, boot: &Boot) -> Vec<Finding> {
         Boot::Infra { why } => found.gap(Weight::Infra, why.clone()),
         Boot::Ran(ran) => {
             examine_end(&mut found, ran);
+            examine_trust(&mut found, ran);
+            examine_plan(&mut found, asked, ran);
             examine_trouble(&mut found, ran);
             match &ran.hello {
                 Some(hello) => examine_hello(&mut found, asked, hello),
@@ -67,10 +73,61 @@ fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
     false
 }
 
-fn examine_end(found: &mut Findings, ran: &Ran) {
-    for reject in ran.rejects.iter().take(3) {
-        found.gap(Weight::Infra, format!("the result channel cannot be trusted: {reject}"));
+/// What a sound guest does not say. The protocol has refused most of it already, but evidence is also read back from the
+/// record.
+fn examine_trust(found: &mut Findings, ran: &Ran) {
+    let mut distrust =
+        |why: &str| found.gap(Weight::Infra, format!("the result channel cannot be trusted: {why}"));
+    ran.rejects.iter().take(REJECTS_NAMED).for_each(|reject| distrust(reject));
+    let measured = ran.scenarios.iter().filter_map(|scenario| match &scenario.outcome {
+        Outcome::Measured(measured) => Some((scenario.name.as_str(), impossible(measured)?)),
+        Outcome::Unfinished | Outcome::Broken(_) => None,
+    });
+    let impossible: Vec<(&str, Impossible)> = [
+        ran.hello.as_ref().and_then(|hello| Some(("hello", impossible(hello)?))),
+        ran.trailer.as_ref().and_then(|trailer| Some(("trailer", impossible(trailer)?))),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(measured)
+    .collect();
+    impossible.iter().take(REJECTS_NAMED).for_each(|(what, number)| distrust(&format!("{what}: {number}")));
+}
+
+/// Each test that was asked for is run once, and no other: the judge reads one result of each name. Of a guest that did not
+/// come to its end the plan may be missing; that is reported as its end.
+fn examine_plan(found: &mut Findings, asked: &Asked<'_>, ran: &Ran) {
+    let Some(trailer) = &ran.trailer else { return };
+    let mut gap = |text: String| found.gap(Weight::Vacuous, text);
+    let asked = sorted(asked.scenarios.iter().map(|scenario| scenario.name.as_str()));
+    if sorted(ran.planned.iter().map(String::as_str)) != asked {
+        gap("the guest planned other tests than it was asked for".to_owned());
     }
+    let begun = sorted(ran.scenarios.iter().map(|scenario| scenario.name.as_str()));
+    for pair in begun.windows(2).filter(|pair| pair[0] == pair[1]) {
+        gap(format!("{}: run more than once", pair[0]));
+    }
+    for name in begun.iter().filter(|name| !asked.contains(name)) {
+        gap(format!("{name}: run without having been asked for"));
+    }
+    let ended = |is: fn(&Outcome) -> bool| {
+        let count = ran.scenarios.iter().filter(|scenario| is(&scenario.outcome)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    let measured = ended(|outcome| matches!(outcome, Outcome::Measured(_)));
+    let ended = ended(|outcome| matches!(outcome, Outcome::Measured(_) | Outcome::Broken(_)));
+    if !(measured..=ended).contains(&trailer.measured) {
+        gap(format!("the trailer counts {} measured tests, and {measured} were heard", trailer.measured));
+    }
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+fn examine_end(found: &mut Findings, ran: &Ran) {
     if !ran.kernel_spoke {
         found.gap(Weight::Infra, "the kernel printed nothing");
     }

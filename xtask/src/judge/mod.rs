@@ -9,7 +9,7 @@ mod finding;
 mod repetition;
 mod scenario;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Demand, Suite};
 use crate::control::Control;
@@ -18,7 +18,7 @@ pub use examine::{examine, examine_boot};
 pub use finding::{Arm, Asked, Finding, Weight};
 pub use repetition::{Repetition, count};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Complete evidence, and nothing wrong in it.
@@ -46,14 +46,14 @@ impl Verdict {
 }
 
 /// A verdict and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
     pub verdict: Verdict,
     pub reasons: Vec<String>,
 }
 
 /// Whether a control was caught, by what, and what else spoke.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Caught {
     pub caught: bool,
     /// The evidence that caught it, or, if it was not caught, what was seen instead.

@@ -1,12 +1,12 @@
 //! What a number of boots can tell about a kernel that fails only sometimes. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Arm, Asked, examine_boot};
 use crate::evidence::Evidence;
 
 /// Boots of one image.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Repetition {
     pub boots: u32,
     pub failed: u32,

@@ -105,7 +105,7 @@ impl Scene<'_> {
         if operations < demand {
             return self.gap(&format!("{operations} operations of {demand} asked for"));
         }
-        let bystander_ipis = operations * u64::from(self.measured.bystanders);
+        let bystander_ipis = operations.saturating_mul(u64::from(self.measured.bystanders));
         let expected = Counts { ipi: operations, bystander_ipis, ..Counts::default() };
         self.counts(&format!("{operations} operations that keep their IPI"), &expected);
     }
@@ -150,7 +150,7 @@ impl Scene<'_> {
 
     fn tables(&mut self, freed: u64) {
         let tables = self.measured.page_tables;
-        if tables.after >= tables.before + freed {
+        if tables.after >= tables.before.saturating_add(freed) {
             let text = format!("{}: page tables were not freed: {}", self.name, moments(tables));
             self.found.bad(Witness::Tables { scenario: self.name.to_owned() }, text);
         }
@@ -171,7 +171,7 @@ impl Scene<'_> {
             let text = format!("{name}: no fallback is compiled, and yet {got} {}", counted.name());
             self.found.bad(Witness::Count { mechanism: counted, scenario: name.to_owned() }, text);
         }
-        if tables.peak < tables.before + demand {
+        if tables.peak < tables.before.saturating_add(demand) {
             return self.gap(&format!("too few page tables to show anything: {}", moments(tables)));
         }
         self.tables(demand);
@@ -188,7 +188,7 @@ fn counts_of(mechanism: Mechanism, fallbacks: u64, bystanders: u32) -> Counts {
     match mechanism {
         Mechanism::Ipi => Counts {
             ipi: fallbacks,
-            bystander_ipis: fallbacks * u64::from(bystanders),
+            bystander_ipis: fallbacks.saturating_mul(u64::from(bystanders)),
             direct_frees: fallbacks,
             ..Counts::default()
         },

@@ -142,16 +142,28 @@ fn verdict(base: &Evidence, patched: &Evidence) -> Verdict {
     judge(&asked(&scenarios()), base, patched, &[]).verdict
 }
 
+/// A guest that ran this test.
+fn guest(test: &str, forced: Counts) -> Boot {
+    let mut ran = sound(forced);
+    ran.planned = vec![test.to_owned()];
+    ran.scenarios[0].name = test.to_owned();
+    Boot::Ran(Box::new(ran))
+}
+
 /// Of a patched kernel with this wrong; the same when it is one of two guests that saw it, whichever.
 fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
     let patched = change(sound(RCU), by);
     let base = evidence(sound(IPI));
     let alone = verdict(&base, &patched);
-    let mut other = sound(RCU);
-    other.scenarios[0].name = "exit".to_owned();
-    let other = Boot::Ran(Box::new(other));
-    for guests in [[patched.boot.clone(), other.clone()], [other, patched.boot.clone()]] {
-        let shared = verdict(&base, &Evidence { boot: Boot::together(guests.into()), ..patched.clone() });
+    let both = ["munmap", "exit"].map(|name| scenario(name, Demand::Fallbacks(200)));
+    let shared = |guests: [&Boot; 2]| Evidence {
+        boot: Boot::together(guests.map(Clone::clone).into()),
+        ..patched.clone()
+    };
+    let base = shared([&base.boot, &guest("exit", IPI)]);
+    let other = guest("exit", RCU);
+    for guests in [[&patched.boot, &other], [&other, &patched.boot]] {
+        let shared = judge(&asked(&both), &base, &shared(guests), &[]).verdict;
         // Two guests that say different things of their kernel are two witnesses of whom one is wrong.
         assert!(shared == alone || (alone, shared) == (Verdict::Vacuous, Verdict::Infra), "{shared:?}");
     }
@@ -170,11 +182,6 @@ fn complete_evidence_with_nothing_wrong_passes() {
 #[test]
 fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
     let scenarios = ["munmap", "exit"].map(|name| scenario(name, Demand::Fallbacks(200)));
-    let guest = |name: &str, counts| {
-        let mut ran = sound(counts);
-        ran.scenarios[0].name = name.to_owned();
-        Boot::Ran(Box::new(ran))
-    };
     let shared = |counts, second| Evidence {
         boot: Boot::together(vec![guest("munmap", counts), second]),
         ..evidence(sound(counts))
@@ -314,6 +321,91 @@ fn trouble_of_the_host_is_infra() {
 }
 
 #[test]
+fn a_guest_that_ran_other_tests_than_it_was_asked_for_proves_nothing() {
+    let of = |change: fn(&mut Ran)| patched_with(change);
+    assert_eq!(of(|ran| ran.planned.clear()), Verdict::Vacuous);
+    assert_eq!(of(|ran| ran.planned.push("munmap".to_owned())), Verdict::Vacuous);
+    let twice = |ran: &mut Ran| {
+        ran.scenarios.push(ran.scenarios[0].clone());
+        ran.trailer.as_mut().unwrap().measured = 2;
+    };
+    assert_eq!(of(twice), Verdict::Vacuous);
+    let other = |ran: &mut Ran| {
+        let other = ScenarioRan { name: "brk".to_owned(), ..ran.scenarios[0].clone() };
+        ran.scenarios.push(other);
+        ran.trailer.as_mut().unwrap().measured = 2;
+    };
+    assert_eq!(of(other), Verdict::Vacuous);
+    assert_eq!(of(|ran| ran.trailer.as_mut().unwrap().measured = 2), Verdict::Vacuous);
+    assert_eq!(of(|ran| ran.trailer.as_mut().unwrap().measured = 0), Verdict::Vacuous);
+}
+
+/// Where in `value` a number stands.
+fn numbers(value: &serde_json::Value, at: &str) -> Vec<String> {
+    let below = |name: String, part| numbers(part, &format!("{at}/{name}"));
+    match value {
+        serde_json::Value::Number(_) => vec![at.to_owned()],
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| below(index.to_string(), item)).collect()
+        }
+        serde_json::Value::Object(fields) => {
+            fields.iter().flat_map(|(name, field)| below(name.clone(), field)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Every demand and mechanism, with numbers up to the largest in what was measured, one field at a time and all at once.
+#[test]
+fn no_number_in_the_evidence_stops_the_judge_or_gives_a_pass() {
+    let mut ran = sound(RCU);
+    let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome else { panic!("measured") };
+    measured.cross_calls = vec![0, 1, 2, 3];
+    measured.operations = 200;
+    measured.done = vec![Done { what: "own".to_owned(), count: 20 }];
+    let sound = serde_json::to_value(&ran).unwrap();
+    let own = ExpectedCount { what: "own".to_owned(), base: 0, patched: 20 };
+    let demands =
+        [Demand::Fallbacks(200), Demand::AtLeast(50), Demand::KeptIpi(10), Demand::Counts(vec![own])];
+    let mechanisms = [Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu, Mechanism::None];
+    let fields = numbers(&sound, "");
+    let one = fields.iter().map(|field| vec![field.clone()]);
+    let mut tried = 0;
+    for hostile in one.chain([fields.clone()]) {
+        for number in [u64::MAX, u64::MAX - 1, protocol::NUMBER_MAX + 1, u64::from(u32::MAX)] {
+            let mut value = sound.clone();
+            for field in &hostile {
+                *value.pointer_mut(field).unwrap() = number.into();
+            }
+            // Not every field takes it: some hold 32 bits.
+            let Ok(ran) = serde_json::from_value::<Ran>(value) else { continue };
+            let patched = Evidence { repeats: vec![Boot::Ran(Box::new(ran.clone()))], ..evidence(ran) };
+            for demand in &demands {
+                let scenarios = [scenario("munmap", demand.clone())];
+                for mechanism in mechanisms {
+                    let expect = Some(Expect { base: mechanism, patched: mechanism });
+                    let asked = Asked { expect, ..asked(&scenarios) };
+                    let judgement = judge(&asked, &patched, &patched, &[]);
+                    // What the host counted: nothing that a guest says gets there.
+                    let host = ["/guests", "secs", "/splats", "/splats_total"];
+                    let hosts = |field: &String| host.iter().any(|end| field.ends_with(end));
+                    let measurable = number <= protocol::NUMBER_MAX;
+                    assert!(
+                        judgement.verdict != Verdict::Pass || measurable || hostile.iter().all(hosts),
+                        "{hostile:?} {number}: {judgement:?}"
+                    );
+                    catch(&asked, &control(), &patched);
+                    noticed(&asked, &patched);
+                    count(&asked, Arm::Patched, &patched);
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+}
+
+#[test]
 fn a_guest_that_hangs_after_its_trailer_fails() {
     assert_eq!(patched_with(|ran| ran.end = GuestEnd::Silent), Verdict::Fail);
 }
@@ -401,6 +493,8 @@ fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
         let mut second = sound(exit).scenarios.remove(0);
         second.name = "exit".to_owned();
         ran.scenarios.push(second);
+        ran.planned.push("exit".to_owned());
+        ran.trailer = Some(Trailer { measured: 2, tainted: 0 });
         ran
     };
     let few = Counts { rcu_sync: 199, ..RCU };

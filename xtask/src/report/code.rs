@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::Code;
 
 /// What differs between two builds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeReport {
     /// Functions compared, as `OBJECT: FUNCTION`.
     pub functions: usize,
@@ -57,8 +57,8 @@ impl CodeReport {
             ),
             false => format!(
                 "the same in {} of {functions} functions, {} of {including} objects that include a changed header",
-                functions - changed.len(),
-                including - including_changed.len()
+                functions.saturating_sub(changed.len()),
+                including.saturating_sub(including_changed.len())
             ),
         };
         same + &list("changed:", changed)

@@ -1,13 +1,13 @@
 //! What the patch makes better and what it makes worse: base beside patched in the same run, from what the guests
 //! counted and timed. Pure; decides nothing.
 
-use protocol::{GracePeriods, Timing};
-use serde::Serialize;
+use protocol::{GracePeriods, Timing, sum};
+use serde::{Deserialize, Serialize};
 
 use super::{PairReport, Report, ScenarioReport};
 
 /// One quantity on both arms.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     pub tree: String,
     pub arch: String,
@@ -23,7 +23,7 @@ pub struct Effect {
     pub alone: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     Milliseconds,
@@ -32,7 +32,7 @@ pub enum Unit {
 }
 
 /// A number and how far it can be relied on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Amount {
     /// Of times the median.
     pub value: f64,
@@ -42,7 +42,7 @@ pub struct Amount {
 }
 
 /// Of a distribution of times, milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub p25: f64,
     pub p75: f64,
@@ -130,7 +130,7 @@ fn counts(arms: Arms<'_>) -> Vec<Effect> {
         row("grace periods waited for", |arm| arm.mechanism.rcu_sync),
     ];
     if !base.cross_calls.is_empty() {
-        rows.push(row("cross calls of every origin", |arm| arm.cross_calls.iter().sum()));
+        rows.push(row("cross calls of every origin", |arm| sum(arm.cross_calls.iter().copied())));
     }
     rows
 }

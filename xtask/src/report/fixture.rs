@@ -84,6 +84,11 @@ fn price(base: f64, patched: f64) -> effect::Effect {
     }
 }
 
+/// [`report`], as it is shown.
+pub fn shown(verdict: Verdict, reasons: &[&str]) -> Shown {
+    Shown::new(&report(verdict, reasons)).unwrap()
+}
+
 /// A run whose pair came out as `verdict`, for the reasons given.
 pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();

@@ -2,16 +2,18 @@
 //! whatever went wrong. To be read in ten seconds.
 
 use comfy_table::{Table, presets};
+use protocol::sum;
 
 use super::effect::{Effect, NOTHING_FORCED, Unit};
 use super::{
-    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport,
+    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, Shown,
     effect_table, scenario_table, version_table,
 };
+use crate::escape;
 use crate::judge::Verdict;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
-pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
+pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {
     let mut text = String::new();
     let mut line = |words: &str| {
         text.push_str(words);
@@ -69,7 +71,7 @@ pub fn render(report: &Report, run_dir: &str, colour: bool) -> String {
     }
     line("");
     line(&cost(report));
-    line(&format!("report, consoles and repro.sh of each cell: {run_dir}"));
+    line(&format!("report, consoles and repro.sh of each cell: {}", escape::line(run_dir)));
     text
 }
 
@@ -164,7 +166,7 @@ fn patched(report: &Report) -> impl Iterator<Item = &CellReport> {
 fn builds(report: &Report) -> String {
     let cells: Vec<_> = patched(report).collect();
     let built = cells.iter().filter(|cell| cell.built).count();
-    let warnings: usize = cells.iter().map(|cell| cell.warnings.len()).sum();
+    let warnings = cells.iter().flat_map(|cell| &cell.warnings).count();
     format!(
         "{}: {built} of {} patched kernels; warnings in the files it changes: {warnings}",
         yes(built == cells.len() && built > 0),
@@ -174,7 +176,7 @@ fn builds(report: &Report) -> String {
 
 fn sleeps(report: &Report) -> String {
     let ran: Vec<_> = patched(report).filter(|cell| cell.tainted.is_some()).collect();
-    let splats: u64 = patched(report).map(|cell| cell.splats_total).sum();
+    let splats = sum(patched(report).map(|cell| cell.splats_total));
     let caught = report.controls.iter().filter(|control| control.caught).count();
     let detector = format!("planted bugs caught: {caught} of {}", report.controls.len());
     match (ran.is_empty(), splats) {
@@ -202,13 +204,13 @@ fn total<'a>(
     scenarios: impl Iterator<Item = &'a ScenarioReport>,
     of: impl Fn(&ScenarioReport) -> u64,
 ) -> u64 {
-    scenarios.map(of).sum()
+    sum(scenarios.map(of))
 }
 
 fn new_path(report: &Report) -> String {
     let each = changed(report).map(|pair| {
-        let ran = exact(report, pair, "patched");
-        let (injected, took) = ran.fold((0, 0), |sum, s| (sum.0 + s.injected, sum.1 + s.mechanism.rcu_sync));
+        let injected = total(exact(report, pair, "patched"), |s| s.injected);
+        let took = total(exact(report, pair, "patched"), |s| s.mechanism.rcu_sync);
         format!(
             "{}: {} failed allocations, {} synchronize_rcu() ({})",
             yes(injected > 0 && injected == took),
@@ -226,7 +228,7 @@ fn ipis(report: &Report) -> String {
         let injected = |arm| total(exact(report, pair, arm), |s| s.injected);
         let (before, after) = (sent("base"), sent("patched"));
         let stopped = injected("patched") > 0 && before > 0 && after == 0;
-        let all = |arm| total(exact(report, pair, arm), |s| s.cross_calls.iter().sum());
+        let all = |arm| total(exact(report, pair, arm), |s| sum(s.cross_calls.iter().copied()));
         // Not every architecture counts them.
         let counted = exact(report, pair, "base").any(|s| !s.cross_calls.is_empty());
         let others = match counted {
@@ -263,16 +265,18 @@ fn price(effect: &Effect, place: &str) -> Option<String> {
         Unit::Milliseconds if effect.is_price() && !effect.is_quotable() => {
             Some(format!("{scenario}{place}: not known, the host was busy with something else"))
         }
-        Unit::Milliseconds if effect.is_price() => Some(format!(
-            "{scenario}{place} {before:.2} -> {after:.2} ms per fallback ({:.0}x)",
-            after / before
-        )),
+        Unit::Milliseconds if effect.is_price() => {
+            let times = if before > 0.0 { format!(" ({:.0}x)", after / before) } else { String::new() };
+            Some(format!("{scenario}{place} {before:.2} -> {after:.2} ms per fallback{times}"))
+        }
         Unit::MillisecondsPerTable if !what.contains(NOTHING_FORCED) => {
-            let hung = 120_000.0 / after;
+            let hung = if after > 0.0 {
+                format!(", so that {:.0} tables reach the 120 s of a hung task", 120_000.0 / after)
+            } else {
+                String::new()
+            };
             let beside = if effect.is_quotable() { "" } else { " (the host was busy with something else)" };
-            Some(format!(
-                "{what}{place} {before:.2} -> {after:.2} ms{beside}, so that {hung:.0} tables reach the 120 s of a hung task"
-            ))
+            Some(format!("{what}{place} {before:.2} -> {after:.2} ms{beside}{hung}"))
         }
         Unit::Milliseconds | Unit::MillisecondsPerTable | Unit::PerFallback => None,
     }
@@ -328,7 +332,7 @@ fn tests(report: &Report, pair: &PairReport) -> String {
     let (base, patched) = (scenarios(report, pair, "base"), scenarios(report, pair, "patched"));
     let both = patched.iter().filter(|after| base.iter().any(|before| before.name == after.name));
     let both: Vec<_> = both.collect();
-    let failures: u64 = both.iter().map(|scenario| scenario.injected).sum();
+    let failures = sum(both.iter().map(|scenario| scenario.injected));
     let mut text = format!("{} on both arms\n{failures} failures forced in each", both.len());
     if !pair.not_applicable.is_empty() {
         text += &format!("\n{} not applicable", pair.not_applicable.len());
@@ -339,7 +343,7 @@ fn tests(report: &Report, pair: &PairReport) -> String {
 /// As many controls as a normal run has are named one by one; of more, those that were not caught.
 fn controls(report: &Report, pair: &PairReport) -> String {
     let (caught, missed): (Vec<_>, Vec<_>) = report.controls_of(pair).partition(|control| control.caught);
-    let all = caught.len() + missed.len();
+    let all = caught.len().saturating_add(missed.len());
     let mut lines: Vec<String> = match all {
         0 => vec!["none".to_owned()],
         1 | 2 => caught.iter().map(|control| format!("{}: caught", control.name)).collect(),
@@ -394,18 +398,18 @@ mod tests {
 
     #[test]
     fn a_pass_answers_the_questions_first() {
-        insta::assert_snapshot!(render(&fixture::report(Verdict::Pass, &[]), "/runs/1", false));
+        insta::assert_snapshot!(render(&fixture::shown(Verdict::Pass, &[]), "/runs/1", false));
     }
 
     #[test]
     fn a_failure_says_why_below_the_table() {
         let reasons = ["patched: splat (might-sleep): BUG: sleeping function"];
-        insta::assert_snapshot!(render(&fixture::report(Verdict::Fail, &reasons), "/runs/1", false));
+        insta::assert_snapshot!(render(&fixture::shown(Verdict::Fail, &reasons), "/runs/1", false));
     }
 
     #[test]
     fn a_control_that_was_not_caught_is_shouted() {
-        let text = render(&fixture::report(Verdict::Vacuous, &["blind"]), "/runs/1", false);
+        let text = render(&fixture::shown(Verdict::Vacuous, &["blind"]), "/runs/1", false);
         assert!(text.contains("preempt-disable: NOT CAUGHT"), "{text}");
         assert!(text.contains("planted bugs caught: 0 of 1"), "{text}");
     }
@@ -424,6 +428,7 @@ mod tests {
     fn an_interrupted_run_says_so_at_the_top() {
         let mut report = fixture::report(Verdict::Infra, &["not run"]);
         report.interrupted = true;
+        let report = Shown::new(&report).unwrap();
         assert!(
             render(&report, "/runs/1", false).lines().take(4).any(|line| line.starts_with("INTERRUPTED"))
         );
@@ -431,7 +436,7 @@ mod tests {
 
     #[test]
     fn colour_adds_escape_sequences_and_nothing_else() {
-        let report = fixture::report(Verdict::Pass, &[]);
+        let report = fixture::shown(Verdict::Pass, &[]);
         let painted = render(&report, "/runs/1", true);
         assert_eq!(
             painted.replace("\u{1b}[32m", "").replace("\u{1b}[0m", ""),

@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use super::{PairReport, Report};
+use super::{PairReport, Report, Shown};
 use crate::failure::{Context, Result};
 use crate::judge::Verdict;
 use crate::plan::Arm;
@@ -11,7 +11,7 @@ use crate::plan::Arm;
 ///
 /// # Errors
 /// When the library cannot serialize it.
-pub fn render(report: &Report) -> Result<String> {
+pub fn render(report: &Shown) -> Result<String> {
     let mut junit = Junit::new(format!("patchproof {}", report.campaign));
     for pair in &report.pairs {
         junit.add_test_suite(suite(report, pair));
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn a_failing_patch_is_a_failure_and_an_experiment_that_proves_nothing_an_error() {
-        let failed = render(&fixture::report(Verdict::Fail, &["patched: a splat"])).unwrap();
+        let failed = render(&fixture::shown(Verdict::Fail, &["patched: a splat"])).unwrap();
         assert!(failed.contains("<failure message=\"fail\">patched: a splat</failure>"), "{failed}");
-        let vacuous = render(&fixture::report(Verdict::Vacuous, &["blind"])).unwrap();
+        let vacuous = render(&fixture::shown(Verdict::Vacuous, &["blind"])).unwrap();
         assert!(vacuous.contains("<error message=\"vacuous\">blind</error>"), "{vacuous}");
         assert!(vacuous.contains("<error message=\"not caught\">"), "{vacuous}");
-        let passed = render(&fixture::report(Verdict::Pass, &[])).unwrap();
+        let passed = render(&fixture::shown(Verdict::Pass, &[])).unwrap();
         assert!(!passed.contains("<failure") && !passed.contains("<error"), "{passed}");
     }
 }

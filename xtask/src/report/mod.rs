@@ -1,5 +1,5 @@
 //! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
-//! CI systems. Renderers know nothing but this value and decide nothing.
+//! CI systems. Renderers know nothing but this value, with every text in it escaped ([`Shown`]), and decide nothing.
 
 mod code;
 pub mod effect;
@@ -10,12 +10,13 @@ pub mod human;
 pub mod junit;
 pub mod progress;
 mod scenario_table;
+mod shown;
 mod version_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Done, GracePeriods, Timing};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Demand;
 use crate::evidence::{Evidence, Outcome, ScenarioRan};
@@ -24,11 +25,12 @@ use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
 use crate::plan::{Arm, Cell};
 pub use code::CodeReport;
+pub use shown::Shown;
 
 /// Raised when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 3;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     pub schema: u32,
     pub campaign: String,
@@ -61,7 +63,7 @@ pub struct Report {
     pub cold_build: Option<ColdBuild>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PatchReport {
     pub source: String,
     pub subject: Option<String>,
@@ -73,7 +75,7 @@ pub struct PatchReport {
     pub files: Vec<FileReport>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FileReport {
     pub path: String,
     /// The `index` line's pre-image; what was found has the same or not.
@@ -83,7 +85,7 @@ pub struct FileReport {
     pub post_matches: Option<bool>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TreeReport {
     pub name: String,
     pub version: String,
@@ -99,20 +101,20 @@ pub struct TreeReport {
 }
 
 /// A file that the patch changes and that the verdict rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SensitiveReport {
     pub path: String,
     pub why: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccelReport {
     pub arch: String,
     pub name: String,
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CellReport {
     pub id: String,
     pub tree: String,
@@ -156,7 +158,7 @@ pub struct CellReport {
     pub dir: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScenarioReport {
     pub name: String,
     /// What it had to show, in words.
@@ -188,14 +190,14 @@ pub struct ScenarioReport {
     pub done: Vec<Done>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct MechanismReport {
     pub ipi: u64,
     pub rcu_sync: u64,
     pub call_rcu: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ControlReport {
     pub name: String,
     pub tree: String,
@@ -213,7 +215,7 @@ pub struct ControlReport {
     pub secs: Option<f64>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LeftOutReport {
     pub tree: String,
     pub arch: String,
@@ -226,7 +228,7 @@ pub struct LeftOutReport {
     pub by: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PairReport {
     pub tree: String,
     pub arch: String,
@@ -251,14 +253,14 @@ pub struct PairReport {
 }
 
 /// A scenario that was not run because it could not show anything; never counted as passed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NotApplicable {
     pub scenario: String,
     pub why: String,
 }
 
 /// What the run cost in units of one cold build of one of its kernels, measured in the same run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ColdBuild {
     pub cell: String,
     pub secs: f64,

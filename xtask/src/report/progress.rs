@@ -1,28 +1,55 @@
-//! Shows events while a run is on: live lines on a terminal, plain ones elsewhere. Always on standard error, so
-//! that standard output holds the result and nothing else.
+//! Shows events while a run is on: live lines on a terminal that can move its cursor, plain ones elsewhere. Always on
+//! standard error, so that standard output holds the result and nothing else.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::escape;
 use crate::events::{Event, Stage};
+use crate::terminal::{self, Look};
 
 /// Shows events on a thread of its own until the last sender is gone.
 pub fn show(events: Receiver<Event>, verbose: bool) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        if std::io::stderr().is_terminal() {
-            let mut live = Live::new();
-            events.iter().for_each(|event| live.take(event));
+        let look = Look::of(&std::io::stderr());
+        let events = events.iter().map(escaped);
+        if look.live {
+            let mut live = Live::new(look.colour);
+            events.for_each(|event| live.take(event));
             live.end();
         } else {
             let mut plain = Plain { started: Instant::now(), verbose, cells: 0, done: 0 };
-            events.iter().for_each(|event| plain.take(&event));
+            events.for_each(|event| plain.take(&event));
         }
     })
+}
+
+/// More of a text is in the report.
+const CHARS_MAX: usize = 400;
+
+/// What a guest, a compiler or a source says is in many of them.
+fn escaped(event: Event) -> Event {
+    let line = |text: String| {
+        let text = escape::line(&text);
+        match text.char_indices().nth(CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.into_owned(),
+        }
+    };
+    match event {
+        Event::Note(text) => Event::Note(line(text)),
+        Event::Status(text) => Event::Status(line(text)),
+        Event::Planned(cells) => Event::Planned(cells.into_iter().map(line).collect()),
+        Event::Stage { cell, stage } => Event::Stage { cell: line(cell), stage },
+        Event::Doing { cell, what } => Event::Doing { cell: line(cell), what: line(what) },
+        Event::Finished { cell, good, line: said } => {
+            Event::Finished { cell: line(cell), good, line: line(said) }
+        }
+    }
 }
 
 /// One line for each step that a reader of a log wants to find again.
@@ -36,7 +63,7 @@ struct Plain {
 impl Plain {
     fn take(&mut self, event: &Event) {
         let at = self.started.elapsed().as_secs();
-        let say = |text: &str| eprintln!("[{:>2}:{:02}] {text}", at / 60, at % 60);
+        let say = |text: &str| terminal::say(&format!("[{:>2}:{:02}] {text}", at / 60, at % 60));
         match event {
             Event::Note(text) => say(text),
             Event::Planned(cells) => {
@@ -51,7 +78,7 @@ impl Plain {
             Event::Doing { cell, what } if self.verbose => say(&format!("{cell}: {what}")),
             Event::Status(_) | Event::Doing { .. } => {}
             Event::Finished { cell, good, line } => {
-                self.done += 1;
+                self.done = self.done.saturating_add(1);
                 let mark = if *good { "ok" } else { "NOT OK" };
                 say(&format!("{cell}: {mark}, {line} ({} of {} cells)", self.done, self.cells));
             }
@@ -65,14 +92,15 @@ struct Live {
     cells: BTreeMap<String, ProgressBar>,
     stage: BTreeMap<String, &'static str>,
     total: ProgressBar,
+    colour: bool,
 }
 
 impl Live {
-    fn new() -> Self {
+    fn new(colour: bool) -> Self {
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new_spinner().with_style(style("{elapsed:>5} {msg}")));
         total.enable_steady_tick(Duration::from_millis(200));
-        Live { bars, cells: BTreeMap::new(), stage: BTreeMap::new(), total }
+        Live { bars, cells: BTreeMap::new(), stage: BTreeMap::new(), total, colour }
     }
 
     fn take(&mut self, event: Event) {
@@ -116,12 +144,13 @@ impl Live {
 
     fn finish(&mut self, cell: &str, good: bool, line: &str) {
         if let Some(bar) = self.cells.get(cell) {
-            let mark = if good {
-                "{elapsed:>5} \u{1b}[32m✓\u{1b}[0m"
-            } else {
-                "{elapsed:>5} \u{1b}[31m✗\u{1b}[0m"
+            let mark = match (self.colour, good) {
+                (true, true) => "\u{1b}[32m✓\u{1b}[0m",
+                (true, false) => "\u{1b}[31m✗\u{1b}[0m",
+                (false, true) => "✓",
+                (false, false) => "✗",
             };
-            bar.set_style(style(&format!("{mark} {{prefix}}  {{msg}}")));
+            bar.set_style(style(&format!("{{elapsed:>5}} {mark} {{prefix}}  {{msg}}")));
             bar.finish_with_message(line.to_owned());
         }
         self.total.inc(1);
@@ -138,4 +167,34 @@ impl Live {
 fn style(template: &str) -> ProgressStyle {
     // A template that does not parse is seen at once; the default keeps the run going.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_an_end_is_cut() {
+        let Event::Note(text) = escaped(Event::Note("\u{1f980}".repeat(100_000))) else { panic!("a note") };
+        assert_eq!(text.chars().count(), CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn no_event_brings_a_terminal_anything_but_text() {
+        let hostile = || "\u{1b}[2J\u{202e}a\nb".to_owned();
+        let events = [
+            Event::Note(hostile()),
+            Event::Status(hostile()),
+            Event::Planned(vec![hostile()]),
+            Event::Stage { cell: hostile(), stage: Stage::Boot },
+            Event::Doing { cell: hostile(), what: hostile() },
+            Event::Finished { cell: hostile(), good: true, line: hostile() },
+        ];
+        for event in events {
+            let shown = format!("{:?}", escaped(event));
+            // Of a backslash that is there, Debug makes two.
+            assert!(shown.contains(r"\\x1b[2J\\u{202e}a\\nb"), "{shown}");
+            assert!(!shown.contains(r"\u{1b}") && !shown.contains(r"a\nb"), "{shown}");
+        }
+    }
 }

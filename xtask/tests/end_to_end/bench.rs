@@ -153,7 +153,23 @@ impl Bench {
     pub fn finish(&self, mut command: Command) -> Outcome {
         let before = self.latest();
         let output = command.output().unwrap();
-        Outcome::new(&output, if self.latest() == before { serde_json::Value::Null } else { self.report() })
+        let begun = self.latest() != before;
+        if begun {
+            self.shows_text_and_nothing_else();
+        }
+        Outcome::new(&output, if begun { self.report() } else { serde_json::Value::Null })
+    }
+
+    /// Of the last run, as far as it came: nothing in its reports acts on a terminal, and XML is XML.
+    fn shows_text_and_nothing_else(&self) {
+        for name in ["report.txt", "report.json", "junit.xml"] {
+            let Ok(bytes) = std::fs::read(self.path("work/runs/latest").join(name)) else { continue };
+            let text = String::from_utf8(bytes).unwrap();
+            is_shown(&text);
+            if name == "junit.xml" {
+                roxmltree::Document::parse(&text).unwrap();
+            }
+        }
     }
 
     pub fn start(&self, more: &[&str], env: &[(&str, &str)]) -> Child {
@@ -239,12 +255,16 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn new(output: &Output, report: serde_json::Value) -> Outcome {
-        Outcome {
+        let outcome = Outcome {
             exit: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             report,
-        }
+        };
+        is_shown(&outcome.stdout);
+        is_shown(&outcome.stderr);
+        assert!(!outcome.stderr.contains("panicked at") && outcome.exit != Some(101), "{outcome:?}");
+        outcome
     }
 
     pub fn verdict(&self) -> &str {
@@ -260,6 +280,18 @@ impl Outcome {
         assert_eq!(self.exit, Some(exit), "{self:?}");
         assert!(self.reasons().contains(reason), "{self:?}");
     }
+}
+
+/// Nothing in it acts on a terminal, turns text around or cannot stand in XML.
+pub fn is_shown(text: &str) {
+    let bad = |c: char| match c {
+        '\n' => false,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{fdd0}'..='\u{fdef}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => true,
+        c => c.is_control() || u32::from(c) & 0xfffe == 0xfffe,
+    };
+    let found: String = text.chars().filter(|c| bad(*c)).collect();
+    assert!(found.is_empty(), "{found:?} in {text:?}");
 }
 
 pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {

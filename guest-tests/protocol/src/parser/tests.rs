@@ -139,6 +139,56 @@ fn intact_json_that_is_no_message_is_told_apart_from_garbage() {
 }
 
 #[test]
+fn a_number_that_no_guest_can_have_measured_is_no_message_in_whichever_field() {
+    for message in one_of_each_kind() {
+        let sound = serde_json::to_value(&message).unwrap();
+        for at in numbers(&sound, String::new()) {
+            for number in ["18446744073709551615", "9007199254740993", "-1", "0.5", "1e300"] {
+                let mut hostile = sound.clone();
+                *hostile.pointer_mut(&at).unwrap() = serde_json::from_str(number).unwrap();
+                let kind = only_reject(&framed(0, &hostile.to_string()));
+                assert!(matches!(kind, RejectKind::Impossible(_)), "{at} {number}: {kind:?}");
+            }
+        }
+    }
+}
+
+/// Where in `value` a number stands.
+fn numbers(value: &serde_json::Value, at: String) -> Vec<String> {
+    match value {
+        serde_json::Value::Number(_) => vec![at],
+        serde_json::Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(index, item)| numbers(item, format!("{at}/{index}")))
+            .collect(),
+        serde_json::Value::Object(fields) => {
+            fields.iter().flat_map(|(name, field)| numbers(field, format!("{at}/{name}"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_field_that_is_there_twice_is_no_message() {
+    let json = r#"{"kind":"trailer","measured":1,"tainted":1,"tainted":0}"#;
+    assert!(matches!(only_reject(&framed(0, json)), RejectKind::BadMessage(_)));
+}
+
+#[test]
+fn words_of_the_guest_in_a_reject_are_cut() {
+    let long = "x".repeat(10_000);
+    for json in [
+        format!(r#"{{"kind":"{long}"}}"#),
+        format!(r#"{{"kind":"measured","scenario":"a","measured":{{"grace_periods":"{long}"}}}}"#),
+        format!(r#"{{"kind":"trailer","measured":0,"tainted":0,"{long}":-1}}"#),
+    ] {
+        let kind = only_reject(&framed(0, &json)).to_string();
+        assert!(kind.len() < 300, "{kind}");
+    }
+}
+
+#[test]
 fn what_is_not_framed_is_garbage() {
     let crc = crc32fast::hash(b"{}");
     let nonce = nonce();

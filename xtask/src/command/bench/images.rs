@@ -8,6 +8,7 @@ use crate::build;
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::rundir::write_whole;
 use crate::source::disk;
+use crate::terminal;
 
 /// One cell's two kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,14 +42,15 @@ pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
         let alone = place.run_in(Lanes::Own(SCRATCH), &format!("{cell}, from nothing"), &args)?;
         let incremental = kernel(&all, &cell)?;
         let one = Compared { cold, incremental, from_nothing: kernel(&alone, &cell)?, cell };
-        println!("{}", one.render());
+        terminal::print_line(&one.render())?;
         compared.push(one);
     }
     disk::discard(&place.dir.join(SCRATCH))?;
     let json = serde_json::to_vec_pretty(&compared).or_infra(|| "encode the comparison".to_owned())?;
     let path = place.dir.join("images.json");
     write_whole(&path, &json)?;
-    println!("{}\nas JSON: {}", sum_up(&compared), path.display());
+    terminal::print_line(&sum_up(&compared))?;
+    terminal::print_line(&format!("as JSON: {}", path.display()))?;
     must_be_equal(&compared)?;
     Ok(Exit::Ok)
 }

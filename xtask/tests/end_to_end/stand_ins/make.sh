@@ -29,6 +29,8 @@ echo "  CC      mm/mmu_gather.o"
 if grep -q tlb_remove_table_sync_rcu "$tree/mm/mmu_gather.c"; then
     case "$does" in
     compile-error) echo "$tree/mm/mmu_gather.c:315:2: error: stand-in"; exit 2 ;;
+    hostile-error) printf '%s/mm/mmu_gather.c:315:2: error: \033[2J\007\342\200\256\302\233\357\277\276\r x\n' "$tree"; exit 2 ;;
+    hostile-words) printf '\033]0;t\007\033[2J\342\200\256\302\233\357\277\276\r\n'; exit 2 ;;
     killed) echo "gcc: fatal error: Killed signal terminated program cc1"; exit 2 ;;
     slow) sleep 4 ;;
     disk-full) echo "x.s: fatal error: error writing: No space left on device"; exit 2 ;;

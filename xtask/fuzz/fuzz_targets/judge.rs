@@ -1,0 +1,378 @@
+//! Evidence with any number and any text in any field, through the judge and the report to everything that is shown: none
+//! panics, no number that a guest cannot have measured gives a pass, and what is shown is text, JSON and XML.
+//!
+//! The input changes sound evidence of a cell of this repository's campaigns, as JSON, so that every field is reached,
+//! also those that come later. Then it changes the report that came of it in the same way.
+#![no_main]
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use protocol::{Counts, Done, Hello, Measured, PageTables, Timing, Trailer};
+use serde_json::Value;
+
+macro_rules! modules {
+    ($($name:ident: $path:literal),* $(,)?) => {
+        $(
+            #[allow(dead_code, unused_imports, reason = "the target uses a part of the harness")]
+            #[path = $path]
+            mod $name;
+        )*
+    };
+}
+
+modules! {
+    arch: "../../src/arch.rs",
+    config: "../../src/config/mod.rs",
+    console: "../../src/console/mod.rs",
+    control: "../../src/control.rs",
+    escape: "../../src/escape.rs",
+    events: "../../src/events.rs",
+    evidence: "../../src/evidence.rs",
+    failure: "../../src/failure.rs",
+    judge: "../../src/judge/mod.rs",
+    kconfig: "../../src/kconfig.rs",
+    patch: "../../src/patch/mod.rs",
+    plan: "../../src/plan.rs",
+    report: "../../src/report/mod.rs",
+    splat: "../../src/splat/mod.rs",
+    terminal: "../../src/terminal.rs",
+    witness: "../../src/witness.rs",
+}
+
+use config::Campaign;
+use console::Splat;
+use control::{Control, Exposure};
+use evidence::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
+use judge::{Arm, Asked, Verdict};
+use plan::{Beside, Cell};
+use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
+use witness::Counted;
+
+/// One cell of each variant of two campaigns: every demand and every mechanism is among them.
+static CELLS: LazyLock<Vec<Cell>> = LazyLock::new(|| {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let cells = ["mmu-gather", "process-madvise"].into_iter().flat_map(|name| {
+        let campaign = Campaign::load(&configs, name).expect("a campaign of this repository");
+        plan::cells(&campaign, &Beside::default()).expect("its cells")
+    });
+    cells.filter(|cell| cell.arm == plan::Arm::Patched).collect()
+});
+
+/// The input, used up from its beginning; then zeroes.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn number(&mut self) -> u64 {
+        match self.byte() % 10 {
+            0 => 0,
+            1 => 1,
+            2 => 200,
+            3 => u64::from(u32::MAX),
+            4 => protocol::NUMBER_MAX,
+            5 => protocol::NUMBER_MAX + 1,
+            6 => 1 << 63,
+            7 => u64::MAX,
+            8 => u64::from(self.byte()),
+            _ => u64::from_le_bytes([0; 8].map(|_: u8| self.byte())),
+        }
+    }
+
+    fn text(&mut self) -> String {
+        const HOSTILE: [&str; 12] = [
+            "",
+            "\u{1b}]0;t\u{7}\u{1b}[2J",
+            "\0\u{8}\r\n\t",
+            "\u{9b}31m\u{85}\u{7f}",
+            "\u{202e}\u{2066}\u{200b}\u{feff}",
+            "\u{fffe}\u{ffff}\u{fdd0}\u{10ffff}",
+            "]]><!-- & <a b='\"'>",
+            "{elapsed} {} {{ %s",
+            "munmap",
+            "patched",
+            ", nothing forced, one table",
+            "\u{e9}\u{301}\u{1f980}\u{5185}",
+        ];
+        let choice = usize::from(self.byte());
+        if let Some(text) = HOSTILE.get(choice) {
+            return (*text).to_owned();
+        }
+        let length = choice.min(self.0.len());
+        let (text, rest) = self.0.split_at(length);
+        self.0 = rest;
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    /// `value`, with some of its leaves changed and some of its lists longer or shorter.
+    fn change(&mut self, mut value: Value) -> Value {
+        let mut places = Vec::new();
+        find(&value, String::new(), &mut places);
+        for _ in 0..self.byte() % 16 {
+            let at = usize::from(u16::from_le_bytes([self.byte(), self.byte()])) % places.len().max(1);
+            let Some(place) = places.get(at).and_then(|place| value.pointer_mut(place)) else { continue };
+            match place {
+                Value::Number(_) => *place = self.number().into(),
+                Value::String(_) => *place = self.text().into(),
+                Value::Bool(so) => *so = !*so,
+                Value::Null if self.byte() % 2 == 0 => *place = self.number().into(),
+                Value::Null => *place = self.text().into(),
+                Value::Array(items) if self.byte() % 2 == 0 => drop(items.pop()),
+                Value::Array(items) => items.extend(items.first().cloned()),
+                Value::Object(_) => {}
+            }
+        }
+        value
+    }
+}
+
+/// Where `value` can be changed, as JSON pointers.
+fn find(value: &Value, at: String, places: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| find(field, format!("{at}/{name}"), places));
+        }
+        Value::Array(items) => {
+            let below = |(index, item)| (format!("{at}/{index}"), item);
+            items
+                .iter()
+                .enumerate()
+                .map(below)
+                .for_each(|(at, item): (String, &Value)| find(item, at, places));
+            places.push(at);
+        }
+        _ => places.push(at),
+    }
+}
+
+/// What a sound guest measures on the base of the first variant, and something in every other field.
+fn measured() -> Measured {
+    let forced = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..Counts::default() };
+    let timing = |tables| Timing {
+        what: "munmap".to_owned(),
+        tables,
+        samples: 5,
+        min: 1,
+        p25: 2,
+        median: 3 * tables,
+        p75: 4,
+        p99: 5,
+        max: 6,
+    };
+    Measured {
+        injected_in: Some("tlb_remove_table".to_owned()),
+        demanded: 200,
+        injected: 200,
+        operations: 10,
+        bystanders: 3,
+        forced,
+        page_tables: PageTables { before: 40, peak: 260, after: 40 },
+        cross_calls: vec![1, 200, 200, 200],
+        timings: [1, 64, 256, 1024].map(timing).into(),
+        done: vec![Done { what: "walks".to_owned(), count: 7 }],
+        ..Measured::default()
+    }
+}
+
+fn ran(cell: &Cell) -> Ran {
+    let names = || cell.scenarios.iter().map(|scenario| scenario.name.clone());
+    let splat = Splat {
+        kind: splat::Kind::MightSleep,
+        headline: "BUG: sleeping function".to_owned(),
+        location: Some("mm/mmu_gather.c:315".to_owned()),
+        text: vec!["text".to_owned()],
+    };
+    let scenario = |name| ScenarioRan {
+        name,
+        outcome: Outcome::Measured(Box::new(measured())),
+        splats: 0,
+        secs: 1.0,
+        alone: true,
+    };
+    Ran {
+        accel: "tcg".to_owned(),
+        guests: 1,
+        secs: 2.0,
+        kernel_secs: Some(0.9),
+        boot_secs: Some(1.0),
+        test_secs: Some(1.0),
+        end: GuestEnd::QemuExited,
+        qemu_said: Some("words".to_owned()),
+        kernel_spoke: true,
+        hello: Some(Hello {
+            kernel_release: "7.2.12".to_owned(),
+            cpus_online: cell.cpus(),
+            rcu_expedited: 0,
+            symbols: vec!["tlb_remove_table".to_owned()],
+        }),
+        planned: names().collect(),
+        scenarios: names().map(scenario).collect(),
+        trailer: Some(Trailer { measured: u32::try_from(cell.scenarios.len()).unwrap_or(0), tainted: 0 }),
+        rejects: vec!["a line".to_owned()],
+        splats: vec![splat],
+        splats_total: 1,
+        last_lines: vec!["a last line".to_owned()],
+        watched: Watched { silence_secs: 1.0, deadline_secs: 2.0, cpus: vec!["CPU 0: f < g".to_owned()] },
+    }
+}
+
+/// Evidence of `cell`; of what no longer is evidence, the sound one.
+fn evidence(input: &mut Input<'_>, cell: &Cell) -> Evidence {
+    let mut sound = ran(cell);
+    if input.byte() % 2 == 0 {
+        (sound.rejects, sound.splats, sound.splats_total) = (Vec::new(), Vec::new(), 0);
+    }
+    let sound = Boot::Ran(Box::new(sound));
+    let mut boot = || {
+        let changed = input.change(serde_json::to_value(&sound).expect("plain data"));
+        serde_json::from_value(changed).unwrap_or_else(|_| sound.clone())
+    };
+    let guests = vec![boot(), boot()];
+    let (boot, again) = (boot(), Boot::together(guests));
+    let repeats = if input.byte() % 4 == 0 { vec![again] } else { Vec::new() };
+    let build = Build::Built(Built { warnings: vec!["a warning".to_owned()], ..Built::default() });
+    let build = input.change(serde_json::to_value(build).expect("plain data"));
+    Evidence {
+        build: serde_json::from_value(build).unwrap_or_else(|_| Build::Built(Built::default())),
+        build_secs: Some(1.0),
+        boot,
+        recorded: None,
+        repeats,
+    }
+}
+
+fn no_guest_can_have_measured(evidence: &Evidence) -> bool {
+    let in_boot = |boot: &Boot| match boot {
+        Boot::Ran(ran) => {
+            let measured = ran.scenarios.iter().any(|scenario| {
+                matches!(&scenario.outcome, Outcome::Measured(m) if protocol::impossible(m).is_some())
+            });
+            measured
+                || protocol::impossible(&ran.hello).is_some()
+                || protocol::impossible(&ran.trailer).is_some()
+        }
+        Boot::NotRun | Boot::Infra { .. } => false,
+    };
+    evidence.boots().any(in_boot)
+}
+
+fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked: &Asked<'_>) -> Report {
+    let cells = [(plan::Arm::Base, Arm::Base), (plan::Arm::Patched, Arm::Patched)];
+    let cells = cells.into_iter().zip(arms).map(|((arm, judged), evidence)| {
+        let cell = Cell { arm, ..cell.clone() };
+        let findings = judge::examine(asked, judged, evidence).into_iter().map(|finding| finding.text);
+        CellReport::new(
+            &cell,
+            "7.2.12",
+            evidence,
+            findings.collect(),
+            Some(judge::count(asked, judged, evidence)),
+        )
+    });
+    let cells: Vec<CellReport> = cells.collect();
+    let expect = |expect: fn(config::Expect) -> config::Mechanism| {
+        cell.variant.expect.map(|all| expect(all).describe().to_owned())
+    };
+    let pair = PairReport {
+        tree: cell.tree.clone(),
+        arch: cell.arch.name.to_owned(),
+        variant: cell.variant.name.clone(),
+        arm: "patched".to_owned(),
+        about: cell.variant.about.clone(),
+        native: cell.variant.native(),
+        helpers: cell.variant.helpers.clone(),
+        expect_base: expect(|all| all.base),
+        expect_patched: expect(|all| all.patched),
+        not_applicable: vec![NotApplicable { scenario: "ldt".to_owned(), why: "no PTI".to_owned() }],
+        verdict: judgement.verdict,
+        reasons: judgement.reasons,
+        code: Some(CodeReport { functions: 1, changed: vec!["m.o: f".to_owned()], ..CodeReport::default() }),
+        code_beside_patched: None,
+    };
+    let mut report = Report {
+        schema: report::SCHEMA,
+        campaign: "mmu-gather".to_owned(),
+        suite: None,
+        started: "2026-01-01T00:00:00Z".to_owned(),
+        interrupted: false,
+        patch: PatchReport { subject: Some("[PATCH] a subject".to_owned()), ..PatchReport::default() },
+        trees: Vec::new(),
+        accels: Vec::new(),
+        cells,
+        controls: Vec::new(),
+        left_out: Vec::new(),
+        pairs: vec![PairReport { arm: "v3".to_owned(), ..pair.clone() }, pair],
+        effects: Vec::new(),
+        fetch_secs: 0.0,
+        guests_secs: 0.0,
+        wall_secs: 1.0,
+        cold_build: None,
+    };
+    report.effects = report::effect::effects(&report);
+    report
+}
+
+/// Nothing but lines of text.
+fn is_text(text: &str) {
+    for c in text.chars() {
+        let code = u32::from(c);
+        assert!(c == '\n' || !c.is_control(), "{c:?}");
+        assert!(
+            !matches!(code, 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfdd0..=0xfdef | 0xfeff),
+            "{c:?}"
+        );
+        assert!(code & 0xfffe != 0xfffe, "{c:?}");
+    }
+}
+
+fn render(report: &Report) {
+    let shown = Shown::new(report).expect("a report is plain data");
+    let text = report::human::render(&shown, "/runs/1", false);
+    is_text(&text);
+    let coloured = report::human::render(&shown, "/runs/1", true);
+    let plain = ["31", "32", "33", "0"]
+        .iter()
+        .fold(coloured, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+    assert_eq!(plain, text);
+    let xml = report::junit::render(&shown).expect("JUnit");
+    is_text(&xml);
+    roxmltree::Document::parse(&xml).expect("XML");
+    let json = serde_json::to_string_pretty(&*shown).expect("JSON");
+    is_text(&json);
+    shown.exit();
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut input = Input(bytes);
+    let cell = &CELLS[usize::from(input.byte()) % CELLS.len()];
+    let (base, patched) = (evidence(&mut input, cell), evidence(&mut input, cell));
+    let asked = Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.cpus() };
+    let control = Control {
+        name: "c".to_owned(),
+        plants: "a bug".to_owned(),
+        exposed_by: match input.byte() % 3 {
+            0 => Exposure::Count { mechanism: Counted::RcuSync, scenario: None },
+            1 => Exposure::Tables { scenario: Some("munmap".to_owned()) },
+            _ => Exposure::Splat { kind: splat::Kind::MightSleep, file: None },
+        },
+        on: None,
+    };
+    judge::noticed(&asked, &patched);
+    let caught = judge::catch(&asked, &control, &patched);
+    let judgement = judge::judge(&asked, &base, &patched, &[]);
+    judge::judge(&asked, &base, &patched, &[(&control, caught)]);
+    let impossible = [&base, &patched].into_iter().any(no_guest_can_have_measured);
+    assert!(!(judgement.verdict == Verdict::Pass && impossible), "{judgement:?}");
+    let report = report(cell, [&base, &patched], judgement, &asked);
+    render(&report);
+    let changed = input.change(serde_json::to_value(&report).expect("plain data"));
+    if let Ok(report) = serde_json::from_value(changed) {
+        render(&report);
+    }
+});

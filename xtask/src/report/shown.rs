@@ -1,0 +1,139 @@
+//! A report as it is shown: every text in it is escaped, whatever field it stands in and wherever it came from. Renderers
+//! take no other.
+
+use std::ops::Deref;
+
+use super::Report;
+use crate::escape;
+use crate::failure::{Failure, Result};
+
+#[derive(Debug)]
+pub struct Shown(Report);
+
+impl Shown {
+    /// # Errors
+    /// When the report holds what JSON cannot, such as a number that is none: a bug in the harness.
+    pub fn new(report: &Report) -> Result<Shown> {
+        let value = serde_json::to_value(report).map_err(|error| unshowable(&error))?;
+        serde_json::from_value(escape::strings(value)).map(Shown).map_err(|error| unshowable(&error))
+    }
+}
+
+fn unshowable(error: &serde_json::Error) -> Failure {
+    Failure::internal("the report cannot be shown").because(error.to_string())
+}
+
+impl Deref for Shown {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::{CodeReport, NotApplicable, Report, fixture, human, junit};
+    use super::*;
+    use crate::judge::{Repetition, Verdict};
+
+    /// What a guest, a compiler or a patch could put into a text: for a terminal, for a reader, for XML, and for whoever
+    /// takes a line for one of ours.
+    const HOSTILE: &str =
+        "\u{1b}]0;title\u{7}\u{1b}[2J\0\u{8}\u{9b}31m\u{202e}\u{2066}\u{fffe}\u{ffff}]]><&\"'\r\n  7.2: pass";
+
+    /// A report in which every field has something.
+    fn full() -> Report {
+        let mut report = fixture::report(Verdict::Fail, &["a reason"]);
+        let changed = vec!["mm/x.o: f".to_owned()];
+        report.pairs[0].code = Some(CodeReport { functions: 1, changed, ..CodeReport::default() });
+        report.pairs[0].not_applicable =
+            vec![NotApplicable { scenario: "ldt".to_owned(), why: "no PTI".to_owned() }];
+        let mut version = report.pairs[0].clone();
+        version.arm = "v3".to_owned();
+        report.pairs.push(version);
+        report.trees[0].versions.insert("v3".to_owned(), report.patch.clone());
+        report.trees[0].undone = Some("held".to_owned());
+        report.cells[0].recorded = Some("2026-01-01T00:00:00Z".to_owned());
+        report.cells[0].repetition = Some(Repetition { boots: 2, failed: 1, bound: None });
+        report.cells[1].warnings = vec!["a warning".to_owned()];
+        report.cells[1].scenarios[0].done = vec![protocol::Done { what: "walks".to_owned(), count: 7 }];
+        report.left_out = vec![super::super::LeftOutReport {
+            tree: "7.2".to_owned(),
+            arch: "x86_64".to_owned(),
+            variant: "v".to_owned(),
+            hunk: 1,
+            place: "mm/x.c:1".to_owned(),
+            noticed: false,
+            by: "nothing".to_owned(),
+        }];
+        report
+    }
+
+    fn strings(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            Value::String(_) => found.push(at.to_owned()),
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(index, item)| strings(item, &format!("{at}/{index}"), found));
+            }
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, field)| strings(field, &format!("{at}/{name}"), found));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn is_shown(text: &str) {
+        assert_eq!(escape::lines(text), text);
+    }
+
+    fn all_renderers(report: &Report) {
+        let shown = Shown::new(report).unwrap();
+        let text = human::render(&shown, HOSTILE, false);
+        is_shown(&text);
+        assert!(!text.lines().any(|line| line.starts_with("  7.2: pass")), "{text}");
+        let coloured = human::render(&shown, HOSTILE, true);
+        is_shown(
+            &["31", "32", "33", "0"]
+                .iter()
+                .fold(coloured, |text, code| text.replace(&format!("\u{1b}[{code}m"), "")),
+        );
+        let xml = junit::render(&shown).unwrap();
+        is_shown(&xml);
+        roxmltree::Document::parse(&xml).unwrap();
+        is_shown(&serde_json::to_string_pretty(&*shown).unwrap());
+    }
+
+    #[test]
+    fn hostile_text_in_any_field_leaves_every_rendering_whole() {
+        assert!(roxmltree::Document::parse("<a>\u{fffe}</a>").is_err());
+        let sound = serde_json::to_value(full()).unwrap();
+        let mut fields = Vec::new();
+        strings(&sound, "", &mut fields);
+        let mut taken = 0;
+        let mut everywhere = sound.clone();
+        for field in &fields {
+            let mut value = sound.clone();
+            *value.pointer_mut(field).unwrap() = HOSTILE.into();
+            // A word out of a list takes no other.
+            let Ok(report) = serde_json::from_value::<Report>(value) else { continue };
+            all_renderers(&report);
+            *everywhere.pointer_mut(field).unwrap() = HOSTILE.into();
+            taken += 1;
+        }
+        all_renderers(&serde_json::from_value(everywhere).unwrap());
+        assert!(taken > 80, "{taken} of {}", fields.len());
+    }
+
+    #[test]
+    fn what_needs_no_escape_is_shown_as_it_is() {
+        let report = full();
+        let shown = Shown::new(&report).unwrap();
+        assert_eq!(serde_json::to_value(&*shown).unwrap(), serde_json::to_value(&report).unwrap());
+    }
+}

@@ -1,0 +1,174 @@
+//! Whoever reads what is printed may be gone, and a terminal may be able to do little.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::{Command, Stdio};
+
+use crate::bench::Bench;
+
+/// A pipe that nobody reads.
+fn closed() -> Stdio {
+    let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+    let writer = reader.stdin.take().unwrap();
+    reader.wait().unwrap();
+    writer.into()
+}
+
+/// Each command that prints and runs no matrix.
+const PRINTS: [&[&str]; 6] = [
+    &["patch", "p.patch", "--campaign", "./c.yaml", "--tree", "7.2=tree"],
+    &["matrix", "--campaign", "./c.yaml", "--tree", "7.2=tree", "--dry-run"],
+    &["cache"],
+    &["cache", "--clean"],
+    &["doctor"],
+    &["--help"],
+];
+
+#[test]
+fn a_command_whose_output_nobody_reads_ends_as_it_would_have() {
+    let bench = Bench::new();
+    let seed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches/mmu_gather-v2.patch");
+    bench.write("p.patch", &std::fs::read_to_string(seed).unwrap());
+    for args in PRINTS {
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let read = bench.command(&args, &[]).output().unwrap();
+        assert!(!read.stdout.is_empty(), "{args:?} prints nothing");
+        let unread = bench.command(&args, &[]).stdout(closed()).output().unwrap();
+        assert_eq!(unread.status.code(), read.status.code(), "{args:?}");
+        let said = String::from_utf8_lossy(&unread.stderr);
+        assert!(!said.contains("panicked") && !said.contains("Broken pipe"), "{args:?}: {said}");
+        let unheard = bench.command(&args, &[]).stdout(closed()).stderr(closed()).status().unwrap();
+        assert_eq!(unheard.code(), read.status.code(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_nobody_reads_keeps_its_exit_code() {
+    let bench = Bench::new();
+    let refused = bench.command(&bench.matrix(&["--patch", "none"]), &[]).stderr(closed()).status().unwrap();
+    assert_eq!(refused.code(), Some(2));
+}
+
+#[test]
+fn a_matrix_that_nobody_listens_to_comes_to_its_report() {
+    for (fault, exit) in [("", 0), ("taint", 1)] {
+        let bench = Bench::new();
+        let mut command = bench.command(&bench.matrix(&["--verbose"]), &[("STAND_IN_QEMU", fault)]);
+        let status = command.stdout(closed()).stderr(closed()).status().unwrap();
+        assert_eq!(status.code(), Some(exit), "{fault}");
+        let run = bench.path("work/runs/latest");
+        for file in ["report.txt", "report.json", "junit.xml"] {
+            assert!(std::fs::metadata(run.join(file)).unwrap().len() > 0, "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_matrix_whose_output_is_cut_after_a_line_comes_to_its_report() {
+    let bench = Bench::new();
+    let mut child = bench.start(&["--format", "json"], &[]);
+    let mut first = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(bench.report()["pairs"][0]["verdict"], "pass");
+}
+
+#[test]
+fn a_report_that_a_full_disk_does_not_take_is_said_and_its_directory_is_whole() {
+    let bench = Bench::new();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = bench.command(&bench.matrix(&[]), &[]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("could not write to standard output"));
+    assert!(bench.path("work/runs/latest/report.txt").exists());
+}
+
+/// Both ends of a new terminal.
+fn terminal() -> (File, File) {
+    // SAFETY: calls of the C library that take no memory of ours but a buffer of the length given.
+    unsafe {
+        let near = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+        assert!(near >= 0 && libc::grantpt(near) == 0 && libc::unlockpt(near) == 0);
+        let mut name = [0; 64];
+        assert_eq!(libc::ptsname_r(near, name.as_mut_ptr(), name.len()), 0);
+        let name = CStr::from_ptr(name.as_ptr()).to_str().unwrap();
+        let size = libc::winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
+        assert_eq!(libc::ioctl(near, libc::TIOCSWINSZ, &raw const size), 0);
+        let far = File::options().read(true).write(true).open(name).unwrap();
+        (File::from(OwnedFd::from_raw_fd(near)), far)
+    }
+}
+
+/// What `command` writes to a terminal.
+fn on_terminal(mut command: Command) -> String {
+    let (mut near, far) = terminal();
+    assert!(far.as_raw_fd() >= 0);
+    command.stdout(far.try_clone().unwrap()).stderr(far.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    // The command holds copies, too, in its standard streams.
+    drop((command, far));
+    let mut written = Vec::new();
+    // Where the last one has closed the other end it is an error (EIO).
+    let _ = near.read_to_end(&mut written);
+    child.wait().unwrap();
+    String::from_utf8(written).unwrap()
+}
+
+fn matrix_on_terminal(env: &[(&str, &str)]) -> String {
+    let bench = Bench::new();
+    let mut command = bench.command(&bench.matrix(&[]), &[]);
+    command.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(env.iter().copied());
+    let written = on_terminal(command);
+    assert!(written.contains("7.2/x86_64/v/patched"), "{written}");
+    assert!(written.contains("What does it cost?"), "{written}");
+    written
+}
+
+/// `ESC [ … m`.
+fn has_colour(written: &str) -> bool {
+    written
+        .split("\u{1b}[")
+        .skip(1)
+        .any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
+}
+
+#[test]
+fn a_terminal_has_live_lines_and_colours() {
+    let written = matrix_on_terminal(&[]);
+    assert!(has_colour(&written), "{written:?}");
+    assert!(written.contains("\u{1b}[1A") || written.contains("\u{1b}[2K"), "{written:?}");
+    assert!(has_colour(&matrix_on_terminal(&[("NO_COLOR", "")])), "an empty NO_COLOR counts");
+}
+
+#[test]
+fn no_color_takes_the_colours_away_and_nothing_else() {
+    for value in ["1", "0", "false"] {
+        let written = matrix_on_terminal(&[("NO_COLOR", value)]);
+        assert!(!has_colour(&written), "{written:?}");
+        assert!(written.contains("\u{1b}["), "no live display: {written:?}");
+    }
+}
+
+#[test]
+fn a_dumb_terminal_gets_plain_lines() {
+    for term in ["dumb", ""] {
+        let written = matrix_on_terminal(&[("TERM", term)]);
+        assert!(!written.contains('\u{1b}'), "{written:?}");
+        assert!(written.contains("7.2/x86_64/v/patched: boot"), "{written:?}");
+    }
+}
+
+#[test]
+fn hostile_text_does_not_reach_a_terminal() {
+    let bench = Bench::new();
+    let mut command = bench.command(&bench.matrix(&[]), &[("STAND_IN_QEMU", "broken-hostile")]);
+    command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
+    let written = on_terminal(command);
+    assert!(written.contains("not carried out: \\x1b]0;t\\x07\\x1b[2J"), "{written:?}");
+    for bad in ["\u{1b}]0;t", "\u{1b}[2J", "\u{7}", "\u{9b}", "\u{202e}", "\u{fffe}", "\0"] {
+        assert!(!written.contains(bad), "{bad:?} in {written:?}");
+    }
+}
