@@ -29,7 +29,7 @@ modules! {
     control: "../../src/control.rs",
     escape: "../../src/escape.rs",
     events: "../../src/events.rs",
-    evidence: "../../src/evidence.rs",
+    evidence: "../../src/evidence/mod.rs",
     failure: "../../src/failure.rs",
     judge: "../../src/judge/mod.rs",
     kconfig: "../../src/kconfig.rs",
@@ -41,6 +41,15 @@ modules! {
     witness: "../../src/witness.rs",
 }
 
+/// Where trees come from, which nothing here looks at.
+mod source {
+    #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+    pub struct Debian(serde_json::Value);
+
+    #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+    pub struct KernelOrg(serde_json::Value);
+}
+
 use config::Campaign;
 use console::Splat;
 use control::{Control, Exposure};
@@ -50,14 +59,25 @@ use plan::{Beside, Cell};
 use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
 use witness::Counted;
 
-/// One cell of each variant of two campaigns: every demand and every mechanism is among them.
+/// How many of its scenarios a cell is asked for at the same time: more take longer and show no more.
+const SCENARIOS: usize = 2;
+
+/// Cells of each variant of two campaigns, each with a few scenarios: every demand and every mechanism is among them.
 static CELLS: LazyLock<Vec<Cell>> = LazyLock::new(|| {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let cells = ["mmu-gather", "process-madvise"].into_iter().flat_map(|name| {
         let campaign = Campaign::load(&configs, name).expect("a campaign of this repository");
         plan::cells(&campaign, &Beside::default()).expect("its cells")
     });
-    cells.filter(|cell| cell.arm == plan::Arm::Patched).collect()
+    let few = |cell: Cell| {
+        let parts: Vec<Cell> = cell
+            .scenarios
+            .chunks(SCENARIOS)
+            .map(|scenarios| Cell { scenarios: scenarios.to_vec(), ..cell.clone() })
+            .collect();
+        parts
+    };
+    cells.filter(|cell| cell.arm == plan::Arm::Patched).flat_map(few).collect()
 });
 
 /// The input, used up from its beginning; then zeroes.
