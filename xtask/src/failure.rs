@@ -1,6 +1,7 @@
 //! What the harness says when it cannot go on: written for the person who reads it, with an exit code of its
 //! own per kind. A failing *kernel* is not a `Failure`: that is a verdict, and a verdict is a value.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -88,20 +89,34 @@ impl Failure {
     }
 }
 
+/// What comes from outside is shown escaped, wherever a failure is shown.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
+        write!(f, "{}", printable(&self.what))?;
         for why in &self.because {
-            write!(f, "\n  why:  {why}")?;
+            write!(f, "\n  why:  {}", printable(why))?;
         }
         for step in &self.next {
-            write!(f, "\n  next: {step}")?;
+            write!(f, "\n  next: {}", printable(step))?;
         }
         if let Some(log) = &self.log {
-            write!(f, "\n  log:  {}", log.display())?;
+            write!(f, "\n  log:  {}", printable(&log.display().to_string()))?;
         }
         Ok(())
     }
+}
+
+/// `text` with its control characters escaped, and those that turn the direction of text; line ends and tabs stay.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t')
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if harmful(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// Turns a low-level error into a [`Failure`] that says what was being done.
@@ -119,6 +134,12 @@ impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_from_outside_do_not_reach_a_terminal() {
+        let failure = Failure::usage("no \u{1b}]0;x\u{7} here\u{202e}").because("a\nb\u{9b}");
+        assert_eq!(failure.to_string(), "no \\u{1b}]0;x\\u{7} here\\u{202e}\n  why:  a\nb\\u{9b}");
+    }
 
     #[test]
     fn a_failure_says_what_why_what_next_and_where() {

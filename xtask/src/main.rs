@@ -18,6 +18,7 @@ mod failure;
 mod ground;
 mod guest;
 mod host;
+mod input;
 mod judge;
 mod kconfig;
 mod ladder;

@@ -19,6 +19,7 @@ use crate::cli;
 use crate::config::{BaseWish, Tree};
 use crate::failure::{Failure, Result};
 use crate::ground;
+use crate::input;
 use crate::patch::Series;
 use crate::project::{Loaded, Project};
 use crate::source::{self, Local, Source, Wanted};
@@ -90,10 +91,11 @@ fn asked<'a>(
     ground::Asked { project, tree, replaced: &loaded.replaced, undo }
 }
 
-/// Reads a patch file.
+/// Reads a patch file, or standard input for `-`.
 fn read_series(path: &Path) -> Result<Series> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::usage(format!("cannot read the patch {}", path.display())).because(error.to_string())
-    })?;
-    crate::patch::read(&bytes, &path.display().to_string())
+    if path == Path::new("-") {
+        let name = "standard input";
+        return crate::patch::read(&input::PATCH.read_from(std::io::stdin().lock(), name)?, name);
+    }
+    crate::patch::read(&input::PATCH.read(path)?, &input::shown(path))
 }

@@ -34,7 +34,7 @@ use crate::failure::{Failure, Result};
 use std::collections::BTreeMap;
 
 /// Bytes that a patch file may have at most.
-const MAX_PATCH_BYTES: usize = 64 << 20;
+pub const MAX_PATCH_BYTES: usize = 64 << 20;
 
 /// A source tree, by paths relative to its top.
 pub trait Base {
