@@ -28,6 +28,8 @@ pub const PATCH: Input = Input {
 pub const CONFIG: Input = Input { what: "the configuration", most_bytes: 256 << 10, too_large: Exit::Usage };
 /// A fragment of a kernel configuration.
 pub const FRAGMENT: Input = Input { what: "the fragment", most_bytes: 256 << 10, too_large: Exit::Usage };
+/// What a kernel printed.
+pub const CONSOLE: Input = Input { what: "the log", most_bytes: 4 << 30, too_large: Exit::Usage };
 /// A patch that plants a bug.
 pub const CONTROL: Input = Input { what: "the control", most_bytes: 1 << 20, too_large: Exit::Usage };
 
@@ -38,12 +40,8 @@ impl Input {
     /// Usage, when it is not there, cannot be read or is no regular file; when it is larger than the limit, the exit code
     /// of this kind.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        let file = self.open(path)?;
+        let file = self.open_regular(path)?;
         let found = file.metadata().map_err(|error| self.unreadable(path, &error))?;
-        if !found.is_file() {
-            let kind = kind_of(found.file_type());
-            return Err(self.cannot(path).because(format!("it is {kind}")).next("name a regular file"));
-        }
         // One byte more than the limit: a file may grow, and the size of those in /proc is 0.
         let expected = found.len().min(self.most_bytes);
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
@@ -55,6 +53,22 @@ impl Input {
             return Err(self.oversized(&shown(path)));
         }
         Ok(bytes)
+    }
+
+    /// Opens the regular file `path`; its size is not looked at.
+    ///
+    /// # Errors
+    /// As [`Input::read`].
+    pub fn open_regular(&self, path: &Path) -> Result<File> {
+        let file = self.open(path)?;
+        let found = file.metadata().map_err(|error| self.unreadable(path, &error))?;
+        match found.is_file() {
+            true => Ok(file),
+            false => Err(self
+                .cannot(path)
+                .because(format!("it is {}", kind_of(found.file_type())))
+                .next("name a regular file")),
+        }
     }
 
     /// As [`Input::read`], for a file of text.

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
+        Command::Console(args) => command::console::console(args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
         Command::Ci(args) => command::ci::ci(&project, args),
         Command::Bench(args) => command::bench::bench(&project, args),

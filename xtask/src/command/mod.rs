@@ -4,23 +4,22 @@ pub mod bench;
 pub mod cache;
 pub mod ci;
 mod conclude;
+pub mod console;
 pub mod doctor;
 pub mod dry_run;
 pub mod faults;
+mod intake;
 pub mod matrix;
 pub mod patch;
 mod setting;
 pub mod watch;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::cli;
 use crate::config::{BaseWish, Tree};
 use crate::failure::{Failure, Result};
 use crate::ground;
-use crate::input;
-use crate::patch::Series;
 use crate::project::{Loaded, Project};
 use crate::source::{self, Local, Source, Wanted};
 
@@ -89,13 +88,4 @@ fn asked<'a>(
 ) -> ground::Asked<'a> {
     let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
     ground::Asked { project, tree, replaced: &loaded.replaced, undo }
-}
-
-/// Reads a patch file, or standard input for `-`.
-fn read_series(path: &Path) -> Result<Series> {
-    if path == Path::new("-") {
-        let name = "standard input";
-        return crate::patch::read(&input::PATCH.read_from(std::io::stdin().lock(), name)?, name);
-    }
-    crate::patch::read(&input::PATCH.read(path)?, &input::shown(path))
 }
