@@ -45,6 +45,8 @@ pub enum Command {
     Matrix(Matrix),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
     Patch(Patch),
+    /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
+    Console(Console),
     /// Show what this host has: tools, disk, cores, accelerator
     Doctor(Doctor),
     /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
@@ -90,9 +92,11 @@ pub enum Base {
 
 #[derive(Debug, Args)]
 pub struct Matrix {
-    /// Patch under test: a diff, a mail, an mbox, or a mail pasted from a web archive [default: the campaign's]
+    /// Patch under test: a diff, a mail, an mbox, a mail pasted from a web archive (each also as .gz), a directory of
+    /// them, `-` for standard input, or a range of commits in --tree's repository, such as HEAD~3..HEAD; several are
+    /// one series [default: the campaign's]
     #[arg(long, value_name = "FILE")]
-    pub patch: Option<PathBuf>,
+    pub patch: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
     /// Only the cells that match, such as '7.2/x86_64/pt-reclaim-off/*' (may be given several times)
@@ -237,13 +241,24 @@ pub enum Format {
 
 #[derive(Debug, Args)]
 pub struct Patch {
-    /// The patch file
-    pub file: PathBuf,
+    /// The patch: as --patch of the matrix
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Write the sound patch here (only when every result is proved)
     #[arg(long, value_name = "OUT")]
     pub write: Option<PathBuf>,
     #[command(flatten)]
     pub source: Source,
+}
+
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The log, or `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

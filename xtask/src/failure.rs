@@ -90,6 +90,7 @@ impl Failure {
     }
 }
 
+/// What comes from outside is shown escaped, wherever a failure is shown.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         shown(f, "", &self.what)?;

@@ -24,6 +24,7 @@ mod failure;
 mod ground;
 mod guest;
 mod host;
+mod input;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
 mod kconfig;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     let outcome = project::Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
+        Command::Console(args) => command::console::console(args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
         Command::Ci(args) => command::ci::ci(&project, args),
         Command::Bench(args) => command::bench::bench(&project, args),

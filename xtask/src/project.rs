@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{self, Campaign, Tree, Variant};
 use crate::control::Control;
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::kconfig::{self, Request};
 use crate::source::lane;
 
@@ -155,7 +156,7 @@ impl Loaded {
         for name in campaign.variants.iter().flat_map(|variant| &variant.controls) {
             if controls.iter().all(|control| control.name != *name) {
                 let path = project.control_patch(name);
-                controls.push(Control::parse(name, &path, &read(&path)?)?);
+                controls.push(Control::parse(name, &path, &input::CONTROL.read_text(&path)?)?);
             }
         }
         for control in &controls {
@@ -211,7 +212,7 @@ impl Loaded {
 pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
     let fragments = variant.fragments.iter().map(|name| {
         let file = format!("configs/fragments/{name}.config");
-        kconfig::parse_fragment(&file, &read(&project.root.join(&file))?)
+        kconfig::parse_fragment(&file, &input::FRAGMENT.read_text(&project.root.join(&file))?)
     });
     kconfig::merge(fragments.collect::<Result<_>>()?)
 }
@@ -222,11 +223,6 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
 /// As [`requests`].
 pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<Request>>> {
     campaign.variants.iter().map(|variant| Ok((variant.id(), requests(project, variant)?))).collect()
-}
-
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error.to_string()))
 }
 
 #[cfg(test)]

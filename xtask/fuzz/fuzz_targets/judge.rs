@@ -31,6 +31,7 @@ modules! {
     events: "../../src/events.rs",
     evidence: "../../src/evidence/mod.rs",
     failure: "../../src/failure.rs",
+    input: "../../src/input.rs",
     judge: "../../src/judge/mod.rs",
     kconfig: "../../src/kconfig.rs",
     patch: "../../src/patch/mod.rs",
@@ -316,6 +317,8 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         code_beside_patched: None,
     };
     let mut report = Report {
+        sandbox: "bubblewrap 0".to_owned(),
+        unconfined: false,
         schema: report::SCHEMA,
         campaign: "mmu-gather".to_owned(),
         suite: None,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use super::conclude;
 use super::setting::{Setting, Sources};
+use super::{conclude, intake};
 use crate::arch::Arch;
 use crate::arms::{Arms, Tested};
 use crate::build::Ccache;
@@ -25,6 +25,7 @@ use crate::report::{self, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::sandbox::{self, Sandbox};
+use crate::source::Local;
 use crate::source::worktree::WorkTree;
 use crate::{config, ground, guest, host, process, terminal};
 
@@ -51,7 +52,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     };
     loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
     project.require_guest_tests(&loaded.campaign)?;
-    let tested = tested(project, args, &loaded.campaign)?;
+    let tested = tested(project, args, &loaded.campaign, &local)?;
     let beside = beside(args, &loaded, &tested);
     // Controls that have no cell are still asked for: they count as not run, and nothing passes.
     let planned = match args.controls {
@@ -97,13 +98,19 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
 }
 
 /// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
-fn tested(project: &Project, args: &cli::Matrix, campaign: &Campaign) -> Result<BTreeMap<String, Tested>> {
-    let read = |path: &PathBuf| super::read_series(&project.root.join(path));
+fn tested(
+    project: &Project,
+    args: &cli::Matrix,
+    campaign: &Campaign,
+    local: &BTreeMap<String, Local>,
+) -> Result<BTreeMap<String, Tested>> {
+    let read = |path: &PathBuf| intake::file(&project.root.join(path));
+    let own = if args.patch.is_empty() { None } else { Some(intake::read(&args.patch, local)?) };
     let mut all = BTreeMap::new();
     for tree in &campaign.trees {
-        let backport = campaign.backports.get(tree).filter(|_| args.patch.is_none());
-        let series = match (&args.patch, backport) {
-            (Some(own), _) => super::read_series(own)?,
+        let backport = campaign.backports.get(tree).filter(|_| own.is_none());
+        let series = match (&own, backport) {
+            (Some(own), _) => own.clone(),
             (None, Some(backport)) => read(backport)?,
             (None, None) => read(&campaign.patch)?,
         };

@@ -6,9 +6,11 @@ pub mod cache;
 pub mod ci;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
+pub mod console;
 pub mod doctor;
 pub mod dry_run;
 pub mod faults;
+mod intake;
 pub mod matrix;
 pub mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
@@ -16,14 +18,11 @@ mod setting;
 pub mod watch;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::cli;
 use crate::config::{BaseWish, Tree};
-use crate::escape;
 use crate::failure::{Failure, Result};
 use crate::ground;
-use crate::patch::Series;
 use crate::project::{Loaded, Project};
 use crate::source::{self, Local, Source, Wanted};
 
@@ -92,12 +91,4 @@ fn asked<'a>(
 ) -> ground::Asked<'a> {
     let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
     ground::Asked { project, tree, replaced: &loaded.replaced, undo }
-}
-
-/// Reads a patch file.
-fn read_series(path: &Path) -> Result<Series> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::usage(format!("cannot read the patch {}", path.display())).because(error.to_string())
-    })?;
-    crate::patch::read(&bytes, &escape::line(&path.to_string_lossy()))
 }

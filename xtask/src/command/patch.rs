@@ -1,5 +1,6 @@
 //! `cargo xtask patch FILE`: what the file is, whether it is sound, whether it fits; and no run.
 
+use super::intake;
 use crate::cli;
 use crate::failure::{Exit, Failure, Result};
 use crate::patch;
@@ -14,8 +15,8 @@ use crate::{arch, escape, ground, host, terminal};
 /// When there is no tree to hold the patch against. That the patch is refused is an answer, with its exit code.
 pub fn patch(project: &Project, args: &cli::Patch) -> Result<Exit> {
     let mut loaded = Loaded::load(project, &args.source.campaign)?;
-    let series = super::read_series(&args.file)?;
     let local = super::local_trees(&mut loaded, &args.source)?;
+    let series = intake::read(&args.files, &local)?;
     let tree = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;
     if !local.contains_key(&tree.name) {
         host::require(&[arch::DEFAULT], false, args.source.install_deps, &project.install_log())?;

@@ -55,7 +55,8 @@ fn watched(project: &Project, args: &cli::Matrix) -> Result<Vec<PathBuf>> {
         project.root.join("patches"),
         project.root.join("guest-tests"),
     ];
-    if let Some(patch) = &args.patch {
+    // Neither standard input nor a range of commits is a file that changes.
+    for patch in args.patch.iter().filter(|patch| patch.exists()) {
         paths.push(std::path::absolute(patch).or_infra(|| format!("find {}", patch.display()))?);
     }
     Ok(paths)

@@ -10,6 +10,7 @@ use super::scenario::{RawScenario, Scenario};
 use super::variant::Variant;
 use super::{check_name, parse};
 use crate::failure::{Failure, Result};
+use crate::input;
 
 /// A campaign whose names are checked and unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +64,13 @@ impl Campaign {
     /// When it is not there, or not valid: with file and line.
     pub fn load(configs: &Path, wanted: &str) -> Result<Campaign> {
         let (path, raw) = Raw::read(configs, wanted)?;
-        let bad = |why: &str| Failure::usage(format!("{}: {why}", path.display()));
+        let bad = |why: &str| Failure::usage(format!("{}: {why}", input::shown(&path)));
         let scenarios = match (raw.scenarios, &raw.scenarios_of) {
             (Some(own), None) => checked(&path, own)?,
             (None, Some(other)) => {
                 let (path, other) = Raw::read(configs, other)?;
                 let borrowed = other.scenarios.ok_or_else(|| {
-                    Failure::usage(format!("{}: has no scenarios of its own", path.display()))
+                    Failure::usage(format!("{}: has no scenarios of its own", input::shown(&path)))
                 })?;
                 checked(&path, borrowed)?
             }
@@ -125,7 +126,7 @@ impl Campaign {
     fn check_trees(&self, path: &Path) -> Result<()> {
         let of_variants = self.variants.iter().flat_map(|variant| &variant.trees);
         match of_variants.chain(self.backports.keys()).find(|name| !self.trees.contains(name)) {
-            Some(unknown) => Err(Failure::usage(format!("{}: no tree `{unknown}`", path.display()))
+            Some(unknown) => Err(Failure::usage(format!("{}: no tree `{unknown}`", input::shown(path)))
                 .because("a variant or a backport names it, and `trees` does not")),
             None => Ok(()),
         }
@@ -145,11 +146,12 @@ fn reserved() -> [String; 2] {
 impl Raw {
     fn read(configs: &Path, wanted: &str) -> Result<(PathBuf, Raw)> {
         let path = file_of(configs, wanted);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!("no campaign `{wanted}`"))
-                .because(format!("{}: {error}", path.display()))
-                .next(format!("campaigns here: {}", campaigns_in(configs).join(", ")))
-        })?;
+        if !path.exists() {
+            return Err(Failure::usage(format!("no campaign `{wanted}`"))
+                .because(format!("there is no {}", input::shown(&path)))
+                .next(format!("campaigns here: {}", campaigns_in(configs).join(", "))));
+        }
+        let text = input::CONFIG.read_text(&path)?;
         let raw = parse(&path, &text)?;
         Ok((path, raw))
     }
@@ -169,7 +171,7 @@ fn check_variant(path: &Path, variant: &Variant) -> Result<()> {
         check_name(path, what, name)?;
     }
     if variant.cpus == Some(0) {
-        return Err(Failure::usage(format!("{}: variant `{}` has no CPU", path.display(), variant.name)));
+        return Err(Failure::usage(format!("{}: variant `{}` has no CPU", input::shown(path), variant.name)));
     }
     unique(path, "control", &variant.controls.iter().chain(&reserved()).collect::<Vec<_>>())
 }
@@ -179,7 +181,7 @@ fn unique(path: &Path, what: &str, names: &[&String]) -> Result<()> {
     for name in names {
         check_name(path, what, name)?;
         if !seen.insert(name) {
-            return Err(Failure::usage(format!("{}: {what} `{name}` is there twice", path.display())));
+            return Err(Failure::usage(format!("{}: {what} `{name}` is there twice", input::shown(path))));
         }
     }
     Ok(())

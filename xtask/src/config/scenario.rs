@@ -161,7 +161,9 @@ impl RawScenario {
     /// When it demands nothing, or two things at once.
     pub fn checked(self, path: &Path) -> Result<Scenario> {
         let name = self.name;
-        let bad = |why: &str| Err(Failure::usage(format!("{}: scenario `{name}` {why}", path.display())));
+        let bad = |why: &str| {
+            Err(Failure::usage(format!("{}: scenario `{name}` {why}", crate::input::shown(path))))
+        };
         let demands = [
             self.fallbacks.map(Demand::Fallbacks),
             self.at_least.map(Demand::AtLeast),

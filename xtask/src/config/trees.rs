@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{check_name, parse};
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::source::{Debian, KernelOrg};
 
 /// One tree of `configs/trees.yaml`.
@@ -59,9 +60,7 @@ struct Raw {
 /// # Errors
 /// When it is missing or not valid: with file and line.
 pub fn load(path: &Path) -> Result<Vec<Tree>> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("cannot read {}", path.display())).because(error.to_string())
-    })?;
+    let text = input::CONFIG.read_text(path)?;
     let raw: Raw = parse(path, &text)?;
     for tree in &raw.trees {
         check_name(path, "tree", &tree.name)?;

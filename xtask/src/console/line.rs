@@ -38,19 +38,58 @@ pub fn is_plain(line: &[u8]) -> bool {
     true
 }
 
-/// The pieces of a line, each with the thread that printed it (`T43`, or `C1` in interrupt context; "" for
-/// firmware, init and kernels without PRINTK_CALLER). There is more than one piece when the kernel spoke before
-/// somebody else had ended their line.
-pub fn pieces(line: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut left = Some(line);
+/// What one thread printed of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// `T43`, or `C1` in interrupt context; "" for firmware, init and kernels without PRINTK_CALLER.
+    pub thread: &'a str,
+    pub text: &'a str,
+    /// printk put a time or a thread in front of it.
+    pub has_prefix: bool,
+}
+
+/// The pieces of a line. There is more than one when the kernel spoke before another program had ended its line.
+pub fn pieces(line: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut left = Some(without_syslog(line));
     std::iter::from_fn(move || {
         let line = left.take()?;
         let (thread, text) = split_prefix(line);
-        let Some(at) = inner_prefix(text) else { return Some((thread, text)) };
+        let has_prefix = text.len() < line.len();
+        let Some(at) = inner_prefix(text) else { return Some(Piece { thread, text, has_prefix }) };
         let (text, rest) = text.split_at(at);
         left = Some(rest);
-        Some((thread, text))
+        Some(Piece { thread, text, has_prefix })
     })
+}
+
+/// What a log daemon puts in front: `Nov 26 10:00:00 host kernel: `, or with a date of ISO 8601. What it got from other
+/// programs stays as it is.
+fn without_syslog(line: &str) -> &str {
+    let dated = || {
+        let bytes = line.as_bytes();
+        let iso = bytes.len() > 10 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-';
+        iso || matches!(
+            line.get(..4),
+            Some(
+                "Jan "
+                    | "Feb "
+                    | "Mar "
+                    | "Apr "
+                    | "May "
+                    | "Jun "
+                    | "Jul "
+                    | "Aug "
+                    | "Sep "
+                    | "Oct "
+                    | "Nov "
+                    | "Dec "
+            )
+        )
+    };
+    match line.split_once(" kernel: ") {
+        Some((before, rest)) if before.len() < 100 && dated() => rest,
+        _ => line,
+    }
 }
 
 /// Where, behind its beginning, `text` has another printk prefix.
@@ -81,13 +120,18 @@ fn prefix_len(text: &str) -> usize {
     if time > 0 { time } else { caller_len(text, CALLER_WIDTH) }
 }
 
-/// Length of `[    1.234567]` (print_time(): "[%5lu.%06lu]") at the start, or 0.
+/// Length of `[    1.234567]` (print_time(): "[%5lu.%06lu]") at the start, or of what `dmesg -T` makes of it, or 0.
 fn time_len(text: &str) -> usize {
-    bracketed(text)
-        .filter(|(inside, _)| {
-            inside.split_once('.').is_some_and(|(secs, micros)| digits(secs.trim_start()) && digits(micros))
-        })
-        .map_or(0, |(_, len)| len)
+    let is_time = |inside: &str| {
+        inside.split_once('.').is_some_and(|(secs, micros)| digits(secs.trim_start()) && digits(micros))
+    };
+    bracketed(text).filter(|(inside, _)| is_time(inside) || is_date(inside)).map_or(0, |(_, len)| len)
+}
+
+/// `Thu Nov 26 10:00:00 2026`.
+fn is_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 24 && bytes[3] == b' ' && bytes[13] == b':' && bytes[16] == b':' && digits(&text[20..])
 }
 
 /// Length of `[   T43]` or `[    C1]`, at least `width` inside, at the start, or 0.
@@ -117,7 +161,20 @@ mod tests {
         let mut pieces = pieces(line);
         let first = pieces.next().unwrap();
         assert_eq!(pieces.next(), None, "{line}");
-        first
+        (first.thread, first.text)
+    }
+
+    #[test]
+    fn prefixes_of_log_daemons_and_of_dmesg_are_taken_off() {
+        assert_eq!(one("Nov 26 10:00:00 host kernel: [    1.234567][   T43] text"), ("T43", "text"));
+        assert_eq!(one("2026-11-26T10:00:00,123456+00:00 host kernel: text"), ("", "text"));
+        assert_eq!(one("[Thu Nov 26 10:00:00 2026] text"), ("", "text"));
+        assert_eq!(one("Nov 26 10:00:00 host app: BUG: x"), ("", "Nov 26 10:00:00 host app: BUG: x"));
+        assert_eq!(one("a kernel: x"), ("", "a kernel: x"));
+        assert_eq!(
+            one("[\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}] x").1.len(),
+            28
+        );
     }
 
     #[test]
@@ -134,8 +191,9 @@ mod tests {
 
     #[test]
     fn a_kernel_line_behind_somebody_elses_unfinished_line_starts_a_piece_of_its_own() {
-        let found: Vec<_> =
-            pieces("init: half[    1.000000][    T1] BUG: x [a:1][    2.000000][    C0] y").collect();
+        let found: Vec<_> = pieces("init: half[    1.000000][    T1] BUG: x [a:1][    2.000000][    C0] y")
+            .map(|piece| (piece.thread, piece.text))
+            .collect();
         assert_eq!(found, [("", "init: half"), ("T1", "BUG: x [a:1]"), ("C0", "y")]);
     }
 

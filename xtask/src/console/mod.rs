@@ -13,6 +13,7 @@ use std::io::{BufRead, Read};
 use serde::{Deserialize, Serialize};
 
 use crate::splat::{self, End, Kind, Row};
+use line::Piece;
 
 /// A line longer than this is cut: no kernel message is (kernel/printk, PRINTK_MESSAGE_MAX is 2048).
 const LINE_BYTES_MAX: usize = 4096;
@@ -27,6 +28,12 @@ const SPLATS_MAX: usize = 64;
 const ALIKE_MAX: usize = 8;
 /// Threads whose blocks are followed at the same time; a thread that nobody hears of again must not stay for ever.
 const OPEN_MAX: usize = 256;
+/// A block that has an end is followed so far without being kept: what is left of a report is no report of its own.
+const FOLLOWED_LINES_MAX: usize = 2000;
+/// Lines of a thread below the end of its report that still belong to it, such as the registers that die() prints last.
+const TAIL_LINES: usize = 200;
+/// Lines of a stack that was asked for, and of all that sysrq prints.
+const ASKED_LINES_MAX: usize = 5000;
 /// Lines kept for the report of a guest that hung.
 const LAST_LINES: usize = 25;
 
@@ -51,6 +58,16 @@ pub struct Console {
     splats_total: u64,
     spoke: bool,
     ran_init: bool,
+    /// The kernel's banner had a prefix, so that a line without one is another program's.
+    prefixed: bool,
+    /// Some line had a prefix: the kernel was there before its banner.
+    saw_prefix: bool,
+    /// Threads that print a stack which was asked for, and how long that may still be.
+    asked: BTreeMap<String, (End, usize)>,
+    /// Threads whose report has ended, and the lines since then.
+    ended: BTreeMap<String, usize>,
+    /// The line before this one, and its thread.
+    above: (String, String),
 }
 
 /// A report that has begun and not ended.
@@ -82,6 +99,8 @@ impl Console {
     pub fn finish(&mut self) {
         self.end_line();
         self.open.clear();
+        self.asked.clear();
+        self.ended.clear();
     }
 
     /// Splats in order of their headlines: at most the first 64, and of one kind and place at most 8. A later line may
@@ -130,10 +149,18 @@ impl Console {
     }
 
     fn read_line(&mut self, line: String) {
-        for (thread, text) in line::pieces(&line) {
-            self.spoke |= text.starts_with("Linux version ");
+        for Piece { thread, text, has_prefix } in line::pieces(&line) {
+            if text.starts_with("Linux version ") {
+                self.banner(has_prefix);
+            }
             self.ran_init |= text.starts_with("Run /") && text.ends_with(" as init process");
-            self.take(thread, text);
+            self.saw_prefix |= has_prefix;
+            // What is left of a prefix that was damaged on the way still shows one.
+            if has_prefix || !self.prefixed || text.contains("] ") {
+                self.take(thread, text);
+                thread.clone_into(&mut self.above.0);
+                text.clone_into(&mut self.above.1);
+            }
         }
         if !line.is_empty() {
             self.last.push_back(line);
@@ -141,6 +168,17 @@ impl Console {
                 self.last.pop_front();
             }
         }
+    }
+
+    /// The kernel begins (init/version.c, linux_banner). What firmware and boot loader said before is not its word.
+    fn banner(&mut self, has_prefix: bool) {
+        if !self.spoke && !self.saw_prefix {
+            self.open.clear();
+            self.splats.clear();
+            self.splats_total = 0;
+        }
+        self.spoke = true;
+        self.prefixed = has_prefix;
     }
 
     fn take(&mut self, thread: &str, text: &str) {
@@ -152,15 +190,59 @@ impl Console {
                 self.follow(thread, text);
             }
             (Some(row), Some(open)) if row.part_of.contains(&open) => self.follow(thread, text),
+            (Some(row), Some(open)) if row.below.contains(&open) && self.is_directly_below(thread) => {
+                self.follow(thread, text);
+            }
             (Some(row), _) => self.begin(thread, row, text),
             (None, Some(open)) if splat::takes_back(open, text) => self.take_back(thread),
             (None, Some(_)) => self.follow(thread, text),
-            (None, None) => {}
+            (None, None) => self.stray(thread, text),
+        }
+    }
+
+    /// The open block of the thread has had its headline only.
+    fn is_directly_below(&self, thread: &str) -> bool {
+        self.open.get(thread).is_some_and(|block| block.lines == 1)
+    }
+
+    /// A line in no report. A stack that was not asked for, and the body of a report whose headline is lost, are trouble.
+    fn stray(&mut self, thread: &str, text: &str) {
+        if let Some((end, left)) = self.asked.get_mut(thread) {
+            *left -= 1;
+            if end.is_at(text) || *left == 0 {
+                self.asked.remove(thread);
+            }
+            return;
+        }
+        if let Some(end) = splat::asked_for(text) {
+            if self.asked.len() == OPEN_MAX {
+                self.asked.pop_first();
+            }
+            self.asked.insert(thread.to_owned(), (end, ASKED_LINES_MAX));
+            return;
+        }
+        if let Some(lines) = self.ended.get_mut(thread) {
+            *lines += 1;
+            if *lines == TAIL_LINES {
+                self.ended.remove(thread);
+            }
+            return;
+        }
+        let Some(row) = splat::orphan(text) else { return };
+        let above = &self.above;
+        if row.kind == Kind::UnexplainedStack && above.0 == thread && !above.1.is_empty() {
+            let headline = above.1.clone();
+            self.begin(thread, row, &headline);
+            self.follow(thread, text);
+        } else {
+            self.begin(thread, row, text);
         }
     }
 
     fn begin(&mut self, thread: &str, row: &Row, text: &str) {
         self.open.remove(thread);
+        self.asked.remove(thread);
+        self.ended.remove(thread);
         self.splats_total += 1;
         let location = place(text);
         let keep = self.splats.len() < SPLATS_MAX && self.alike(row.kind, location.as_deref()) < ALIKE_MAX;
@@ -218,8 +300,20 @@ impl Console {
             }
             splat.text.push(text.to_owned());
         }
-        if block.end.is_at(text) || block.lines >= BLOCK_LINES_MAX || block.bytes >= BLOCK_BYTES_MAX {
+        let full = block.lines >= BLOCK_LINES_MAX || block.bytes >= BLOCK_BYTES_MAX;
+        if full {
+            block.kept = None;
+        }
+        let over = full && block.end == End::Unmarked || block.lines >= FOLLOWED_LINES_MAX;
+        if block.end.is_at(text) || over {
+            let headline_only = block.end == End::Headline;
             self.open.remove(thread);
+            if !headline_only {
+                if self.ended.len() == OPEN_MAX {
+                    self.ended.pop_first();
+                }
+                self.ended.insert(thread.to_owned(), 0);
+            }
         }
     }
 

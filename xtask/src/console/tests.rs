@@ -172,6 +172,99 @@ fn hostile_floods_stay_within_bounds() {
     assert!(console.splats.iter().flat_map(|splat| &splat.text).map(String::len).sum::<usize>() < 1 << 20);
 }
 
+const STACK: &str = "CPU: 0 UID: 0 PID: 101 Comm: t Not tainted 7.2.12 #1 PREEMPT\nHardware name: QEMU\n\
+    Call Trace:\n <TASK>\n f+0x1/0x2\n </TASK>\n";
+
+#[test]
+fn a_stack_below_a_line_that_no_row_knows_is_trouble_and_shows_that_line() {
+    let console = read(format!("some driver: this cannot be\n{STACK}life goes on\n").as_bytes());
+    let [splat] = console.splats() else { panic!("{:?}", console.splats()) };
+    assert_eq!(
+        (splat.kind, splat.headline.as_str()),
+        (Kind::UnexplainedStack, "some driver: this cannot be")
+    );
+    assert_eq!((splat.text.len(), console.splats_total()), (7, 1));
+}
+
+#[test]
+fn a_stack_that_was_asked_for_is_none() {
+    for asked in [
+        "FAULT_INJECTION: forcing a failure.\nname fail_page_alloc, interval 1, probability 100, space 0, times -1\n",
+        "sysrq: Show backtrace of all active CPUs\n",
+        "NMI backtrace for cpu 1\n",
+    ] {
+        assert_eq!(kinds(format!("{asked}{STACK}").as_bytes()), [], "{asked}");
+    }
+    let twice = format!("FAULT_INJECTION: forcing a failure.\n{STACK}x: this cannot be\n{STACK}");
+    assert_eq!(kinds(twice.as_bytes()), [Kind::UnexplainedStack]);
+    assert_eq!(kinds(b"sysrq: Show Regs\nBUG: Bad page state in process a  pfn:1\n"), [Kind::BadPageState]);
+}
+
+#[test]
+fn the_registers_below_the_end_of_a_report_are_part_of_it() {
+    let log = format!(
+        "BUG: unable to handle page fault for address: 1\nOops: Oops: 0000 [#1] SMP\n{STACK}\
+        ---[ end trace 0000000000000000 ]---\nRIP: 0010:f+0x1/0x2\nModules linked in:\n"
+    );
+    assert_eq!(kinds(log.as_bytes()), [Kind::PageFault]);
+}
+
+#[test]
+fn a_log_that_begins_within_a_report_is_trouble() {
+    for line in [
+        "---[ end trace 0000000000000000 ]---",
+        "Tainted: [W]=WARN",
+        "RIP: 0010:f+0x1/0x2",
+        "Call Trace:",
+        "Modules linked in:",
+        "stack backtrace:",
+        "rcu: \t(detected by 0, t=2102 jiffies, g=1, q=2 ncpus=2)",
+        "\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message.",
+    ] {
+        assert_eq!(kinds(format!("{line}\n").as_bytes()).len(), 1, "{line}");
+    }
+    assert_eq!(kinds(b"RIP: 0033:0x401000\n"), []);
+}
+
+#[test]
+fn list_corruption_with_its_bug_is_one_report() {
+    let log = b"list_del corruption. prev->next should be 1, but was 2. (prev=3)\n\
+        ------------[ cut here ]------------\nkernel BUG at lib/list_debug.c:62!\n\
+        Oops: invalid opcode: 0000 [#1] SMP\n---[ end trace 0000000000000000 ]---\n";
+    assert_eq!(kinds(log), [Kind::ListCorruption]);
+    let apart =
+        b"list_del corruption. x\nlife goes on\n------------[ cut here ]------------\nkernel BUG at x.c:1!\n";
+    assert_eq!(kinds(apart).len(), 2);
+}
+
+#[test]
+fn what_is_left_of_a_long_report_is_no_report_of_its_own() {
+    let lines = " f+0x1/0x2\n".repeat(1000);
+    let log = format!(
+        "WARNING: possible circular locking dependency detected\n{lines}\
+        stack backtrace:\n{STACK}"
+    );
+    let console = read(log.as_bytes());
+    assert_eq!((console.splats_total(), console.splats()[0].text.len()), (1, BLOCK_LINES_MAX));
+}
+
+#[test]
+fn what_stands_before_the_banner_and_what_other_programs_write_is_not_the_kernels() {
+    let firmware = "INFO:    BL31: v2.10\nWARNING: Caches not enabled\nBUG: x\n";
+    let log = format!(
+        "{firmware}[    0.000000][    T0] Linux version 7.2.12\n[    1.0][ T1] text\n\
+        WARNING: a service failed\nBUG: in a program\n"
+    );
+    assert_eq!(kinds(log.as_bytes()), []);
+    let kernel = format!("{log}[    1.000000][    T1] BUG: Bad page state in process a  pfn:1\n");
+    assert_eq!(kinds(kernel.as_bytes()), [Kind::BadPageState]);
+    // Without printk.time nothing tells whose line it is.
+    assert_eq!(kinds(b"Linux version 7.2.12\nBUG: in a program\n"), [Kind::OtherBug]);
+    // The kernel that crashed before this one is not firmware.
+    let two = "[    9.0][   T1] Kernel panic - not syncing: x\n[    0.000000] Linux version 7.2.12\n";
+    assert_eq!(kinds(two.replace("9.0]", "9.000000]").as_bytes()), [Kind::Panic]);
+}
+
 /// `cargo test -p xtask rate -- --ignored --nocapture`: 500 MB, half of it reports, and how fast they went through.
 #[test]
 #[ignore = "a measurement of half a minute, not a check"]

@@ -3,7 +3,8 @@
 //! The base is known by its blob id, so every old line of the hunk is known exactly: the damaged text only has to
 //! say which of them is context, which is removed, and between which of them lines are added.
 
-use super::diff::{DamageKind, EditKind, Fault, Hunk, InputLine};
+use super::diff::{DamageKind, EditKind, Fault, Hunk};
+use super::text::Line;
 use std::collections::BTreeMap;
 
 /// A mail program wraps one line into few; more than this is not tried.
@@ -47,8 +48,16 @@ pub struct Misfit {
     /// Index into the hunk's old lines.
     pub old_index: usize,
     /// The line of the input that does not fit, if it is not the end of the hunk.
-    pub found: Option<InputLine>,
+    pub found: Option<FoundLine>,
     pub faults: Vec<Fault>,
+}
+
+/// A line of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLine {
+    /// From 1.
+    pub number: usize,
+    pub text: Vec<u8>,
 }
 
 /// Aligns `hunk` with `old`, the base's lines it claims.
@@ -56,14 +65,25 @@ pub struct Misfit {
 /// # Errors
 /// The first line that fits nowhere, with the damage found up to there.
 pub fn align(hunk: &Hunk, old: &[&[u8]]) -> Result<Aligned, Misfit> {
-    let mut walk =
-        Walk { hunk, old, next_old: 0, steps: Vec::new(), gap: Gap::default(), seen: Seen::default() };
+    let body: Vec<Line> = hunk.body.lines().collect();
+    let mut walk = Walk {
+        hunk,
+        body: &body,
+        old,
+        next_old: 0,
+        new_len: 0,
+        steps: Vec::new(),
+        gap: Gap::default(),
+        seen: Seen::default(),
+    };
     let mut at = 0;
-    while let Some(line) = hunk.body.get(at) {
+    while let Some(&line) = body.get(at) {
         match walk.step(at, line) {
             Some(0) => break,
             Some(used) => at += used,
-            None => return Err(walk.misfit(Some(line.clone()))),
+            None => {
+                return Err(walk.misfit(Some(FoundLine { number: line.number, text: line.text.to_vec() })));
+            }
         }
     }
     walk.finish()
@@ -105,8 +125,11 @@ impl Seen {
 
 struct Walk<'a> {
     hunk: &'a Hunk,
+    body: &'a [Line<'a>],
     old: &'a [&'a [u8]],
     next_old: usize,
+    /// Lines of the new side so far.
+    new_len: usize,
     steps: Vec<Step>,
     gap: Gap,
     seen: Seen,
@@ -114,9 +137,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Takes the input line at `at`: the number of input lines used, 0 at the end of the hunk, `None` for a misfit.
-    fn step(&mut self, at: usize, line: &InputLine) -> Option<usize> {
+    fn step(&mut self, at: usize, line: Line<'_>) -> Option<usize> {
         loop {
-            let text = &line.text[..];
+            let text = line.text;
             if text.starts_with(b"\\ No newline") {
                 if let Some(last) = self.gap.added.last_mut() {
                     last.no_newline = true;
@@ -124,7 +147,7 @@ impl Walk<'_> {
                 return Some(1);
             }
             let Some(&expected) = self.old.get(self.next_old) else {
-                return Some(if text.starts_with(b"+") && self.new_len() < self.hunk.new_len {
+                return Some(if text.starts_with(b"+") && self.new_len < self.hunk.new_len {
                     self.add(line)
                 } else {
                     0
@@ -147,15 +170,8 @@ impl Walk<'_> {
         }
     }
 
-    fn new_len(&self) -> usize {
-        let in_step = |step: &Step| match step {
-            Step::Old(kind) => usize::from(*kind == EditKind::Context),
-            Step::Gap { added, blanks } => added.len() + blanks,
-        };
-        self.steps.iter().map(in_step).sum::<usize>() + self.gap.added.len() + self.gap.blanks
-    }
-
-    fn add(&mut self, line: &InputLine) -> usize {
+    fn add(&mut self, line: Line<'_>) -> usize {
+        self.new_len += 1;
         let text = line.text[1..].to_vec();
         self.gap.added.push(Added { line: line.number, text, no_newline: false });
         1
@@ -164,11 +180,13 @@ impl Walk<'_> {
     fn vanished(&mut self, before_line: usize) {
         self.seen.note(DamageKind::VanishedBlankLine, before_line);
         self.gap.blanks += 1;
+        self.new_len += 1;
         self.next_old += 1;
     }
 
-    fn take_old(&mut self, kind: EditKind, line: &InputLine, expected: &[u8]) {
+    fn take_old(&mut self, kind: EditKind, line: Line<'_>, expected: &[u8]) {
         self.close_gap();
+        self.new_len += usize::from(kind == EditKind::Context);
         self.note_damage(kind, line, expected);
         self.steps.push(Step::Old(kind));
         self.next_old += 1;
@@ -181,9 +199,9 @@ impl Walk<'_> {
         }
     }
 
-    fn note_damage(&mut self, kind: EditKind, line: &InputLine, expected: &[u8]) {
+    fn note_damage(&mut self, kind: EditKind, line: Line<'_>, expected: &[u8]) {
         let expected = expected.strip_suffix(b"\n").unwrap_or(expected);
-        let text = &line.text[..];
+        let text = line.text;
         let content = text.get(1..).unwrap_or_default();
         if text.is_empty() && expected.is_empty() || content == expected && kind_of(text) == Some(kind) {
             return;
@@ -201,23 +219,22 @@ impl Walk<'_> {
     }
 
     /// A line that fits only together with those after it, or that goes on an added line before it.
-    fn wrapped(&mut self, at: usize, line: &InputLine, expected: &[u8]) -> Option<usize> {
-        let mut joined = line.text.clone();
+    fn wrapped(&mut self, at: usize, line: Line<'_>, expected: &[u8]) -> Option<usize> {
+        let mut joined = line.text.to_vec();
         for used in 1..=MAX_WRAPS {
-            let Some(more) = self.hunk.body.get(at + used) else { break };
+            let Some(more) = self.body.get(at + used) else { break };
             joined.push(b' ');
-            joined.extend_from_slice(&more.text);
+            joined.extend_from_slice(more.text);
             if let Some(kind) = fit(&joined, expected) {
                 self.seen.note(DamageKind::WrappedLine, more.number);
-                self.take_old(kind, &InputLine { number: line.number, text: joined }, expected);
+                self.take_old(kind, Line { number: line.number, text: &joined }, expected);
                 return Some(used + 1);
             }
         }
         let resumes = self
-            .hunk
             .body
             .get(at + 1)
-            .is_some_and(|next| next.text.starts_with(b"+") || fit(&next.text, expected).is_some());
+            .is_some_and(|next| next.text.starts_with(b"+") || fit(next.text, expected).is_some());
         let added = self.gap.added.last_mut().filter(|_| resumes)?;
         added.text.push(b' ');
         added.text.extend_from_slice(line.text.trim_ascii());
@@ -225,12 +242,12 @@ impl Walk<'_> {
         Some(1)
     }
 
-    fn misfit(self, found: Option<InputLine>) -> Misfit {
+    fn misfit(self, found: Option<FoundLine>) -> Misfit {
         Misfit { old_index: self.next_old, found, faults: self.seen.faults() }
     }
 
     fn finish(mut self) -> Result<Aligned, Misfit> {
-        let end = self.hunk.body.last().map_or(self.hunk.line, |line| line.number);
+        let end = self.body.last().map_or(self.hunk.line, |line| line.number);
         while self.old.get(self.next_old).is_some_and(|line| is_blank(line)) {
             self.vanished(end + 1);
         }
@@ -240,7 +257,7 @@ impl Walk<'_> {
         }
         self.close_gap();
         let adds = self.steps.iter().any(|step| matches!(step, Step::Gap { added, .. } if !added.is_empty()));
-        let lost_additions = self.hunk.new_len.checked_sub(self.new_len());
+        let lost_additions = self.hunk.new_len.checked_sub(self.new_len);
         let Some(lost_additions) =
             lost_additions.filter(|&lost| lost == 0 || adds && lost <= MAX_LOST_ADDITIONS)
         else {

@@ -23,6 +23,12 @@ pub fn names(abbreviated: &str, content: Option<&[u8]>) -> bool {
     }
 }
 
+/// As [`names`], for content whose full id is known.
+pub fn is_abbreviation(abbreviated: &str, full: Option<&str>) -> bool {
+    let zeros = abbreviated.bytes().all(|digit| digit == b'0');
+    full.map_or(zeros, |full| !zeros && full.starts_with(&abbreviated.to_ascii_lowercase()))
+}
+
 /// Whether `abbreviated` is long enough to prove a repair.
 pub fn is_proof(abbreviated: &str) -> bool {
     abbreviated.len() >= PROOF_HEX_DIGITS

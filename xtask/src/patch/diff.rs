@@ -1,11 +1,16 @@
-//! The unified diff inside a patch: files, hunks, lines, with the place of each in the input. Pure.
+//! The unified diff inside a patch: files and hunks, with the place of each in the input. Pure.
 //!
 //! A hunk is read strictly by its header's counts. When that fails its lines are kept as they stand together
 //! with what is wrong, for `repair` to judge; nothing is guessed here. What the harness cannot carry out
-//! (renames, mode changes, symlinks, binary content) is an error, never skipped.
+//! (symlinks, binary content) is an error, never skipped, and so is what looks like a part of a diff and is none.
 
-use super::path;
+use super::header::{self, Header, Paths};
+use super::text::{Line, Place, Span, Text};
 use crate::failure::{Failure, Result};
+
+/// File parts and hunks that one input may have: several times those of the diff between two releases.
+const FILES_MAX: usize = 100_000;
+const HUNKS_MAX: usize = 500_000;
 
 /// What one `diff` does to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +18,10 @@ pub enum Change {
     Modify,
     Create,
     Delete,
+    /// It is the file `from`, which goes.
+    Rename,
+    /// It is the file `from`, which stays.
+    Copy,
 }
 
 /// One file's part of a patch.
@@ -20,13 +29,23 @@ pub enum Change {
 pub struct FileDiff {
     /// Relative to the top of the tree.
     pub path: String,
+    /// What `path` is if its first component is, or is not, a part of it: the names alone do not say.
+    pub other_path: Option<String>,
+    /// The file that a rename or a copy begins with.
+    pub from: Option<String>,
+    /// What `line` counts in.
+    pub text: Text,
     /// Line in the input where the file's part starts.
     pub line: usize,
     pub change: Change,
+    /// It has a `diff --git` line; one without may create a file without saying so.
+    pub is_git: bool,
     /// Abbreviated blob ids of the `index` line, as written.
     pub pre_blob: Option<String>,
     pub post_blob: Option<String>,
-    /// The mode written on the `index` or `new file mode` line.
+    /// The mode that is changed.
+    pub old_mode: Option<String>,
+    /// The mode that the file has afterwards, where a line says so.
     pub mode: Option<String>,
     pub hunks: Vec<Hunk>,
 }
@@ -43,17 +62,12 @@ pub struct Hunk {
     /// What follows the second `@@`, with its space.
     pub section: Vec<u8>,
     /// Its lines as they stand in the input.
-    pub body: Vec<InputLine>,
-    /// The edits when the body is well-formed, else what is wrong with it.
-    pub edits: std::result::Result<Vec<Edit>, Vec<Fault>>,
-}
-
-/// A line of the input, without its line end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputLine {
-    /// From 1.
-    pub number: usize,
-    pub text: Vec<u8>,
+    pub body: Span,
+    /// Context lines above the first change and below the last one, of a sound hunk.
+    pub leading: usize,
+    pub trailing: usize,
+    /// What is wrong with the body; none of a sound one.
+    pub faults: Vec<Fault>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +78,11 @@ pub enum EditKind {
 }
 
 /// One line of a hunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edit<'a> {
     pub kind: EditKind,
     /// The file's line, with its `\n` unless the file ends without one.
-    pub text: Vec<u8>,
+    pub text: &'a [u8],
 }
 
 /// The ways in which text loses its soundness on the way.
@@ -81,7 +95,7 @@ pub enum DamageKind {
     CrLf,
     Truncated,
     CountsDisagree,
-    /// Well-formed, applies, and yet the result is not the one the `index` line names.
+    /// Well-formed, applies, and yet the result is not the one the `index` line names, and the text looks damaged.
     Altered,
 }
 
@@ -95,235 +109,242 @@ pub struct Fault {
     pub detail: String,
 }
 
-/// Splits text into lines, numbering them from `first`.
-pub fn lines(text: &[u8], first: usize) -> Vec<InputLine> {
-    let body = text.strip_suffix(b"\n").unwrap_or(text);
-    if body.is_empty() {
-        return Vec::new();
+impl FileDiff {
+    /// The file that the diff reads.
+    pub fn source(&self) -> &str {
+        self.from.as_deref().unwrap_or(&self.path)
     }
-    let numbered = body.split(|&byte| byte == b'\n').enumerate();
-    numbered.map(|(i, line)| InputLine { number: first + i, text: line.to_vec() }).collect()
 }
 
-/// Reads every file diff in `lines`; text around them is passed over.
-///
-/// # Errors
-/// Rejected, with `origin:line`, for what the harness refuses or does not support.
-pub fn files(lines: &[InputLine], origin: &str) -> Result<Vec<FileDiff>> {
-    let mut scan = Scan { lines, at: 0, origin };
-    let mut files = Vec::new();
-    while scan.at < lines.len() {
-        if scan.at_file_start() {
-            files.push(scan.file()?);
-        } else if scan.text(0).starts_with(b"@@ -") && parse_header(scan.text(0)).is_some() {
-            return Err(scan.refuse("a hunk that belongs to no file"));
-        } else {
-            scan.at += 1;
+impl FileDiff {
+    /// Without a `diff --git` line a diff from nothing may be of a new file, and does not say so (git's apply.c,
+    /// check_preimage()).
+    pub fn creates_silently(&self) -> bool {
+        !self.is_git && matches!(&self.hunks[..], [only] if only.old_len == 0)
+    }
+}
+
+impl Hunk {
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// The edits of a sound hunk.
+    pub fn edits(&self) -> Edits<'_> {
+        Edits { rest: self.body.bytes() }
+    }
+
+    /// The lines that are there but for those of kind `without`: the old or the new side.
+    pub fn side(&self, without: EditKind) -> Vec<u8> {
+        let mut side = Vec::new();
+        for edit in self.edits().filter(|edit| edit.kind != without) {
+            side.extend_from_slice(edit.text);
+        }
+        side
+    }
+}
+
+/// The edits of a sound hunk, in order.
+#[derive(Debug, Clone)]
+pub struct Edits<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Edits<'a> {
+    type Item = Edit<'a>;
+
+    fn next(&mut self) -> Option<Edit<'a>> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let len = memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len() - 1);
+            let (line, rest) = self.rest.split_at(len + 1);
+            self.rest = rest;
+            let (kind, from) = match line[0] {
+                b'\\' => continue,
+                b'-' => (EditKind::Remove, 1),
+                b'+' => (EditKind::Add, 1),
+                b' ' => (EditKind::Context, 1),
+                // Mail programs drop the space of a blank context line; git accepts that too.
+                _ => (EditKind::Context, 0),
+            };
+            // `\ No newline at end of file` is about the line before it.
+            let to = if rest.first() == Some(&b'\\') { len } else { len + 1 };
+            return Some(Edit { kind, text: &line[from..to] });
         }
     }
-    Ok(files)
 }
 
-/// The index in `lines` of the first line that belongs to a diff.
-pub fn first_diff(lines: &[InputLine]) -> Option<usize> {
-    (0..lines.len()).find(|&at| Scan { lines, at, origin: "" }.at_file_start())
+/// The file diffs of a text, and where the last of them ends.
+#[derive(Debug)]
+pub struct Found {
+    pub files: Vec<FileDiff>,
+    pub end: Place,
 }
 
-/// What the extended header lines of one file said.
-#[derive(Default)]
-struct Header {
-    pre_blob: Option<String>,
-    post_blob: Option<String>,
-    mode: Option<String>,
-    created: bool,
-    deleted: bool,
+/// Reads every file diff of `text` from `start` on; text around them is passed over.
+///
+/// # Errors
+/// Rejected, with `name:line`, for what the harness refuses or does not support.
+pub fn files(text: &Text, start: Place) -> Result<Found> {
+    let mut scan = Scan { text, at: start };
+    let mut found = Found { files: Vec::new(), end: start };
+    let mut hunks = 0;
+    while let Some(line) = text.line(scan.at) {
+        if scan.at_file_start() {
+            if let Some(file) = scan.file()? {
+                hunks += file.hunks.len();
+                found.files.push(file);
+                found.end = scan.at;
+            }
+            if found.files.len() > FILES_MAX || hunks > HUNKS_MAX {
+                let why = format!("more than {FILES_MAX} files or {HUNKS_MAX} hunks");
+                return Err(scan.refuse(why).next("test a part of it"));
+            }
+        } else if line.starts_with(b"@@") {
+            return Err(scan.refuse(match parse_header(line) {
+                Some(_) => "a hunk that belongs to no file",
+                None => "what stands here is the header of a hunk, and it is damaged",
+            }));
+        } else if line.starts_with(b"Binary files ") && line.trim_ascii_end().ends_with(b" differ") {
+            return Err(scan.refuse("binary content is not supported"));
+        } else {
+            scan.step();
+        }
+    }
+    Ok(found)
 }
 
-struct Scan<'a> {
-    lines: &'a [InputLine],
-    at: usize,
-    origin: &'a str,
+/// Where the first line of `text` stands that belongs to a diff.
+pub fn first_diff(text: &Text) -> Option<Place> {
+    let mut scan = Scan { text, at: text.start() };
+    while text.line(scan.at).is_some() {
+        if scan.at_file_start() {
+            return Some(scan.at);
+        }
+        scan.step();
+    }
+    None
+}
+
+/// Where a hunk stands above the first file's part of `text`.
+pub fn stray_hunk(text: &Text, before: Place) -> Option<Place> {
+    let mut at = text.start();
+    while at < before {
+        if parse_header(text.line(at)?).is_some() {
+            return Some(at);
+        }
+        at = text.below(at);
+    }
+    None
+}
+
+pub(super) struct Scan<'a> {
+    pub text: &'a Text,
+    pub at: Place,
 }
 
 impl<'a> Scan<'a> {
-    /// The text `ahead` lines further on; empty past the end.
-    fn text(&self, ahead: usize) -> &'a [u8] {
-        self.lines.get(self.at + ahead).map_or(b"", |line| &line.text)
+    /// The line here; empty past the end.
+    pub fn line(&self) -> &'a [u8] {
+        self.text.line(self.at).unwrap_or_default()
     }
 
-    fn number(&self) -> usize {
-        self.lines.get(self.at).or(self.lines.last()).map_or(1, |line| line.number)
+    pub fn step(&mut self) {
+        self.at = self.text.below(self.at);
     }
 
-    fn refuse(&self, what: impl AsRef<str>) -> Failure {
-        Failure::rejected(format!("{}:{}: {}", self.origin, self.number(), what.as_ref()))
+    pub fn refuse(&self, what: impl AsRef<str>) -> Failure {
+        Failure::rejected(format!("{}:{}: {}", self.text.name(), self.at.number, what.as_ref()))
     }
 
-    fn at_file_start(&self) -> bool {
-        let plain = self.text(0).starts_with(b"--- ")
-            && self.text(1).starts_with(b"+++ ")
-            && self.text(2).starts_with(b"@@ -");
-        plain || self.text(0).starts_with(b"diff --git ")
+    pub fn at_file_start(&self) -> bool {
+        let line = self.line();
+        if !line.starts_with(b"--- ") {
+            return line.starts_with(b"diff --git ");
+        }
+        let below = self.text.below(self.at);
+        let starts =
+            |place, prefix: &[u8]| self.text.line(place).is_some_and(|line| line.starts_with(prefix));
+        starts(below, b"+++ ") && starts(self.text.below(below), b"@@ -")
     }
 
-    fn file(&mut self) -> Result<FileDiff> {
-        let line = self.number();
-        let named = if self.text(0).starts_with(b"diff --git ") {
-            let path = self.git_line()?;
-            self.at += 1;
-            Some(path)
-        } else {
-            None
+    /// `None` for a `diff --git` line with nothing below it, as git prints for a file whose times alone have changed.
+    fn file(&mut self) -> Result<Option<FileDiff>> {
+        let (text, line) = (self.text.clone(), self.at.number);
+        let git = match self.line().starts_with(b"diff --git ") {
+            true => Some(self.git_line()?),
+            false => None,
         };
+        if git.is_some() && self.line().starts_with(b"diff --git ") {
+            return Ok(None);
+        }
         let header = self.extended_header()?;
-        let (old, new) = self.names()?;
-        let (path, change) = self.agree(named, old, new, &header)?;
-        let hunks = self.hunks();
-        if hunks.is_empty() {
+        let Paths { path, other_path, from, change, content } = self.paths(git.as_ref(), &header)?;
+        let hunks = if content { self.hunks()? } else { Vec::new() };
+        if content && hunks.is_empty() {
             return Err(self.refuse(format!("{path}: a diff without a hunk")));
         }
-        let Header { pre_blob, post_blob, mode, .. } = header;
-        Ok(FileDiff { path, line, change, pre_blob, post_blob, mode, hunks })
+        let Header { pre_blob, post_blob, mode, old_mode, .. } = header;
+        Ok(Some(FileDiff {
+            path,
+            other_path,
+            from,
+            text,
+            line,
+            change,
+            is_git: git.is_some(),
+            pre_blob,
+            post_blob,
+            old_mode,
+            mode,
+            hunks,
+        }))
     }
 
-    /// The path of `diff --git a/P b/P`.
-    fn git_line(&self) -> Result<String> {
-        let rest = self.text(0).strip_prefix(b"diff --git ").unwrap_or_default();
-        // Both halves are the same path with a one-letter prefix, so the middle is the space between them.
-        let (old, new) = rest.split_at(rest.len() / 2);
-        let new = new.strip_prefix(b" ").unwrap_or(new);
-        let tree_path = |raw| path::inside_tree(raw).map_err(|why| self.refuse(why));
-        // Every word is checked first, so that a hostile name is called hostile and not merely odd.
-        for word in rest.split(|&byte| byte == b' ').filter(|word| word.contains(&b'/')) {
-            tree_path(word)?;
-        }
-        match (tree_path(old)?, tree_path(new)?) {
-            (Some(old), Some(new)) if old == new => Ok(old),
-            _ => {
-                Err(self.refuse("the `diff --git` line names two different files: renames are not supported"))
-            }
-        }
-    }
-
-    fn extended_header(&mut self) -> Result<Header> {
-        let mut header = Header::default();
-        loop {
-            let text = self.text(0);
-            let word_end = text.iter().position(|&byte| byte == b' ').unwrap_or(text.len());
-            if let Some(ids) = text.strip_prefix(b"index ") {
-                self.index_line(ids, &mut header)?;
-            } else if let Some(mode) = text.strip_prefix(b"new file mode ") {
-                header.created = true;
-                header.mode = Some(self.regular_mode(mode)?);
-            } else if let Some(mode) = text.strip_prefix(b"deleted file mode ") {
-                header.deleted = true;
-                header.mode = Some(self.regular_mode(mode)?);
-            } else {
-                match &text[..word_end] {
-                    b"old" | b"new" => return Err(self.refuse("mode changes are not supported")),
-                    b"similarity" | b"dissimilarity" | b"rename" | b"copy" => {
-                        return Err(self.refuse("renames and copies are not supported"));
-                    }
-                    b"GIT" | b"Binary" => return Err(self.refuse("binary content is not supported")),
-                    _ => return Ok(header),
-                }
-            }
-            self.at += 1;
-        }
-    }
-
-    fn index_line(&self, ids: &[u8], header: &mut Header) -> Result<()> {
-        let malformed = || self.refuse("malformed `index` line");
-        let text = std::str::from_utf8(ids).map_err(|_| malformed())?;
-        let (ids, mode) = text.split_once(' ').map_or((text, None), |(ids, mode)| (ids, Some(mode)));
-        let (pre, post) = ids.split_once("..").ok_or_else(malformed)?;
-        let is_id = |id: &str| (4..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_id(pre) || !is_id(post) {
-            return Err(malformed());
-        }
-        if let Some(mode) = mode {
-            header.mode = Some(self.regular_mode(mode.as_bytes())?);
-        }
-        header.pre_blob = Some(pre.to_owned());
-        header.post_blob = Some(post.to_owned());
-        Ok(())
-    }
-
-    fn regular_mode(&self, mode: &[u8]) -> Result<String> {
-        match mode {
-            b"100644" | b"100755" => Ok(String::from_utf8_lossy(mode).into_owned()),
-            b"120000" => Err(self.refuse("a symbolic link (mode 120000): refused")),
-            b"160000" => Err(self.refuse("a submodule (mode 160000): refused")),
-            _ => Err(self.refuse(format!("file mode `{}` is not supported", mode.escape_ascii()))),
-        }
-    }
-
-    /// The paths of the `---` and `+++` lines, `None` for `/dev/null`.
-    fn names(&mut self) -> Result<(Option<String>, Option<String>)> {
-        let mut name = |prefix: &[u8]| {
-            let Some(raw) = self.text(0).strip_prefix(prefix) else {
-                let prefix = String::from_utf8_lossy(prefix).into_owned();
-                return Err(self.refuse(format!("a diff without its `{prefix}` line (no content change?)")));
+    fn hunks(&mut self) -> Result<Vec<Hunk>> {
+        let mut hunks: Vec<Hunk> = Vec::new();
+        while self.line().starts_with(b"@@") || self.line().starts_with(b"@ -") {
+            let Some(header) = parse_header(self.line()) else {
+                return Err(self.refuse("the header of this hunk is damaged").because(format!(
+                    "`{}` is not `@@ -start,lines +start,lines @@`",
+                    header::quoted(self.line())
+                )));
             };
-            // diff(1) puts a tab and a time stamp after the name.
-            let raw = raw.split(|&byte| byte == b'\t').next().unwrap_or(raw);
-            let path = path::inside_tree(raw).map_err(|why| self.refuse(why))?;
-            self.at += 1;
-            Ok(path)
-        };
-        Ok((name(b"--- ")?, name(b"+++ ")?))
-    }
-
-    /// One path and one kind of change out of everything the header said, or a refusal.
-    fn agree(
-        &self,
-        named: Option<String>,
-        old: Option<String>,
-        new: Option<String>,
-        header: &Header,
-    ) -> Result<(String, Change)> {
-        let (path, change) = match (old, new) {
-            (Some(old), Some(new)) if old == new => (new, Change::Modify),
-            (Some(_), Some(_)) => {
-                return Err(self.refuse("`---` and `+++` name different files: not supported"));
+            hunks.push(self.hunk(header));
+            if hunks.len() > HUNKS_MAX {
+                return Err(self.refuse(format!("more than {HUNKS_MAX} hunks")));
             }
-            (None, Some(new)) => (new, Change::Create),
-            (Some(old), None) => (old, Change::Delete),
-            (None, None) => return Err(self.refuse("both sides are /dev/null")),
-        };
-        if named.is_some_and(|named| named != path) {
-            return Err(self.refuse("the `diff --git` line and the `---`/`+++` lines name different files"));
         }
-        let said = (header.created, header.deleted);
-        if said != (false, false) && said != (change == Change::Create, change == Change::Delete) {
-            return Err(self
-                .refuse("the mode lines and the `---`/`+++` lines disagree about what happens to the file"));
-        }
-        Ok((path, change))
+        Ok(hunks)
     }
 
-    fn hunks(&mut self) -> Vec<Hunk> {
-        let mut hunks = Vec::new();
-        while let Some(hunk) = self.hunk() {
-            hunks.push(hunk);
-        }
-        hunks
-    }
-
-    fn hunk(&mut self) -> Option<Hunk> {
-        let (old_start, old_len, new_start, new_len, section) = parse_header(self.text(0))?;
-        let line = self.number();
-        self.at += 1;
-        let rest = &self.lines[self.at..];
-        let (edits, body) = match strict(rest, old_len, new_len) {
-            Some((edits, used)) => (Ok(edits), &rest[..used]),
+    fn hunk(&mut self, (old_start, old_len, new_start, new_len, section): HunkHeader) -> Hunk {
+        let line = self.at.number;
+        self.step();
+        let from = self.at;
+        let (body, leading, trailing, faults) = match strict(self.text, from, old_len, new_len) {
+            Some(Sound { end, leading, trailing }) => {
+                (self.text.span(from, end), leading, trailing, Vec::new())
+            }
             None => {
-                let body = &rest[..loose_end(rest)];
-                (Err(faults(body, old_len, new_len, body.len() == rest.len())), body)
+                let end = loose_end(self.text, from);
+                let body = self.text.span(from, end);
+                let faults = faults(&body, old_len, new_len, self.text.line(end).is_none());
+                self.at = end;
+                (body, 0, 0, faults)
             }
         };
-        self.at += body.len();
-        Some(Hunk { line, old_start, old_len, new_start, new_len, section, body: body.to_vec(), edits })
+        if faults.is_empty() {
+            let len = body.bytes().len();
+            // A sound body has a line for each of its line ends.
+            self.at = Place {
+                at: from.at + len,
+                number: from.number + memchr::memchr_iter(b'\n', body.bytes()).count(),
+            };
+        }
+        Hunk { line, old_start, old_len, new_start, new_len, section, body, leading, trailing, faults }
     }
 }
 
@@ -332,97 +353,152 @@ type HunkHeader = (usize, usize, usize, usize, Vec<u8>);
 /// `@@ -start[,len] +start[,len] @@ section`.
 fn parse_header(text: &[u8]) -> Option<HunkHeader> {
     let rest = text.strip_prefix(b"@@ -")?;
-    let end = rest.windows(3).position(|window| window == b" @@")?;
+    // Two ranges of numbers are not longer; a line of megabytes is not looked through.
+    let end = rest[..rest.len().min(64)].windows(3).position(|window| window == b" @@")?;
     let ranges = std::str::from_utf8(&rest[..end]).ok()?;
     let (old, new) = ranges.split_once(" +")?;
+    let number = |text: &str| -> Option<usize> {
+        // `parse` takes a sign as well.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        usize::try_from(text.parse::<u32>().ok().filter(|_| digits)?).ok()
+    };
     let range = |text: &str| -> Option<(usize, usize)> {
         let (start, len) = text.split_once(',').unwrap_or((text, "1"));
-        Some((
-            usize::try_from(start.parse::<u32>().ok()?).ok()?,
-            usize::try_from(len.parse::<u32>().ok()?).ok()?,
-        ))
+        Some((number(start)?, number(len)?))
     };
     let (old_start, old_len) = range(old)?;
     let (new_start, new_len) = range(new)?;
     Some((old_start, old_len, new_start, new_len, rest[end + 3..].to_vec()))
 }
 
-/// The edits of a well-formed body, and how many lines it takes; `None` when lines and counts do not agree.
-fn strict(lines: &[InputLine], old_len: usize, new_len: usize) -> Option<(Vec<Edit>, usize)> {
-    let (mut old, mut new, mut used) = (0, 0, 0);
-    let mut edits: Vec<Edit> = Vec::new();
-    while old < old_len || new < new_len {
-        let text = &lines.get(used)?.text;
-        used += 1;
-        let (kind, content) = match text.split_first() {
-            Some((b' ', content)) => (EditKind::Context, content),
-            Some((b'-', content)) => (EditKind::Remove, content),
-            Some((b'+', content)) => (EditKind::Add, content),
-            Some((b'\\', _)) => {
-                cut_newline(edits.last_mut()?);
+/// A body that its counts describe.
+struct Sound {
+    end: Place,
+    leading: usize,
+    trailing: usize,
+}
+
+/// Reads a body by its counts; `None` when lines and counts do not agree.
+fn strict(text: &Text, from: Place, old_len: usize, new_len: usize) -> Option<Sound> {
+    let bytes = text.bytes();
+    let (mut at, mut lines) = (from.at, 0);
+    let (mut old, mut new, mut leading, mut trailing) = (0, 0, 0, 0);
+    // A side ends with the line that lacks its newline.
+    let (mut old_ended, mut new_ended, mut changed) = (false, false, false);
+    let mut last = None;
+    loop {
+        let full = old == old_len && new == new_len;
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty());
+        let first = match rest {
+            Some(rest) => rest[0],
+            None if full => break,
+            None => return None,
+        };
+        if full && first != b'\\' {
+            break;
+        }
+        let len = memchr::memchr(b'\n', rest.unwrap_or_default())?;
+        let kind = match first {
+            b'\\' => {
+                // git asks for as much: in any language the words are longer (apply.c, parse_fragment()).
+                if len < 11 || !bytes[at..].starts_with(b"\\ ") {
+                    if full {
+                        break;
+                    }
+                    return None;
+                }
+                old_ended |= last? != EditKind::Add;
+                new_ended |= last? != EditKind::Remove;
+                (at, lines) = (at + len + 1, lines + 1);
+                if full {
+                    break;
+                }
                 continue;
             }
-            // Mail programs drop the space of a blank context line; git accepts that too.
-            None => (EditKind::Context, &b""[..]),
-            Some(_) => return None,
+            b'-' => EditKind::Remove,
+            b'+' => EditKind::Add,
+            b' ' | b'\n' => EditKind::Context,
+            _ => return None,
         };
-        old += usize::from(kind != EditKind::Add);
-        new += usize::from(kind != EditKind::Remove);
-        edits.push(Edit { kind, text: [content, b"\n"].concat() });
+        if kind != EditKind::Add {
+            if old == old_len || old_ended {
+                return None;
+            }
+            old += 1;
+        }
+        if kind != EditKind::Remove {
+            if new == new_len || new_ended {
+                return None;
+            }
+            new += 1;
+        }
+        if kind == EditKind::Context {
+            leading += usize::from(!changed);
+            trailing += 1;
+        } else {
+            (changed, trailing) = (true, 0);
+        }
+        last = Some(kind);
+        (at, lines) = (at + len + 1, lines + 1);
     }
-    if lines.get(used).is_some_and(|line| line.text.starts_with(b"\\ ")) {
-        cut_newline(edits.last_mut()?);
-        used += 1;
-    }
-    let whole = old == old_len && new == new_len && !more_follows(&lines[used..]);
-    whole.then_some((edits, used))
+    let end = Place { at, number: from.number + lines };
+    (changed && !more_follows(text, end)).then_some(Sound { end, leading, trailing })
 }
 
-/// `\ No newline at end of file` is about the line before it.
-fn cut_newline(edit: &mut Edit) {
-    if edit.text.ends_with(b"\n") {
-        edit.text.pop();
+/// Whether the line after a hunk's last still looks like part of the hunk. What people write below a patch may begin so
+/// too: a rule of dashes, or `+1`.
+fn more_follows(text: &Text, at: Place) -> bool {
+    let is_part =
+        |line: &[u8]| matches!(line.first(), Some(b'+' | b'-' | b' ')) && !line.trim_ascii().is_empty();
+    let Some(next) = text.line(at).filter(|line| is_part(line)) else { return false };
+    let goes_on = || text.line(text.below(at)).is_some_and(is_part);
+    let dashes = next.trim_ascii_end();
+    if next == b"-- " || next.starts_with(b"--- ") {
+        return false;
     }
-}
-
-/// Whether the line after a hunk's last still looks like part of the hunk.
-fn more_follows(rest: &[InputLine]) -> bool {
-    let Some(next) = rest.first() else { return false };
-    let more = matches!(next.text.first(), Some(b'+' | b'-' | b' '));
-    more && !is_signature(rest) && !next.text.starts_with(b"--- ") && !next.text.trim_ascii().is_empty()
+    if dashes.len() > 1 && dashes.iter().all(|&byte| byte == b'-') {
+        return goes_on() && !is_signature(text, at);
+    }
+    let is_vote = next.len() > 1 && next[0] == b'+' && next[1].is_ascii_digit();
+    !is_vote || goes_on()
 }
 
 /// `-- ` and git's version below the last hunk of a mail; a page may have eaten the space.
-pub fn is_signature(lines: &[InputLine]) -> bool {
-    match lines {
-        [dashes, ..] if dashes.text == b"-- " => true,
-        [dashes] => dashes.text == b"--",
-        [dashes, version, ..] => dashes.text == b"--" && version.text.first().is_some_and(u8::is_ascii_digit),
-        [] => false,
+pub fn is_signature(text: &Text, at: Place) -> bool {
+    match text.line(at) {
+        Some(b"-- ") => true,
+        Some(b"--") => {
+            text.line(text.below(at)).is_none_or(|version| version.first().is_some_and(u8::is_ascii_digit))
+        }
+        _ => false,
     }
 }
 
 /// Where a body that its counts do not describe ends: at the next header or the signature.
-fn loose_end(lines: &[InputLine]) -> usize {
-    let ends = |at: usize| {
-        let scan = Scan { lines, at, origin: "" };
-        scan.at_file_start() || parse_header(scan.text(0)).is_some() || is_signature(&lines[at..])
-    };
-    (0..lines.len()).find(|&at| ends(at)).unwrap_or(lines.len())
+fn loose_end(text: &Text, from: Place) -> Place {
+    let mut scan = Scan { text, at: from };
+    while let Some(line) = text.line(scan.at) {
+        if scan.at_file_start() || line.starts_with(b"@@ -") || is_signature(text, scan.at) {
+            break;
+        }
+        scan.step();
+    }
+    scan.at
 }
 
 /// What is wrong with a malformed body, from the diff alone.
-fn faults(body: &[InputLine], old_len: usize, new_len: usize, input_ends: bool) -> Vec<Fault> {
+fn faults(body: &Span, old_len: usize, new_len: usize, input_ends: bool) -> Vec<Fault> {
     let mut unmarked = Vec::new();
-    let (mut old, mut new) = (0, 0);
-    for line in body {
-        match line.text.first() {
+    let (mut old, mut new, mut last) = (0, 0, None);
+    for Line { number, text } in body.lines() {
+        match text.first() {
             Some(b' ') | None => (old, new) = (old + 1, new + 1),
             Some(b'-') => old += 1,
             Some(b'+') => new += 1,
             Some(b'\\') => {}
-            Some(_) => unmarked.push(line.number),
+            Some(_) => unmarked.push(number),
         }
+        last = Some(number);
     }
     let detail = format!("the header says {old_len} old and {new_len} new lines, there are {old} and {new}");
     let kind = match (unmarked.is_empty(), (old, new) == (old_len, new_len)) {
@@ -431,7 +507,6 @@ fn faults(body: &[InputLine], old_len: usize, new_len: usize, input_ends: bool) 
         (true, _) if input_ends && old <= old_len && new <= new_len => DamageKind::Truncated,
         (true, _) => DamageKind::CountsDisagree,
     };
-    let last = body.last().map(|line| line.number);
     let lines = if unmarked.is_empty() { last.into_iter().collect() } else { unmarked };
     vec![Fault { kind, lines, detail }]
 }

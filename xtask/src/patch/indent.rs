@@ -3,6 +3,9 @@
 /// Guesses that are offered for one line's indentation at most.
 pub const MAX_INDENTS: usize = 14;
 
+/// How far up a guess looks.
+const LINES_LOOKED_AT: usize = 64;
+
 /// What may stand for one space inside a line that was aligned by hand.
 const INNER: [&[u8]; 6] = [b" ", b"\t", b"\t\t", b"\t\t\t", b"\t\t\t\t", b"\t\t\t\t\t"];
 
@@ -81,7 +84,7 @@ fn leading(line: &[u8]) -> &[u8] {
 
 /// The indentation kernel style gives `text` below the lines `above`.
 fn expected_indent(text: &[u8], above: &[Vec<u8>]) -> Vec<u8> {
-    let mut solid = above.iter().rev().filter(|line| !line.trim_ascii().is_empty());
+    let mut solid = above.iter().rev().take(LINES_LOOKED_AT).filter(|line| !line.trim_ascii().is_empty());
     let Some(near) = solid.next() else {
         return if text.starts_with(b"*") { b" ".to_vec() } else { b"\t".to_vec() };
     };

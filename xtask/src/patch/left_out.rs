@@ -32,8 +32,12 @@ pub fn without_hunk(series: &Series, number: usize) -> Series {
             file.post_blob = None;
         }
     }
-    for patch in &mut left.patches {
-        patch.files.retain(|file| !file.hunks.is_empty());
+    // A rename, a change of mode, an empty file have no hunk, and stay.
+    for (patch, before) in left.patches.iter_mut().zip(&series.patches) {
+        let mut had_hunks = before.files.iter().map(|file| !file.hunks.is_empty());
+        patch.files.retain(|file| {
+            !had_hunks.next().unwrap_or(false) || !file.hunks.is_empty() || file.from.is_some()
+        });
     }
     left
 }

@@ -7,7 +7,10 @@ use super::Series;
 pub fn parts(series: &Series) -> Vec<(String, Series)> {
     let part = |count: usize| {
         let source = format!("{}, the first {count} of {}", series.source, series.patches.len());
-        (format!("patch-{count}"), Series { source, patches: series.patches[..count].to_vec() })
+        (
+            format!("patch-{count}"),
+            Series { source, patches: series.patches[..count].to_vec(), notes: series.notes.clone() },
+        )
     };
     (1..series.patches.len()).map(part).collect()
 }

@@ -3,10 +3,15 @@
 //! A sound patch is applied as it stands. A damaged one is repaired, and accepted only when base and result are
 //! the ones its `index` line names. Nothing is accepted half.
 
-use super::apply::{self, Applied, Departure, Placed};
-use super::diff::{Change, DamageKind, Edit, EditKind, Fault, FileDiff};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::apply::{self, Applied, Departure, How, Why, Work};
+use super::diff::{Change, DamageKind, EditKind, Fault, FileDiff, Hunk};
 use super::repair::{self, Unrepaired};
 use super::reverse::{quoted, undone};
+use super::settle::settled;
 use super::{Base, Overlay, Patch, Series, blob, render};
 use crate::failure::{Failure, Result};
 
@@ -39,9 +44,13 @@ pub struct ProvedFile {
     pub offsets: Vec<i64>,
     /// `None`: deleted.
     pub after: Option<Vec<u8>>,
-    /// The mode asks for an executable file.
-    pub executable: bool,
+    /// The file that it was made from, where that is another.
+    pub from: Option<String>,
+    /// Whether it may be executed, where the patch says so; else that stays as it is.
+    pub executable: Option<bool>,
     pub repaired: bool,
+    /// It applies as it stands, and the result is another one than the `index` line names: somebody edited the patch.
+    pub edited: bool,
 }
 
 /// One kind of damage in one hunk.
@@ -56,34 +65,112 @@ pub struct Damage {
     pub detail: String,
 }
 
+impl Proved {
+    /// By path, whether a file may be executed, where the series says so: for whoever writes the files.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what writes the files does not set modes yet"))]
+    pub fn modes(&self) -> BTreeMap<&str, bool> {
+        self.files.iter().filter_map(|file| Some((file.path.as_str(), file.executable?))).collect()
+    }
+}
+
 /// Applies `series` to `base`, repairing what is damaged and provable.
 ///
 /// # Errors
 /// Rejected, with the whole diagnosis, when it does not apply or a repair cannot be proved.
 pub fn prove(series: &Series, base: &dyn Base) -> Result<Proved> {
+    let series = settled(series, base)?;
     let mut tree = Overlay::new(base);
-    let mut proved = Proved { files: Vec::new(), damage: Vec::new(), repaired: false, sound: Vec::new() };
-    let mut sound = Vec::new();
-    for patch in &series.patches {
-        let mut edits = Vec::new();
-        for file in &patch.files {
-            let before = tree.read(&file.path)?;
-            let result = Attempt { patch, file, before: before.as_deref() }.prove()?;
-            tree.changed.insert(file.path.clone(), result.file.after.clone());
-            proved.repaired |= result.file.repaired;
-            proved.damage.extend(result.damage);
-            proved.files.push(result.file);
-            edits.push(result.edits);
+    let mut proved = Proved::default();
+    let work = RefCell::new(Work::new());
+    let mut sound = Cow::Borrowed(&*series);
+    for (number, patch) in series.patches.iter().enumerate() {
+        let mut stage = Stage::new(&tree, patch);
+        for (index, file) in patch.files.iter().enumerate() {
+            let Outcome { file, hunks, damage } = stage.prove(file, &work)?;
+            if let Some(hunks) = hunks {
+                sound.to_mut().patches[number].files[index].hunks = hunks;
+            }
+            proved.repaired |= file.repaired;
+            proved.damage.extend(damage);
+            proved.files.push(file);
         }
-        sound.push(edits);
+        let Stage { changed, left, .. } = stage;
+        let gone = left.into_iter().filter(|path| changed.get(path).is_some_and(Option::is_none));
+        proved.files.extend(gone.map(ProvedFile::gone));
+        tree.changed.extend(changed);
     }
-    proved.sound = render::series(series, &sound);
+    proved.sound = render::series(&sound);
     Ok(proved)
+}
+
+/// One patch being applied.
+struct Stage<'a> {
+    patch: &'a Patch,
+    /// The tree before the patch: what is renamed or copied is taken from here, in whatever order git lists the files.
+    tree: &'a Overlay<'a>,
+    /// What the patch has changed so far.
+    changed: BTreeMap<String, Option<Vec<u8>>>,
+    /// Files that the patch moves away or deletes somewhere.
+    leaving: BTreeSet<&'a str>,
+    /// Files that were moved away.
+    left: Vec<String>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(tree: &'a Overlay<'a>, patch: &'a Patch) -> Stage<'a> {
+        let leaving = patch.files.iter().filter_map(|file| match file.change {
+            Change::Rename | Change::Delete => Some(file.source()),
+            Change::Modify | Change::Create | Change::Copy => None,
+        });
+        Stage { patch, tree, changed: BTreeMap::new(), leaving: leaving.collect(), left: Vec::new() }
+    }
+
+    fn prove(&mut self, file: &FileDiff, work: &RefCell<Work>) -> Result<Outcome> {
+        let before = match (&file.from, self.changed.get(&file.path)) {
+            (None, Some(staged)) => staged.clone(),
+            _ => self.tree.read(file.source())?,
+        };
+        let in_the_way = match (file.change, self.changed.get(&file.path)) {
+            (Change::Modify | Change::Delete, _) => false,
+            (_, Some(staged)) => staged.is_some(),
+            (_, None) => !self.leaving.contains(file.path.as_str()) && self.tree.read(&file.path)?.is_some(),
+        };
+        let before = before.filter(|_| file.change != Change::Create || in_the_way);
+        let outcome = Attempt::new(self.patch, file, before.as_deref(), in_the_way, work).prove()?;
+        if file.change == Change::Rename && !self.changed.contains_key(file.source()) {
+            self.changed.insert(file.source().to_owned(), None);
+            self.left.push(file.source().to_owned());
+        }
+        self.changed.insert(file.path.clone(), outcome.file.after.clone());
+        Ok(outcome)
+    }
+}
+
+impl ProvedFile {
+    /// A file that was renamed.
+    fn gone(path: String) -> ProvedFile {
+        ProvedFile {
+            path,
+            pre_blob: None,
+            post_blob: None,
+            pre_matches: None,
+            post_matches: None,
+            pre_full: None,
+            post_full: None,
+            offsets: Vec::new(),
+            after: None,
+            from: None,
+            executable: None,
+            repaired: false,
+            edited: false,
+        }
+    }
 }
 
 struct Outcome {
     file: ProvedFile,
-    edits: Vec<Vec<Edit>>,
+    /// Of a file that was repaired.
+    hunks: Option<Vec<Hunk>>,
     damage: Vec<Damage>,
 }
 
@@ -91,46 +178,90 @@ struct Attempt<'a> {
     patch: &'a Patch,
     file: &'a FileDiff,
     before: Option<&'a [u8]>,
+    /// The full id of `before`.
+    before_id: Option<String>,
+    /// The file that is to be made is there.
+    in_the_way: bool,
+    work: &'a RefCell<Work>,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    fn new(
+        patch: &'a Patch,
+        file: &'a FileDiff,
+        before: Option<&'a [u8]>,
+        in_the_way: bool,
+        work: &'a RefCell<Work>,
+    ) -> Attempt<'a> {
+        Attempt { patch, file, before, before_id: before.map(blob::blob_id), in_the_way, work }
+    }
+
     fn prove(&self) -> Result<Outcome> {
         self.check_existence()?;
-        let Some(edits) = self.sound_edits() else {
+        if !self.file.hunks.iter().all(Hunk::is_sound) {
             return self.repair(self.found_damage());
-        };
-        match self.apply(&edits) {
-            Err(departure) if self.pre_matches() == Some(true) => {
+        }
+        if self.is_unanchored() {
+            return Err(self
+                .reject("a hunk has neither context nor removed lines, so nothing shows that it is in the right place")
+                .next("make the patch with three lines of context"));
+        }
+        let how = How { undo: false, is_base: self.pre_matches() == Some(true) };
+        let content = self.before.unwrap_or_default();
+        let applied = apply::apply(content, &self.file.hunks, how, &mut self.work.borrow_mut());
+        match applied {
+            Ok(applied) => self.judge(applied),
+            Err(departure) if how.is_base && departure.why != Why::TooMuch => {
                 self.repair(Vec::new()).map_err(|failure| self.add_departure(failure, &departure))
             }
             Err(departure) => Err(self.does_not_apply(&departure)),
-            Ok(_) if self.is_unanchored(&edits) => Err(self
-                .reject("a hunk has neither context nor removed lines, so nothing shows that it is in the right place")
-                .next("make the patch with three lines of context")),
-            Ok(applied) => self.judge(applied, edits),
         }
     }
 
     /// A text that applies is still damaged when its line ends are, or when base and ids say that the result is
-    /// not the one that was posted.
-    fn judge(&self, applied: Applied, edits: Vec<Vec<Edit>>) -> Result<Outcome> {
-        let outcome = self.outcome(applied, edits)?;
-        let altered = self.pre_matches() == Some(true) && outcome.file.post_matches == Some(false);
-        if altered {
+    /// not the one that was posted and the text looks so. A patch that was edited does not.
+    fn judge(&self, applied: Applied) -> Result<Outcome> {
+        let mut outcome = self.outcome(applied)?;
+        outcome.file.edited = self.pre_matches() == Some(true) && outcome.file.post_matches == Some(false);
+        if outcome.file.edited && self.looks_damaged() {
             return self.repair(vec![self.whole(DamageKind::Altered)]);
+        }
+        if outcome.file.edited && !self.is_anchored(outcome.file.after.as_deref()) {
+            let failure = self
+                .reject("a hunk has no context, and the result is not the one that the `index` line names");
+            return Err(failure.next("make the patch with three lines of context"));
         }
         if !self.patch.crlf {
             return Ok(outcome);
         }
         self.provable(&[self.whole(DamageKind::CrLf)])?;
+        if outcome.file.edited {
+            return Err(self.reject("the patch is damaged and no repair can be proved").because(
+                "its line ends are CRLF, and without them it does not give the result that its `index` line names",
+            ));
+        }
         Ok(self.as_repaired(outcome, vec![]))
+    }
+
+    /// Whether the hunks find their places by their context alone.
+    fn is_anchored(&self, after: Option<&[u8]>) -> bool {
+        if self.file.hunks.iter().any(|hunk| hunk.old_len == 0)
+            && self.before.is_some_and(|before| !before.is_empty())
+        {
+            return false;
+        }
+        let before = self.before.unwrap_or_default();
+        let applied = apply::apply(before, &self.file.hunks, How::default(), &mut self.work.borrow_mut());
+        applied.is_ok_and(|applied| applied.after == after.unwrap_or_default())
     }
 
     fn check_existence(&self) -> Result<()> {
         match (self.file.change, self.before) {
-            (Change::Create, Some(_)) => {
-                Err(self.reject("the file is there already").because(self.tree_id()))
-            }
+            _ if self.in_the_way => Err(self.reject("the file is there already").because(self.tree_id())),
+            (Change::Modify, None) if self.file.creates_silently() => Ok(()),
+            (Change::Rename | Change::Copy, None) => Err(self
+                .reject(&format!("the tree has no file {} to make it from", self.file.source()))
+                .next("check that the patch is meant for this tree")),
             (Change::Modify | Change::Delete, None) => Err(self
                 .reject("the tree has no such file")
                 .next("check that the patch is meant for this tree")),
@@ -138,63 +269,86 @@ impl Attempt<'_> {
         }
     }
 
-    fn sound_edits(&self) -> Option<Vec<Vec<Edit>>> {
-        self.file.hunks.iter().map(|hunk| hunk.edits.as_ref().ok().cloned()).collect()
+    /// Whether added lines look as a mail program, a terminal or a web page leave them.
+    fn looks_damaged(&self) -> bool {
+        let before = self.before.unwrap_or_default();
+        let has = |text: &[u8]| memchr::memmem::find(before, text).is_some();
+        let (tabs, returns) = (has(b"\n\t"), has(b"\r\n"));
+        let odd = |line: &[u8]| {
+            let holds = |text: &[u8]| memchr::memmem::find(line, text).is_some();
+            let spaces = line.starts_with(b" ") && !line.trim_ascii_start().starts_with(b"*");
+            let entities: [&[u8]; 5] = [b"&lt;", b"&gt;", b"&amp;", b"&quot;", b"\xc2\xa0"];
+            spaces && tabs && !line.trim_ascii().is_empty()
+                || line.ends_with(b"\r\n") && !returns
+                || holds(b"=3D")
+                || line.ends_with(b"=20\n")
+                || entities.iter().any(|entity| holds(entity))
+        };
+        let edits = self.file.hunks.iter().flat_map(Hunk::edits);
+        edits.filter(|edit| edit.kind == EditKind::Add).any(|edit| odd(edit.text))
     }
 
     /// Whether a hunk would go in wherever it says, into a file that is not known to be the right one.
-    fn is_unanchored(&self, edits: &[Vec<Edit>]) -> bool {
-        let adds_only = |edits: &Vec<Edit>| edits.iter().all(|edit| edit.kind == EditKind::Add);
+    fn is_unanchored(&self) -> bool {
+        let adds_only = |hunk: &Hunk| hunk.old_len == 0;
         self.before.is_some_and(|content| !content.is_empty())
             && self.pre_matches() != Some(true)
-            && edits.iter().any(adds_only)
+            && self.file.hunks.iter().any(adds_only)
     }
 
-    fn apply(&self, edits: &[Vec<Edit>]) -> std::result::Result<Applied, Departure> {
-        let placed: Vec<Placed> = self
-            .file
-            .hunks
-            .iter()
-            .zip(edits)
-            .map(|(hunk, edits)| Placed { old_start: hunk.old_start, edits })
-            .collect();
-        apply::apply(self.before.unwrap_or_default(), &placed)
-    }
-
-    fn outcome(&self, applied: Applied, edits: Vec<Vec<Edit>>) -> Result<Outcome> {
+    fn outcome(&self, applied: Applied) -> Result<Outcome> {
         let Applied { after, offsets } = applied;
-        if self.file.change == Change::Delete && !after.is_empty() {
+        let goes = self.file.change == Change::Delete;
+        if goes && !after.is_empty() {
             return Err(self.reject("it deletes the file but leaves lines of it"));
         }
-        let after = (self.file.change != Change::Delete).then_some(after);
+        let after = (!goes).then_some(after);
+        let post_full = after.as_deref().map(blob::blob_id);
+        let post_blob = self.file.post_blob.clone();
         let file = ProvedFile {
             path: self.file.path.clone(),
             pre_blob: self.file.pre_blob.clone(),
-            post_blob: self.file.post_blob.clone(),
             pre_matches: self.pre_matches(),
-            post_matches: self.file.post_blob.as_ref().map(|id| blob::names(id, after.as_deref())),
-            pre_full: self.before.map(blob::blob_id),
-            post_full: after.as_deref().map(blob::blob_id),
+            post_matches: post_blob.as_ref().map(|id| blob::is_abbreviation(id, post_full.as_deref())),
+            post_blob,
+            pre_full: self.before_id.clone(),
+            post_full,
             offsets,
             after,
-            executable: self.file.mode.as_deref() == Some("100755"),
+            from: self.file.from.clone(),
+            executable: self.executable(),
             repaired: false,
+            edited: false,
         };
-        Ok(Outcome { file, edits, damage: Vec::new() })
+        Ok(Outcome { file, hunks: None, damage: Vec::new() })
+    }
+
+    /// Whether the file may be executed afterwards, where the patch says so: the mode of an `index` line is the one that
+    /// the file has anyway.
+    fn executable(&self) -> Option<bool> {
+        let sets_mode = self.file.change == Change::Create || self.file.old_mode.is_some();
+        self.file.mode.as_deref().filter(|_| sets_mode).map(|mode| mode == "100755")
     }
 
     fn pre_matches(&self) -> Option<bool> {
-        self.file.pre_blob.as_ref().map(|id| blob::names(id, self.before))
+        // A file that is made has no blob before, whatever is in its place.
+        self.file.pre_blob.as_ref().map(|id| blob::is_abbreviation(id, self.before_id.as_deref()))
     }
 
     /// The repaired file, or a rejection that carries the diagnosis; `known` is the damage found so far.
     fn repair(&self, known: Vec<Damage>) -> Result<Outcome> {
         let post_blob = self.provable(&known)?;
-        match repair::repair(&self.file.hunks, self.before.unwrap_or_default(), post_blob) {
+        match repair::repair(self.file, self.before.unwrap_or_default(), post_blob) {
             Ok(repaired) => {
                 let offsets = vec![0; self.file.hunks.len()];
-                let outcome = self.outcome(Applied { after: repaired.after, offsets }, repaired.edits)?;
+                let mut outcome = self.outcome(Applied { after: repaired.after, offsets })?;
+                outcome.hunks = Some(repaired.hunks);
                 Ok(self.as_repaired(outcome, self.damage(&repaired.faults)))
+            }
+            Err(Unrepaired::TooLarge) => {
+                let failure = self.reject("the patch is damaged and no repair can be proved");
+                let failure = failure.because("a part as long as this one is not repaired");
+                Err(tell(failure, &known).next(GET_THE_ORIGINAL))
             }
             Err(Unrepaired::Misfit { hunk, tree_line, misfit }) => {
                 Err(self.misfit(hunk, tree_line, &misfit, &known))
@@ -256,12 +410,7 @@ impl Attempt<'_> {
     }
 
     fn found_damage(&self) -> Vec<Damage> {
-        let faults: Vec<Vec<Fault>> = self
-            .file
-            .hunks
-            .iter()
-            .map(|hunk| hunk.edits.as_ref().err().cloned().unwrap_or_default())
-            .collect();
+        let faults: Vec<Vec<Fault>> = self.file.hunks.iter().map(|hunk| hunk.faults.clone()).collect();
         self.damage(&faults)
     }
 
@@ -281,21 +430,20 @@ impl Attempt<'_> {
     }
 
     fn tree_id(&self) -> String {
-        match self.before {
-            Some(content) => {
-                format!("the tree has blob {}", &blob::blob_id(content)[..blob::PROOF_HEX_DIGITS])
-            }
+        match &self.before_id {
+            Some(id) => format!("the tree has blob {}", &id[..blob::PROOF_HEX_DIGITS]),
             None => "the tree has no such file".into(),
         }
     }
 
     fn reject(&self, what: &str) -> Failure {
-        Failure::rejected(format!("{}:{}: {}: {what}", self.patch.origin, self.file.line, self.file.path))
+        Failure::rejected(format!("{}:{}: {}: {what}", self.file.text.name(), self.file.line, self.file.path))
     }
 
     fn does_not_apply(&self, departure: &Departure) -> Failure {
         let mut failure = self.add_departure(self.reject("the patch does not apply"), departure);
-        if undone(self.file, self.before).is_ok() {
+        let work = &mut self.work.borrow_mut();
+        if self.file.from.is_none() && undone(self.file, self.before, work).is_ok() {
             failure =
                 failure.because("this file's part can be undone cleanly: the tree already holds this change");
         } else if self.file.pre_blob.is_some() {
@@ -305,15 +453,25 @@ impl Attempt<'_> {
     }
 
     fn add_departure(&self, failure: Failure, departure: &Departure) -> Failure {
-        let Departure { hunk, tree_line, expected, found, fits_at } = departure;
+        let Departure { hunk, tree_line, expected, found, why } = departure;
         let line = self.file.hunks.get(hunk - 1).map_or(self.file.line, |hunk| hunk.line);
-        if let [_, _, ..] = fits_at[..] {
-            let places = format!(
-                "hunk {hunk} (line {line}) does not fit where it says, and fits at lines {fits_at:?}"
-            );
-            return failure.because(places).because("with more than one place it is not decided by guessing");
-        }
+        let differs = found.as_ref() != Some(expected);
         let found = found.as_deref().map_or("the end of the file".into(), quoted);
+        let failure = match why {
+            Why::TooMuch => {
+                return failure.because(format!("it takes too long to look for the place of hunk {hunk} (line {line})"));
+            }
+            Why::Ambiguous(_) | Why::Departs => failure,
+            Why::NotAtStart => failure.because(format!(
+                "hunk {hunk} (line {line}) begins at line 1, so it has to lie at the start of the file, and does not fit there"
+            )),
+            Why::NotAtEnd => failure.because(format!(
+                "hunk {hunk} (line {line}) has no context below its last change, so it has to lie at the end of the file, and does not fit there"
+            )),
+        };
+        if !differs {
+            return failure.next("make the patch with three lines of context");
+        }
         failure.because(format!(
             "hunk {hunk} (line {line}) departs at line {tree_line} of the tree's file: it expects {}, the tree has {found}",
             quoted(expected)

@@ -3,26 +3,31 @@
 use super::diff::{Change, Edit, EditKind, FileDiff, Hunk};
 use super::{Patch, Series};
 
-/// The series as one mail, or as an mbox if there are several patches. `edits` is per patch, file and hunk.
-pub fn series(series: &Series, edits: &[Vec<Vec<Vec<Edit>>>]) -> Vec<u8> {
+/// The series as one mail, or as an mbox if there are several patches. Its hunks are sound.
+pub fn series(series: &Series) -> Vec<u8> {
     let mbox = series.patches.len() > 1;
-    let mut out = Vec::new();
-    for (patch, edits) in series.patches.iter().zip(edits) {
+    let files = series.patches.iter().flat_map(|patch| &patch.files);
+    let bodies: usize = files.flat_map(|file| &file.hunks).map(|hunk| hunk.body.bytes().len() + 64).sum();
+    let mut out = Vec::with_capacity(bodies);
+    for patch in &series.patches {
         if mbox {
             out.extend_from_slice(
                 b"From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n",
             );
         }
         headers(&mut out, patch);
-        for line in &patch.message {
-            let quotes = line.iter().take_while(|&&byte| byte == b'>').count();
-            if mbox && line[quotes..].starts_with(b"From ") {
+        for line in patch.message.lines() {
+            let quotes = line.text.iter().take_while(|&&byte| byte == b'>').count();
+            if mbox && line.text[quotes..].starts_with(b"From ") {
                 out.push(b'>');
             }
-            put_line(&mut out, line);
+            put_line(&mut out, line.text);
         }
-        for (file, edits) in patch.files.iter().zip(edits) {
-            file_diff(&mut out, file, edits);
+        for file in &patch.files {
+            head(&mut out, file);
+            for each in &file.hunks {
+                hunk(&mut out, each, each.edits());
+            }
         }
         if let Some(version) = &patch.signature {
             put_line(&mut out, b"-- ");
@@ -58,28 +63,72 @@ fn headers(out: &mut Vec<u8>, patch: &Patch) {
     }
 }
 
-fn file_diff(out: &mut Vec<u8>, file: &FileDiff, edits: &[Vec<Edit>]) {
-    let path = &file.path;
+/// Everything of a file's diff above its first hunk.
+pub fn head(out: &mut Vec<u8>, file: &FileDiff) {
+    let (old, new) = (quoted("a", file.source()), quoted("b", &file.path));
     let mode = file.mode.as_deref();
     let mut put = |line: String| put_line(out, line.as_bytes());
-    put(format!("diff --git a/{path} b/{path}"));
-    match file.change {
-        Change::Modify => {}
-        Change::Create => put(format!("new file mode {}", mode.unwrap_or("100644"))),
-        Change::Delete => put(format!("deleted file mode {}", mode.unwrap_or("100644"))),
+    put(format!("diff --git {old} {new}"));
+    if let (Some(old), Some(new)) = (&file.old_mode, mode) {
+        put(format!("old mode {old}"));
+        put(format!("new mode {new}"));
+    }
+    let moved = match file.change {
+        Change::Create => {
+            put(format!("new file mode {}", mode.unwrap_or("100644")));
+            None
+        }
+        Change::Delete => {
+            put(format!("deleted file mode {}", mode.unwrap_or("100644")));
+            None
+        }
+        Change::Rename => Some("rename"),
+        Change::Copy => Some("copy"),
+        Change::Modify => None,
+    };
+    if let Some(word) = moved {
+        put(format!("{word} from {}", bare(file.source())));
+        put(format!("{word} to {}", bare(&file.path)));
     }
     if let (Some(pre), Some(post)) = (&file.pre_blob, &file.post_blob) {
-        let mode = mode.filter(|_| file.change == Change::Modify).map(|mode| format!(" {mode}"));
+        let kept = file.old_mode.is_none() && !matches!(file.change, Change::Create | Change::Delete);
+        let mode = mode.filter(|_| kept).map(|mode| format!(" {mode}"));
         put(format!("index {pre}..{post}{}", mode.unwrap_or_default()));
     }
-    put(if file.change == Change::Create { "--- /dev/null".into() } else { format!("--- a/{path}") });
-    put(if file.change == Change::Delete { "+++ /dev/null".into() } else { format!("+++ b/{path}") });
-    for (hunk, edits) in file.hunks.iter().zip(edits) {
-        hunk_text(out, hunk, edits);
+    if !file.hunks.is_empty() {
+        put(if file.change == Change::Create {
+            "--- /dev/null".into()
+        } else {
+            format!("--- {old}{}", tab(&old))
+        });
+        put(if file.change == Change::Delete {
+            "+++ /dev/null".into()
+        } else {
+            format!("+++ {new}{}", tab(&new))
+        });
     }
 }
 
-fn hunk_text(out: &mut Vec<u8>, hunk: &Hunk, edits: &[Edit]) {
+/// git ends a name with a tab where a space in it could be taken for its end.
+fn tab(name: &str) -> &'static str {
+    if name.contains(' ') && !name.starts_with('"') { "\t" } else { "" }
+}
+
+fn quoted(prefix: &str, path: &str) -> String {
+    let path = format!("{prefix}/{path}");
+    bare(&path)
+}
+
+/// A path that cannot be taken for a quoted one; control characters and backslashes are in none.
+fn bare(path: &str) -> String {
+    match path.contains('"') {
+        true => format!("\"{}\"", path.replace('"', "\\\"")),
+        false => path.to_owned(),
+    }
+}
+
+/// A hunk of `edits` at the place of `hunk`.
+pub fn hunk<'a>(out: &mut Vec<u8>, hunk: &Hunk, edits: impl Iterator<Item = Edit<'a>>) {
     let range =
         |start: usize, len: usize| if len == 1 { start.to_string() } else { format!("{start},{len}") };
     let (old, new) = (range(hunk.old_start, hunk.old_len), range(hunk.new_start, hunk.new_len));
@@ -91,7 +140,7 @@ fn hunk_text(out: &mut Vec<u8>, hunk: &Hunk, edits: &[Edit]) {
             EditKind::Remove => b'-',
             EditKind::Add => b'+',
         });
-        out.extend_from_slice(&edit.text);
+        out.extend_from_slice(edit.text);
         if !edit.text.ends_with(b"\n") {
             out.extend_from_slice(b"\n\\ No newline at end of file\n");
         }

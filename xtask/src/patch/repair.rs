@@ -2,16 +2,22 @@
 //! candidates, and only the one whose whole result hashes to the post-image blob is accepted. Pure.
 
 use super::align::{self, Added, Aligned, Misfit, Step};
-use super::apply::{self, Placed};
+use super::apply;
 use super::blob;
-use super::diff::{DamageKind, Edit, EditKind, Fault, Hunk};
+use super::diff::{self, DamageKind, Edit, EditKind, Fault, FileDiff, Hunk};
 use super::indent::{self, Around};
+use super::render;
+use super::text::Text;
 
 /// Results that are hashed for one file at most.
 pub const MAX_CANDIDATES: usize = 10_000;
 
 /// Bytes that are hashed for one file at most, so that a big file does not take minutes.
 const MAX_HASHED_BYTES: usize = 1 << 28;
+
+/// A damaged part of a patch that is longer than this is not repaired, nor is a longer file.
+const PATCH_BYTES_MAX: usize = 4 << 20;
+const FILE_BYTES_MAX: usize = 64 << 20;
 
 /// Doubtful places in one file at most.
 const MAX_CHOICES: usize = 1_000;
@@ -21,8 +27,8 @@ const LINES_ABOVE: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// The sound edits of each hunk.
-    pub edits: Vec<Vec<Edit>>,
+    /// Sound.
+    pub hunks: Vec<Hunk>,
     pub after: Vec<u8>,
     /// What was wrong, per hunk.
     pub faults: Vec<Vec<Fault>>,
@@ -34,13 +40,27 @@ pub enum Unrepaired {
     Misfit { hunk: usize, tree_line: usize, misfit: Misfit },
     /// No candidate gives the post-image blob.
     NoProof { tried: usize, faults: Vec<Vec<Fault>> },
+    /// Nothing was tried.
+    TooLarge,
 }
 
-/// Searches for the sound form of `hunks`, made from `before` and giving a file named by `post_blob`.
+/// A line of a hunk in the making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OwnEdit {
+    kind: EditKind,
+    text: Vec<u8>,
+}
+
+/// Searches for the sound form of `file`, made from `before` and giving a file named by `post_blob`.
 ///
 /// # Errors
 /// Why there is none.
-pub fn repair(hunks: &[Hunk], before: &[u8], post_blob: &str) -> Result<Repaired, Unrepaired> {
+pub fn repair(file: &FileDiff, before: &[u8], post_blob: &str) -> Result<Repaired, Unrepaired> {
+    let hunks = &file.hunks[..];
+    let size: usize = hunks.iter().map(|hunk| hunk.body.bytes().len()).sum();
+    if size > PATCH_BYTES_MAX || before.len() > FILE_BYTES_MAX {
+        return Err(Unrepaired::TooLarge);
+    }
     let lines = apply::file_lines(before);
     let mut aligned = Vec::new();
     for (index, hunk) in hunks.iter().enumerate() {
@@ -55,16 +75,33 @@ pub fn repair(hunks: &[Hunk], before: &[u8], post_blob: &str) -> Result<Repaired
     let search = Search { hunks, aligned: &aligned, lines: &lines, before, post_blob };
     let faults = || aligned.iter().map(|hunk| hunk.faults.clone()).collect::<Vec<_>>();
     let (found, tried) = search.run();
-    let Some((edits, after)) = found else { return Err(Unrepaired::NoProof { tried, faults: faults() }) };
+    let found = found.and_then(|(edits, after)| Some((sound(file, &edits)?, edits, after)));
+    let Some((hunks, edits, after)) = found else {
+        return Err(Unrepaired::NoProof { tried, faults: faults() });
+    };
     let mut faults = faults();
     for ((aligned, edits), faults) in aligned.iter().zip(&edits).zip(&mut faults) {
         note_changed_additions(aligned, edits, faults);
     }
-    Ok(Repaired { edits, after, faults })
+    Ok(Repaired { hunks, after, faults })
+}
+
+/// The hunks of `file` with other edits.
+fn sound(file: &FileDiff, edits: &[Vec<OwnEdit>]) -> Option<Vec<Hunk>> {
+    let mut out = Vec::new();
+    render::head(&mut out, file);
+    for (hunk, edits) in file.hunks.iter().zip(edits) {
+        let edits = edits.iter().map(|OwnEdit { kind, text }| Edit { kind: *kind, text });
+        render::hunk(&mut out, hunk, edits);
+    }
+    let text = Text::new("the repaired patch", 1, out);
+    let read = diff::files(&text, text.start()).ok()?.files;
+    let [read] = <[FileDiff; 1]>::try_from(read).ok()?;
+    read.hunks.iter().all(Hunk::is_sound).then_some(read.hunks)
 }
 
 /// Added lines whose white space the search had to change are damage as well.
-fn note_changed_additions(aligned: &Aligned, edits: &[Edit], faults: &mut Vec<Fault>) {
+fn note_changed_additions(aligned: &Aligned, edits: &[OwnEdit], faults: &mut Vec<Fault>) {
     let gaps = aligned.steps.iter().flat_map(|step| match step {
         Step::Gap { added, .. } => &added[..],
         Step::Old(_) => &[],
@@ -90,7 +127,7 @@ fn without_newline(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-type Found = (Vec<Vec<Edit>>, Vec<u8>);
+type Found = (Vec<Vec<OwnEdit>>, Vec<u8>);
 
 struct Search<'a> {
     hunks: &'a [Hunk],
@@ -125,8 +162,7 @@ impl Search<'_> {
 
     /// What one candidate costs, in bytes hashed; guessing at a byte costs about eight times as much.
     fn cost_bytes(&self) -> usize {
-        let patch =
-            self.hunks.iter().flat_map(|hunk| &hunk.body).map(|line| line.text.len() + 1).sum::<usize>();
+        let patch = self.hunks.iter().map(|hunk| hunk.body.bytes().len()).sum::<usize>();
         self.before.len() + 8 * patch
     }
 
@@ -171,14 +207,24 @@ impl Search<'_> {
             }
             all.push(draft.edits);
         }
-        let placed: Vec<Placed> = self
-            .hunks
-            .iter()
-            .zip(&all)
-            .map(|(hunk, edits)| Placed { old_start: hunk.old_start, edits })
-            .collect();
-        let after = apply::apply(self.before, &placed).ok()?.after;
+        let after = self.assembled(&all)?;
         Some((all, after))
+    }
+
+    /// The file with `edits` in the place of the lines that the hunks claim.
+    fn assembled(&self, edits: &[Vec<OwnEdit>]) -> Option<Vec<u8>> {
+        let mut after = Vec::with_capacity(self.before.len());
+        let mut done = 0;
+        for (hunk, edits) in self.hunks.iter().zip(edits) {
+            let start = apply::stated_index(hunk.old_start, hunk.old_len).min(self.lines.len());
+            after.extend(self.lines.get(done..start)?.concat());
+            for edit in edits.iter().filter(|edit| edit.kind != EditKind::Remove) {
+                after.extend_from_slice(&edit.text);
+            }
+            done = start + edits.iter().filter(|edit| edit.kind != EditKind::Add).count();
+        }
+        after.extend(self.lines.get(done..)?.concat());
+        Some(after)
     }
 }
 
@@ -242,7 +288,7 @@ struct Draft<'a> {
     old: &'a [&'a [u8]],
     /// The new file's lines so far.
     above: Vec<Vec<u8>>,
-    edits: Vec<Edit>,
+    edits: Vec<OwnEdit>,
     /// The run of removed lines just before.
     removed: Vec<&'a [u8]>,
 }
@@ -291,7 +337,7 @@ impl Draft<'_> {
         if kind != EditKind::Remove {
             self.above.push(text.clone());
         }
-        self.edits.push(Edit { kind, text });
+        self.edits.push(OwnEdit { kind, text });
     }
 }
 

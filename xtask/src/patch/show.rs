@@ -4,6 +4,7 @@ use super::diff::Change;
 use super::diff::{DamageKind, FileDiff};
 use super::prove::{Damage, Proved, ProvedFile};
 use super::{Patch, Series};
+use crate::escape;
 use crate::failure::Failure;
 use std::fmt::{self, Write};
 
@@ -43,11 +44,21 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Patches of a series, files of a patch and files of the proof that are described before the rest is only counted.
+const PATCHES_SHOWN: usize = 1_000;
+const FILES_SHOWN: usize = 1_000;
+const HUNKS_SHOWN: usize = 1_000;
+
 /// What people read about `series` and the attempt to prove it.
 pub fn show(series: &Series, outcome: Result<&Proved, &Failure>) -> String {
     let mut out = format!("{}\n", series.source);
-    for patch in &series.patches {
-        put_patch(&mut out, patch);
+    for note in &series.notes {
+        line(&mut out, &format!("  note:    {note}"));
+    }
+    let shown = series.patches.iter().take(PATCHES_SHOWN);
+    shown.for_each(|patch| put_patch(&mut out, patch));
+    if let Some(more @ 1..) = series.patches.len().checked_sub(PATCHES_SHOWN) {
+        line(&mut out, &format!("\n  and {more} patches more"));
     }
     match outcome {
         Ok(proved) => put_proof(&mut out, proved),
@@ -57,7 +68,7 @@ pub fn show(series: &Series, outcome: Result<&Proved, &Failure>) -> String {
 }
 
 fn line(out: &mut String, text: &str) {
-    out.push_str(text);
+    out.push_str(&escape::lines(text));
     out.push('\n');
 }
 
@@ -71,17 +82,15 @@ fn put_patch(out: &mut String, patch: &Patch) {
     ];
     for (name, value) in fields {
         if let Some(value) = value {
-            line(out, &format!("  {:<8} {}", format!("{name}:"), printable(value)));
+            line(out, &format!("  {:<8} {}", format!("{name}:"), value));
         }
     }
-    for file in &patch.files {
+    for file in patch.files.iter().take(FILES_SHOWN) {
         line(out, &format!("  file:    {}", describe(file)));
     }
-}
-
-/// Header text is hostile: no terminal escapes.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    if let Some(more @ 1..) = patch.files.len().checked_sub(FILES_SHOWN) {
+        line(out, &format!("           and {more} files more"));
+    }
 }
 
 fn describe(file: &FileDiff) -> String {
@@ -89,19 +98,37 @@ fn describe(file: &FileDiff) -> String {
         Change::Modify => "",
         Change::Create => " (new)",
         Change::Delete => " (deleted)",
+        Change::Rename => " (renamed from ",
+        Change::Copy => " (copied from ",
+    };
+    let from = file.from.as_ref().map_or(String::new(), |from| format!("{from})"));
+    let mode = match (&file.old_mode, &file.mode) {
+        (Some(old), Some(new)) => format!(", mode {old} to {new}"),
+        _ => String::new(),
     };
     let hunks = file.hunks.len();
-    format!("{}{change}, {hunks} {}", file.path, if hunks == 1 { "hunk" } else { "hunks" })
+    format!("{}{change}{from}, {hunks} {}{mode}", file.path, if hunks == 1 { "hunk" } else { "hunks" })
 }
 
 fn put_proof(out: &mut String, proved: &Proved) {
     out.push('\n');
-    for file in &proved.files {
+    for file in proved.files.iter().take(FILES_SHOWN) {
         line(out, &format!("  {}", file.path));
+        if let Some(from) = &file.from {
+            line(out, &format!("    from:   {from}"));
+        }
         line(out, &format!("    base:   {}", side(&file.pre_blob, file.pre_matches, &file.pre_full)));
         line(out, &format!("    result: {}", side(&file.post_blob, file.post_matches, &file.post_full)));
-        for (index, offset) in file.offsets.iter().enumerate().filter(|(_, offset)| **offset != 0) {
+        for (index, offset) in
+            file.offsets.iter().enumerate().filter(|(_, offset)| **offset != 0).take(HUNKS_SHOWN)
+        {
             line(out, &format!("    hunk {} applies {offset:+} lines from where it says", index + 1));
+        }
+        if file.edited {
+            line(
+                out,
+                "    applies; edited after it was made: the result is not the blob that its index names",
+            );
         }
     }
     let damage = if proved.damage.is_empty() { " none" } else { "" };

@@ -131,9 +131,30 @@ fn a_paste_whose_words_changed_is_not_proved() {
 }
 
 #[test]
-fn a_sound_text_that_gives_another_result_is_rejected_as_altered() {
-    let text = rejection(&replaced(SOUND_V2, "+\tmight_sleep();", "+\tmight_weep();"), &Files::seed_base());
-    assert!(text.contains("applies, but not to the result"), "{text}");
+fn a_patch_that_was_edited_by_hand_is_taken_and_says_so() {
+    let edited = replaced(SOUND_V2, "+\tmight_sleep();", "+\tmight_weep();");
+    let series = read(&edited, "p").unwrap();
+    let proved = prove(&series, &Files::seed_base()).unwrap();
+    assert!(!proved.repaired && proved.files[1].edited && !proved.files[0].edited);
+    let shown = show(&series, Ok(&proved));
+    assert!(
+        shown.contains("applies; edited after it was made: the result is not the blob that its index names"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_edited_patch_that_looks_damaged_needs_the_proof() {
+    for (sound, damaged) in [
+        ("+\tmight_sleep();", "+ might_weep();"),
+        ("+\tmight_sleep();", "+\tif (a &lt; b) might_sleep();"),
+        ("+\tmight_sleep();", "+\tmight_sleep(x =3D 1);"),
+        ("+\tmight_sleep();", "+\tmight_weep();\r"),
+        ("+\tmight_sleep();", "+\tmight\u{a0}weep();"),
+    ] {
+        let text = rejection(&replaced(SOUND_V2, sound, damaged), &Files::seed_base());
+        assert!(text.contains("applies, but not to the result"), "{damaged}: {text}");
+    }
 }
 
 #[test]
@@ -235,8 +256,9 @@ fn files_are_created_and_deleted() {
     let text = "diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n\\ No newline at end of file\n\
                 diff --git a/f b/f\ndeleted file mode 100644\n--- a/f\n+++ /dev/null\n@@ -1,4 +0,0 @@\n-one\n-two\n-three\n-four\n";
     let proved = prove_text(text.as_bytes(), &base()).unwrap();
-    assert_eq!((proved.files[0].after.as_deref(), proved.files[0].executable), (Some(&b"x"[..]), true));
+    assert_eq!((proved.files[0].after.as_deref(), proved.files[0].executable), (Some(&b"x"[..]), Some(true)));
     assert_eq!(proved.files[1].after, None);
+    assert_eq!(proved.modes(), BTreeMap::from([("n", true)]));
     assert_eq!(proved.sound, text.as_bytes());
     let series = read(text.as_bytes(), "p").unwrap();
     assert_eq!(held(&series, &Files::new(&[("n", b"x")])).unwrap(), Some(Held::Undoes));
@@ -249,7 +271,7 @@ fn patches_of_one_input_stack() {
     let mail = |subject: &str, from: &str, to: &str| {
         format!(
             "From a@b Tue Feb 24 11:07:00 2026\nFrom: a@b\nSubject: {subject}\n\nwhy\n---\n{}\n",
-            diff(&format!("@@ -1,2 +1,2 @@\n one\n-{from}\n+{to}\n"))
+            diff(&format!("@@ -1,3 +1,3 @@\n one\n-{from}\n+{to}\n three\n"))
         )
     };
     let mbox = format!(
@@ -267,7 +289,7 @@ fn patches_of_one_input_stack() {
 
 #[test]
 fn bytes_that_are_not_utf8_survive() {
-    let text = [b"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n one\n-two\n+\xff\xfe\n".as_slice()].concat();
+    let text = [b"--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+\xff\xfe\n three\n".as_slice()].concat();
     let proved = prove_text(&text, &base()).unwrap();
     assert_eq!(proved.files[0].after.as_deref(), Some(&b"one\n\xff\xfe\nthree\nfour\n"[..]));
 }
@@ -289,15 +311,16 @@ fn what_is_not_supported_is_refused_and_never_skipped() {
         "new file mode 120000\nindex 0000000..1de5659\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+target\n";
     assert!(header(link).starts_with("p:2: a symbolic link"));
     assert!(header("index 1234567..1234568 160000\n--- a/x\n+++ b/x\n").contains("submodule"));
-    assert!(header("old mode 100644\nnew mode 100755\n").starts_with("p:2: mode changes"));
+    assert!(header("old mode 100644\nnew mode 120000\n").starts_with("p:3: a symbolic link"));
     assert!(
         header("index 1234567..1234568 100644\nGIT binary patch\nliteral 1\n").starts_with("p:3: binary")
     );
     assert!(header("Binary files a/x and b/x differ\n").contains("binary"));
+    assert!(refusal("--- a/x\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n").contains("name different files"));
     assert!(
-        refusal("diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to y\n")
-            .contains("renames")
+        refusal("diff --git a/x b/y\n--- a/x\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n").contains("different files")
     );
+    assert!(header("rename from x\nrename to ../y\n").starts_with("p:3: path `../y`"));
     assert!(refusal("hello\n").contains("no diff in it"));
 }
 

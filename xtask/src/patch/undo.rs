@@ -1,8 +1,10 @@
 //! Whether a tree holds a series already, and what the tree was before it. Pure.
 
-use super::diff::FileDiff;
+use super::apply::Work;
+use super::diff::{Change, FileDiff};
 use super::prove::prove;
 use super::reverse::undone;
+use super::settle::settled;
 use super::{Base, Overlay, Series, blob};
 use crate::failure::{Failure, Result};
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ pub struct Undone {
 /// # Errors
 /// When the base cannot be read.
 pub fn held(series: &Series, base: &dyn Base) -> Result<Option<Held>> {
+    let series = &*settled(series, base)?;
     let results = last_ids(series);
     if all_are(&results, base)? {
         return Ok(Some(Held::Results(results.len())));
@@ -54,7 +57,7 @@ pub fn held(series: &Series, base: &dyn Base) -> Result<Option<Held>> {
 /// # Errors
 /// When the base cannot be read.
 pub fn obstacle(series: &Series, base: &dyn Base) -> Result<Option<String>> {
-    Ok(revert(series, base)?.err())
+    Ok(revert(&*settled(series, base)?, base)?.err())
 }
 
 /// Takes the series out of a tree that holds it, and proves it: put on again it gives the tree as it was found.
@@ -63,6 +66,7 @@ pub fn obstacle(series: &Series, base: &dyn Base) -> Result<Option<String>> {
 /// Usage, with the place, when the tree does not hold the series. Rejected when the text is damaged, or does not
 /// lead from the base that it names to the result that it names.
 pub fn undo(series: &Series, base: &dyn Base) -> Result<Undone> {
+    let series = &*settled(series, base)?;
     let not_held =
         || Failure::usage(format!("the tree does not hold {}: it cannot be undone", series.source));
     if all_are(&first_ids(series), base)? {
@@ -112,6 +116,7 @@ fn check(series: &Series, base: &dyn Base, undone: &Undone) -> Result<()> {
 /// # Errors
 /// When the base cannot be read.
 pub fn other_files(series: &Series, base: &dyn Base) -> Result<Vec<String>> {
+    let series = &*settled(series, base)?;
     let mut lines = Vec::new();
     let results = last_ids(series);
     for (path, id) in first_ids(series) {
@@ -143,13 +148,23 @@ type Ids<'a> = BTreeMap<&'a str, Option<&'a str>>;
 
 /// The pre-image of each file in the first patch that touches it.
 fn first_ids(series: &Series) -> Ids<'_> {
-    files(series).rev().map(|file| (file.path.as_str(), file.pre_blob.as_deref())).collect()
+    files(series).rev().map(|file| (file.source(), file.pre_blob.as_deref())).collect()
 }
 
 /// The post-image of each file in the last patch that touches it.
 fn last_ids(series: &Series) -> Ids<'_> {
-    files(series).map(|file| (file.path.as_str(), file.post_blob.as_deref())).collect()
+    let mut ids = Ids::new();
+    for file in files(series) {
+        if let (Change::Rename, Some(from)) = (file.change, &file.from) {
+            ids.insert(from, Some(NO_FILE));
+        }
+        ids.insert(&file.path, file.post_blob.as_deref());
+    }
+    ids
 }
+
+/// What git writes for the id of a file that is not there.
+const NO_FILE: &str = "0000000000000000000000000000000000000000";
 
 fn files(series: &Series) -> impl DoubleEndedIterator<Item = &FileDiff> {
     series.patches.iter().flat_map(|patch| &patch.files)
@@ -169,11 +184,24 @@ fn all_are(ids: &Ids<'_>, base: &dyn Base) -> Result<bool> {
 /// The files before the series, or in words why they cannot be had.
 fn revert(series: &Series, base: &dyn Base) -> Result<std::result::Result<Before, String>> {
     let mut tree = Overlay::new(base);
+    let mut work = Work::new();
     for file in files(series).rev() {
-        match undone(file, tree.read(&file.path)?.as_deref()) {
-            Ok(before) => _ = tree.changed.insert(file.path.clone(), before),
-            Err(why) => return Ok(Err(format!("{}: {why}", file.path))),
+        let refuse = |why: String| Ok(Err(format!("{}: {why}", file.path)));
+        let before = match undone(file, tree.read(&file.path)?.as_deref(), &mut work) {
+            Ok(before) => before,
+            Err(why) => return refuse(why),
+        };
+        let Some(from) = &file.from else {
+            tree.changed.insert(file.path.clone(), before);
+            continue;
+        };
+        let source = tree.read(from)?;
+        match file.change {
+            Change::Rename if source.is_some() => return refuse(format!("{from} is there again")),
+            Change::Rename => _ = tree.changed.insert(from.clone(), before),
+            _ => {}
         }
+        tree.changed.insert(file.path.clone(), None);
     }
     Ok(Ok(tree.changed))
 }
@@ -225,8 +253,8 @@ mod tests {
     fn what_is_undone_is_the_base_and_the_other_changes_stay() {
         let undone = |text: &str| undo(&patch(OLD, NEW, HUNK), &tree(&[("f", text)])).unwrap();
         assert_eq!(undone(NEW).before["f"].as_deref(), Some(OLD.as_bytes()));
-        let later = undone("zero\none\nzwei\nthree\nfour\n");
-        assert_eq!(later.before["f"].as_deref(), Some(&b"zero\none\ntwo\nthree\nfour\n"[..]));
+        let later = undone("one\nzwei\nthree\nfour\n");
+        assert_eq!(later.before["f"].as_deref(), Some(&b"one\ntwo\nthree\nfour\n"[..]));
         assert_eq!(later.held, Held::Undoes);
     }
 
@@ -251,6 +279,18 @@ mod tests {
         );
         let failure = undo(&patch(OLD, NEW, HUNK), &tree(&[("f", OLD)])).unwrap_err();
         assert_eq!(failure.because, ["all files that it touches are its base by blob id"]);
+    }
+
+    #[test]
+    fn renames_and_copies_are_undone() {
+        let head =
+            |word: &str| format!("diff --git a/f b/g\n{word} from f\n{word} to g\n--- a/f\n+++ b/g\n{HUNK}");
+        let series = |word: &str| read(head(word).as_bytes(), "p").unwrap();
+        let renamed = undo(&series("rename"), &tree(&[("g", NEW)])).unwrap().before;
+        assert_eq!((renamed["f"].as_deref(), &renamed["g"]), (Some(OLD.as_bytes()), &None));
+        let copied = undo(&series("copy"), &tree(&[("f", OLD), ("g", NEW)])).unwrap().before;
+        assert_eq!((copied.len(), &copied["g"]), (1, &None));
+        assert_eq!(held(&series("rename"), &tree(&[("f", OLD), ("g", NEW)])).unwrap(), None);
     }
 
     #[test]

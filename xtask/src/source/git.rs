@@ -2,7 +2,7 @@
 //! and to work in one of our own, which no setting of the user's reaches.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -129,11 +129,22 @@ impl Trouble {
 /// # Errors
 /// When git is not there or fails.
 pub fn look(dir: &Path, args: &[&str]) -> std::result::Result<String, Trouble> {
+    let output = looking(dir, args).output().map_err(Trouble::NotStarted)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(Trouble::Refused(text(&output.stderr)))
+    }
+}
+
+/// `git ARGS` as [`look`] runs it.
+fn looking(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("git");
     for name in inherited(|name| name.starts_with("GIT_CONFIG")) {
         command.env_remove(name);
     }
-    let output = command
+    command
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
@@ -141,14 +152,76 @@ pub fn look(dir: &Path, args: &[&str]) -> std::result::Result<String, Trouble> {
         .args(["-c", "core.fsmonitor=false", "-C"])
         .arg(dir)
         .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(Trouble::NotStarted)?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(Trouble::Refused(text(&output.stderr)))
+        .stdin(Stdio::null());
+    command
+}
+
+/// The commits of `range` in the repository `dir`, as git format-patch writes them whatever the user's settings are.
+///
+/// # Errors
+/// When git fails, the range is none or empty or has a merge in it, or the patches are more than `most_bytes`.
+pub fn patches(dir: &Path, range: &str, most_bytes: u64) -> Result<Vec<u8>> {
+    let failed = |why: String| {
+        Failure::usage(format!("{range}: no range of commits in {}", dir.display()))
+            .because(why)
+            .next("name commits that are there, such as HEAD~3..HEAD")
+    };
+    // No commit begins with a dash, and git would take it for an option.
+    if range.starts_with('-') {
+        return Err(failed("it begins with a dash".to_owned()));
+    }
+    let merges = look(dir, &["rev-list", "--merges", "--count", "--end-of-options", range]);
+    let merges = merges.map_err(|trouble| match trouble {
+        Trouble::Refused(why) => failed(why),
+        not_started => not_started.told(dir),
+    })?;
+    if merges != "0" {
+        return Err(failed(format!("{merges} of its commits are merges, which are no patches"))
+            .next("name a range without a merge"));
+    }
+    const OPTIONS: [&str; 14] = [
+        "--stdout",
+        "--full-index",
+        "--find-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--no-cover-letter",
+        "--no-attach",
+        "--no-thread",
+        "--no-notes",
+        "--no-base",
+        "--subject-prefix=PATCH",
+        "--src-prefix=a/",
+        "--dst-prefix=b/",
+    ];
+    let args: Vec<&str> = ["format-patch"]
+        .into_iter()
+        .chain(OPTIONS)
+        .chain(["--numbered", "--end-of-options", range])
+        .collect();
+    let mut child = looking(dir, &args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| Trouble::NotStarted(error).told(dir))?;
+    let mut bytes = Vec::new();
+    let read = child.stdout.take().map(|out| out.take(most_bytes + 1).read_to_end(&mut bytes));
+    if bytes.len() as u64 > most_bytes {
+        // It would wait for us to read the rest. That it ended meanwhile is as good.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(Failure::rejected(format!(
+            "{range}: its patches are more than {} MiB",
+            most_bytes >> 20
+        )));
+    }
+    let status = child.wait().and_then(|status| read.unwrap_or(Ok(0)).map(|_| status));
+    match status {
+        Ok(status) if status.success() && !bytes.is_empty() => Ok(bytes),
+        Ok(status) if status.success() => Err(failed("there is no commit in it".to_owned())),
+        Ok(status) => Err(failed(format!("git format-patch: {status}"))),
+        Err(error) => Err(failed(error.to_string())),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use table::{NOISE, TABLE, TAKEN_BACK};
+use table::{ASKED_FOR, NOISE, ORPHANS, REPEATED, TABLE, TAKEN_BACK};
 
 /// What kind of trouble a headline announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +56,15 @@ pub enum Kind {
     Warning,
     OtherBug,
     OtherInfo,
+    BadPageTable,
+    UnhandledIrq,
+    LeakedReference,
+    Kobject,
+    BrokenInvariant,
+    /// A stack below a line that no row knows.
+    UnexplainedStack,
+    /// The body of a report whose headline is lost.
+    LostHeadline,
 }
 
 /// The last line of a block.
@@ -86,22 +95,28 @@ pub struct Row {
     pub end: End,
     /// Inside a block of one of these kinds the line is part of it and no report of its own.
     pub part_of: &'static [Kind],
+    /// Directly below the headline of one of these kinds the line is part of that report.
+    pub below: &'static [Kind],
     /// Inside a block of one of these kinds the line says what that block is about.
     pub renames: &'static [Kind],
 }
 
+fn all_rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().chain(ORPHANS)
+}
+
 impl Kind {
     pub fn name(self) -> &'static str {
-        TABLE.iter().find(|row| row.kind == self).map_or("unknown", |row| row.name)
+        all_rows().find(|row| row.kind == self).map_or("unknown", |row| row.name)
     }
 
     pub fn from_name(name: &str) -> Option<Kind> {
-        TABLE.iter().find(|row| row.name == name).map(|row| row.kind)
+        all_rows().find(|row| row.name == name).map(|row| row.kind)
     }
 
     /// Every name once, in the order of the table.
     pub fn all_names() -> Vec<&'static str> {
-        let mut names: Vec<&str> = TABLE.iter().map(|row| row.name).collect();
+        let mut names: Vec<&str> = all_rows().map(|row| row.name).collect();
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(*name));
         names
@@ -126,7 +141,21 @@ pub fn headline(text: &str) -> Option<&'static Row> {
     let first = usize::from(*text.as_bytes().first()?);
     let row = PATTERNS[first].iter().find(|(pattern, _)| pattern.matches(text))?.1;
     let noise = NOISE.iter().any(|(pattern, _)| Pattern::new(pattern).matches(text));
-    (!noise).then_some(row)
+    (!noise && !REPEATED.iter().any(|start| text.starts_with(start))).then_some(row)
+}
+
+/// The row of a report that `text`, a line in no report, is a part of: its headline is lost, or no row knows it.
+pub fn orphan(text: &str) -> Option<&'static Row> {
+    let first = usize::from(*text.as_bytes().first()?);
+    ORPHAN_PATTERNS[first].iter().find(|(pattern, _)| pattern.matches(text)).map(|(_, row)| *row)
+}
+
+/// Whether `text` says that a stack was asked for, and where what follows ends.
+pub fn asked_for(text: &str) -> Option<End> {
+    let first = text.as_bytes().first()?;
+    let may_match = |start: &str| start.starts_with('*') || start.as_bytes().first() == Some(first);
+    let mut asked = ASKED_FOR.iter().filter(|(pattern, ..)| may_match(pattern));
+    asked.find(|(pattern, ..)| Pattern::new(pattern).matches(text)).map(|(_, end, _)| *end)
 }
 
 /// Whether `text`, a line inside a report of `kind`, says that there was no trouble after all.
@@ -159,12 +188,16 @@ impl End {
 }
 
 /// The rows that a line can match, by its first byte: most lines are ordinary, and most bytes start no headline.
-static PATTERNS: LazyLock<Vec<Vec<(Pattern, &'static Row)>>> = LazyLock::new(|| {
+static PATTERNS: LazyLock<Vec<Vec<(Pattern, &'static Row)>>> = LazyLock::new(|| by_first_byte(TABLE));
+static ORPHAN_PATTERNS: LazyLock<Vec<Vec<(Pattern, &'static Row)>>> =
+    LazyLock::new(|| by_first_byte(ORPHANS));
+
+fn by_first_byte(rows: &'static [Row]) -> Vec<Vec<(Pattern, &'static Row)>> {
     let starts_with =
         |pattern: &Pattern, first: u8| pattern.start.as_bytes().first().is_none_or(|&byte| byte == first);
-    let all = || TABLE.iter().flat_map(|row| row.headlines.iter().map(move |text| (Pattern::new(text), row)));
+    let all = || rows.iter().flat_map(|row| row.headlines.iter().map(move |text| (Pattern::new(text), row)));
     (0..=u8::MAX).map(|first| all().filter(|(pattern, _)| starts_with(pattern, first)).collect()).collect()
-});
+}
 
 /// A headline taken apart at its `*`.
 struct Pattern {

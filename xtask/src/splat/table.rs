@@ -34,6 +34,146 @@ pub static TABLE: &[Row] = &[
             "BUG: scheduling in a non-blocking section: ",
             "BUG: assuming atomic context at ",
             "BUG: assuming non migratable context at ",
+            // kernel/sched/idle.c, dequeue_task_idle()
+            "bad: scheduling from the idle thread!",
+        ],
+    ),
+    // kernel/softirq.c, handle_softirqs()
+    row(
+        Kind::ContextAssumption,
+        "context-assumption",
+        End::Headline,
+        &["softirq: huh, entered softirq ", "huh, entered softirq "],
+    ),
+    // mm/pgtable-generic.c, pgd_clear_bad() to pmd_clear_bad(), by way of pgd_ERROR() to pte_ERROR() of
+    // arch/*/include/asm/pgtable*.h: the very line that a page table freed too early prints.
+    row(
+        Kind::BadPageTable,
+        "bad-page-table",
+        End::Headline,
+        &["*:*: bad pte ", "*:*: bad pmd ", "*:*: bad pud ", "*:*: bad p4d ", "*:*: bad pgd "],
+    ),
+    // kernel/irq/spurious.c, __report_bad_irq(), note_interrupt(); try_misrouted_irq() and poll_spurious_irqs() go on.
+    row(
+        Kind::UnhandledIrq,
+        "unhandled-irq",
+        End::Unmarked,
+        &["irq *: nobody cared ", "irq event *: bogus return value "],
+    ),
+    row(Kind::UnhandledIrq, "unhandled-irq", End::Headline, &["Disabling IRQ #"])
+        .part_of(&[Kind::UnhandledIrq]),
+    // net/core/dev.c, netdev_wait_allrefs_any(); lib/ref_tracker.c, __ref_tracker_dir_pr_ostream(), ref_tracker_dir_exit()
+    row(
+        Kind::LeakedReference,
+        "leaked-reference",
+        End::Headline,
+        &[
+            "unregister_netdevice: waiting for * to become free. Usage count",
+            "ref_tracker: * has */* users at",
+            "ref_tracker: reference already released.",
+            "leaked reference.",
+        ],
+    ),
+    // lib/kobject.c, kobject_init(), kobject_add_varg(); fs/sysfs/dir.c, sysfs_warn_dup()
+    row(
+        Kind::Kobject,
+        "kobject",
+        End::Stack,
+        &[
+            "kobject (*): tried to init an initialized object",
+            "kobject '*' (*): tried to add an uninitialized object",
+            "sysfs: cannot create duplicate filename ",
+        ],
+    ),
+    // lib/kobject.c, kobject_add_internal(): what comes of it
+    row(
+        Kind::Kobject,
+        "kobject",
+        End::Headline,
+        &["kobject: kobject_add_internal failed for * with -EEXIST"],
+    )
+    .part_of(&[Kind::Kobject]),
+    // lib/kobject.c, kobject_get(), kobject_put(), kobject_add_internal()
+    row(
+        Kind::Kobject,
+        "kobject",
+        End::TraceMark,
+        &[
+            "kobject: '*' (*): is not initialized, yet ",
+            "kobject: (*): attempted to be registered with empty name!",
+        ],
+    )
+    .message_of_a_warning(),
+    row(
+        Kind::BrokenInvariant,
+        "broken-invariant",
+        End::Headline,
+        &[
+            // kernel/time/tick-sched.c, report_idle_softirq()
+            "NOHZ tick-stop error: ",
+            // net/sched/sch_generic.c, dev_watchdog(), behind the driver and the device (netdev_crit())
+            "NETDEV WATCHDOG: ",
+            "* NETDEV WATCHDOG: ",
+            // arch/arm64/kernel/smp.c and arch/riscv/kernel/smpboot.c, __cpu_up(); kernel/cpu.c, cpuhp_bp_sync_alive(),
+            // cpuhp_bp_sync_dead(); arch/x86/kernel/smpboot.c; arch/powerpc/kernel/smp.c, __cpu_up()
+            "CPU*: failed to come online",
+            "CPU*: is stuck in kernel",
+            "CPU* failed to report ",
+            "CPU* is stuck in mwait_play_dead()",
+            "Processor * is stuck.",
+            // mm/kmemleak.c, __link_object(), delete_object_part(), lookup_object()
+            "kmemleak: Cannot insert ",
+            "kmemleak: Partially freeing unknown object at ",
+            "kmemleak: Freeing unknown object at ",
+            "kmemleak: Found object by alias at ",
+            // kernel/sched/psi.c, psi_group_change(), psi_flags_change()
+            "psi: task underflow! ",
+            "psi: inconsistent task state! ",
+            // mm/swapfile.c, _swap_info_get(), swap_info_get()
+            "*: Bad swap file entry ",
+            "*: Bad swap offset entry ",
+            "*: Unused swap offset entry ",
+            // lib/percpu-refcount.c, percpu_ref_switch_to_atomic_rcu()
+            "percpu_ref_switch_to_atomic_rcu(): percpu_ref underflow",
+            // kernel/exit.c, make_task_dead()
+            "Fixing recursive fault but reboot is needed!",
+            // kernel/sched/core.c, __might_resched() and __schedule_bug() below their headlines
+            "Thread overran stack, or stack corrupted",
+            // kernel/capability.c, ns_capable_common()
+            "capable() called with invalid cap=",
+            // kernel/time/tick-broadcast.c, err_broadcast()
+            "Failed to broadcast timer tick. ",
+            // mm/filemap.c, dio_warn_stale_pagecache()
+            "Page cache invalidation failure on direct I/O. ",
+            // mm/vmalloc.c, augment_tree_propagate_check(), find_vmap_lowest_match_check()
+            "tree is corrupted: ",
+            "not lowest: t: ",
+            // net/core/neighbour.c, neigh_add_timer(), neigh_destroy()
+            "NEIGH: BUG, double timer add, ",
+            "Destroying alive neighbour ",
+            // fs/super.c, generic_shutdown_super()
+            "VFS: Busy inodes after unmount of ",
+        ],
+    )
+    .part_of(&[
+        Kind::MightSleep,
+        Kind::SchedulingWhileAtomic,
+        Kind::Oops,
+        Kind::KernelBug,
+        Kind::PageFault,
+    ]),
+    // mm/page_poison.c, check_poison_mem(); kernel/time/sleep_timeout.c, schedule_timeout(); kernel/irq/manage.c,
+    // __setup_irq(); mm/slab_common.c, kmalloc_fix_flags(): with a stack
+    row(
+        Kind::BrokenInvariant,
+        "broken-invariant",
+        End::Stack,
+        &[
+            "pagealloc: memory corruption",
+            "pagealloc: single bit error",
+            "schedule_timeout: wrong timeout value ",
+            "Flags mismatch irq ",
+            "Unexpected gfp: ",
         ],
     ),
     // lib/smp_processor_id.c, check_preemption_disabled()
@@ -78,6 +218,8 @@ pub static TABLE: &[Row] = &[
             "BUG: looking up invalid subclass: ",
             "BUG: key * has not been registered!",
             "[ BUG: ",
+            // before 4.14
+            "[ INFO: ",
         ],
     ),
     // kernel/locking/spinlock_debug.c, spin_dump(), rwlock_bug()
@@ -188,11 +330,17 @@ pub static TABLE: &[Row] = &[
         Kind::ListCorruption,
         "list-corruption",
         End::TraceMark,
-        &["list_add corruption", "list_del corruption"],
+        &["list_add corruption", "list_del corruption", "list_add double add: "],
     )
     .message_of_a_warning(),
     // lib/debugobjects.c, debug_print_object()
-    row(Kind::DebugObjects, "debug-objects", End::TraceMark, &["ODEBUG: "]).message_of_a_warning(),
+    row(
+        Kind::DebugObjects,
+        "debug-objects",
+        End::TraceMark,
+        &["ODEBUG: * (active state ", "ODEBUG: selftest "],
+    )
+    .message_of_a_warning(),
     // mm/oom_kill.c, dump_header(), __oom_kill_process()
     row(Kind::OutOfMemory, "out-of-memory", End::Unmarked, &["* invoked oom-killer: "]),
     row(
@@ -209,7 +357,13 @@ pub static TABLE: &[Row] = &[
         Kind::UserFault,
         "user-fault",
         End::Headline,
-        &["*[*]: segfault ", "*[*]: unhandled signal ", "traps: *[*] * ip:* sp:"],
+        &[
+            "*[*]: segfault ",
+            "*[*]: unhandled signal ",
+            "traps: *[*] * ip:* sp:",
+            // arch/x86/kernel/cet.c, do_user_cp_fault()
+            "*[*] control protection ip:",
+        ],
     ),
     // kernel/printk/printk.c, console_prepend_dropped(): what was lost may have been a report.
     row(Kind::MessagesDropped, "messages-dropped", End::Headline, &["** * printk messages dropped **"]),
@@ -254,6 +408,14 @@ pub static TABLE: &[Row] = &[
     // arch/x86/kernel/dumpstack.c, __die_header(); arch/powerpc/kernel/traps.c, __die(); arch/riscv/kernel/traps.c,
     // die(); arm64: `Internal error: Oops: 96000004 [#1]` (unchecked)
     row(Kind::Oops, "oops", End::TraceMark, &["Oops", "Internal error: "]).part_of(FAULTS),
+    // arch/x86/kernel/traps.c before 6.10 (unchecked): without `Oops: `
+    row(
+        Kind::Oops,
+        "oops",
+        End::TraceMark,
+        &["divide error: * [#", "invalid opcode: * [#", "bounds: * [#", "alignment check: * [#"],
+    )
+    .part_of(FAULTS),
     // kernel/panic.c, __warn(): 7.2 `WARNING: FILE:LINE at SYMBOL, CPU#n: comm/pid`, or without DEBUG_BUGVERBOSE
     // `WARNING: at SYMBOL, …`; 6.12 `WARNING: CPU: n PID: m at FILE:LINE SYMBOL` (seen in public logs).
     row(
@@ -266,12 +428,77 @@ pub static TABLE: &[Row] = &[
     // include/asm-generic/bug.h, CUT_HERE: the next headline says what it is; a cut without one is trouble too.
     Row {
         renames: &[],
+        // lib/bug.c, with BUG_ON_DATA_CORRUPTION: the message, and then BUG() (include/linux/bug.h,
+        // CHECK_DATA_CORRUPTION())
+        below: &[Kind::ListCorruption],
         ..row(Kind::CutHere, "cut-here", End::TraceMark, &["------------[ cut here ]------------"])
     },
     // Unknown trouble is trouble.
-    row(Kind::Warning, "warning", End::Stack, &["WARNING:", "*: WARNING: "]),
+    row(Kind::Warning, "warning", End::Stack, &["WARNING:"]),
     row(Kind::OtherBug, "other-bug", End::Stack, &["BUG:", "*: BUG: "]),
-    row(Kind::OtherInfo, "other-info", End::Stack, &["INFO: ", "*: INFO: "]),
+    row(Kind::OtherInfo, "other-info", End::Stack, &["INFO: "]),
+];
+
+/// Lines of reports that stand in no report: its headline is lost, or no row knows it. Behind a subsystem's name the
+/// words WARNING and INFO are mostly notices, and a report by what stands below them.
+pub static ORPHANS: &[Row] = &[
+    // lib/dump_stack.c, dump_stack_print_info(); arch/*/kernel/dumpstack.c and stacktrace.c, show_stack()
+    row(
+        Kind::UnexplainedStack,
+        "unexplained-stack",
+        End::Stack,
+        &["CPU: * PID: * Comm: ", "Call Trace:", "Call trace:"],
+    ),
+    row(
+        Kind::LostHeadline,
+        "lost-headline",
+        End::TraceMark,
+        &[
+            // kernel/panic.c, print_oops_end_marker(), vpanic(), print_tainted_verbose()
+            "---[ end trace ",
+            "---[ end Kernel panic",
+            "Tainted: [",
+            // arch/*/kernel/setup.c, dump_kernel_offset(): at a panic alone
+            "Kernel Offset: ",
+            // kernel/module/main.c, print_modules()
+            "Modules linked in:",
+            // arch/x86/kernel/dumpstack.c, show_ip(): 0010 is the kernel's own segment; arch/arm64/kernel/process.c,
+            // arch/riscv/kernel/process.c and arch/powerpc/kernel/process.c, __show_regs()
+            "RIP: 0010:",
+            "pc : ",
+            "epc : ",
+            "NIP:  ",
+            // kernel/locking/lockdep.c
+            "stack backtrace:",
+            "* is leaving the kernel with locks still held!",
+            "*.* #* Not tainted",
+            "*.* #* Tainted: ",
+            "other info that might help us debug this:",
+            // kernel/hung_task.c, hung_task_info()
+            "\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message.",
+            // kernel/rcu/tree_stall.h, print_other_cpu_stall(), print_cpu_stall()
+            "rcu: *(detected by ",
+            "rcu: *(t=* jiffies g=",
+            // mm/kasan/report.c, print_address_description()
+            "The buggy address belongs to ",
+            "Memory state around the buggy address",
+            // kernel/exit.c, make_task_dead()
+            "note: *[*] exited with irqs disabled",
+            "note: *[*] exited with preempt_count ",
+        ],
+    ),
+];
+
+/// What announces stacks that were asked for: the line, where what follows ends, and the reason.
+pub const ASKED_FOR: &[(&str, End, &str)] = &[
+    // lib/fault-inject.c, fail_dump()
+    ("FAULT_INJECTION: forcing a failure.", End::Stack, "the injector says where it injects"),
+    // drivers/tty/sysrq.c, __handle_sysrq()
+    ("sysrq: ", End::Unmarked, "asked for by sysrq"),
+    // mm/oom_kill.c, dump_header(), as in NOISE: another thread does what sysrq asked for
+    ("* invoked oom-killer: gfp_mask=*, order=-1, ", End::Stack, "asked for by sysrq"),
+    // lib/nmi_backtrace.c, nmi_cpu_backtrace(): for a report of another CPU, which is counted there, or for sysrq
+    ("NMI backtrace for cpu ", End::Stack, "asked for by another CPU"),
 ];
 
 /// Lines that some row matches and that are no trouble, each with the reason. Nothing else is forgiven.
@@ -283,17 +510,43 @@ pub const NOISE: &[(&str, &str)] = &[
     ),
     // arch/x86/kernel/nmi.c, nmi_check_duration()
     ("INFO: NMI handler (*) took too long to run: ", "time as an emulated machine measures it"),
-    // arch/x86/kernel/cpu/bugs.c: what the emulated CPU model lacks says nothing about a patch
-    ("RETBleed: WARNING: ", "a mitigation that this CPU model cannot have"),
-    ("Spectre V2 : WARNING: ", "a mitigation that this CPU model cannot have"),
-    ("ITS: WARNING: ", "a mitigation that this CPU model cannot have"),
-    ("Speculative Return Stack Overflow: WARNING: ", "a mitigation that this CPU model cannot have"),
+    // arch/arm64/kernel/proton-pack.c, spectre_v2_mitigation_state notices
+    (
+        "WARNING: Unprivileged eBPF is enabled, data leaks possible",
+        "a setting that a mitigation does not cover",
+    ),
+    // fs/namespace.c, warn_mandlock() and others of its form
+    ("WARNING: * deprecated", "a notice about a setting or an interface that will go"),
+    ("WARNING: * will be removed", "a notice about a setting or an interface that will go"),
+    // drivers/video/fbdev/core/fbcon.c, fbcon_modechange_possible()
+    ("WARNING: fbcon: ", "a notice about a screen size"),
+    // init/main.c, setup_boot_config()
+    ("WARNING: 'bootconfig' found on the kernel command line", "a notice about the command line"),
+    // arch/x86/kernel/cpu/bugs.c, without its prefix in some versions
+    ("WARNING: kernel not compiled with MITIGATION_", "a mitigation that this kernel cannot have"),
+    ("WARNING: CPU does not support IBPB", "a mitigation that this CPU model cannot have"),
+    ("WARNING: Spectre-v2 mitigation is off", "a mitigation that this CPU model cannot have"),
+    // arch/x86/kernel/cpu/mtrr/cleanup.c, mtrr_trim_uncached_memory(); arch/x86/kernel/mpparse.c
+    ("WARNING: BIOS bug: ", "a notice about firmware"),
+    ("WARNING: bogus zero IO-APIC address found in MPTABLE", "a notice about firmware"),
+    // arch/arm64/kernel/setup.c, setup_arch()
+    ("WARNING: x1-x3 nonzero in violation of boot protocol", "a notice about the boot loader"),
+    // arch/powerpc/kernel/time.c, mm/init_64.c and platforms: notices of the command line and of firmware
+    ("WARNING: Ignoring cmdline option ", "a notice about the command line"),
+    ("WARNING: Estimating ", "time as firmware tells it"),
+    // drivers/tty/serial/8250/8250_omap.c
+    ("WARNING: Your 'console=", "a notice about the command line"),
+    // security/tomoyo/util.c, tomoyo_domain_quota_is_ok()
+    ("WARNING: Domain '", "a notice about a rule set"),
     // mm/oom_kill.c, dump_header(): order -1 is that of sysrq alone (is_sysrq_oom())
     ("* invoked oom-killer: gfp_mask=*, order=-1, ", "it was asked for, by sysrq"),
     ("Out of memory: Killed process * (oom-victim) ", "the guest test put it up to be killed"),
-    // arch/x86/kernel/process.c, select_idle_routine()
-    ("process: WARNING: polling idle and HT enabled", "an effect of idle=poll on the command line"),
 ];
+
+/// Starts of lines that repeat what others wrote, whatever that is. init/main.c, start_kernel(),
+/// print_unknown_bootoptions(); arch/x86/kernel/setup.c, setup_arch()
+pub const REPEATED: &[&str] =
+    &["Kernel command line: ", "Command line: ", "Unknown kernel command line parameters "];
 
 /// Lines that take back the report which they are part of: only there does the kernel say what it was about.
 pub const TAKEN_BACK: &[(Kind, &str, &str)] = &[
@@ -306,7 +559,7 @@ pub const TAKEN_BACK: &[(Kind, &str, &str)] = &[
 ];
 
 const fn row(kind: Kind, name: &'static str, end: End, headlines: &'static [&'static str]) -> Row {
-    Row { kind, name, headlines, end, part_of: &[], renames: &[Kind::CutHere] }
+    Row { kind, name, headlines, end, part_of: &[], below: &[], renames: &[Kind::CutHere] }
 }
 
 impl Row {

@@ -6,11 +6,11 @@ fn kind(text: &str) -> Option<Kind> {
 
 #[test]
 fn rows_of_one_kind_share_one_name_and_no_name_has_two_kinds() {
-    for row in TABLE {
+    for row in all_rows() {
         assert_eq!(Kind::from_name(row.name), Some(row.kind), "{}", row.name);
         assert_eq!(row.kind.name(), row.name);
     }
-    let kinds: std::collections::BTreeSet<Kind> = TABLE.iter().map(|row| row.kind).collect();
+    let kinds: std::collections::BTreeSet<Kind> = all_rows().map(|row| row.kind).collect();
     assert_eq!(Kind::all_names().len(), kinds.len());
 }
 
@@ -107,6 +107,66 @@ fn headlines_of_6_12_and_of_other_architectures_are_known() {
         ("init[1]: unhandled signal 11 code 0x1 at 0x0000000000000000", Kind::UserFault),
     ] {
         assert_eq!(kind(text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn broken_invariants_that_taint_nothing_are_known() {
+    for (text, expected) in [
+        ("mm/pgtable-generic.c:54: bad pmd 00000000deadbee0(0000000012345678)", Kind::BadPageTable),
+        ("mm/memory.c:199: bad pgd 0000000012345678.", Kind::BadPageTable),
+        ("./include/linux/pgtable.h:2000: bad pte 00000000deadbee0(0000000012345678)", Kind::BadPageTable),
+        (
+            "softirq: huh, entered softirq 9 RCU 00000000deadbee0 with preempt_count 00000100, exited with 00000101?",
+            Kind::ContextAssumption,
+        ),
+        ("irq 11: nobody cared (try booting with the \"irqpoll\" option)", Kind::UnhandledIrq),
+        ("Disabling IRQ #11", Kind::UnhandledIrq),
+        ("bad: scheduling from the idle thread!", Kind::ContextAssumption),
+        ("unregister_netdevice: waiting for eth9 to become free. Usage count = 3", Kind::LeakedReference),
+        ("ref_tracker: netdev@00000000deadbee0 has 1/1 users at", Kind::LeakedReference),
+        (
+            "kobject (00000000deadbee0): tried to init an initialized object, something is seriously wrong.",
+            Kind::Kobject,
+        ),
+        ("sysfs: cannot create duplicate filename '/devices/virtual/x'", Kind::Kobject),
+        ("NOHZ tick-stop error: local softirq work is pending, handler #08!!!", Kind::BrokenInvariant),
+        ("NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out", Kind::BrokenInvariant),
+        (
+            "e1000 0000:00:03.0 eth0: NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out 5010 ms",
+            Kind::BrokenInvariant,
+        ),
+        ("CPU1: failed to come online", Kind::BrokenInvariant),
+        (
+            "kmemleak: Cannot insert 0xffff888001234567 into the object search tree (overlaps existing)",
+            Kind::BrokenInvariant,
+        ),
+        ("get_swap_device: Bad swap file entry 3ffffffffffff", Kind::BrokenInvariant),
+        ("pagealloc: memory corruption", Kind::BrokenInvariant),
+        ("t[101] control protection ip:401000 sp:7ffd0 ssp:7f000 error:1(near ret)", Kind::UserFault),
+        ("list_add double add: new=ffff888001234567, prev=ffff888001234567, next=x.", Kind::ListCorruption),
+        ("[ INFO: possible circular locking dependency detected ]", Kind::Lockdep),
+        ("divide error: 0000 [#1] SMP", Kind::Oops),
+        ("invalid opcode: 0000 [#1] PREEMPT SMP", Kind::Oops),
+    ] {
+        assert_eq!(kind(text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn notices_of_the_kernel_are_no_headlines() {
+    for text in [
+        "WARNING: The mand mount option has been deprecated and",
+        "XFS (vda): WARNING: Reset corrupted AGFL on AG 0. 4 blocks leaked.",
+        "EXT4-fs (vda): INFO: recovery required on readonly filesystem",
+        "WARNING: fbcon: Driver 'x' missed to adjust virtual screen size (1x1 vs. 2x2)",
+        "ODEBUG: Out of memory. ODEBUG disabled",
+        "WARNING: Unprivileged eBPF is enabled, data leaks possible via Spectre v2 BHB attacks!",
+        "Kernel command line: BUG: x",
+        "Kernel command line: root=/dev/vda a: BUG: x",
+        "Disabling lock debugging due to kernel taint",
+    ] {
+        assert_eq!(kind(text), None, "{text}");
     }
 }
 
