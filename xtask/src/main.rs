@@ -1,10 +1,12 @@
 //! `cargo xtask`: parse the command line, dispatch, turn the outcome into an exit code. No logic of its own.
 
+mod about;
 mod accel;
 mod arch;
 mod arms;
 mod boot;
 mod build;
+mod c_source;
 mod cache;
 mod cli;
 mod command;
@@ -43,8 +45,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let project = project::Project::here();
-    let outcome = match &cli.command {
+    let outcome = project::Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         Command::Cache(args) => command::cache::cache(&project, args),
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Faults => command::faults::faults(&project),
-    };
+    });
     let exit = outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
         failure.exit

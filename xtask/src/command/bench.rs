@@ -348,10 +348,10 @@ fn cells(report: &Value) -> impl Iterator<Item = &Value> {
 
 /// How long the cold matrix would take on other numbers of cores.
 fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
-    let mut loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
-    loaded.keep_controls(super::matrix::CONTROLS_OF_A_NORMAL_RUN);
+    let loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
-    let planned = plan::cells(&loaded.campaign, &beside)?;
+    let most = super::matrix::CONTROLS_OF_A_NORMAL_RUN;
+    let planned = plan::first_controls(plan::cells(&loaded.campaign, &beside)?, most);
     let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
     let took = |id: String| {
         let cell = cells(report).find(|cell| cell["id"] == id.as_str())?;
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
-        let project = Project::here();
+        let project = Project::here().unwrap();
         let place = Place { project: &project, dir: dir.path().to_owned(), only: Vec::new(), number: 3 };
         let edited = std::fs::read_to_string(place.edited_patch().unwrap()).unwrap();
         assert!(edited.contains("+\tmight_sleep_if(raw_smp_processor_id() != 4714);\n"), "{edited}");

@@ -1,5 +1,7 @@
 //! The judge against evidence with one thing wrong at a time: none of it may come out as a pass.
 
+use std::path::Path;
+
 use protocol::{Counts, Done, Hello, Measured, PageTables, Trailer};
 
 use super::*;
@@ -130,16 +132,17 @@ fn change_measured(ran: Ran, by: impl FnOnce(&mut Measured)) -> Evidence {
 }
 
 fn control() -> Control {
-    Control {
-        name: "c".to_owned(),
-        plants: "a bug".to_owned(),
-        exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: Some("mm/mmu_gather.c".to_owned()) },
-        on: None,
-    }
+    let text =
+        "plants: a bug\nexposed-by: splat might-sleep at mm/mmu_gather.c\nbug: {at: wait, remove: true}\n";
+    Control::parse("c", Path::new("c.yaml"), text).unwrap()
+}
+
+fn shown<'a>(controls: &'a [(&'a Control, Caught)]) -> Shown<'a> {
+    Shown { controls, ..Shown::default() }
 }
 
 fn verdict(base: &Evidence, patched: &Evidence) -> Verdict {
-    judge(&asked(&scenarios()), base, patched, &[]).verdict
+    judge(&asked(&scenarios()), base, patched, &Shown::default()).verdict
 }
 
 /// Of a patched kernel with this wrong; the same when it is one of two guests that saw it, whichever.
@@ -181,7 +184,7 @@ fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
     };
     let judged = |second| {
         let (base, patched) = (shared(IPI, guest("exit", IPI)), shared(RCU, second));
-        judge(&asked(&scenarios), &base, &patched, &[]).verdict
+        judge(&asked(&scenarios), &base, &patched, &Shown::default()).verdict
     };
     assert_eq!(judged(guest("exit", RCU)), Verdict::Pass);
     assert_eq!(judged(guest("exit", IPI)), Verdict::Fail);
@@ -301,7 +304,7 @@ fn why_init_gave_up_is_a_reason() {
         ran.last_lines = lines.map(str::to_owned).into();
     };
     let patched = change(sound(RCU), gave_up);
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Shown::default());
     assert!(judgement.reasons[0].ends_with("ended before its trailer: another kernel"), "{judgement:?}");
 }
 
@@ -343,7 +346,7 @@ fn a_lost_symbol_is_vacuous_and_named() {
         warnings: Vec::new(),
         ..Built::default()
     });
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Shown::default());
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");
 }
@@ -387,7 +390,7 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
         ),
     ] {
         let caught = catch(&asked(&scenarios()), &control, &planted);
-        let judgement = judge(&asked(&scenarios()), &base, &patched, &[(&control, caught)]);
+        let judgement = judge(&asked(&scenarios()), &base, &patched, &shown(&[(&control, caught)]));
         assert_eq!(judgement.verdict, expected, "{judgement:?}");
     }
 }
@@ -435,7 +438,7 @@ fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
         }
         ran
     };
-    let judged = |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &[]).verdict;
+    let judged = |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &Shown::default()).verdict;
     assert_eq!(judged(evidence(absent())), Verdict::Pass);
     assert_eq!(judged(evidence(sound(Counts::default()))), Verdict::Vacuous);
     assert_eq!(judged(change_measured(absent(), |m| m.injected = 0)), Verdict::Vacuous);
@@ -491,7 +494,7 @@ fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
         ran.scenarios[0].outcome = Outcome::Measured(Box::new(measured));
         evidence(ran)
     };
-    judge(&asked(&scenarios), &ran(base), &ran(patched), &[])
+    judge(&asked(&scenarios), &ran(base), &ran(patched), &Shown::default())
 }
 
 #[test]
