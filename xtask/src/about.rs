@@ -68,6 +68,9 @@ fn changed(
             return Ok(None);
         }
         let (before, after) = (Source::parse(&before)?, Source::parse(&after)?);
+        if !before.is_whole() || !after.is_whole() {
+            return Ok(None);
+        }
         if before.words(before.root()) == after.words(after.root()) {
             continue;
         }

@@ -6,7 +6,7 @@ mod planting;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::c_source::Config;
-use crate::config::{Tree, Variant};
+use crate::config::{Campaign, Scenario, Tree, Variant};
 use crate::control::{Control, Place};
 use crate::failure::Result;
 use crate::ground::{Ground, ours};
@@ -35,6 +35,7 @@ pub struct Asked<'a> {
     /// Those that were selected, with every control that may be planted.
     pub cells: &'a [Cell],
     pub beside: &'a Beside,
+    pub campaign: &'a Campaign,
     pub places: &'a BTreeMap<String, Place>,
     /// What each variant asks for, by its id.
     pub requests: &'a BTreeMap<String, Vec<Request>>,
@@ -68,6 +69,19 @@ pub struct Chosen {
     pub controls: Vec<Control>,
     /// Those that have no place in this version of the patch, and why.
     pub left_out: Vec<(Control, String)>,
+}
+
+impl Asked<'_> {
+    /// In a sentence, that the one guest test that may show the bug is not run.
+    fn scenario_of(&self, control: &Control, variant: &Variant) -> Result<(), String> {
+        let Some(name) = control.exposed_by.scenario() else { return Ok(()) };
+        let is_run =
+            |scenario: &Scenario| scenario.name == name && scenario.not_applicable(variant).is_none();
+        match self.campaign.scenarios.iter().any(is_run) {
+            true => Ok(()),
+            false => Err(format!("the guest test {name}, which has to show it, is not run")),
+        }
+    }
 }
 
 impl Base for WorkTree {
@@ -155,7 +169,11 @@ impl Arms {
             if chosen.controls.len() == asked.most_controls {
                 break;
             }
-            match planting.plant(&control, &self.proved_as(version).files)? {
+            let planted = match asked.scenario_of(&control, &of.variant) {
+                Ok(()) => planting.plant(&control, &self.proved_as(version).files)?,
+                Err(why) => Err(why),
+            };
+            match planted {
                 Ok(planted) => {
                     let id = cell_of(&control).id();
                     let mut all = prepared.changed.clone();

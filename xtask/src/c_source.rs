@@ -4,12 +4,18 @@
 //! never guessed.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use tree_sitter::{Node, Parser, Tree};
+use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use crate::failure::{Context, Failure, Result};
 use crate::kconfig::Request;
+
+/// The largest C files of the kernel that are not lists of registers have 1 MiB.
+const BYTES_MAX: usize = 4 << 20;
+/// The parser asks whether to go on every hundred operations; kernel source takes less than one for each byte.
+const STEPS_LEAST: usize = 1000;
+const BYTES_PER_STEP: usize = 20;
 
 /// Branches of the preprocessor around a function, and operators in a condition, that are followed.
 const NESTING_MAX: usize = 64;
@@ -18,6 +24,7 @@ const NESTING_MAX: usize = 64;
 pub struct Source {
     text: Vec<u8>,
     tree: Tree,
+    whole: bool,
 }
 
 /// A function with its body.
@@ -57,15 +64,38 @@ impl Config {
 }
 
 impl Source {
+    /// Parses a file. One that is no source that a person wrote, because it is too large or too deep in itself, is as good
+    /// as empty: see [`Source::is_whole`].
+    ///
     /// # Errors
-    /// When the parser cannot be set up, or gives up: never because of what stands in the file.
+    /// When the parser cannot be set up: never because of what stands in the file.
     pub fn parse(text: &[u8]) -> Result<Source> {
         let mut parser = Parser::new();
         parser
             .set_language(&tree_sitter_c::LANGUAGE.into())
             .or_infra(|| "load the grammar of C".to_owned())?;
-        let tree = parser.parse(text, None).ok_or_else(|| Failure::internal("the parser of C gave up"))?;
-        Ok(Source { text: text.to_owned(), tree })
+        // The file may come with the patch: it may not keep the parser for ever.
+        let mut left = STEPS_LEAST + text.len() / BYTES_PER_STEP;
+        let mut go_on = |_: &ParseState| {
+            left = left.saturating_sub(1);
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let options = ParseOptions::new().progress_callback(&mut go_on);
+        let mut read = |at: usize, _| text.get(at..).unwrap_or_default();
+        let parsed = match text.len() <= BYTES_MAX {
+            true => parser.parse_with_options(&mut read, None, Some(options)),
+            false => None,
+        };
+        let whole = parsed.is_some();
+        parser.reset();
+        let nothing = || parser.parse("", None).ok_or_else(|| Failure::internal("the parser of C gave up"));
+        let tree = parsed.map_or_else(nothing, Ok)?;
+        Ok(Source { text: text.to_owned(), tree, whole })
+    }
+
+    /// Whether all of it was parsed.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     pub fn text(&self, range: Range<usize>) -> &str {
@@ -310,4 +340,86 @@ pub fn descendants(node: Node<'_>) -> Vec<Node<'_>> {
         left.extend(children(node).into_iter().rev());
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL: &[u8] = include_bytes!("../testdata/patch/base/mm/mmu_gather.c");
+
+    fn parse(text: &str) -> Source {
+        Source::parse(text.as_bytes()).unwrap()
+    }
+
+    fn config(symbol: &str, value: &str) -> Config {
+        let request = Request {
+            symbol: symbol.to_owned(),
+            value: value.to_owned(),
+            origin: String::new(),
+            if_known: false,
+        };
+        Config::new(&[request])
+    }
+
+    /// The functions that are compiled when CONFIG_X has this value.
+    fn live(text: &str, value: &str) -> Vec<String> {
+        let (source, config) = (parse(text), config("X", value));
+        let live = source.functions().into_iter().filter(|function| source.is_live(function.body, &config));
+        live.map(|function| function.name.to_owned()).collect()
+    }
+
+    #[test]
+    fn kernel_source_is_parsed_whole_and_its_functions_are_found() {
+        let source = Source::parse(KERNEL).unwrap();
+        assert!(source.is_whole());
+        let names: Vec<&str> = source.functions().iter().map(|function| function.name).collect();
+        assert!(names.contains(&"tlb_remove_table") && names.contains(&"tlb_flush_mmu"), "{names:?}");
+        assert_eq!(names.iter().filter(|name| **name == "__tlb_remove_table_one").count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_no_person_wrote_is_as_good_as_empty_and_says_so() {
+        let large = format!("int f(void) {{ g(); }}\n{}", " ".repeat(BYTES_MAX));
+        assert!(!parse(&large).is_whole() && parse(&large).functions().is_empty());
+        for nested in ["(", "{", "#if X\n", "f(", "if (x) ", "[", "*", "a ? "] {
+            let text = format!("int f(void) {{ {}", nested.repeat(20_000));
+            let source = parse(&text);
+            source.functions();
+            source.words_by_function();
+            source.calls(source.root());
+        }
+        assert!(Source::parse(b"\xff\xfe\0int f(void) { }").unwrap().is_whole());
+    }
+
+    #[test]
+    fn branches_that_the_configuration_leaves_out_are_not_live() {
+        let ifdef = "#ifdef CONFIG_X\nint a(void) { }\n#else\nint b(void) { }\n#endif\n";
+        assert_eq!((live(ifdef, "y"), live(ifdef, "n")), (vec!["a".into()], vec!["b".into()]));
+        assert_eq!(live(ifdef, "m").len(), 2);
+        let ifndef = ifdef.replace("ifdef", "ifndef");
+        assert_eq!((live(&ifndef, "y"), live(&ifndef, "n")), (vec!["b".into()], vec!["a".into()]));
+        let expression = ifdef.replace("#ifdef CONFIG_X", "#if defined(CONFIG_Y) && !IS_ENABLED(CONFIG_X)");
+        assert_eq!((live(&expression, "y"), live(&expression, "n").len()), (vec!["b".into()], 2));
+        let elif = "#if defined(CONFIG_X)\nint a(void) { }\n#elif defined(CONFIG_Y)\nint b(void) { }\n#else\nint c(void) { }\n#endif\n";
+        assert_eq!((live(elif, "y"), live(elif, "n").len()), (vec!["a".into()], 2));
+        let source = parse("int f(void) { if (!IS_ENABLED(CONFIG_X)) a(); else b(); }");
+        let called = |value| -> Vec<&str> {
+            let calls = source.calls(source.root()).into_iter();
+            let live = calls.filter(|call| source.is_live(call.node, &config("X", value)));
+            live.map(|call| call.callee).collect()
+        };
+        assert_eq!((called("y"), called("n")), (vec!["IS_ENABLED", "b"], vec!["IS_ENABLED", "a"]));
+    }
+
+    #[test]
+    fn comments_and_white_space_are_no_words() {
+        let (one, other) =
+            (parse("int f(void)\n{\n\tg(); /* c */\n}\n"), parse("int f(void) { g(); // d\n}"));
+        assert_eq!(one.words(one.root()), other.words(other.root()));
+        assert_eq!(one.words_by_function(), other.words_by_function());
+        let changed = parse("int f(void) { h(); }").words_by_function();
+        assert_eq!(changed.outside, one.words_by_function().outside);
+        assert_ne!(changed.functions, one.words_by_function().functions);
+    }
 }

@@ -37,6 +37,8 @@ pub enum Command {
     Watch(Watch),
     /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
     Faults,
+    /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
+    Versions(Versions),
 }
 
 pub const DEFAULT_CAMPAIGN: &str = "mmu-gather";
@@ -215,6 +217,13 @@ pub struct Bench {
     pub images: bool,
     /// Of the default campaign, only cells that match this pattern; may be given several times
     #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Versions {
+    /// Only the version of this name; may be given several times
+    #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
 }
 

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Command::Cache(args) => command::cache::cache(&project, args),
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Faults => command::faults::faults(&project),
+        Command::Versions(args) => command::versions::versions(&project, args),
     });
     let exit = outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

@@ -7,7 +7,7 @@ use super::setting::{Setting, Sources};
 use crate::arms::Chosen;
 use crate::cli::Format;
 use crate::control::Control;
-use crate::evidence::Evidence;
+use crate::evidence::{Build, Evidence};
 use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Caught};
 use crate::patch::{Proved, Series};
@@ -165,7 +165,11 @@ impl Setting<'_> {
                 None => (cell, Evidence::default()),
             }
         };
-        let chosen = self.chosen(cell, version, sources);
+        let chosen = match of(arm).1.build {
+            // Nor does any bug that is planted in it.
+            Build::CompileError(_) => Chosen::default(),
+            _ => self.chosen(cell, version, sources),
+        };
         let caught: Vec<_> = chosen
             .controls
             .iter()

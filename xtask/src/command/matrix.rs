@@ -237,6 +237,7 @@ impl Setting<'_> {
                     tested,
                     cells: &self.cells,
                     beside: self.beside,
+                    campaign: &self.loaded.campaign,
                     places: &self.loaded.places,
                     requests: &self.requests,
                     most_controls: most_controls(self.args),

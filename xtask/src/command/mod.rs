@@ -10,6 +10,7 @@ pub mod faults;
 pub mod matrix;
 pub mod patch;
 mod setting;
+pub mod versions;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ mod disk;
 mod faults;
 mod killed;
 mod lanes;
+mod own_versions;
 mod power_cut;
 mod shares;
 mod trees;
