@@ -48,8 +48,9 @@ pub struct Spot<'a> {
     pub node: Node<'a>,
     /// The call that the place names.
     pub call: Option<Node<'a>>,
-    /// The other place's statement in the same block.
-    pub beside: Option<Node<'a>>,
+    /// In the innermost block that reaches the other place too: the statement through which this one is reached, and that
+    /// of the other.
+    pub in_block: Option<(Node<'a>, Node<'a>)>,
 }
 
 /// What a place is looked for in.
@@ -224,14 +225,13 @@ impl<'a> Search<'a> {
                 source,
                 node,
                 call: None,
-                beside: None,
+                in_block: None,
             }));
         }
         Ok(spots)
     }
 
-    /// The statement through which the place is reached and the one of the place `other`, in the innermost block that
-    /// reaches both.
+    /// The statements with the calls through which the place is reached, in the function that reaches the place `other` too.
     fn beside(&self, place: &Place, other: &str) -> Result<Vec<Spot<'a>>, String> {
         let other_place = self.places.get(other).ok_or_else(|| format!("there is no place `{other}`"))?;
         let (ways, others) = (self.ways(place)?, self.ways(other_place)?);
@@ -247,14 +247,10 @@ impl<'a> Search<'a> {
             if step.path != other_step.path {
                 continue;
             }
-            let Some((node, beside)) = in_one_block(step.call.node, other_step.call.node) else { continue };
-            spots.push(Spot {
-                path: step.path,
-                source: step.source,
-                node,
-                call: Some(step.call.node),
-                beside: Some(beside),
-            });
+            let in_block = in_one_block(step.call.node, other_step.call.node);
+            spots.extend(
+                spot_of_call(step).filter(|_| in_block.is_some()).map(|spot| Spot { in_block, ..spot }),
+            );
         }
         match spots.is_empty() {
             true => Err("what is waited for and what is done then are in no common block".to_owned()),
@@ -271,7 +267,7 @@ impl<'a> Search<'a> {
                 let is_new = self.before.contains_key(path) && !before.contains(&function.name);
                 if is_new && function.is_empty() && source.is_live(function.body, self.config) {
                     let node = function.body.parent().unwrap_or(function.body);
-                    spots.push(Spot { path, source, node, call: None, beside: None });
+                    spots.push(Spot { path, source, node, call: None, in_block: None });
                 }
             }
         }
@@ -285,7 +281,7 @@ fn spot_of_call<'a>(step: &Step<'a>) -> Option<Spot<'a>> {
     while !is_statement(node) {
         node = node.parent()?;
     }
-    Some(Spot { path: step.path, source: step.source, node, call: Some(step.call.node), beside: None })
+    Some(Spot { path: step.path, source: step.source, node, call: Some(step.call.node), in_block: None })
 }
 
 fn is_statement(node: Node<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! Plants a bug: source text in, source text out. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use tree_sitter::Node;
@@ -68,7 +68,12 @@ impl Deed {
     /// In a sentence, when this version of the source has no place for it.
     pub fn plant(&self, search: &Search<'_>) -> Result<BTreeMap<String, Vec<u8>>, String> {
         let mut edits: BTreeMap<&str, Vec<Edit>> = BTreeMap::new();
-        let spots = search.find(&self.at)?;
+        let mut spots = search.find(&self.at)?;
+        if self.move_behind {
+            // Two calls of one statement move together.
+            let mut seen = BTreeSet::new();
+            spots.retain(|spot| seen.insert((spot.path, spot.in_block.map(|(it, _)| it.id()))));
+        }
         for spot in &spots {
             edits.entry(spot.path).or_default().extend(self.edits(spot)?);
         }
@@ -105,7 +110,7 @@ impl Deed {
             return Ok(vec![Edit { start: asked.start_byte(), end: asked.end_byte(), text }]);
         }
         if self.move_behind {
-            return self.moved(spot, &it);
+            return moved(spot);
         }
         let is_needed = self.before.is_none() || self.after.is_some();
         if is_needed {
@@ -132,18 +137,19 @@ impl Deed {
         }
         [lines(&self.before), vec![text], lines(&self.after)].concat()
     }
+}
 
-    fn moved(&self, spot: &Spot<'_>, it: &Statement<'_>) -> Result<Vec<Edit>, String> {
-        let behind = spot.beside.ok_or("nothing stands beside the place")?;
-        it.must_be_plain()?;
-        let behind = Statement { node: behind, ..*it };
-        behind.must_be_plain()?;
-        if behind.node.start_byte() < it.node.start_byte() {
-            return Err("it is behind that already".to_owned());
-        }
-        let body = vec![behind.text().to_owned(), it.text().to_owned()];
-        Ok(vec![it.replaced(&[], None), behind.replaced(&body, None)])
+/// The statement behind the one that it stands beside.
+fn moved(spot: &Spot<'_>) -> Result<Vec<Edit>, String> {
+    let (it, behind) = spot.in_block.ok_or("nothing stands beside the place")?;
+    let (it, behind) = (Statement { spot, node: it }, Statement { spot, node: behind });
+    it.must_be_plain()?;
+    behind.must_be_plain()?;
+    if behind.node.start_byte() < it.node.start_byte() {
+        return Err("it is behind that already".to_owned());
     }
+    let body = vec![behind.text().to_owned(), it.text().to_owned()];
+    Ok(vec![it.replaced(&[], None), behind.replaced(&body, None)])
 }
 
 /// A statement as it stands in its file.

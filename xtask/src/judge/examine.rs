@@ -51,12 +51,12 @@ fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
         Build::NotRun => found.gap(Weight::Infra, "not run"),
         Build::Infra { why } => found.gap(Weight::Infra, why.clone()),
         Build::CompileError(error) => {
-            let whose = if error.touched_by_patch {
-                "a file the patch changes"
-            } else {
-                "a file the patch leaves alone"
+            let whose = match (&error.file, error.touched_by_patch) {
+                (None, _) => "",
+                (Some(_), true) => ", in a file the patch changes",
+                (Some(_), false) => ", in a file the patch leaves alone",
             };
-            found.bad(Witness::Build, format!("does not compile, in {whose}: {}", error.message));
+            found.bad(Witness::Build, format!("does not compile{whose}: {}", error.message));
         }
         Build::Built(built) => {
             for lost in &built.lost_symbols {

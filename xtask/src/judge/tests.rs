@@ -11,7 +11,7 @@ use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::kconfig::Lost;
 use crate::splat::Kind;
-use crate::witness::Counted;
+use crate::witness::{Counted, Witness};
 
 fn scenario(name: &str, demand: Demand) -> Scenario {
     let name = name.to_owned();
@@ -550,4 +550,47 @@ fn what_a_guest_test_counts_by_itself_has_to_come_out_as_the_campaign_says() {
     assert_eq!(verdict(counted(0, Some(20)), counted(20, Some(0))), Verdict::Fail);
     assert_eq!(verdict(counted(20, Some(20)), counted(20, Some(20))), Verdict::Vacuous);
     assert_eq!(verdict(counted(0, Some(20)), counted(20, None)), Verdict::Vacuous);
+}
+
+#[test]
+fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
+    let (base, patched) = (evidence(sound(IPI)), evidence(sound(RCU)));
+    let needs = |least, patched: &Evidence| {
+        let left_out = vec!["control `c` left out: it has no place".to_owned()];
+        let shown = Shown { controls: &[], least, left_out };
+        judge(&asked(&scenarios()), &base, patched, &shown)
+    };
+    assert_eq!(needs(0, &patched).verdict, Verdict::Pass);
+    let blind = needs(2, &patched);
+    assert_eq!(blind.verdict, Verdict::Vacuous);
+    assert!(blind.reasons[1].contains("left out"), "{blind:?}");
+    assert_eq!(needs(2, &evidence(sound(IPI))).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_patch_that_gives_the_same_code_fails_nothing() {
+    let judged = |patched: &Evidence| {
+        let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), patched, &Shown::default());
+        with_the_same_code(judgement).verdict
+    };
+    assert_eq!(judged(&evidence(sound(IPI))), Verdict::Vacuous);
+    assert_eq!(judged(&evidence(sound(RCU))), Verdict::Pass);
+}
+
+#[test]
+fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
+    let at = |function: &str| Splat {
+        text: vec![format!(" {function}+0x1/0x2"), " ? unsure+0x1/0x2".to_owned()],
+        ..splat(Kind::MightSleep, "kernel/rcu/tree.c:1")
+    };
+    let patched = change(sound(RCU), |ran| ran.splats = vec![at("do_exit"), at("tlb_remove_table.part.0")]);
+    let found = examine(&asked(&scenarios()), Arm::Patched, &patched);
+    let stacks: Vec<_> = found
+        .iter()
+        .filter_map(|finding| match &finding.witness {
+            Witness::Splat { stack, .. } => Some(stack.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stacks, [["do_exit", "tlb_remove_table"].map(str::to_owned)]);
 }
