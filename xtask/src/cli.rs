@@ -61,6 +61,8 @@ pub enum Command {
     Faults,
     /// Try on a real kernel what a hostile patch, or a clock that steps, could do; needs what a matrix leaves
     Attacks,
+    /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
+    Versions(Versions),
 }
 
 pub const DEFAULT_CAMPAIGN: &str = "mmu-gather";
@@ -275,6 +277,13 @@ pub struct Bench {
     pub no_sandbox: bool,
     /// Of the default campaign, only cells that match this pattern; may be given several times
     #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Versions {
+    /// Only the version of this name; may be given several times
+    #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
 }
 

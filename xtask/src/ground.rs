@@ -40,11 +40,11 @@ pub fn find<'a>(asked: &Asked<'_>, pristine: &'a dyn Base, series: &Series) -> R
         base.changed.extend(found.before);
         undone = Some(found.held);
     }
+    // A hunk may fit a second time in a tree that holds it: what comes out is not to be mistaken for a base.
     let held = patch::held(series, &base)?;
     let proved = match (patch::prove(series, &base), held) {
-        // A hunk may fit a second time in a tree that holds it; its results are not to be mistaken for a base.
-        (Ok(_), Some(held @ Held::Results(_))) => return Err(holds_it(asked, series, held)),
-        (Ok(proved), Some(Held::Undoes) | None) => proved,
+        (Ok(_), Some(held)) => return Err(holds_it(asked, series, held)),
+        (Ok(proved), None) => proved,
         (Err(failure), _) if failure.exit != Exit::PatchRejected => return Err(failure),
         (Err(_), Some(held)) => return Err(holds_it(asked, series, held)),
         (Err(failure), None) => return Err(explain(asked, pristine, &base, series, failure)?),
@@ -184,11 +184,15 @@ mod tests {
     }
 
     fn find_on(base: &Files, undo: bool) -> Result<(Vec<String>, Option<Held>)> {
+        find_in(base, undo, V2)
+    }
+
+    fn find_in(base: &Files, undo: bool, bytes: &[u8]) -> Result<(Vec<String>, Option<Held>)> {
         let project = Project::here().unwrap();
         let known = Loaded::load(&project, "mmu-gather").unwrap().trees;
         let tree = Tree::own("mine", &known[0]).unwrap();
         let asked = Asked { project: &project, tree: &tree, replaced: &known, undo };
-        let ground = find(&asked, base, &series(V2))?;
+        let ground = find(&asked, base, &series(bytes))?;
         Ok((ground.base.changed.into_keys().collect(), ground.undone))
     }
 
@@ -202,6 +206,21 @@ mod tests {
         let (changed, undone) = find_on(&tree, true).unwrap();
         assert_eq!(changed, ["include/asm-generic/tlb.h", "mm/mmu_gather.c"]);
         assert_eq!(undone, Some(Held::Results(2)));
+    }
+
+    /// Without ids nothing but its lines says that the tree holds the patch; a line that is added among others like it
+    /// fits a second time.
+    #[test]
+    fn a_tree_that_holds_a_patch_that_fits_twice_stops_as_well() {
+        let added = "--- a/mm/x.c\n+++ b/mm/x.c\n@@ -1,2 +1,3 @@\n f();\n+f();\n f();\n";
+        let tree = |text: &str| Files(BTreeMap::from([("mm/x.c".to_owned(), text.as_bytes().to_vec())]));
+        let held = tree("f();\nf();\nf();\n");
+        let failure = find_in(&held, false, added.as_bytes()).unwrap_err();
+        assert_eq!(failure.what, "tree mine already holds p");
+        assert_eq!(failure.because, ["every hunk of it can be undone cleanly"]);
+        let (changed, undone) = find_in(&held, true, added.as_bytes()).unwrap();
+        assert_eq!((changed.as_slice(), undone), (&["mm/x.c".to_owned()][..], Some(Held::Undoes)));
+        assert_eq!(find_in(&tree("f();\nf();\n"), false, added.as_bytes()).unwrap().1, None);
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn lane_of(cell: &Cell) -> String {
         // What does not compile is a header, as a rule: whatever is built after it would compile all that includes it
         // again, and so would it after anything else.
         Arm::Control(control) if control.exposed_by == Exposure::Build => {
-            format!("{name}{PATCH}-{}", control.name)
+            format!("{name}{PATCH}-{}", control.arm)
         }
         _ => format!("{name}{PATCH}"),
     }

@@ -3,11 +3,13 @@
 // They panic when nobody reads what they print, and escape nothing: crate::terminal does.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod about;
 mod accel;
 mod arch;
 mod arms;
 mod boot;
 mod build;
+mod c_source;
 mod cache;
 mod cli;
 mod command;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => command::watch::watch(&project, args),
         Command::Attacks => command::attacks::attacks(&project),
         Command::Faults => command::faults::faults(&project),
+        Command::Versions(args) => command::versions::versions(&project, args),
     });
     let exit = outcome.unwrap_or_else(|failure| {
         terminal::say(&format!("error: {failure}"));

@@ -48,7 +48,7 @@ impl Arm {
             Arm::Base => "base",
             Arm::Patched => "patched",
             Arm::Version(name) => name,
-            Arm::Control(control) => &control.name,
+            Arm::Control(control) => &control.arm,
             Arm::WithoutHunk(left_out) => &left_out.name,
         }
     }
@@ -78,17 +78,14 @@ impl Beside {
         self.versions.get(tree).map_or(&[], Vec::as_slice)
     }
 
-    /// The controls of `variant` on `tree` that are planted in `version`, or in the patch itself.
+    /// The controls of `variant`, planted in `version`, or in the patch itself.
     pub fn controls<'a>(
         &'a self,
-        tree: &'a str,
         variant: &'a Variant,
         version: Option<&'a str>,
-    ) -> impl Iterator<Item = &'a Control> {
-        self.controls.iter().filter(move |control| {
-            let planted_in = control.on.as_deref().filter(|on| *on != tree);
-            variant.controls.contains(&control.name) && planted_in == version
-        })
+    ) -> impl Iterator<Item = Control> + 'a {
+        let named = |name: &String| self.controls.iter().find(|control| control.name == *name);
+        variant.controls.iter().filter_map(named).map(move |control| control.on(version))
     }
 }
 
@@ -139,8 +136,7 @@ pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
 
 /// The patch, then its other versions, each followed by the controls that are planted in it.
 fn with_patch(beside: &Beside, tree: &str, variant: &Variant) -> Vec<Arm> {
-    let planted =
-        |version| beside.controls(tree, variant, version).cloned().map(Arm::Control).collect::<Vec<_>>();
+    let planted = |version| beside.controls(variant, version).map(Arm::Control).collect::<Vec<_>>();
     let mut arms = vec![Arm::Patched];
     arms.extend(planted(None));
     for version in beside.versions_on(tree) {
@@ -148,6 +144,18 @@ fn with_patch(beside: &Beside, tree: &str, variant: &Variant) -> Vec<Arm> {
         arms.extend(planted(Some(version)));
     }
     arms
+}
+
+/// Leaves of each variant and version the first `most` controls.
+pub fn first_controls(mut cells: Vec<Cell>, most: usize) -> Vec<Cell> {
+    let mut kept = BTreeMap::<(String, Option<String>), usize>::new();
+    cells.retain(|cell| {
+        let Arm::Control(control) = &cell.arm else { return true };
+        let count = kept.entry((cell.pair_id(), control.on.clone())).or_default();
+        *count += 1;
+        *count <= most
+    });
+    cells
 }
 
 /// Enough to tell which scenario shows a bug that has all its fallbacks in one of them.
@@ -211,12 +219,10 @@ fn pattern(glob: &str) -> Result<Regex> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::config::{BaseWish, Expect, Mechanism};
-    use crate::control::Exposure;
-    use crate::splat::Kind;
 
     fn campaign() -> Campaign {
         let variant = |name: &str, controls: &[&str]| Variant {
@@ -245,17 +251,13 @@ mod tests {
         }
     }
 
-    fn control(name: &str, on: Option<&str>) -> Control {
-        Control {
-            name: name.to_owned(),
-            plants: String::new(),
-            exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: None },
-            on: on.map(str::to_owned),
-        }
+    fn control(name: &str) -> Control {
+        let text = "plants: a bug\nexposed-by: splat might-sleep\nbug: {at: wait, remove: true}\n";
+        Control::parse(name, Path::new("c.yaml"), text).unwrap()
     }
 
     fn planned(globs: &[&str]) -> Result<Vec<String>> {
-        let beside = Beside { controls: vec![control("c1", None)], ..Beside::default() };
+        let beside = Beside { controls: vec![control("c1")], ..Beside::default() };
         let globs: Vec<String> = globs.iter().map(ToString::to_string).collect();
         let cells = select(cells(&campaign(), &beside)?, &globs)?;
         Ok(cells.iter().map(Cell::id).collect())
@@ -266,22 +268,18 @@ mod tests {
         let mut campaign = campaign();
         campaign.trees.push("6.12".to_owned());
         campaign.variants.truncate(1);
-        campaign.variants[0].controls = ["c1", "on-v1", "on-6.12"].map(str::to_owned).into();
+        campaign.variants[0].controls = ["c1", "c2", "c3"].map(str::to_owned).into();
         let beside = Beside {
             versions: BTreeMap::from([("7.2".to_owned(), vec!["v1".to_owned()])]),
-            controls: vec![
-                control("c1", None),
-                control("on-v1", Some("v1")),
-                control("on-6.12", Some("6.12")),
-            ],
+            controls: ["c1", "c2", "c3"].map(control).into(),
             leave_out: Vec::new(),
         };
         let ids = |tree: &str| -> Vec<String> {
-            let cells = cells(&campaign, &beside).unwrap();
+            let cells = first_controls(cells(&campaign, &beside).unwrap(), 2);
             cells.iter().filter(|cell| cell.tree == tree).map(|cell| cell.arm.name().to_owned()).collect()
         };
-        assert_eq!(ids("7.2"), ["base", "patched", "c1", "v1", "on-v1"]);
-        assert_eq!(ids("6.12"), ["base", "patched", "c1", "on-6.12"]);
+        assert_eq!(ids("7.2"), ["base", "patched", "c1", "c2", "v1", "c1-v1", "c2-v1"]);
+        assert_eq!(ids("6.12"), ["base", "patched", "c1", "c2"]);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Campaign, Tree, Variant};
-use crate::control::Control;
-use crate::failure::{Failure, Result};
+use crate::control::{Control, Place};
+use crate::failure::{Context, Failure, Result};
 use crate::input;
 use crate::kconfig::{self, Request};
 use crate::source::lane;
@@ -18,7 +18,7 @@ const WORK_VARIABLE: &str = "PATCHPROOF_WORK";
 pub const LANES_VARIABLE: &str = "PATCHPROOF_LANES";
 pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
 
-/// The checkout that this harness was compiled in.
+/// The checkout that is worked on.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub root: PathBuf,
@@ -27,11 +27,26 @@ pub struct Project {
 }
 
 impl Project {
+    /// The checkout that `cargo xtask` was started in, or without cargo the one around the current directory. Never the one
+    /// that the program was compiled in, which a copy of a checkout brings along in its `target/`.
+    ///
     /// # Errors
-    /// As [`Project::at`].
+    /// When neither is a checkout.
     pub fn here() -> Result<Project> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Project::at(manifest.parent().unwrap_or(manifest).to_owned())
+        // cargo sets it for `cargo run` and `cargo test`.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let current = std::env::current_dir().or_infra(|| "find the current directory".to_owned())?;
+        Project::at(Project::find(manifest.as_deref(), &current)?)
+    }
+
+    fn find(manifest: Option<&Path>, current: &Path) -> Result<PathBuf> {
+        let above = |dir: &Path| dir.ancestors().find(|dir| is_checkout(dir)).map(Path::to_owned);
+        let found = manifest.and_then(above).or_else(|| above(current));
+        found.ok_or_else(|| {
+            Failure::usage(format!("{} is in no checkout of patchproof", current.display()))
+                .because("there is no directory above it with configs/trees.yaml, patches/ and xtask/")
+                .next("start it in the checkout: cargo xtask ...")
+        })
     }
 
     /// The project in `root`, with its places as the environment says.
@@ -122,9 +137,21 @@ impl Project {
         Ok(())
     }
 
-    pub fn control_patch(&self, name: &str) -> PathBuf {
-        self.root.join("patches/controls").join(format!("{name}.patch"))
+    /// The description of a control.
+    pub fn control(&self, name: &str) -> PathBuf {
+        self.root.join("patches/controls").join(format!("{name}.yaml"))
     }
+
+    /// The places that controls are planted at.
+    fn places(&self) -> PathBuf {
+        self.root.join("patches/places.yaml")
+    }
+}
+
+fn is_checkout(dir: &Path) -> bool {
+    ["configs/trees.yaml", "patches/places.yaml", "xtask/Cargo.toml"]
+        .iter()
+        .all(|file| dir.join(file).is_file())
 }
 
 /// A campaign with everything that it names, read and checked.
@@ -135,6 +162,8 @@ pub struct Loaded {
     /// Trees of the campaign that the user's own ones stand in for.
     pub replaced: Vec<Tree>,
     pub controls: Vec<Control>,
+    /// Where controls are planted, by name.
+    pub places: BTreeMap<String, Place>,
 }
 
 impl Loaded {
@@ -152,23 +181,22 @@ impl Loaded {
             .iter()
             .map(|name| config::find_tree(&known, name).cloned())
             .collect::<Result<_>>()?;
+        let places_file = project.places();
+        let places: BTreeMap<String, Place> =
+            config::parse(&places_file, &input::CONTROL.read_text(&places_file)?)?;
         let mut controls: Vec<Control> = Vec::new();
         for name in campaign.variants.iter().flat_map(|variant| &variant.controls) {
             if controls.iter().all(|control| control.name != *name) {
-                let path = project.control_patch(name);
-                controls.push(Control::parse(name, &path, &input::CONTROL.read_text(&path)?)?);
+                let path = project.control(name);
+                let control = Control::parse(name, &path, &input::CONTROL.read_text(&path)?)?;
+                if !places.contains_key(&control.bug.at) {
+                    return Err(Failure::usage(format!("{}: no place `{}`", path.display(), control.bug.at))
+                        .next(format!("describe it in {}", places_file.display())));
+                }
+                controls.push(control);
             }
         }
-        for control in &controls {
-            if let Some(on) = control.on.as_ref().filter(|on| !campaign.has_version(on)) {
-                return Err(Failure::usage(format!("control `{}` is planted in `{on}`", control.name))
-                    .because(format!(
-                        "campaign {} has no such version and no such backport",
-                        campaign.name
-                    )));
-            }
-        }
-        Ok(Loaded { campaign, trees, replaced: Vec::new(), controls })
+        Ok(Loaded { campaign, trees, replaced: Vec::new(), controls, places })
     }
 
     /// Puts trees of the user's `own` in the place of the campaign's, but for those to `keep`.
@@ -184,24 +212,6 @@ impl Loaded {
         self.trees.extend(own);
         self.replaced = replaced;
         self.campaign.trees = self.trees.iter().map(|tree| tree.name.clone()).collect();
-    }
-
-    /// Asks of each variant no more than its first `most` controls of each version of the patch; campaigns list the
-    /// best ones first.
-    pub fn keep_controls(&mut self, most: usize) {
-        let planted_in = |name: &String| {
-            self.controls.iter().find(|control| control.name == *name).and_then(|control| control.on.clone())
-        };
-        for variant in &mut self.campaign.variants {
-            let mut kept = BTreeMap::<Option<String>, usize>::new();
-            variant.controls.retain(|name| {
-                let count = kept.entry(planted_in(name)).or_default();
-                *count += 1;
-                *count <= most
-            });
-        }
-        let variants = &self.campaign.variants;
-        self.controls.retain(|control| variants.iter().any(|kept| kept.controls.contains(&control.name)));
     }
 }
 
@@ -273,16 +283,23 @@ mod tests {
     }
 
     #[test]
-    fn a_normal_run_asks_for_the_first_controls_of_each_variant() {
-        let mut loaded = Loaded::load(&Project::here().unwrap(), "mmu-gather").unwrap();
-        let first = |loaded: &Loaded| -> Vec<String> {
-            let variants = loaded.campaign.variants.iter();
-            variants.flat_map(|variant| variant.controls.iter().take(2).cloned()).collect()
+    fn a_copy_of_a_checkout_is_a_checkout_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["configs/trees.yaml", "patches/places.yaml", "xtask/Cargo.toml"] {
+            let path = dir.path().join("copy").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let copy = dir.path().join("copy");
+        let find = |manifest: Option<&str>, current: &str| {
+            let manifest = manifest.map(|path| dir.path().join(path));
+            Project::find(manifest.as_deref(), &dir.path().join(current))
         };
-        let wanted = first(&loaded);
-        loaded.keep_controls(2);
-        assert_eq!(first(&loaded), wanted);
-        assert!(loaded.campaign.variants.iter().all(|variant| variant.controls.len() <= 2));
-        assert!(loaded.controls.iter().all(|control| wanted.contains(&control.name)));
+        assert_eq!(find(None, "copy/patches").unwrap(), copy);
+        assert_eq!(find(Some("copy/xtask"), "").unwrap(), copy);
+        // The variable may be of another package's.
+        assert_eq!(find(Some("other"), "copy").unwrap(), copy);
+        let failure = find(None, "").unwrap_err();
+        assert!(failure.what.ends_with("is in no checkout of patchproof"), "{failure}");
     }
 }

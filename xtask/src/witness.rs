@@ -12,8 +12,8 @@ pub enum Witness {
     Build,
     /// The guest stopped, or did not stop.
     End,
-    /// A block on the console; the file is the one its headline names.
-    Splat { kind: splat::Kind, file: Option<String> },
+    /// A block on the console; the file is the one its headline names, the stack has the functions below it.
+    Splat { kind: splat::Kind, file: Option<String>, stack: Vec<String> },
     /// `/proc/sys/kernel/tainted`.
     Taint,
     /// Under injection, this mechanism ran more or less often than once per failure.

@@ -33,7 +33,7 @@ pub fn diagnose(log: &str, tree: &Path, touched: &BTreeSet<String>, how: &str) -
         return Build::Infra { why: format!("{how}: {why}") };
     }
     let error = log.lines().find_map(|line| compile_error(line, tree, touched));
-    match error.or_else(|| link_error(log, touched)) {
+    match error.or_else(|| link_error(log, touched)).or_else(|| tool_error(log)) {
         Some(error) => Build::CompileError(error),
         None => Build::Infra { why: format!("{how}, and the log names no compile error") },
     }
@@ -90,6 +90,21 @@ fn link_error(log: &str, touched: &BTreeSet<String>) -> Option<CompileError> {
         }
     }
     None
+}
+
+/// What other tools of a build say when the source is wrong: Kconfig (scripts/kconfig/parser.y), make of a file that is in a
+/// Makefile only, the assembler, objtool and modpost.
+static TOOL_ERROR: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::unwrap_used, reason = "a constant")]
+    Regex::new(
+        r"No rule to make target|^\S*Kconfig\S*:\d+: |^error: recursive dependency|^\S+:\d+: Error: |error: objtool: |^ERROR: modpost: ",
+    )
+    .unwrap()
+});
+
+fn tool_error(log: &str) -> Option<CompileError> {
+    let line = log.lines().find(|line| TOOL_ERROR.is_match(line) && !line.contains(": warning: "))?;
+    Some(CompileError { message: line.to_owned(), file: None, line: None, touched_by_patch: false })
 }
 
 /// What all objects go into first (scripts/Makefile.vmlinux_o).
@@ -202,6 +217,24 @@ mod tests {
         let Build::CompileError(error) = diagnosed(log) else { panic!() };
         assert_eq!(error.file.as_deref(), Some("mm/mmu_gather.c"));
         assert!(error.touched_by_patch);
+    }
+
+    #[test]
+    fn what_other_tools_say_of_the_source_is_the_sources_fault() {
+        for said in [
+            "mm/Kconfig:12: syntax error",
+            "make[4]: *** No rule to make target 'mm/gone.o', needed by 'mm/built-in.a'.  Stop.",
+            "../arch/x86/entry/x.S:3: Error: no such instruction: `foo'",
+            "mm/x.o: error: objtool: f() falls through to next function g()",
+            "ERROR: modpost: \"f\" [x.ko] undefined!",
+        ] {
+            let Build::CompileError(error) = diagnosed(&format!("  CC mm/a.o\n{said}\nmake: *** Error 2\n"))
+            else {
+                panic!("{said}")
+            };
+            assert_eq!(error.message, said);
+        }
+        assert!(matches!(diagnosed("mm/Kconfig:3: warning: x\nmake: *** Error 2\n"), Build::Infra { .. }));
     }
 
     #[test]

@@ -355,10 +355,10 @@ fn cells(report: &Value) -> impl Iterator<Item = &Value> {
 
 /// How long the cold matrix would take on other numbers of cores.
 fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
-    let mut loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
-    loaded.keep_controls(super::matrix::CONTROLS_OF_A_NORMAL_RUN);
+    let loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
-    let planned = plan::cells(&loaded.campaign, &beside)?;
+    let most = super::matrix::CONTROLS_OF_A_NORMAL_RUN;
+    let planned = plan::first_controls(plan::cells(&loaded.campaign, &beside)?, most);
     let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
     let took = |id: String| {
         let cell = cells(report).find(|cell| cell["id"] == id.as_str())?;

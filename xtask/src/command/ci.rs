@@ -33,6 +33,9 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
     let smoke = ["matrix", "--only", "*/pt-reclaim-off/*"];
     step("the smoke matrix", cmd!(shell, "{harness} {smoke...}"))?;
+    // A version that passes as no other does, and one that may not.
+    let versions = ["versions", "--only", "v4-in-caller", "--only", "bad-half-waits"];
+    step("the versions that were not prepared for", cmd!(shell, "{harness} {versions...}"))?;
     without_injection(cmd!(shell, "{harness} {smoke...} --test-no-injection"))?;
     // Built from the objects of the base and then of the patched kernel: as far from nothing as the smoke matrix gets.
     let images = ["bench", "--images", "--only", "*/pt-reclaim-off/free-before-sync"];

@@ -1,11 +1,11 @@
 //! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
 
-use std::collections::BTreeSet;
-
+use super::matrix::most_controls;
 use super::setting::{Setting, Sources};
+use crate::arms::Chosen;
 use crate::cli::Format;
 use crate::control::Control;
-use crate::evidence::Evidence;
+use crate::evidence::{Build, Evidence};
 use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Caught};
 use crate::patch::{Proved, Series};
@@ -13,13 +13,17 @@ use crate::plan::{Arm, Cell};
 use crate::probe::Choice;
 use crate::process;
 use crate::report::{
-    self, AccelReport, CellReport, CodeReport, ColdBuild, ControlReport, FileReport, LeftOutReport,
-    NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown,
+    self, AccelReport, CellReport, CodeReport, ColdBuild, ControlLeftOut, ControlReport, FileReport,
+    LeftOutReport, NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown,
 };
 use crate::run::Gathered;
 use crate::rundir::write_whole;
 use crate::sensitive;
 use crate::terminal::{self, Look};
+
+/// Caught controls without which a kernel whose code the patch changes does not pass: enough that the detectors of two
+/// kinds were seen to see.
+const CONTROLS_OF_A_PASS: usize = 2;
 
 impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
@@ -70,7 +74,7 @@ impl Setting<'_> {
             let secs = cell.build_secs.filter(|secs| *secs > 0.0)?;
             Some(ColdBuild { cell: cell.id.clone(), secs, ratio: (wall_secs - sources.fetch_secs) / secs })
         });
-        let (pairs, controls) = self.pairs(&gathered.evidence);
+        let (pairs, controls) = self.pairs(&gathered.evidence, &sources);
         let left_out = self.left_out(&gathered.evidence);
         let mut report = Report {
             schema: report::SCHEMA,
@@ -124,17 +128,17 @@ impl Setting<'_> {
     }
 
     /// Judges every pair that has a cell in this run. A cell that was not selected counts as not run.
-    fn pairs(&self, evidence: &[Evidence]) -> (Vec<PairReport>, Vec<ControlReport>) {
+    fn pairs(&self, evidence: &[Evidence], sources: &Sources) -> (Vec<PairReport>, Vec<ControlReport>) {
         let (mut pairs, mut controls): (Vec<PairReport>, Vec<ControlReport>) = (Vec::new(), Vec::new());
         let mut seen: Vec<String> = Vec::new();
-        for cell in self.cells {
+        for cell in &self.cells {
             if seen.contains(&cell.pair_id()) {
                 continue;
             }
             seen.push(cell.pair_id());
             let versions = self.beside.versions_on(&cell.tree).iter().map(|name| Some(name.as_str()));
             for version in std::iter::once(None).chain(versions) {
-                let (pair, its_controls) = self.pair(cell, version, evidence);
+                let (pair, its_controls) = self.pair(cell, version, evidence, sources);
                 pairs.push(pair);
                 controls.extend(its_controls);
             }
@@ -148,6 +152,7 @@ impl Setting<'_> {
         cell: &Cell,
         version: Option<&str>,
         evidence: &[Evidence],
+        sources: &Sources,
     ) -> (PairReport, Vec<ControlReport>) {
         let arm = version.unwrap_or(Arm::Patched.name());
         // The cell of an arm, or any of the pair where that arm has none in this run.
@@ -158,30 +163,65 @@ impl Setting<'_> {
                 None => (cell, Evidence::default()),
             }
         };
-        let caught: Vec<_> = self
-            .beside
-            .controls(&cell.tree, &cell.variant, version)
+        let chosen = match of(arm).1.build {
+            // Nor does any bug that is planted in it.
+            Build::CompileError(_) => Chosen::default(),
+            _ => self.chosen(cell, version, sources),
+        };
+        let caught: Vec<_> = chosen
+            .controls
+            .iter()
             .map(|control| {
                 // By what its own cell was asked for, which is less than what the judged arms were.
-                let (asked, evidence) = of(&control.name);
+                let (asked, evidence) = of(&control.arm);
                 (control, judge::catch(&self.asked(asked), control, &evidence))
             })
             .collect();
         let ((asked, base), (_, patched)) = (of(Arm::Base.name()), of(arm));
-        let judgement = judge::judge(&self.asked(asked), &base, &patched, &caught);
-        let controls = caught.into_iter().map(|(control, caught)| {
-            let (_, evidence) = of(&control.name);
-            control_report(cell, arm, control, caught, evidence.spent_secs())
-        });
         let code = |evidence: &Evidence| evidence.built().map(|built| built.code.clone()).unwrap_or_default();
         let own = code(&patched);
+        let beside_base = CodeReport::new(&code(&base), &own);
+        let left_out: Vec<ControlLeftOut> = chosen.left_out.iter().map(ControlLeftOut::new).collect();
+        let judgement = match sources.beside_the_point.get(&cell.tree).filter(|_| version.is_none()) {
+            Some(why) => judge::beside_the_point(why),
+            None => {
+                let changes_code = code(&base).is_kept_in(&own) == Some(false);
+                let shown = judge::Shown {
+                    controls: &caught,
+                    least: if changes_code { CONTROLS_OF_A_PASS } else { 0 },
+                    left_out: left_out.iter().map(ControlLeftOut::to_string).collect(),
+                };
+                let judgement = judge::judge(&self.asked(asked), &base, &patched, &shown);
+                let is_same = code(&base).is_same(&own) == Some(true);
+                if is_same { judge::with_the_same_code(judgement) } else { judgement }
+            }
+        };
+        let controls = caught.into_iter().map(|(control, caught)| {
+            let (_, evidence) = of(&control.arm);
+            control_report(cell, arm, control, caught, evidence.spent_secs())
+        });
         let main = version.and_then(|_| CodeReport::new(&code(&of(Arm::Patched.name()).1), &own));
         let pair = PairReport {
-            code: CodeReport::new(&code(&base), &own),
+            code: beside_base,
             code_beside_patched: main,
+            controls_left_out: left_out,
             ..self.pair_report(cell, arm, judgement)
         };
         (pair, controls.collect())
+    }
+
+    /// The controls that a pass of this pair needs. Before anything is known of the source these are the first ones.
+    fn chosen(&self, cell: &Cell, version: Option<&str>, sources: &Sources) -> Chosen {
+        let under = (cell.tree.clone(), (cell.variant.id(), version.map(str::to_owned)));
+        let first = || self.beside.controls(&cell.variant, version).take(most_controls(self.args));
+        if sources.beside_the_point.contains_key(&cell.tree) {
+            return Chosen::default();
+        }
+        sources
+            .controls
+            .get(&under)
+            .cloned()
+            .unwrap_or_else(|| Chosen { controls: first().collect(), left_out: Vec::new() })
     }
 
     fn pair_report(&self, cell: &Cell, arm: &str, judgement: judge::Judgement) -> PairReport {
@@ -206,14 +246,15 @@ impl Setting<'_> {
             reasons: judgement.reasons,
             code: None,
             code_beside_patched: None,
+            controls_left_out: Vec::new(),
         }
     }
 }
 
 /// Of the files that a patch changes, those that a verdict rests on.
-pub fn sensitive(touched: &BTreeSet<String>) -> Vec<SensitiveReport> {
-    let found = touched.iter().filter_map(|path| Some((path, sensitive::rested_on(path)?)));
-    found.map(|(path, why)| SensitiveReport { path: path.clone(), why: why.to_owned() }).collect()
+pub fn sensitive(files: &[FileReport]) -> Vec<SensitiveReport> {
+    let found = files.iter().filter_map(|file| Some((file, sensitive::rested_on(&file.path)?)));
+    found.map(|(file, why)| SensitiveReport { path: file.path.clone(), why: why.to_owned() }).collect()
 }
 
 fn control_report(

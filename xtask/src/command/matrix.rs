@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::setting::{Setting, Sources};
 use super::{conclude, intake};
 use crate::arch::Arch;
-use crate::arms::{Arms, Tested};
+use crate::arms::{self, Arms, Tested};
 use crate::build::Ccache;
 use crate::cache::{Cache, LIMIT_BYTES};
 use crate::cli::{self, AccelWish, CcacheWish, Controls, Suite};
@@ -21,13 +21,13 @@ use crate::patch::{self, Proved};
 use crate::plan::{self, Arm, Beside, Cell};
 use crate::probe::Wish;
 use crate::project::{self, Loaded, Project};
-use crate::report::{self, TreeReport};
+use crate::report::{self, PatchReport, TreeReport};
 use crate::run::{Gathered, ReadyTree, Run};
 use crate::rundir::{RunDir, write_whole};
 use crate::sandbox::{self, Sandbox};
 use crate::source::Local;
 use crate::source::worktree::WorkTree;
-use crate::{config, ground, guest, host, process, terminal};
+use crate::{about, config, ground, guest, host, process, terminal};
 
 /// Per variant: enough to show in every run that its detectors see.
 pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
@@ -41,9 +41,6 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let started = Instant::now();
     let mut loaded = Loaded::load(project, &args.source.campaign)?;
     let local = super::local_trees(&mut loaded, &args.source)?;
-    if args.controls != Controls::All {
-        loaded.keep_controls(CONTROLS_OF_A_NORMAL_RUN);
-    }
     let taken = |suite| match suite {
         config::Suite::Quick => true,
         config::Suite::Normal => args.suite != Suite::Quick,
@@ -63,6 +60,8 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
+        // Only the source says which of them have a place in it.
+        let cells = plan::first_controls(cells, most_controls(args));
         terminal::print(&super::dry_run::render(project, &loaded, &local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
@@ -75,12 +74,12 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     host::require_disk(&project.work(), needed)?;
     let dir = RunDir::create(project, args.out.as_deref())?;
     process::catch_interrupts()?;
-    let setting = Setting {
+    let mut setting = Setting {
         project,
         args,
         loaded: &loaded,
         local: &local,
-        cells: &cells,
+        cells,
         dir: &dir,
         tested: &tested,
         beside: &beside,
@@ -95,6 +94,11 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();
     setting.conclude(gathered, sources)
+}
+
+/// Of each variant and version.
+pub(super) fn most_controls(args: &cli::Matrix) -> usize {
+    if args.controls == Controls::All { usize::MAX } else { CONTROLS_OF_A_NORMAL_RUN }
 }
 
 /// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
@@ -167,26 +171,31 @@ fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
 
 impl Setting<'_> {
     /// Everything up to the last piece of evidence; what ended it early is part of the result.
-    fn run(&self, events: Events, jobs: usize) -> (Gathered, Sources) {
+    fn run(&mut self, events: Events, jobs: usize) -> (Gathered, Sources) {
         let mut sources = Sources::default();
-        let early = |failure| Gathered {
-            evidence: vec![Evidence::default(); self.cells.len()],
+        let early = |cells: &[Cell], ended| Gathered {
+            evidence: vec![Evidence::default(); cells.len()],
             accels: BTreeMap::new(),
             guests_secs: 0.0,
-            ended: Some(failure),
+            ended,
         };
         let ready = self.ready_trees(&events, &mut sources).and_then(|trees| Ok((trees, self.ccache()?)));
+        self.keep_cells(&sources);
         let (trees, ccache) = match ready {
             Ok(ready) => ready,
-            Err(failure) => return (early(failure), sources),
+            Err(failure) => return (early(&self.cells, Some(failure)), sources),
         };
+        if self.cells.iter().all(|cell| sources.beside_the_point.contains_key(&cell.tree)) {
+            return (early(&self.cells, None), sources);
+        }
         events.send(Event::Planned(self.cells.iter().map(Cell::id).collect()));
-        let guests = || self.guests();
-        let look = |cell: &Cell, evidence: &Evidence| self.look(cell, evidence);
+        let setting = &*self;
+        let guests = || setting.guests();
+        let look = |cell: &Cell, evidence: &Evidence| setting.look(cell, evidence);
         let run = Run {
             project: self.project,
             dir: self.dir,
-            cells: self.cells,
+            cells: &setting.cells,
             trees,
             requests: self.requests.clone(),
             guests: &guests,
@@ -229,28 +238,84 @@ impl Setting<'_> {
             let asked = super::asked(self.project, self.loaded, tree, &self.args.source);
             let ground = ground::find(&asked, &work, &tested.series)?;
             let undone = ground.undone.map(|held| held.to_string());
-            let arms = Arms::resolve(self.project, tree, ground, tested, self.cells)?;
-            write_whole(&self.dir.patch(&tree.name), &arms.proved.sound)?;
-            let version = |(name, proved): (&String, &Proved)| {
-                Some((name.clone(), conclude::patch_report(tested.versions.get(name)?, proved)))
-            };
-            sources.trees.push(TreeReport {
+            let own = !self.args.patch.is_empty();
+            let report = |patch: PatchReport, versions, undone| TreeReport {
                 name: tree.name.clone(),
                 version: source.version.clone(),
                 origin: source.origin.clone(),
                 undone,
-                patch: conclude::patch_report(&tested.series, &arms.proved),
-                versions: arms.versions.iter().filter_map(version).collect(),
-                sensitive: conclude::sensitive(&arms.touched),
-            });
+                sensitive: conclude::sensitive(&patch.files),
+                patch,
+                versions,
+            };
+            if own
+                && let Some(why) =
+                    about::beside_the_point(self.project, self.loaded, &ground.base, &ground.proved)?
+            {
+                let patch = conclude::patch_report(&tested.series, &ground.proved);
+                sources.trees.push(report(patch, BTreeMap::new(), undone));
+                sources.beside_the_point.insert(tree.name.clone(), why);
+                continue;
+            }
+            let arms = Arms::resolve(
+                &arms::Asked {
+                    project: self.project,
+                    tree,
+                    tested,
+                    cells: &self.cells,
+                    beside: self.beside,
+                    campaign: &self.loaded.campaign,
+                    places: &self.loaded.places,
+                    requests: &self.requests,
+                    most_controls: most_controls(self.args),
+                },
+                ground,
+            )?;
+            write_whole(&self.dir.patch(&tree.name), &arms.proved.sound)?;
+            self.write_planted(&arms)?;
+            for (under, chosen) in &arms.controls {
+                sources.controls.insert((tree.name.clone(), under.clone()), chosen.clone());
+            }
+            let version = |(name, proved): (&String, &Proved)| {
+                Some((name.clone(), conclude::patch_report(tested.versions.get(name)?, proved)))
+            };
+            let patch = conclude::patch_report(&tested.series, &arms.proved);
+            sources.trees.push(report(patch, arms.versions.iter().filter_map(version).collect(), undone));
             ready.insert(tree.name.clone(), ReadyTree { work, arms });
         }
         Ok(ready)
     }
 
+    /// What each control changes, beside what comes of it.
+    fn write_planted(&self, arms: &Arms) -> Result<()> {
+        for cell in &self.cells {
+            if let Some(patch) = arms.planted.get(&cell.id()) {
+                write_whole(&self.dir.cell(cell)?.join("planted.patch"), patch.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the controls, those cells that have a place in the source.
+    fn keep_cells(&mut self, sources: &Sources) {
+        let most = most_controls(self.args);
+        let cells = std::mem::take(&mut self.cells);
+        let (known, unknown): (Vec<Cell>, Vec<Cell>) =
+            cells.into_iter().partition(|cell| sources.trees.iter().any(|tree| tree.name == cell.tree));
+        let kept = known.into_iter().filter(|cell| match &cell.arm {
+            Arm::Control(control) => {
+                let under = (cell.tree.clone(), (cell.variant.id(), control.on.clone()));
+                sources.controls.get(&under).is_some_and(|chosen| chosen.controls.contains(control))
+            }
+            _ => true,
+        });
+        // Nothing is known of the others, because the run ended before.
+        self.cells = kept.chain(plan::first_controls(unknown, most)).collect();
+    }
+
     fn ccache(&self) -> Result<Option<Ccache>> {
         let compilers: Vec<String> =
-            arches(self.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
+            arches(&self.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
         match self.args.ccache {
             CcacheWish::Auto => Ccache::find(&self.project.ccache(), &compilers),
             CcacheWish::Off => Ok(None),
@@ -259,7 +324,7 @@ impl Setting<'_> {
 
     fn guests(&self) -> Result<BTreeMap<&'static str, guest::Binaries>> {
         let mut guests = BTreeMap::new();
-        for cell in self.cells {
+        for cell in &self.cells {
             if !guests.contains_key(cell.arch.rust_target) {
                 let binaries = guest::build(&self.project.root, &self.project.work(), cell.arch)?;
                 guests.insert(cell.arch.rust_target, binaries);

@@ -15,6 +15,7 @@ pub mod matrix;
 pub mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod setting;
+pub mod versions;
 pub mod watch;
 
 use std::collections::BTreeMap;

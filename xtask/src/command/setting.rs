@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::arms::Tested;
+use crate::arms::{Chosen, Tested, Under};
 use crate::cli;
 use crate::evidence::Evidence;
 use crate::judge::{self, Asked};
@@ -22,7 +22,8 @@ pub struct Setting<'a> {
     pub loaded: &'a Loaded,
     /// The sources that the user names, by tree.
     pub local: &'a BTreeMap<String, Local>,
-    pub cells: &'a [Cell],
+    /// In the end those of the controls that have a place in the source.
+    pub cells: Vec<Cell>,
     pub dir: &'a RunDir,
     /// By tree.
     pub tested: &'a BTreeMap<String, Tested>,
@@ -37,6 +38,10 @@ pub struct Setting<'a> {
 pub struct Sources {
     pub trees: Vec<TreeReport>,
     pub fetch_secs: f64,
+    /// What became of the controls, by tree, variant and version.
+    pub controls: BTreeMap<(String, Under), Chosen>,
+    /// Trees on which the patch changes nothing of what the campaign is about, with a sentence about that.
+    pub beside_the_point: BTreeMap<String, String>,
 }
 
 impl Setting<'_> {

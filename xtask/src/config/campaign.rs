@@ -131,11 +131,6 @@ impl Campaign {
             None => Ok(()),
         }
     }
-
-    /// A control's `On:` names a version of the patch, or a tree with a backport of it.
-    pub fn has_version(&self, name: &str) -> bool {
-        self.versions.contains_key(name) || self.backports.contains_key(name)
-    }
 }
 
 /// Names of arms that are no controls or versions.

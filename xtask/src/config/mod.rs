@@ -14,15 +14,16 @@ use serde::de::DeserializeOwned;
 use crate::failure::{Failure, Result};
 use crate::input;
 
-#[cfg(test)]
-pub use campaign::campaigns_in;
-pub use campaign::{BaseWish, Campaign, file_of};
+pub use campaign::{BaseWish, Campaign, campaigns_in, file_of};
 pub use scenario::{Demand, ExpectedCount, Scenario, Suite};
 pub use trees::{Tree, find as find_tree, load as load_trees};
 pub use variant::{Expect, Mechanism, Variant};
 
 /// Parses `text` strictly: an unknown or duplicate key, or a wrong type, is an error with file and line.
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+///
+/// # Errors
+/// As it says.
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     // Straight into a struct a duplicate key of a nested map would win in silence; a `Value` refuses it.
     check_shape(path, text)?;
     let refuse = |error: serde_yaml::Error| refusal(path, &error);

@@ -47,6 +47,26 @@ pub struct Splat {
     pub text: Vec<String>,
 }
 
+impl Splat {
+    /// The functions that its stack names, innermost first; not those that the kernel is not sure of (`? function`).
+    pub fn functions(&self) -> Vec<String> {
+        let mut functions = Vec::new();
+        for line in &self.text {
+            let mut before = "";
+            for word in line.split_whitespace() {
+                // kernel/kallsyms.c, __sprint_symbol(): NAME+0xOFFSET/0xSIZE.
+                if let Some((name, _)) = word.split_once("+0x").filter(|_| before != "?") {
+                    // gcc names the clones of a function NAME.isra.0 and the like; a register dump has SEGMENT:NAME.
+                    let name = name.rsplit(':').next().unwrap_or(name);
+                    functions.push(name.split('.').next().unwrap_or(name).to_owned());
+                }
+                before = word;
+            }
+        }
+        functions
+    }
+}
+
 /// What a console has said so far.
 #[derive(Debug, Default)]
 pub struct Console {

@@ -68,6 +68,37 @@ pub struct Code {
     pub including: BTreeMap<String, String>,
 }
 
+impl Code {
+    /// Whether `after` still has all that the compiler made before, under whatever name. None where nothing is known.
+    pub fn is_kept_in(&self, after: &Code) -> Option<bool> {
+        let known = |code: &Code| !code.functions.is_empty() || !code.including.is_empty();
+        if !known(self) || !known(after) {
+            return None;
+        }
+        // Objects that include a changed header hold the numbers of its lines: they tell only where there is nothing else.
+        let (before, after) = match self.functions.is_empty() {
+            true => (digests(&self.including), digests(&after.including)),
+            false => (digests(&self.functions), digests(&after.functions)),
+        };
+        Some(before.iter().all(|(digest, count)| after.get(digest).is_some_and(|there| there >= count)))
+    }
+
+    /// Whether the compiler made the same, under whatever names. None where nothing is known.
+    pub fn is_same(&self, other: &Code) -> Option<bool> {
+        let of_same_size = self.functions.len() == other.functions.len() && self.including == other.including;
+        self.is_kept_in(other).map(|kept| kept && of_same_size)
+    }
+}
+
+fn digests(by_name: &BTreeMap<String, String>) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for digest in by_name.values() {
+        let count = counts.entry(digest.as_str()).or_default();
+        *count = usize::saturating_add(*count, 1);
+    }
+    counts
+}
+
 /// The first error of a build log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileError {
@@ -203,5 +234,31 @@ impl Evidence {
             Build::Built(built) => Some(built),
             Build::NotRun | Build::CompileError(_) | Build::Infra { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(functions: &[(&str, &str)], including: &[(&str, &str)]) -> Code {
+        let map = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect()
+        };
+        Code { functions: map(functions), including: map(including) }
+    }
+
+    #[test]
+    fn a_name_changes_no_code_and_a_new_function_changes_none_of_the_old() {
+        let before = code(&[("a", "1"), ("b", "2")], &[("x.o", "5")]);
+        let renamed = code(&[("a", "1"), ("c", "2")], &[("x.o", "5")]);
+        assert_eq!((before.is_kept_in(&renamed), before.is_same(&renamed)), (Some(true), Some(true)));
+        let added = code(&[("a", "1"), ("b", "2"), ("c", "3")], &[("x.o", "6")]);
+        assert_eq!((before.is_kept_in(&added), before.is_same(&added)), (Some(true), Some(false)));
+        let changed = code(&[("a", "1"), ("b", "1")], &[("x.o", "5")]);
+        assert_eq!((before.is_kept_in(&changed), before.is_same(&changed)), (Some(false), Some(false)));
+        assert_eq!(before.is_kept_in(&Code::default()), None);
+        let (header, other) = (code(&[], &[("x.o", "5")]), code(&[], &[("x.o", "6")]));
+        assert_eq!((header.is_kept_in(&other), header.is_same(&header)), (Some(false), Some(true)));
     }
 }

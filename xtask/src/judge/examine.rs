@@ -5,6 +5,7 @@ use protocol::{Hello, Impossible, impossible};
 use super::finding::{Arm, Asked, Finding, Findings, Weight};
 use super::scenario::examine_scenario;
 use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
+use crate::splat::Kind;
 use crate::witness::Witness;
 
 /// How many lines or numbers that cannot be trusted are named.
@@ -56,12 +57,12 @@ fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
         Build::NotRun => found.gap(Weight::Infra, "not run"),
         Build::Infra { why } => found.gap(Weight::Infra, why.clone()),
         Build::CompileError(error) => {
-            let whose = if error.touched_by_patch {
-                "a file the patch changes"
-            } else {
-                "a file the patch leaves alone"
+            let whose = match (&error.file, error.touched_by_patch) {
+                (None, _) => "",
+                (Some(_), true) => ", in a file the patch changes",
+                (Some(_), false) => ", in a file the patch leaves alone",
             };
-            found.bad(Witness::Build, format!("does not compile, in {whose}: {}", error.message));
+            found.bad(Witness::Build, format!("does not compile{whose}: {}", error.message));
         }
         Build::Built(built) => {
             for lost in &built.lost_symbols {
@@ -182,15 +183,22 @@ fn end_weight(ran: &Ran) -> Weight {
 
 /// One finding per kind of splat and place; hundreds of one sort are one finding.
 fn examine_trouble(found: &mut Findings, ran: &Ran) {
-    let mut seen: Vec<Witness> = Vec::new();
+    let mut seen: Vec<(Kind, Option<String>)> = Vec::new();
     for splat in &ran.splats {
         let file =
             splat.location.as_deref().and_then(|at| at.rsplit_once(':')).map(|(file, _)| file.to_owned());
-        let witness = Witness::Splat { kind: splat.kind, file };
-        if !seen.contains(&witness) {
-            seen.push(witness.clone());
-            found.bad(witness, format!("splat ({}): {}", splat.kind.name(), splat.headline));
+        let place = (splat.kind, file.clone());
+        let stack = splat.functions();
+        if seen.contains(&place) {
+            // The same trouble on another way: the finding is of both.
+            if let Some(Witness::Splat { stack: known, .. }) = found.witness_of_splat(splat.kind, &file) {
+                known.extend(stack);
+            }
+            continue;
         }
+        seen.push(place);
+        let text = format!("splat ({}): {}", splat.kind.name(), splat.headline);
+        found.bad(Witness::Splat { kind: splat.kind, file, stack }, text);
     }
     if let Some(tainted) = ran.trailer.as_ref().map(|trailer| trailer.tainted).filter(|&bits| bits != 0) {
         let seen = if ran.splats_total == 0 { " although no splat was seen" } else { "" };

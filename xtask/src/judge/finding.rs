@@ -1,6 +1,7 @@
 //! What an arm was asked to show, and what stands between it and a pass.
 
 use crate::config::{Expect, Scenario};
+use crate::splat;
 use crate::witness::Witness;
 
 /// What one finding is worth.
@@ -44,6 +45,12 @@ impl Findings {
 
     pub fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
         self.0.push(Finding { weight, witness, text: text.into() });
+    }
+
+    /// The witness of the splats of this kind and place.
+    pub fn witness_of_splat(&mut self, of: splat::Kind, at: &Option<String>) -> Option<&mut Witness> {
+        let is_it = |witness: &Witness| matches!(witness, Witness::Splat { kind, file, .. } if *kind == of && file == at);
+        self.0.iter_mut().map(|finding| &mut finding.witness).find(|witness| is_it(witness))
     }
 
     pub fn bad(&mut self, witness: Witness, text: impl Into<String>) {

@@ -62,13 +62,34 @@ pub struct Caught {
     pub splat: Vec<String>,
 }
 
-/// Judges one pair. `controls` are the variant's, each with what became of it.
-pub fn judge(
-    asked: &Asked<'_>,
-    base: &Evidence,
-    patched: &Evidence,
-    controls: &[(&Control, Caught)],
-) -> Judgement {
+/// What says that the detectors see.
+#[derive(Debug, Default)]
+pub struct Shown<'a> {
+    /// The controls that have a place in the patch, each with what became of it.
+    pub controls: &'a [(&'a Control, Caught)],
+    /// As many of them at least.
+    pub least: usize,
+    /// Those that have none, and why.
+    pub left_out: Vec<String>,
+}
+
+/// The patch changes nothing of what the campaign is about: there is nothing to judge.
+pub fn beside_the_point(why: &str) -> Judgement {
+    Judgement { verdict: Verdict::Vacuous, reasons: vec![why.to_owned()] }
+}
+
+/// A patch that gives the same code is to blame for nothing, and shows nothing.
+pub fn with_the_same_code(judgement: Judgement) -> Judgement {
+    match judgement.verdict {
+        Verdict::Fail => beside_the_point(
+            "the compiler makes the same of both kernels: here the patch changes nothing but names or comments",
+        ),
+        _ => judgement,
+    }
+}
+
+/// Judges one pair.
+pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Shown<'_>) -> Judgement {
     let found_base = examine(asked, Arm::Base, base);
     let found_patched = examine(asked, Arm::Patched, patched);
     let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
@@ -85,7 +106,7 @@ pub fn judge(
     } else if of(&found_patched, Weight::Vacuous) {
         Verdict::Vacuous
     } else {
-        return pass_unless_blind(asked, base, patched, controls);
+        return pass_unless_blind(asked, base, patched, shown);
     };
     let reasons = [("base", &found_base), ("patched", &found_patched)]
         .into_iter()
@@ -94,13 +115,9 @@ pub fn judge(
     Judgement { verdict, reasons }
 }
 
-fn pass_unless_blind(
-    asked: &Asked<'_>,
-    base: &Evidence,
-    patched: &Evidence,
-    controls: &[(&Control, Caught)],
-) -> Judgement {
-    let mut blind: Vec<String> = controls
+fn pass_unless_blind(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Shown<'_>) -> Judgement {
+    let mut blind: Vec<String> = shown
+        .controls
         .iter()
         .filter(|(_, caught)| !caught.caught)
         .map(|(control, caught)| {
@@ -110,6 +127,14 @@ fn pass_unless_blind(
             )
         })
         .collect();
+    let count = shown.controls.len();
+    if count < shown.least {
+        blind.push(format!(
+            "blind: a patch that changes code needs {} controls that are caught, and {count} can be planted in it",
+            shown.least
+        ));
+        blind.extend(shown.left_out.iter().cloned());
+    }
     blind.extend(unequal_demand(asked, base, patched));
     match blind.is_empty() {
         true => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },

@@ -1,5 +1,7 @@
 //! The judge against evidence with one thing wrong at a time: none of it may come out as a pass.
 
+use std::path::Path;
+
 use protocol::{Counts, Done, Hello, Measured, PageTables, Trailer};
 
 use super::*;
@@ -9,7 +11,7 @@ use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::kconfig::Lost;
 use crate::splat::Kind;
-use crate::witness::Counted;
+use crate::witness::{Counted, Witness};
 
 fn scenario(name: &str, demand: Demand) -> Scenario {
     let name = name.to_owned();
@@ -130,16 +132,17 @@ fn change_measured(ran: Ran, by: impl FnOnce(&mut Measured)) -> Evidence {
 }
 
 fn control() -> Control {
-    Control {
-        name: "c".to_owned(),
-        plants: "a bug".to_owned(),
-        exposed_by: Exposure::Splat { kind: Kind::MightSleep, file: Some("mm/mmu_gather.c".to_owned()) },
-        on: None,
-    }
+    let text =
+        "plants: a bug\nexposed-by: splat might-sleep at mm/mmu_gather.c\nbug: {at: wait, remove: true}\n";
+    Control::parse("c", Path::new("c.yaml"), text).unwrap()
+}
+
+fn shown<'a>(controls: &'a [(&'a Control, Caught)]) -> Shown<'a> {
+    Shown { controls, ..Shown::default() }
 }
 
 fn verdict(base: &Evidence, patched: &Evidence) -> Verdict {
-    judge(&asked(&scenarios()), base, patched, &[]).verdict
+    judge(&asked(&scenarios()), base, patched, &Shown::default()).verdict
 }
 
 /// A guest that ran this test.
@@ -163,7 +166,7 @@ fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
     let base = shared([&base.boot, &guest("exit", IPI)]);
     let other = guest("exit", RCU);
     for guests in [[&patched.boot, &other], [&other, &patched.boot]] {
-        let shared = judge(&asked(&both), &base, &shared(guests), &[]).verdict;
+        let shared = judge(&asked(&both), &base, &shared(guests), &Shown::default()).verdict;
         // Two guests that say different things of their kernel are two witnesses of whom one is wrong.
         assert!(shared == alone || (alone, shared) == (Verdict::Vacuous, Verdict::Infra), "{shared:?}");
     }
@@ -188,7 +191,7 @@ fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
     };
     let judged = |second| {
         let (base, patched) = (shared(IPI, guest("exit", IPI)), shared(RCU, second));
-        judge(&asked(&scenarios), &base, &patched, &[]).verdict
+        judge(&asked(&scenarios), &base, &patched, &Shown::default()).verdict
     };
     assert_eq!(judged(guest("exit", RCU)), Verdict::Pass);
     assert_eq!(judged(guest("exit", IPI)), Verdict::Fail);
@@ -308,7 +311,7 @@ fn why_init_gave_up_is_a_reason() {
         ran.last_lines = lines.map(str::to_owned).into();
     };
     let patched = change(sound(RCU), gave_up);
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Shown::default());
     assert!(judgement.reasons[0].ends_with("ended before its trailer: another kernel"), "{judgement:?}");
 }
 
@@ -385,7 +388,7 @@ fn no_number_in_the_evidence_stops_the_judge_or_gives_a_pass() {
                 for mechanism in mechanisms {
                     let expect = Some(Expect { base: mechanism, patched: mechanism });
                     let asked = Asked { expect, ..asked(&scenarios) };
-                    let judgement = judge(&asked, &patched, &patched, &[]);
+                    let judgement = judge(&asked, &patched, &patched, &Shown::default());
                     // What the host counted: nothing that a guest says gets there.
                     let host = ["/guests", "secs", "/splats", "/splats_total"];
                     let hosts = |field: &String| host.iter().any(|end| field.ends_with(end));
@@ -435,7 +438,7 @@ fn a_lost_symbol_is_vacuous_and_named() {
         warnings: Vec::new(),
         ..Built::default()
     });
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &[]);
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Shown::default());
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");
 }
@@ -479,7 +482,7 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
         ),
     ] {
         let caught = catch(&asked(&scenarios()), &control, &planted);
-        let judgement = judge(&asked(&scenarios()), &base, &patched, &[(&control, caught)]);
+        let judgement = judge(&asked(&scenarios()), &base, &patched, &shown(&[(&control, caught)]));
         assert_eq!(judgement.verdict, expected, "{judgement:?}");
     }
 }
@@ -529,7 +532,7 @@ fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
         }
         ran
     };
-    let judged = |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &[]).verdict;
+    let judged = |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &Shown::default()).verdict;
     assert_eq!(judged(evidence(absent())), Verdict::Pass);
     assert_eq!(judged(evidence(sound(Counts::default()))), Verdict::Vacuous);
     assert_eq!(judged(change_measured(absent(), |m| m.injected = 0)), Verdict::Vacuous);
@@ -585,7 +588,7 @@ fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
         ran.scenarios[0].outcome = Outcome::Measured(Box::new(measured));
         evidence(ran)
     };
-    judge(&asked(&scenarios), &ran(base), &ran(patched), &[])
+    judge(&asked(&scenarios), &ran(base), &ran(patched), &Shown::default())
 }
 
 #[test]
@@ -641,4 +644,47 @@ fn what_a_guest_test_counts_by_itself_has_to_come_out_as_the_campaign_says() {
     assert_eq!(verdict(counted(0, Some(20)), counted(20, Some(0))), Verdict::Fail);
     assert_eq!(verdict(counted(20, Some(20)), counted(20, Some(20))), Verdict::Vacuous);
     assert_eq!(verdict(counted(0, Some(20)), counted(20, None)), Verdict::Vacuous);
+}
+
+#[test]
+fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
+    let (base, patched) = (evidence(sound(IPI)), evidence(sound(RCU)));
+    let needs = |least, patched: &Evidence| {
+        let left_out = vec!["control `c` left out: it has no place".to_owned()];
+        let shown = Shown { controls: &[], least, left_out };
+        judge(&asked(&scenarios()), &base, patched, &shown)
+    };
+    assert_eq!(needs(0, &patched).verdict, Verdict::Pass);
+    let blind = needs(2, &patched);
+    assert_eq!(blind.verdict, Verdict::Vacuous);
+    assert!(blind.reasons[1].contains("left out"), "{blind:?}");
+    assert_eq!(needs(2, &evidence(sound(IPI))).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_patch_that_gives_the_same_code_fails_nothing() {
+    let judged = |patched: &Evidence| {
+        let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), patched, &Shown::default());
+        with_the_same_code(judgement).verdict
+    };
+    assert_eq!(judged(&evidence(sound(IPI))), Verdict::Vacuous);
+    assert_eq!(judged(&evidence(sound(RCU))), Verdict::Pass);
+}
+
+#[test]
+fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
+    let at = |function: &str| Splat {
+        text: vec![format!(" {function}+0x1/0x2"), " ? unsure+0x1/0x2".to_owned()],
+        ..splat(Kind::MightSleep, "kernel/rcu/tree.c:1")
+    };
+    let patched = change(sound(RCU), |ran| ran.splats = vec![at("do_exit"), at("tlb_remove_table.part.0")]);
+    let found = examine(&asked(&scenarios()), Arm::Patched, &patched);
+    let stacks: Vec<_> = found
+        .iter()
+        .filter_map(|finding| match &finding.witness {
+            Witness::Splat { stack, .. } => Some(stack.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stacks, [["do_exit", "tlb_remove_table"].map(str::to_owned)]);
 }

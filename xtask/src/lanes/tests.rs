@@ -5,10 +5,9 @@ use crate::project::{Loaded, Project};
 
 /// The cells of a normal run of the default campaign, or of all its controls.
 fn cells(most_controls: usize) -> Vec<Cell> {
-    let mut loaded = Loaded::load(&Project::here().unwrap(), "mmu-gather").unwrap();
-    loaded.keep_controls(most_controls);
+    let loaded = Loaded::load(&Project::here().unwrap(), "mmu-gather").unwrap();
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
-    plan::cells(&loaded.campaign, &beside).unwrap()
+    plan::first_controls(plan::cells(&loaded.campaign, &beside).unwrap(), most_controls)
 }
 
 fn names(lanes: &[Lane]) -> Vec<&str> {

@@ -49,6 +49,10 @@ pub fn held(series: &Series, base: &dyn Base) -> Result<Option<Held>> {
     if all_are(&results, base)? {
         return Ok(Some(Held::Results(results.len())));
     }
+    // Then it is the base, whatever else fits.
+    if all_are(&first_ids(series), base)? {
+        return Ok(None);
+    }
     Ok(revert(series, base)?.is_ok().then_some(Held::Undoes))
 }
 

@@ -168,6 +168,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             reasons,
             code: None,
             code_beside_patched: None,
+            controls_left_out: Vec::new(),
         }],
         effects: vec![price(0.3, 10.9)],
         fetch_secs: 20.0,

@@ -60,6 +60,11 @@ pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {
     for row in planted(report) {
         line(&row);
     }
+    for pair in &report.pairs {
+        for left_out in &pair.controls_left_out {
+            line(&format!("{}, {}: {left_out}", report.place(pair), pair.arm));
+        }
+    }
     for left_out in &report.left_out {
         let LeftOutReport { variant, hunk, place, by, .. } = left_out;
         line(&format!("without hunk {hunk} ({place}), {variant}: {by}"));

@@ -14,11 +14,13 @@ mod shown;
 mod version_table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use protocol::{Done, GracePeriods, Timing};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Demand;
+use crate::control::Control;
 use crate::evidence::{Evidence, Outcome, ScenarioRan};
 use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
@@ -250,6 +252,27 @@ pub struct PairReport {
     pub code: Option<CodeReport>,
     /// Of a version of the patch, beside the patch under test.
     pub code_beside_patched: Option<CodeReport>,
+    /// Controls that have no place in this version of the patch.
+    pub controls_left_out: Vec<ControlLeftOut>,
+}
+
+/// A control that could not be planted. It says nothing about the patch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ControlLeftOut {
+    pub name: String,
+    pub why: String,
+}
+
+impl ControlLeftOut {
+    pub fn new((control, why): &(Control, String)) -> ControlLeftOut {
+        ControlLeftOut { name: control.name.clone(), why: why.clone() }
+    }
+}
+
+impl fmt::Display for ControlLeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "control `{}` left out: {}", self.name, self.why)
+    }
 }
 
 /// A scenario that was not run because it could not show anything; never counted as passed.

@@ -96,10 +96,23 @@ impl Run<'_> {
             if shared.stopped() {
                 return;
             }
-            if let Err(failure) = self.build_one(index, lane, workshop, builder, shared) {
+            if self.is_in_what_does_not_compile(index, shared) {
+                self.hand_on(index, Build::NotRun, builder, shared);
+            } else if let Err(failure) = self.build_one(index, lane, workshop, builder, shared) {
                 shared.end(failure);
             }
         }
+    }
+
+    /// A bug that is planted in a patch that was seen not to compile shows nothing.
+    fn is_in_what_does_not_compile(&self, index: usize, shared: &Shared) -> bool {
+        let cell = &self.cells[index];
+        let Arm::Control(control) = &cell.arm else { return false };
+        let arm = control.on.as_deref().unwrap_or(Arm::Patched.name());
+        let of_it = |other: &Cell| other.arm.name() == arm && other.pair_id() == cell.pair_id();
+        let evidence = locked(&shared.evidence);
+        let mut builds = self.cells.iter().zip(&*evidence).filter(|(other, _)| of_it(other));
+        builds.any(|(_, evidence)| matches!(evidence.build, Build::CompileError(_)))
     }
 
     /// To be booted, if there is something to boot.
