@@ -310,6 +310,13 @@ impl Bench {
                 }
                 if theirs.as_ref() != Some(&after) {
                     let paths = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
+                    write(&apply, found);
+                    for more in [&["-v"][..], &["-v", "--unidiff-zero"]] {
+                        let command =
+                            duct::cmd("git", ["apply"].iter().chain(more).chain(options).chain(&["-"]));
+                        // What it says is for who reads the failure.
+                        let _ = command.dir(&apply).stdin_bytes(patch).unchecked().run();
+                    }
                     panic!(
                         "git {}\n{}\nours {:?}\ntheirs {:?}\n{:?}",
                         if theirs.is_some() { "makes another thing of it" } else { "refuses" },

@@ -272,12 +272,16 @@ impl<'a> Scan<'a> {
 
     /// `None` for a `diff --git` line with nothing below it, as git prints for a file whose times alone have changed.
     fn file(&mut self) -> Result<Option<FileDiff>> {
-        let (text, line) = (self.text.clone(), self.at.number);
+        let (text, start) = (self.text.clone(), self.at);
+        let line = start.number;
         let git = match self.line().starts_with(b"diff --git ") {
             true => Some(self.git_line()?),
             false => None,
         };
         if git.is_some() && self.line().starts_with(b"diff --git ") {
+            if self.line() == self.text.line(start).unwrap_or_default() {
+                return Err(self.refuse("the same `diff --git` line twice"));
+            }
             return Ok(None);
         }
         let header = self.extended_header()?;
@@ -331,7 +335,10 @@ impl<'a> Scan<'a> {
             None => {
                 let end = loose_end(self.text, from);
                 let body = self.text.span(from, end);
-                let faults = faults(&body, old_len, new_len, self.text.line(end).is_none());
+                let mut faults = faults(&body, old_len, new_len, self.text.line(end).is_none());
+                if self.text.is_cut_at(end) {
+                    faults[0].detail.push_str("; the last line has no line end");
+                }
                 self.at = end;
                 (body, 0, 0, faults)
             }
@@ -442,7 +449,8 @@ fn strict(text: &Text, from: Place, old_len: usize, new_len: usize) -> Option<So
         (at, lines) = (at + len + 1, lines + 1);
     }
     let end = Place { at, number: from.number + lines };
-    (changed && !more_follows(text, end)).then_some(Sound { end, leading, trailing })
+    // git takes no line that has no end either.
+    (changed && !text.is_cut_at(end) && !more_follows(text, end)).then_some(Sound { end, leading, trailing })
 }
 
 /// Whether the line after a hunk's last still looks like part of the hunk. What people write below a patch may begin so

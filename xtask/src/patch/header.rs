@@ -14,9 +14,17 @@ pub struct Header {
     pub old_mode: Option<String>,
     created: bool,
     deleted: bool,
+    /// The file was changed while it was renamed or copied.
+    differs: bool,
     rename: (Option<String>, Option<String>),
     copy: (Option<String>, Option<String>),
 }
+
+/// The ids of a file of no bytes, as git writes them with either hash.
+const EMPTY_BLOBS: [&str; 2] = [
+    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+];
 
 /// The names of a `diff --git` line, where they can be told apart.
 pub struct GitLine(Option<(Name, Name)>);
@@ -83,7 +91,9 @@ impl Scan<'_> {
                 header.copy.1 = file(raw)?;
             } else if line.starts_with(b"GIT binary patch") || line.starts_with(b"Binary files ") {
                 return Err(self.refuse("binary content is not supported"));
-            } else if !line.starts_with(b"similarity index ") && !line.starts_with(b"dissimilarity index ") {
+            } else if let Some(percent) = value(b"similarity index ") {
+                header.differs = percent.trim_ascii_end() != b"100%";
+            } else if !line.starts_with(b"dissimilarity index ") {
                 return Ok(header);
             }
             self.step();
@@ -178,7 +188,10 @@ impl Scan<'_> {
             }
         }
         let said = (header.created, header.deleted);
-        if said != (false, false) && said != (change == Change::Create, change == Change::Delete) {
+        // git takes no diff of its own that makes or deletes a file without a line that says so.
+        if (git.is_some() || said != (false, false))
+            && said != (change == Change::Create, change == Change::Delete)
+        {
             return Err(self
                 .refuse("the mode lines and the `---`/`+++` lines disagree about what happens to the file"));
         }
@@ -189,12 +202,22 @@ impl Scan<'_> {
     /// A rename, a change of mode, an empty file: a diff that has no hunk.
     fn without_content(&self, names: Option<&(Name, Name)>, header: &Header) -> Result<Paths> {
         if let Some((from, to, change)) = header.moved() {
-            return Ok(Paths::moved(from, to, change, false));
+            return match header.differs {
+                true => {
+                    Err(self.refuse("the file was changed while it was moved, and the hunks are missing"))
+                }
+                false => Ok(Paths::moved(from, to, change, false)),
+            };
         }
+        // Of a file that is not empty the hunks are missing.
+        let is_empty = |id: &Option<String>| {
+            id.as_ref()
+                .is_some_and(|id| EMPTY_BLOBS.iter().any(|blob| blob.starts_with(&id.to_ascii_lowercase())))
+        };
         let changes_mode = header.old_mode.is_some() && header.mode.is_some();
         let change = match (header.created, header.deleted) {
-            (true, false) => Change::Create,
-            (false, true) => Change::Delete,
+            (true, false) if is_empty(&header.post_blob) => Change::Create,
+            (false, true) if is_empty(&header.pre_blob) => Change::Delete,
             (false, false) if changes_mode => Change::Modify,
             _ => return Err(self.refuse("a diff without its `--- ` line (no content change?)")),
         };

@@ -325,6 +325,257 @@ fn what_is_not_supported_is_refused_and_never_skipped() {
 }
 
 #[test]
+fn a_last_line_without_its_end_may_be_half_a_line_and_needs_the_proof() {
+    let hunk = "@@ -2,3 +2,3 @@\n two\n-three\n+drei\n four";
+    let text = rejection(diff(hunk).as_bytes(), &base());
+    assert!(text.contains("the last line has no line end"), "{text}");
+    let ids = format!("index f384549cbeb4..{} 100644\n--- a/f", &blob_id(b"one\ntwo\ndrei\nfour\n")[..12]);
+    let proved = prove_text(diff(hunk).replace("--- a/f", &ids).as_bytes(), &base()).unwrap();
+    assert!(proved.repaired);
+}
+
+#[test]
+fn a_header_without_its_hunks_is_refused() {
+    let header = |lines: &str| refusal(&format!("diff --git a/x b/x\n{lines}"));
+    assert!(header("new file mode 100644\n").contains("no content change?"));
+    assert!(header("new file mode 100644\nindex 0000000..1234567\n").contains("no content change?"));
+    assert!(header("deleted file mode 100644\nindex 1234567..0000000\n").contains("no content change?"));
+    assert!(header("similarity index 95%\nrename from x\nrename to y\n").contains("the hunks are missing"));
+    assert!(header("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n").contains("twice"));
+}
+
+/// Each row is one kind of a file list: W1 to W7 and the refusals that were wrong.
+#[test]
+fn a_later_hunk_whose_header_is_damaged_is_refused() {
+    let first = "@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
+    for damaged in [
+        "@@ -29,3 +30,4@@",
+        "@@ -29,3 +30,4 @",
+        "@@ -29,3",
+        "@@ -29,3 +30;4 @@",
+        "@@\u{a0}-29,3 +30,4 @@",
+        "@@ -29,3\n+30,4 @@",
+        "@ -29,3 +30,4 @@",
+        "@@ … @@",
+    ] {
+        let text = refusal(&diff(&format!("{first}{damaged}\n a\n+b\n c\n d\n")));
+        assert!(text.contains("damaged") && text.starts_with("p:9: "), "{damaged}: {text}");
+    }
+}
+
+#[test]
+fn what_people_write_below_a_patch_is_no_part_of_it() {
+    let hunk = "@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
+    for below in
+        ["-- \n2.47.0\n", "--\n2.47.0\n", "--\nA. Author\n", "---\nabout it\n", "+1\n", "+1, good\n\nA.\n"]
+    {
+        let proved = prove_text(diff(&format!("{hunk}{below}")).as_bytes(), &base());
+        let after = proved.map(|proved| proved.files[0].after.clone());
+        assert_eq!(after.unwrap().as_deref(), Some(&b"one\nzwei\nthree\nfour\n"[..]), "{below}");
+    }
+}
+
+#[test]
+fn names_of_diff_are_read_as_git_reads_them() {
+    let tree = Files::new(&[("mm/x.c", BASE), ("top", BASE)]);
+    let hunk = "@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
+    let path = |old: &str, new: &str| {
+        let proved = prove_text(format!("--- {old}\n+++ {new}\n{hunk}").as_bytes(), &tree);
+        proved.map(|proved| proved.files[0].path.clone()).map_err(|failure| failure.what)
+    };
+    for (old, new) in [
+        ("linux/mm/x.c.orig", "linux/mm/x.c"),
+        ("linux.orig/mm/x.c", "linux/mm/x.c"),
+        ("./mm/x.c", "./mm/x.c"),
+        ("mm/x.c~", "mm/x.c"),
+        ("mm/x.c", "mm/x.c"),
+        ("a/mm/x.c\t2026-01-01 00:00:00.0 +0000", "b/mm/x.c\t2026-01-02 00:00:00.0 +0000"),
+    ] {
+        assert_eq!(path(old, new).as_deref(), Ok("mm/x.c"), "{old} {new}");
+    }
+    assert_eq!(path("top.orig", "top").as_deref(), Ok("top"));
+    let both = Files::new(&[("tools/include/x.h", BASE), ("include/x.h", BASE)]);
+    let git = format!(
+        "diff --git tools/include/x.h tools/include/x.h\n--- tools/include/x.h\n+++ tools/include/x.h\n{hunk}"
+    );
+    assert_eq!(prove_text(git.as_bytes(), &both).unwrap().files[0].path, "tools/include/x.h");
+    let plain = &git[git.find("---").unwrap()..];
+    assert!(rejection(plain.as_bytes(), &both).contains("The tree has both"));
+}
+
+#[test]
+fn a_time_of_1970_says_that_there_is_no_file() {
+    let then = "1970-01-01 01:00:00.000000000 +0100";
+    let now = "2026-01-01 00:00:00.000000000 +0100";
+    let deletes = format!(
+        "diff -ruN a/f b/f\n--- a/f\t{now}\n+++ b/f\t{then}\n@@ -1,4 +0,0 @@\n-one\n-two\n-three\n-four\n"
+    );
+    assert_eq!(prove_text(deletes.as_bytes(), &base()).unwrap().files[0].after, None);
+    let creates = format!("diff -ruN a/n b/n\n--- a/n\t{then}\n+++ b/n\t{now}\n@@ -0,0 +1 @@\n+x\n");
+    assert_eq!(prove_text(creates.as_bytes(), &base()).unwrap().files[0].after.as_deref(), Some(&b"x\n"[..]));
+    let silently = "--- a/n\n+++ b/n\n@@ -0,0 +1 @@\n+x\n";
+    assert_eq!(
+        prove_text(silently.as_bytes(), &base()).unwrap().files[0].after.as_deref(),
+        Some(&b"x\n"[..])
+    );
+}
+
+#[test]
+fn every_part_of_a_mail_is_used_and_a_quotation_is_not_used_twice() {
+    let part =
+        |name: &str| format!("--- a/{name}\n+++ b/{name}\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n");
+    let mail = |parts: &[&str]| {
+        let parts: String =
+            parts.iter().map(|part| format!("--=b\nContent-Type: text/x-patch\n\n{part}")).collect();
+        format!("From: a@b\nSubject: s\nContent-Type: multipart/mixed; boundary=\"=b\"\n\n{parts}--=b--\n")
+    };
+    let tree = Files::new(&[("f", BASE), ("g", BASE)]);
+    let paths = |text: String| {
+        let proved = prove_text(text.as_bytes(), &tree).unwrap();
+        proved.files.into_iter().map(|file| file.path).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(mail(&["hello\n", &part("f"), &part("g")])), ["f", "g"]);
+    assert_eq!(paths(mail(&[&part("f"), &part("g")])), ["f", "g"]);
+    let whole = format!("{}{}", part("f"), part("g"));
+    assert_eq!(paths(mail(&[&format!("as in\n{}", part("f")), &whole])), ["f", "g"]);
+    assert_eq!(paths(mail(&[&part("f"), &part("f")])), ["f"]);
+    let formatted = format!(
+        "From 0123 Mon Sep 17 00:00:00 2001\nFrom: Inner <i@b>\nSubject: [PATCH] inner\n\n---\n{}",
+        part("f")
+    );
+    let series = read(mail(&["please apply\n", &formatted]).as_bytes(), "p").unwrap();
+    assert_eq!(series.patches[0].author.as_deref(), Some("Inner <i@b>"));
+    assert!(refusal(&mail(&["x\n", &part("f"), "@@ -1 +1 @@\n-a\n+b\n"])).contains("part 3 of 3"));
+    let packed = mail(&["x\n", "\u{1f}"]).replace('\u{1f}', "PK\u{3}\u{4}");
+    assert!(refusal(&packed).contains("is packed with zip"));
+}
+
+#[test]
+fn the_first_lines_of_a_mail_name_its_author_and_a_line_that_begins_with_from_is_text() {
+    let hunk = "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
+    let mail = format!(
+        "From x Tue Feb 24 11:07:00 2026\nFrom: Sender <s@b>\nSubject: s\n\nFrom: Author <a@b>\n\n\
+                        Text.\n\nFrom 5.10 on this happens: x\n---\n{hunk}"
+    );
+    let series = read(mail.as_bytes(), "p").unwrap();
+    assert_eq!((series.patches.len(), series.patches[0].author.as_deref()), (1, Some("Author <a@b>")));
+}
+
+fn numbered(tag: &str, title: &str, file: &str) -> String {
+    format!(
+        "From a@b Tue Feb 24 11:07:00 2026\nFrom: A <a@b>\nSubject: {tag} {title}\n\n---\n\
+         --- a/{file}\n+++ b/{file}\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n\n"
+    )
+}
+
+#[test]
+fn of_a_thread_the_newest_whole_version_is_taken_in_order_and_said_so() {
+    let files = |mails: &[String]| {
+        let series = read(mails.concat().as_bytes(), "p");
+        series.map(|series| {
+            let files = series.patches.iter().flat_map(|patch| &patch.files).map(|file| file.path.clone());
+            (files.collect::<Vec<_>>().join(" "), series.notes.join("; "))
+        })
+    };
+    let (v1, v2) = ("[PATCH 1/1]", "[PATCH v2 1/2]");
+    let thread = [
+        numbered(v1, "x", "old"),
+        numbered("[PATCH v2 2/2]", "y", "two"),
+        numbered(v2, "x", "one"),
+        numbered("Re: [PATCH v2 1/2]", "x", "reply"),
+    ];
+    let (taken, notes) = files(&thread).unwrap();
+    assert_eq!(taken, "one two");
+    for note in ["a reply with a diff", "version 2; passed over: version 1", "in the order of their numbers"]
+    {
+        assert!(notes.contains(note), "{note}: {notes}");
+    }
+    let broken = [numbered(v1, "x", "old"), numbered(v2, "x", "one")];
+    let (taken, notes) = files(&broken).unwrap();
+    assert_eq!(taken, "old");
+    assert!(notes.contains("passed over: version 2, patch 2/2 is missing"), "{notes}");
+    assert!(
+        files(&[numbered("[PATCH 1/3]", "x", "a"), numbered("[PATCH 3/3]", "z", "c")])
+            .unwrap_err()
+            .what
+            .contains("2/3")
+    );
+    let (taken, notes) = files(&[numbered("[PATCH 2/2]", "y", "two")]).unwrap();
+    assert_eq!((taken.as_str(), notes.as_str()), ("two", "patch 2 of a series of 2, alone"));
+    let (taken, _) = files(&[numbered("[PATCH]", "x", "a"), numbered("[PATCH]", "y", "b")]).unwrap();
+    assert_eq!(taken, "a b");
+    let two = [numbered("[PATCH 1/1]", "x", "a"), numbered("[PATCH v2 1/1]", "other", "b")];
+    assert!(files(&two).unwrap_err().what.contains("more than one series"));
+}
+
+#[test]
+fn what_is_no_patch_says_what_it_is() {
+    let of = |bytes: &[u8]| read(bytes, "p").unwrap_err().to_string();
+    assert!(of(b"\xff\xfed\0i\0f\0f\0").contains("UTF-16"));
+    assert!(of(b"<!DOCTYPE html><pre>diff --git a/x b/x").contains("web page"));
+    assert!(of(b"\x1b[1mdiff --git a/x b/x\x1b[m\n").contains("--no-color"));
+    assert!(of(b"On Monday A wrote:\n> diff --git a/x b/x\n> --- a/x\n").contains("a reply that quotes"));
+}
+
+#[test]
+fn renames_copies_and_modes_are_carried_out() {
+    let swap = "diff --git a/a b/b\nsimilarity index 100%\nrename from a\nrename to b\n\
+                diff --git a/b b/a\nsimilarity index 100%\nrename from b\nrename to a\n";
+    let proved = prove_text(swap.as_bytes(), &Files::new(&[("a", b"A\n"), ("b", b"B\n")])).unwrap();
+    let after: Vec<_> = proved.files.iter().map(|file| (file.path.as_str(), file.after.as_deref())).collect();
+    assert_eq!(after, [("b", Some(&b"A\n"[..])), ("a", Some(&b"B\n"[..]))]);
+    let moved = "diff --git a/f b/g\nrename from f\nrename to g\n--- a/f\n+++ b/g\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
+    let proved = prove_text(moved.as_bytes(), &base()).unwrap();
+    assert_eq!(proved.files.iter().map(|file| file.after.is_some()).collect::<Vec<_>>(), [true, false]);
+    assert!(rejection(moved.as_bytes(), &Files::new(&[("f", BASE), ("g", b"")])).contains("there already"));
+    assert!(rejection(moved.as_bytes(), &Files::new(&[])).contains("no file f to make it from"));
+    let mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n";
+    let proved = prove_text(mode.as_bytes(), &base()).unwrap();
+    assert_eq!((proved.modes()["f"], proved.files[0].after.as_deref()), (true, Some(BASE)));
+    assert_eq!(proved.sound, mode.as_bytes());
+}
+
+/// `cargo test -p xtask shapes -- --ignored --nocapture`: hostile shapes of 1, 4 and 16 MiB, and how long each takes.
+#[test]
+#[ignore = "a measurement of minutes, not a check"]
+fn hostile_shapes_take_time_in_proportion_to_their_size() {
+    let hunk = "@@ -1,9 +1,9 @@\n one\n";
+    let shapes: [(&str, &str, &str); 16] = [
+        ("added lines", "--- /dev/null\n+++ b/n\n@@ -0,0 +1,9999999 @@\n", "+\n"),
+        ("hunks", "--- a/f\n+++ b/f\n", "@@ -1 +1 @@\n-a\n+b\n"),
+        ("damaged hunks", "--- a/f\n+++ b/f\n", hunk),
+        ("files", "", "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-one\n+one\n"),
+        ("git headers", "", "diff --git a/x b/x\n"),
+        ("modes", "", "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"),
+        ("mails", "", "From a@b Tue Feb 24 11:07:00 2026\nSubject: x\n\nx\n"),
+        ("headers", "From: x\n", "X-A: b\n"),
+        ("folded header", "From: x\nSubject: x\n", " x\n"),
+        ("parts", "From: x\nContent-Type: multipart/mixed; boundary=b\n\n", "--b\n\nx\n"),
+        (
+            "base64",
+            "From: x\nContent-Transfer-Encoding: base64\n\n",
+            "YWJjZGVmZ2hpYWJjZGVmZ2hpYWJjZGVmZ2hpYWJjZGVm\n",
+        ),
+        ("quoted-printable", "From: x\nContent-Transfer-Encoding: quoted-printable\n\n", "=3D=\n"),
+        ("flowed", "From: x\nContent-Type: text/plain; format=flowed\n\n", "x "),
+        ("carriage returns", "--- a/f\r\n+++ b/f\r\n@@ -1 +1 @@\r\n", "+\r\n"),
+        ("one line", "--- a/f\n+++ b/f\n@@ -1 +1 @@\n", "x"),
+        ("quoted from", "From a@b Tue Feb 24 11:07:00 2026\nA: b\n\n", ">From x\n"),
+    ];
+    for (name, head, unit) in shapes {
+        let mut times = Vec::new();
+        for size in [1, 4, 16] {
+            let text = head.to_owned() + &unit.repeat((size << 20) / unit.len());
+            let started = std::time::Instant::now();
+            let _ = prove_text(text.as_bytes(), &base());
+            times.push(started.elapsed().as_secs_f64());
+        }
+        println!("{name:18} {:6.2} {:6.2} {:6.2} s", times[0], times[1], times[2]);
+        assert!(times[2] < 1.0 + 40.0 * times[0], "{name}: {times:?}");
+    }
+}
+
+#[test]
 fn garbage_is_read_in_linear_time() {
     // 21 inputs of 256 KiB take about a second without optimisation; quadratic work would take minutes.
     let heads = ["--- a/x\n+++ b/x\n@@ -1,9 +1,9 @@\n", "From: x\n", "From x\n"];

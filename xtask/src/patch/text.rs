@@ -12,15 +12,23 @@ struct Inner {
     name: String,
     first_line: usize,
     bytes: Vec<u8>,
+    /// The last line had no line end.
+    is_cut: bool,
 }
 
 impl Text {
     /// `name` and `first_line` are what people find the text by.
     pub fn new(name: &str, first_line: usize, mut bytes: Vec<u8>) -> Text {
-        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        let is_cut = !bytes.is_empty() && !bytes.ends_with(b"\n");
+        if is_cut {
             bytes.push(b'\n');
         }
-        Text(Arc::new(Inner { name: name.to_owned(), first_line, bytes }))
+        Text(Arc::new(Inner { name: name.to_owned(), first_line, bytes, is_cut }))
+    }
+
+    /// Whether `place` is the end of a text whose last line had no line end: there may have been more of it.
+    pub fn is_cut_at(&self, place: Place) -> bool {
+        self.0.is_cut && place.at == self.0.bytes.len()
     }
 
     pub fn name(&self) -> &str {
