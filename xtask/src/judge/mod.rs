@@ -174,7 +174,7 @@ pub fn noticed(asked: &Asked<'_>, evidence: &Evidence) -> Caught {
 }
 
 /// Whether `control` was caught: whether the judge would have failed a patch with this bug, and by the evidence
-/// that the control's header names.
+/// that the control's file names.
 pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caught {
     let Some(ran) = evidence.ran() else {
         let found = examine(asked, Arm::Patched, evidence);
