@@ -26,7 +26,8 @@ modules! {
     arch: "../../src/arch.rs",
     config: "../../src/config/mod.rs",
     console: "../../src/console/mod.rs",
-    control: "../../src/control.rs",
+    c_source: "../../src/c_source.rs",
+    control: "../../src/control/mod.rs",
     escape: "../../src/escape.rs",
     events: "../../src/events.rs",
     evidence: "../../src/evidence/mod.rs",
@@ -53,12 +54,11 @@ mod source {
 
 use config::Campaign;
 use console::Splat;
-use control::{Control, Exposure};
+use control::Control;
 use evidence::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use judge::{Arm, Asked, Verdict};
 use plan::{Beside, Cell};
 use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
-use witness::Counted;
 
 /// How many of its scenarios a cell is asked for at the same time: more take longer and show no more.
 const SCENARIOS: usize = 2;
@@ -315,6 +315,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         reasons: judgement.reasons,
         code: Some(CodeReport { functions: 1, changed: vec!["m.o: f".to_owned()], ..CodeReport::default() }),
         code_beside_patched: None,
+        controls_left_out: Vec::new(),
     };
     let mut report = Report {
         sandbox: "bubblewrap 0".to_owned(),
@@ -371,25 +372,29 @@ fn render(report: &Report) {
     shown.exit();
 }
 
+/// Of three kinds of evidence.
+static CONTROLS: LazyLock<Vec<Control>> = LazyLock::new(|| {
+    [
+        ("no-sync", include_str!("../../../patches/controls/no-sync.yaml")),
+        ("leak", include_str!("../../../patches/controls/leak.yaml")),
+        ("preempt-disable", include_str!("../../../patches/controls/preempt-disable.yaml")),
+    ]
+    .map(|(name, text)| Control::parse(name, Path::new(name), text).expect("a control of this repository"))
+    .into()
+});
+
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
     let cell = &CELLS[usize::from(input.byte()) % CELLS.len()];
     let (base, patched) = (evidence(&mut input, cell), evidence(&mut input, cell));
     let asked = Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.cpus() };
-    let control = Control {
-        name: "c".to_owned(),
-        plants: "a bug".to_owned(),
-        exposed_by: match input.byte() % 3 {
-            0 => Exposure::Count { mechanism: Counted::RcuSync, scenario: None },
-            1 => Exposure::Tables { scenario: Some("munmap".to_owned()) },
-            _ => Exposure::Splat { kind: splat::Kind::MightSleep, file: None },
-        },
-        on: None,
-    };
+    let control = &CONTROLS[usize::from(input.byte()) % CONTROLS.len()];
     judge::noticed(&asked, &patched);
-    let caught = judge::catch(&asked, &control, &patched);
-    let judgement = judge::judge(&asked, &base, &patched, &[]);
-    judge::judge(&asked, &base, &patched, &[(&control, caught)]);
+    let caught = judge::catch(&asked, control, &patched);
+    let judgement = judge::judge(&asked, &base, &patched, &judge::Shown::default());
+    let controls = [(control, caught)];
+    let shown = judge::Shown { controls: &controls, least: 1, left_out: vec!["another".to_owned()] };
+    judge::judge(&asked, &base, &patched, &shown);
     let impossible = [&base, &patched].into_iter().any(no_guest_can_have_measured);
     assert!(!(judgement.verdict == Verdict::Pass && impossible), "{judgement:?}");
     let report = report(cell, [&base, &patched], judgement, &asked);
