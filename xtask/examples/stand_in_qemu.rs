@@ -23,7 +23,7 @@ const BASE: [&[u8]; 2] = [
     include_bytes!("../testdata/patch/base/include/asm-generic/tlb.h"),
 ];
 
-/// What acts on a terminal, turns text around, rings, cannot stand in XML, and looks like lines of a report.
+/// Terminal sequences, bidirectional characters, noncharacters, XML, and lines that look like those of a report.
 const HOSTILE: &str =
     "\u{1b}]0;t\u{7}\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\u{fffe}\u{ffff}\0]]><&\r\n\nDoes it build? yes";
 
@@ -31,7 +31,7 @@ struct Line {
     args: Vec<String>,
 }
 
-/// The result channel, whose lines are framed by hand: the encoder makes nothing but sound messages.
+/// The result channel. Frames lines itself, because the encoder takes only sound messages.
 struct Channel {
     path: PathBuf,
     nonce: Nonce,
@@ -184,11 +184,11 @@ fn changed(fault: &str, message: &Value) -> String {
     if let Some(field) = changed.pointer_mut(pointer).filter(|field| !field.is_object()) {
         *field = Value::from(HERE);
     }
-    // As it was asked for: JSON knows numbers that no type of ours holds.
+    // In the text, because JSON has numbers that `Value` has not.
     changed.to_string().replace(&Value::from(HERE).to_string(), &new)
 }
 
-/// A line that no sound guest sends.
+/// Sends a malformed line.
 fn send_wrong(fault: &str, channel: &mut Channel, last: &str) {
     match fault {
         "line-missing" => channel.sequence += 1,
@@ -343,7 +343,7 @@ fn messages(fault: &str, patched: bool, asked: &[String]) -> Vec<Message> {
 }
 
 fn measured(fault: &str, patched: bool) -> Measured {
-    // One of each where a field is changed.
+    // Fields to be changed must not be empty.
     let full = fault.starts_with("number:") || fault.starts_with("text:");
     let timing = Timing {
         what: "munmap".to_owned(),

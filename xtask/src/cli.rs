@@ -16,8 +16,8 @@ use crate::{escape, terminal};
 #[command(
     after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
                         fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
-                        130 interrupted. When the reader of the output goes away, as with `| head -1`, the command \
-                        goes on without it, and its exit code is the same."
+                        130 interrupted. A closed output pipe (`| head -1`) changes neither what the command does nor \
+                        its exit code."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -32,7 +32,7 @@ impl Cli {
             if std::env::args_os().all(|arg| is_plain(&arg)) {
                 error.exit();
             }
-            // It repeats arguments as they are, and some are names of files that a shell has found.
+            // clap repeats arguments unescaped, and a shell's glob may have put any file name there.
             terminal::say(error.render().to_string().trim_end());
             std::process::exit(error.exit_code())
         })
@@ -204,7 +204,7 @@ pub enum Suite {
     Full,
 }
 
-/// More builders and guests at the same time than any host is given.
+/// Threads are started for each.
 const JOBS_MAX: usize = 1024;
 
 fn jobs(text: &str) -> Result<usize, String> {
@@ -214,7 +214,7 @@ fn jobs(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("`{text}` is no number of jobs from 1 to {JOBS_MAX}"))
 }
 
-/// Deadlines are added to it.
+/// Deadlines are added to it, and the sum must not overflow.
 const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A time in seconds, minutes or hours.
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_are_as_many_as_a_host_can_have() {
+    fn jobs_are_limited() {
         assert_eq!((jobs("1"), jobs("1024")), (Ok(1), Ok(1024)));
         for bad in ["", "-1", "1025", "18446744073709551615", "99999999999999999999"] {
             assert!(jobs(bad).is_err(), "{bad}");

@@ -1,26 +1,24 @@
-//! How text that comes from outside is shown: guest messages, console lines, words of the compiler and of QEMU, subjects,
-//! paths. What a terminal would act on, what would turn other text around, what nobody can see, and what XML cannot hold is
-//! written as `\x1b` or `\u{202e}`. Pure. It is applied where text goes out: to every string of a report
-//! (crate::report::Shown), to events, to failures, and to whatever is printed (crate::terminal).
-//!
-//! A second time changes nothing.
+//! Escapes text from outside: guest messages, console lines, output of compiler and QEMU, subjects, paths. Control
+//! characters, bidirectional and invisible formatting characters, and noncharacters (XML 1.0 forbids two of them) become
+//! `\x1b` or `\u{202e}`. Pure and idempotent. Applied where text leaves the harness: to every string of a report
+//! (crate::report::Shown), to events, to failures, and to everything that is printed (crate::terminal).
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// One line: a line end in `text` is escaped, and a tab is a space.
+/// Escapes `text` as a single line: line ends are escaped too, and a tab becomes a space.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |c| !is_plain(c))
 }
 
-/// As [`line`], but line ends stay what they are.
+/// Same as [`line`], but keeps line ends.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && !is_plain(c))
 }
 
-/// Every string in `value`, also names of fields, as [`line`].
+/// Applies [`line`] to every string and every field name in `value`.
 pub fn strings(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(line(&text).into_owned()),
@@ -32,7 +30,7 @@ pub fn strings(value: Value) -> Value {
     }
 }
 
-/// The text of a JSON file, in which such characters can only be in strings: it reads back as the same value.
+/// Escapes JSON text in JSON's own way, so that it parses to the same value. (Such characters can only be in strings.)
 pub fn json(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| c == '\n' || is_plain(c)) {
         return Cow::Borrowed(text);
@@ -73,14 +71,14 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// It takes its place on a line and does nothing else.
+/// True for a character that needs no escape.
 fn is_plain(c: char) -> bool {
     c == ' '
         || c.is_ascii_graphic()
         || !(c.is_control() || is_format(c) || is_separator(c) || is_noncharacter(c))
 }
 
-/// Unicode's general category Cf: marks of direction, joiners, tags, and other characters without a glyph of their own.
+/// Unicode category Cf: bidirectional controls, joiners, tags and other characters without a glyph.
 fn is_format(c: char) -> bool {
     matches!(
         c,
@@ -106,12 +104,12 @@ fn is_format(c: char) -> bool {
     )
 }
 
-/// Categories Zl and Zp.
+/// Unicode categories Zl and Zp.
 fn is_separator(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// What Unicode never assigns; XML 1.0 forbids two of them (2.2, Char).
+/// Unicode noncharacters. XML 1.0 forbids U+FFFE and U+FFFF (production Char).
 fn is_noncharacter(c: char) -> bool {
     let code = u32::from(c);
     (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
@@ -124,35 +122,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_acts_on_is_spelled_out() {
+    fn control_characters_are_escaped() {
         assert_eq!(line("\u{1b}[2J\u{7}\0\r\nx\u{9b}31m\u{7f}"), "\\x1b[2J\\x07\\x00\\r\\nx\\x9b31m\\x7f");
         assert_eq!(lines("a\n\u{1b}b\r\n"), "a\n\\x1bb\\r\n");
         assert_eq!(line("a\tb"), "a b");
     }
 
     #[test]
-    fn what_turns_text_around_or_cannot_be_seen_or_stand_in_xml_is_spelled_out() {
+    fn formatting_characters_and_noncharacters_are_escaped() {
         assert_eq!(line("\u{202e}cba\u{2066}\u{200b}\u{feff}"), "\\u{202e}cba\\u{2066}\\u{200b}\\u{feff}");
         assert_eq!(line("\u{fffe}\u{ffff}\u{fdd0}\u{1fffe}"), "\\u{fffe}\\u{ffff}\\u{fdd0}\\u{1fffe}");
         assert_eq!(line("\u{2028}\u{e0041}"), "\\u{2028}\\u{e0041}");
     }
 
     #[test]
-    fn text_of_every_language_stays_as_it_is() {
+    fn printable_text_is_unchanged() {
         for text in ["", "a [b] \\x1b {c}", "Käse, 内存, память, \u{1f980}, e\u{301}, \u{fffd}"] {
             assert!(matches!(line(text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }
 
     #[test]
-    fn a_value_is_escaped_in_each_string_and_each_name() {
+    fn strings_and_names_of_a_json_value_are_escaped() {
         let value = serde_json::json!({"a\u{7}": ["\u{1b}", 1, null, {"b": "\u{202e}"}]});
         assert_eq!(strings(value), serde_json::json!({"a\\x07": ["\\x1b", 1, null, {"b": "\\u{202e}"}]}));
     }
 
     proptest! {
         #[test]
-        fn nothing_is_left_to_escape(text in any::<String>()) {
+        fn result_is_plain_and_escaping_is_idempotent(text in any::<String>()) {
             for shown in [line(&text), lines(&text)] {
                 prop_assert!(shown.chars().all(|c| c == '\n' || is_plain(c)), "{shown:?}");
                 prop_assert_eq!(lines(&shown), shown.clone());
@@ -161,7 +159,7 @@ mod tests {
         }
 
         #[test]
-        fn json_reads_back_as_the_same_value(text in any::<String>(), name in any::<String>()) {
+        fn escaped_json_parses_to_the_same_value(text in any::<String>(), name in any::<String>()) {
             let value = serde_json::json!({ name: text });
             let text = serde_json::to_string_pretty(&value).unwrap();
             let safe = json(&text);

@@ -107,7 +107,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whoever wrote `text`, it shows nothing else than it is: its further lines stand where no line of ours begins.
+/// Writes `text`, which may come from outside, escaped. Further lines of it are indented more than any line of ours, so that
+/// they cannot pass for one.
 fn shown(f: &mut fmt::Formatter<'_>, before: &str, text: &str) -> fmt::Result {
     let mut lines = text.trim_end().split('\n');
     write!(f, "{before}{}", escape::line(lines.next().unwrap_or_default()))?;
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_others_are_escaped_and_pass_for_none_of_ours() {
+    fn hostile_text_is_escaped_and_cannot_fake_a_line() {
         let failure =
             Failure::rejected("a\u{1b}[2J").because("said:\n  next: rm\r\n").log(Path::new("/\n\u{7}"));
         assert_eq!(failure.to_string(), "a\\x1b[2J\n  why:  said:\n          next: rm\n  log:  /\\n\\x07");

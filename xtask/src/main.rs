@@ -1,6 +1,6 @@
 //! `cargo xtask`: parse the command line, dispatch, turn the outcome into an exit code. No logic of its own.
 
-// They panic when nobody reads what they print, and escape nothing: crate::terminal does.
+// println! and its kin panic on a closed pipe and escape nothing: use crate::terminal.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod about;
@@ -19,7 +19,7 @@ mod control;
 mod deadline;
 mod escape;
 mod events;
-// What a guest says it measured may be any number, also in what is read back from the record.
+// Numbers of a guest may be anything, also in evidence that is read from the record: no arithmetic that can overflow.
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod evidence;
 mod failure;

@@ -11,7 +11,7 @@ use crate::input;
 use crate::kconfig::{self, Request};
 use crate::source::lane;
 
-/// Another place for everything that is made than `target/patchproof`.
+/// Replaces `target/patchproof`.
 const WORK_VARIABLE: &str = "PATCHPROOF_WORK";
 
 /// Other places than those below [`Project::work`], for measuring what it takes without them.
@@ -22,7 +22,7 @@ pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
 #[derive(Debug, Clone)]
 pub struct Project {
     pub root: PathBuf,
-    /// What the environment says of other places, absolute, by variable.
+    /// Places set by the environment, absolute, by variable.
     elsewhere: BTreeMap<&'static str, PathBuf>,
 }
 
@@ -60,9 +60,9 @@ impl Project {
     fn with(root: PathBuf, value: impl Fn(&str) -> Option<OsString>) -> Result<Project> {
         let mut elsewhere = BTreeMap::new();
         for variable in [WORK_VARIABLE, LANES_VARIABLE, CACHE_VARIABLE] {
-            // Empty is what a script gives that has nothing to say.
+            // Empty counts as unset.
             let Some(value) = value(variable).filter(|value| !value.is_empty()) else { continue };
-            // Once and for all: commands are started in many directories.
+            // Now, because commands are started in other directories.
             let place = std::path::absolute(&value).map_err(|error| {
                 Failure::usage(format!("{variable}={} cannot be found", value.to_string_lossy()))
                     .because(error.to_string())
@@ -73,7 +73,7 @@ impl Project {
         Ok(Project { root, elsewhere })
     }
 
-    /// For a harness that is started in another directory.
+    /// The same places, for a harness that is started in another directory.
     pub fn environment(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         self.elsewhere.iter().map(|(variable, place)| (*variable, place.as_path()))
     }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_place_is_none_and_a_relative_one_is_found_from_everywhere() {
+    fn empty_place_is_unset_and_relative_place_becomes_absolute() {
         let here = std::env::current_dir().unwrap();
         let places = |work: &str, cache: &str| {
             let value = |variable: &str| match variable {

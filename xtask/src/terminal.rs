@@ -1,5 +1,5 @@
-//! Standard output and standard error: the one place that writes to them. A reader that is gone stops nothing: the command
-//! goes on in silence, and its exit code is the one that it would have had. What is printed is escaped (crate::escape).
+//! The only module that writes to standard output and standard error; both are escaped (crate::escape). EPIPE is not an
+//! error: when the reader has closed the pipe, the command goes on without output and keeps its exit code.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -18,12 +18,12 @@ pub fn print_line(text: &str) -> Result<()> {
 /// Prints lines on standard output.
 ///
 /// # Errors
-/// When they cannot be written, for instance to a file on a full disk. That nobody reads them any more is none.
+/// When writing fails, for instance to a file on a full disk; but not when the reader has closed the pipe.
 pub fn print(text: &str) -> Result<()> {
     print_as_it_is(&escape::lines(text))
 }
 
-/// As [`print`], of text that holds nothing from outside but what is escaped already, and may hold colours.
+/// Prints text that has been escaped already and may have colours.
 ///
 /// # Errors
 /// As [`print`].
@@ -31,8 +31,7 @@ pub fn print_as_it_is(text: &str) -> Result<()> {
     write_to(&mut io::stdout().lock(), text).or_infra(|| "write to standard output".to_owned())
 }
 
-/// Says something to the person at the terminal, on standard error. If that cannot be written there is nowhere left to say
-/// so.
+/// Prints lines on standard error. A failure to write is ignored: there is no other place to report it.
 pub fn say(text: &str) {
     let _ = write_to(&mut io::stderr().lock(), &format!("{}\n", escape::lines(text)));
 }
@@ -44,10 +43,10 @@ fn write_to(out: &mut impl Write, text: &str) -> io::Result<()> {
     }
 }
 
-/// What may be written to a stream beside text.
+/// What a stream can show in addition to plain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Lines that were written may be written again: the cursor can be moved.
+    /// Lines can be rewritten by moving the cursor.
     pub live: bool,
     pub colour: bool,
 }
@@ -58,8 +57,8 @@ impl Look {
         Look::new(stream.is_terminal(), term.as_deref(), no_color.as_deref())
     }
 
-    /// A terminal that does not say what it is takes nothing but text. For NO_COLOR see https://no-color.org: any value
-    /// counts, but an empty one.
+    /// A terminal without a TERM, or with TERM=dumb, gets plain text. NO_COLOR counts if it is not empty
+    /// (https://no-color.org).
     fn new(is_terminal: bool, term: Option<&OsStr>, no_color: Option<&OsStr>) -> Look {
         let live = is_terminal && term.is_some_and(|term| !term.is_empty() && term != "dumb");
         Look { live, colour: live && no_color.is_none_or(OsStr::is_empty) }
@@ -83,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_no_error_and_a_full_disk_is_one() {
+    fn closed_pipe_is_no_error_and_full_disk_is_one() {
         assert!(write_to(&mut Fails(ErrorKind::BrokenPipe), "x").is_ok());
         assert!(write_to(&mut Fails(ErrorKind::StorageFull), "x").is_err());
     }
 
     #[test]
-    fn a_terminal_gets_what_it_and_its_user_take() {
+    fn term_and_no_color_decide_how_output_looks() {
         let look = |is_terminal, term: Option<&str>, no_color: Option<&str>| {
             let Look { live, colour } =
                 Look::new(is_terminal, term.map(OsStr::new), no_color.map(OsStr::new));

@@ -6,7 +6,7 @@
 mod frame;
 pub mod kallsyms;
 mod number;
-// What they read is hostile: arithmetic on it saturates or is checked.
+// These read hostile bytes: arithmetic must saturate or be checked.
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod parser;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -223,7 +223,7 @@ pub struct Counts {
 impl std::ops::Add for Counts {
     type Output = Counts;
 
-    /// A sum that is too large is the largest number.
+    /// Saturating.
     fn add(self, other: Counts) -> Counts {
         let Counts { ipi, bystander_ipis, rcu_sync, call_rcu, expedited, direct_frees, unsynced_frees } =
             other;

@@ -1,22 +1,22 @@
-//! Numbers that a guest can have measured. A message with any other number is not taken, whatever field it stands in, and
-//! the judge asks again, because evidence also comes from a file.
+//! The range of numbers that a guest can have measured. The parser refuses a message with any other number, in any field.
+//! The judge checks again, because evidence is also read from a file.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// The largest number that a guest can have measured: 104 days in nanoseconds, and far more than it can count in that
-/// time. Sums of thousands of them stay below 2^64, and an f64 holds each exactly.
+/// The largest number that a guest can have measured: 104 days in nanoseconds, and more events than it can count in that
+/// time. Sums of a thousand such numbers fit into 64 bits, and an f64 holds each number exactly.
 pub const NUMBER_MAX: u64 = 1 << 53;
 
-/// How many characters of a field's name are kept: its parts may come from the guest.
+/// Limit on the length of a field's name, which may come from the guest.
 const FIELD_CHARS: usize = 80;
 
 /// A number that no guest can have measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Impossible {
-    /// Where it stands, such as `measured.forced.ipi`.
+    /// Path of the field, such as `measured.forced.ipi`.
     pub field: String,
     pub number: String,
 }
@@ -27,7 +27,7 @@ impl fmt::Display for Impossible {
     }
 }
 
-/// The first number in `data`, in whichever field, that is not a whole one from 0 to [`NUMBER_MAX`].
+/// The first number in any field of `data` that is not an integer from 0 to [`NUMBER_MAX`].
 pub fn impossible(data: &impl Serialize) -> Option<Impossible> {
     match serde_json::to_value(data) {
         Ok(value) => find(&value, &mut Vec::new()),
@@ -35,12 +35,12 @@ pub fn impossible(data: &impl Serialize) -> Option<Impossible> {
     }
 }
 
-/// All of `numbers`, or the largest number if that is too small for them.
+/// The sum of `numbers`, saturating.
 pub fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
     numbers.into_iter().fold(0, u64::saturating_add)
 }
 
-/// As [`impossible`], of JSON that has been read.
+/// Same as [`impossible`] for parsed JSON; `path` leads to `value`.
 pub(crate) fn find(value: &Value, path: &mut Vec<String>) -> Option<Impossible> {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => None,
@@ -78,7 +78,7 @@ mod tests {
     use crate::{Counts, Measured, Trailer};
 
     #[test]
-    fn a_number_above_the_largest_is_found_in_any_field_and_named() {
+    fn number_above_the_limit_is_found_in_any_field() {
         let with = |change: fn(&mut Measured)| {
             let mut measured = Measured::default();
             change(&mut measured);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_number_and_a_fraction_are_no_counts() {
+    fn negative_number_and_fraction_are_impossible() {
         for text in ["-1", "0.5", "8.0", "1e3", "18446744073709551616"] {
             let value = serde_json::from_str(text).unwrap();
             assert!(find(&value, &mut Vec::new()).is_some(), "{text}");
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut() {
+    fn long_field_name_is_cut() {
         let value = serde_json::json!({"x".repeat(1000): -1});
         assert_eq!(find(&value, &mut Vec::new()).unwrap().field.len(), FIELD_CHARS);
     }
 
     #[test]
-    fn counts_are_added_without_an_overflow() {
+    fn sums_saturate() {
         assert_eq!((sum([1, 2, 3]), sum([u64::MAX, 1])), (6, u64::MAX));
         let most = Counts { ipi: u64::MAX, ..Counts::default() };
         assert_eq!((most + most).ipi, u64::MAX);

@@ -199,11 +199,11 @@ fn read_message(json: &str) -> Result<Message, RejectKind> {
     if let Some(impossible) = number::find(&value, &mut Vec::new()) {
         return Err(RejectKind::Impossible(impossible));
     }
-    // Not from `value`, which holds only the last of two fields of one name.
+    // From the text again: `value` has lost duplicate fields, which are an error.
     serde_json::from_str(json).map_err(|error| bad(error.to_string()))
 }
 
-/// Words that may be the guest's.
+/// Limits a text that may come from the guest.
 fn short(text: &str) -> String {
     text.chars().take(EXCERPT_BYTES).collect()
 }

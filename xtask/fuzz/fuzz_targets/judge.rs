@@ -1,8 +1,8 @@
-//! Evidence with any number and any text in any field, through the judge and the report to everything that is shown: none
-//! panics, no number that a guest cannot have measured gives a pass, and what is shown is text, JSON and XML.
+//! Evidence with any number and any text in any field, through judge and report to every rendering. Nothing may panic, a
+//! number out of range may not pass, and renderings must be plain text, JSON and well-formed XML.
 //!
-//! The input changes sound evidence of a cell of this repository's campaigns, as JSON, so that every field is reached,
-//! also those that come later. Then it changes the report that came of it in the same way.
+//! The input changes sound evidence as JSON, so that every field is reached, also future ones. Then it changes the
+//! resulting report in the same way.
 #![no_main]
 
 use std::path::Path;
@@ -43,7 +43,7 @@ modules! {
     witness: "../../src/witness.rs",
 }
 
-/// Where trees come from, which nothing here looks at.
+/// Stands in for crate::source, of which the configuration needs two types.
 mod source {
     #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
     pub struct Debian(serde_json::Value);
@@ -60,7 +60,7 @@ use judge::{Arm, Asked, Verdict};
 use plan::{Beside, Cell};
 use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
 
-/// How many of its scenarios a cell is asked for at the same time: more take longer and show no more.
+/// Scenarios per cell: more only make a run slower.
 const SCENARIOS: usize = 2;
 
 /// Cells of each variant of two campaigns, each with a few scenarios: every demand and every mechanism is among them.
@@ -81,7 +81,7 @@ static CELLS: LazyLock<Vec<Cell>> = LazyLock::new(|| {
     cells.filter(|cell| cell.arm == plan::Arm::Patched).flat_map(few).collect()
 });
 
-/// The input, used up from its beginning; then zeroes.
+/// Consumed from its beginning; zeroes follow.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -131,7 +131,7 @@ impl Input<'_> {
         String::from_utf8_lossy(text).into_owned()
     }
 
-    /// `value`, with some of its leaves changed and some of its lists longer or shorter.
+    /// Changes some leaves of `value`, and makes some of its lists longer or shorter.
     fn change(&mut self, mut value: Value) -> Value {
         let mut places = Vec::new();
         find(&value, String::new(), &mut places);
@@ -153,7 +153,7 @@ impl Input<'_> {
     }
 }
 
-/// Where `value` can be changed, as JSON pointers.
+/// Collects JSON pointers to all leaves and lists of `value`.
 fn find(value: &Value, at: String, places: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -172,7 +172,7 @@ fn find(value: &Value, at: String, places: &mut Vec<String>) {
     }
 }
 
-/// What a sound guest measures on the base of the first variant, and something in every other field.
+/// A sound measurement without empty fields.
 fn measured() -> Measured {
     let forced = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..Counts::default() };
     let timing = |tables| Timing {
@@ -243,7 +243,7 @@ fn ran(cell: &Cell) -> Ran {
     }
 }
 
-/// Evidence of `cell`; of what no longer is evidence, the sound one.
+/// Changed evidence of `cell`; falls back to the sound one where the change does not parse.
 fn evidence(input: &mut Input<'_>, cell: &Cell) -> Evidence {
     let mut sound = ran(cell);
     if input.byte() % 2 == 0 {
@@ -342,7 +342,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
     report
 }
 
-/// Nothing but lines of text.
+/// Panics if `text` has an unescaped character.
 fn is_text(text: &str) {
     for c in text.chars() {
         let code = u32::from(c);

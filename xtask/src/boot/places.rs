@@ -40,7 +40,7 @@ pub fn add(sandbox: &Sandbox, splats: &mut [Splat], kernel: &Path, tools: &str, 
 fn address(line: &str, starts: &HashMap<&str, u64>) -> Option<u64> {
     let found = FRAME.captures(line)?;
     let offset = u64::from_str_radix(&found[2], 16).ok()?;
-    // The offset is the guest's word.
+    // The offset comes from the guest's console.
     let address = starts.get(&found[1])?.checked_add(offset)?;
     Some(if line.contains("RIP:") || offset == 0 { address } else { address - 1 })
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_beyond_every_address_has_no_place() {
+    fn offset_that_overflows_has_no_place() {
         let starts = HashMap::from([("f", 0xffff_ffff_8100_0000)]);
         assert_eq!(address(" f+0x10/0x20", &starts), Some(0xffff_ffff_8100_000f));
         assert_eq!(address(" f+0xffffffffffffffff/0x20", &starts), None);

@@ -21,7 +21,7 @@ pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
     project.environment().for_each(|(variable, place)| shell.set_var(variable, place));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let step = |what: &str, command: xshell::Cmd<'_>| {
-        // Its own way to say so panics when nobody reads it.
+        // xshell's own echo is an eprintln!, which panics on a closed pipe.
         terminal::say(&format!("$ {command}"));
         command
             .quiet()

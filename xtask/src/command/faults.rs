@@ -33,7 +33,7 @@ pub fn faults(project: &Project) -> Result<Exit> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let table = Table::new(project)?;
     let tests = cmd!(shell, "{cargo} test --locked -p xtask --test end_to_end");
-    // Its own way to say so panics when nobody reads it.
+    // xshell's own echo is an eprintln!, which panics on a closed pipe.
     terminal::say(&format!("$ {tests}"));
     let ran = tests.env(TABLE_VARIABLE, table.path()).quiet().run();
     // The table first: it says more than the status of the tests.

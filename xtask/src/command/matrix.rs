@@ -333,11 +333,11 @@ impl Setting<'_> {
         Ok(guests)
     }
 
-    /// They work in any directory.
+    /// Arguments that repeat this run from any directory.
     fn repeat_args(&self) -> Vec<String> {
         let campaign = &self.args.source.campaign;
         let file = config::file_of(&self.project.root.join("configs"), campaign);
-        // A name stays a name; a path of the user's is relative to where this was started.
+        // A path of the user's is relative to the current directory; a name is not a path.
         let own = (file.as_os_str() == campaign.as_str()).then(|| std::path::absolute(&file).ok()).flatten();
         let campaign = own.map_or_else(|| campaign.clone(), |file| file.display().to_string());
         let mut args = vec!["--campaign".to_owned(), campaign];

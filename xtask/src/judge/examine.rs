@@ -8,7 +8,7 @@ use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
 use crate::splat::Kind;
 use crate::witness::Witness;
 
-/// How many lines or numbers that cannot be trusted are named.
+/// Limit on rejected lines, and on numbers out of range, that are named.
 const REJECTS_NAMED: usize = 3;
 
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
@@ -74,8 +74,8 @@ fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
     false
 }
 
-/// What a sound guest does not say. The protocol has refused most of it already, but evidence is also read back from the
-/// record.
+/// Rejected lines and numbers out of range. The parser has refused such numbers already, but evidence is also read from the
+/// record of an earlier boot.
 fn examine_trust(found: &mut Findings, ran: &Ran) {
     let mut distrust =
         |why: &str| found.gap(Weight::Infra, format!("the result channel cannot be trusted: {why}"));
@@ -95,8 +95,8 @@ fn examine_trust(found: &mut Findings, ran: &Ran) {
     impossible.iter().take(REJECTS_NAMED).for_each(|(what, number)| distrust(&format!("{what}: {number}")));
 }
 
-/// Each test that was asked for is run once, and no other: the judge reads one result of each name. Of a guest that did not
-/// come to its end the plan may be missing; that is reported as its end.
+/// The guest must run each requested test once and no other: the judge reads one result per name. Without a trailer the plan
+/// may be missing too; `examine_end` reports that.
 fn examine_plan(found: &mut Findings, asked: &Asked<'_>, ran: &Ran) {
     let Some(trailer) = &ran.trailer else { return };
     let mut gap = |text: String| found.gap(Weight::Vacuous, text);

@@ -324,7 +324,7 @@ fn trouble_of_the_host_is_infra() {
 }
 
 #[test]
-fn a_guest_that_ran_other_tests_than_it_was_asked_for_proves_nothing() {
+fn other_tests_than_requested_are_vacuous() {
     let of = |change: fn(&mut Ran)| patched_with(change);
     assert_eq!(of(|ran| ran.planned.clear()), Verdict::Vacuous);
     assert_eq!(of(|ran| ran.planned.push("munmap".to_owned())), Verdict::Vacuous);
@@ -343,7 +343,7 @@ fn a_guest_that_ran_other_tests_than_it_was_asked_for_proves_nothing() {
     assert_eq!(of(|ran| ran.trailer.as_mut().unwrap().measured = 0), Verdict::Vacuous);
 }
 
-/// Where in `value` a number stands.
+/// JSON pointers to the numbers in `value`.
 fn numbers(value: &serde_json::Value, at: &str) -> Vec<String> {
     let below = |name: String, part| numbers(part, &format!("{at}/{name}"));
     match value {
@@ -358,9 +358,9 @@ fn numbers(value: &serde_json::Value, at: &str) -> Vec<String> {
     }
 }
 
-/// Every demand and mechanism, with numbers up to the largest in what was measured, one field at a time and all at once.
+/// Tries hostile numbers in each field and in all fields, with every demand and mechanism.
 #[test]
-fn no_number_in_the_evidence_stops_the_judge_or_gives_a_pass() {
+fn hostile_numbers_neither_panic_nor_pass() {
     let mut ran = sound(RCU);
     let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome else { panic!("measured") };
     measured.cross_calls = vec![0, 1, 2, 3];
@@ -380,7 +380,7 @@ fn no_number_in_the_evidence_stops_the_judge_or_gives_a_pass() {
             for field in &hostile {
                 *value.pointer_mut(field).unwrap() = number.into();
             }
-            // Not every field takes it: some hold 32 bits.
+            // Some fields have 32 bits.
             let Ok(ran) = serde_json::from_value::<Ran>(value) else { continue };
             let patched = Evidence { repeats: vec![Boot::Ran(Box::new(ran.clone()))], ..evidence(ran) };
             for demand in &demands {
@@ -389,7 +389,7 @@ fn no_number_in_the_evidence_stops_the_judge_or_gives_a_pass() {
                     let expect = Some(Expect { base: mechanism, patched: mechanism });
                     let asked = Asked { expect, ..asked(&scenarios) };
                     let judgement = judge(&asked, &patched, &patched, &Shown::default());
-                    // What the host counted: nothing that a guest says gets there.
+                    // Counted by the host, not by the guest.
                     let host = ["/guests", "secs", "/splats", "/splats_total"];
                     let hosts = |field: &String| host.iter().any(|end| field.ends_with(end));
                     let measurable = number <= protocol::NUMBER_MAX;

@@ -28,10 +28,10 @@ pub fn show(events: Receiver<Event>, verbose: bool) -> JoinHandle<()> {
     })
 }
 
-/// More of a text is in the report.
+/// Limit on a text of an event; the report has all of it.
 const CHARS_MAX: usize = 400;
 
-/// What a guest, a compiler or a source says is in many of them.
+/// Escapes and cuts the texts of an event: many come from a guest, a compiler or a source.
 fn escaped(event: Event) -> Event {
     let line = |text: String| {
         let text = escape::line(&text);
@@ -174,13 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_without_an_end_is_cut() {
+    fn long_text_is_cut() {
         let Event::Note(text) = escaped(Event::Note("\u{1f980}".repeat(100_000))) else { panic!("a note") };
         assert_eq!(text.chars().count(), CHARS_MAX + 1);
     }
 
     #[test]
-    fn no_event_brings_a_terminal_anything_but_text() {
+    fn texts_of_every_event_are_escaped() {
         let hostile = || "\u{1b}[2J\u{202e}a\nb".to_owned();
         let events = [
             Event::Note(hostile()),

@@ -1,5 +1,4 @@
-//! A report as it is shown: every text in it is escaped, whatever field it stands in and wherever it came from. Renderers
-//! take no other.
+//! A report with every string escaped. Renderers take only this type, so a new field cannot be shown without an escape.
 
 use std::ops::Deref;
 
@@ -12,7 +11,7 @@ pub struct Shown(Report);
 
 impl Shown {
     /// # Errors
-    /// When the report holds what JSON cannot, such as a number that is none: a bug in the harness.
+    /// When the report has a value that JSON has not, such as NaN: a bug in the harness.
     pub fn new(report: &Report) -> Result<Shown> {
         let value = serde_json::to_value(report).map_err(|error| unshowable(&error))?;
         serde_json::from_value(escape::strings(value)).map(Shown).map_err(|error| unshowable(&error))
@@ -39,12 +38,11 @@ mod tests {
     use super::*;
     use crate::judge::{Repetition, Verdict};
 
-    /// What a guest, a compiler or a patch could put into a text: for a terminal, for a reader, for XML, and for whoever
-    /// takes a line for one of ours.
+    /// Attacks on a terminal, on the reader, on XML, and a line that looks like one of the report.
     const HOSTILE: &str =
         "\u{1b}]0;title\u{7}\u{1b}[2J\0\u{8}\u{9b}31m\u{202e}\u{2066}\u{fffe}\u{ffff}]]><&\"'\r\n  7.2: pass";
 
-    /// A report in which every field has something.
+    /// A report without empty fields.
     fn full() -> Report {
         let mut report = fixture::report(Verdict::Fail, &["a reason"]);
         let changed = vec!["mm/x.o: f".to_owned()];
@@ -110,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_in_any_field_leaves_every_rendering_whole() {
+    fn hostile_text_in_any_field_is_escaped_in_every_rendering() {
         assert!(roxmltree::Document::parse("<a>\u{fffe}</a>").is_err());
         let sound = serde_json::to_value(full()).unwrap();
         let mut fields = Vec::new();
@@ -120,7 +118,7 @@ mod tests {
         for field in &fields {
             let mut value = sound.clone();
             *value.pointer_mut(field).unwrap() = HOSTILE.into();
-            // A word out of a list takes no other.
+            // An enum takes no other word.
             let Ok(report) = serde_json::from_value::<Report>(value) else { continue };
             all_renderers(&report);
             *everywhere.pointer_mut(field).unwrap() = HOSTILE.into();
@@ -131,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_escape_is_shown_as_it_is() {
+    fn report_without_hostile_text_is_unchanged() {
         let report = full();
         let shown = Shown::new(&report).unwrap();
         assert_eq!(serde_json::to_value(&*shown).unwrap(), serde_json::to_value(&report).unwrap());

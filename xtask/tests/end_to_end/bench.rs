@@ -155,13 +155,13 @@ impl Bench {
         let output = command.output().unwrap();
         let begun = self.latest() != before;
         if begun {
-            self.shows_text_and_nothing_else();
+            self.check_reports();
         }
         Outcome::new(&output, if begun { self.report() } else { serde_json::Value::Null })
     }
 
-    /// Of the last run, as far as it came: nothing in its reports acts on a terminal, and XML is XML.
-    fn shows_text_and_nothing_else(&self) {
+    /// Checks the reports of the last run, as far as they exist: no unescaped character, and well-formed XML.
+    fn check_reports(&self) {
         for name in ["report.txt", "report.json", "junit.xml"] {
             let Ok(bytes) = std::fs::read(self.path("work/runs/latest").join(name)) else { continue };
             let text = String::from_utf8(bytes).unwrap();
@@ -282,7 +282,7 @@ impl Outcome {
     }
 }
 
-/// Nothing in it acts on a terminal, turns text around or cannot stand in XML.
+/// Fails if `text` has a control character, a bidirectional or invisible one, or a noncharacter.
 pub fn is_shown(text: &str) {
     let bad = |c: char| match c {
         '\n' => false,

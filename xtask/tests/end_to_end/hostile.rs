@@ -1,6 +1,5 @@
-//! What comes from outside is data: any number and any text of a guest, of QEMU, of a compiler, of a patch and of a tree.
-//! None of it stops the harness or gives a pass, and none of it reaches a terminal or a report but as text, which the bench
-//! looks at after each run.
+//! Hostile numbers and texts from a guest, QEMU, a compiler, a patch and a tree. They must not stop the harness, give a
+//! pass, or reach a terminal or a report unescaped. The bench checks all output after each run.
 
 use crate::bench::{Bench, IMPATIENT, Outcome};
 
@@ -22,14 +21,14 @@ fn number(field: &str, number: &str) {
 }
 
 #[test]
-fn the_largest_number_in_any_count_of_the_fallbacks_is_no_evidence() {
+fn largest_number_in_a_count_is_infra() {
     for field in ["demanded", "injected", "operations", "bystanders", "lost_events"] {
         number(&format!("/measured/{field}"), MOST);
     }
 }
 
 #[test]
-fn the_largest_number_in_any_count_under_force_is_no_evidence() {
+fn largest_number_in_a_forced_count_is_infra() {
     for field in
         ["ipi", "bystander_ipis", "rcu_sync", "call_rcu", "expedited", "direct_frees", "unsynced_frees"]
     {
@@ -38,21 +37,21 @@ fn the_largest_number_in_any_count_under_force_is_no_evidence() {
 }
 
 #[test]
-fn the_largest_number_with_nothing_forced_is_no_evidence() {
+fn largest_number_in_a_quiet_count_is_infra() {
     for field in ["ipi", "rcu_sync"] {
         number(&format!("/measured/quiet/{field}"), MOST);
     }
 }
 
 #[test]
-fn the_largest_number_of_page_tables_and_cross_calls_is_no_evidence() {
+fn largest_number_of_page_tables_or_cross_calls_is_infra() {
     for field in ["page_tables/before", "page_tables/peak", "page_tables/after", "cross_calls/2"] {
         number(&format!("/measured/{field}"), MOST);
     }
 }
 
 #[test]
-fn the_largest_time_and_the_largest_count_of_its_own_are_no_evidence() {
+fn largest_number_in_a_time_or_an_own_count_is_infra() {
     for field in
         ["forced_micros", "timings/0/median", "timings/0/samples", "timings/0/tables", "done/0/count"]
     {
@@ -61,31 +60,31 @@ fn the_largest_time_and_the_largest_count_of_its_own_are_no_evidence() {
 }
 
 #[test]
-fn the_largest_number_in_the_first_and_the_last_message_is_no_evidence() {
+fn largest_number_in_hello_or_trailer_is_infra() {
     for field in ["/cpus_online", "/rcu_expedited", "/tainted", "/measured"] {
         number(field, MOST);
     }
 }
 
 #[test]
-fn what_is_no_count_at_all_is_no_evidence() {
+fn number_that_is_no_count_is_infra() {
     for no_count in ["-1", "8.5", "1e300", "18446744073709551616", "9007199254740993"] {
         number("/measured/injected", no_count);
     }
     for no_number in ["1e999", "null", "[8]", "\"8\"", "true"] {
         guest(&format!("number:/measured/injected={no_number}")).is("infra", 3, "cannot be trusted");
     }
-    // Within what a guest can measure, and still not what it was asked for.
+    // In range, but not the requested number.
     guest("number:/measured/injected=9007199254740992").is("fail", 1, "fallbacks should give");
 }
 
 #[test]
-fn numbers_on_the_console_are_text() {
+fn hostile_numbers_on_the_console_do_not_panic() {
     guest("splat-numbers").is("fail", 1, "sleeping function called from invalid context");
 }
 
 #[test]
-fn lines_that_no_sound_guest_sends_make_the_results_untrusted() {
+fn malformed_result_lines_are_infra() {
     for (what, why) in [
         ("line-missing", "lines are missing"),
         ("line-twice", "line sent twice"),
@@ -104,7 +103,7 @@ fn lines_that_no_sound_guest_sends_make_the_results_untrusted() {
 }
 
 #[test]
-fn a_guest_that_runs_other_tests_than_it_was_asked_for_proves_nothing() {
+fn other_tests_than_requested_are_vacuous() {
     for (what, why) in [
         ("plans-less", "planned other tests"),
         ("test-twice", "run more than once"),
@@ -116,7 +115,7 @@ fn a_guest_that_runs_other_tests_than_it_was_asked_for_proves_nothing() {
 }
 
 #[test]
-fn names_that_a_guest_makes_up_are_shown_and_prove_nothing() {
+fn hostile_names_of_tests_prove_nothing() {
     guest("text:/scenarios/0").is("vacuous", 3, "planned other tests");
     guest("text:/scenario").is("vacuous", 3, "munmap: planned and not run");
     guest("text:/kind").is("infra", 3, "unknown kind of message");
@@ -124,7 +123,7 @@ fn names_that_a_guest_makes_up_are_shown_and_prove_nothing() {
 }
 
 #[test]
-fn texts_that_decide_nothing_are_shown_as_text() {
+fn hostile_texts_that_are_not_judged_are_escaped() {
     for field in [
         "/kernel_release",
         "/symbols/0",
@@ -132,13 +131,13 @@ fn texts_that_decide_nothing_are_shown_as_text() {
         "/measured/done/0/what",
         "/measured/timings/0/what",
     ] {
-        // The bench has looked at what was shown.
+        // The bench checks the output.
         Bench::new().run(&[], &[("STAND_IN_QEMU", &format!("text:{field}"))]).is("pass", 0, "");
     }
 }
 
 #[test]
-fn words_of_a_guest_and_of_qemu_are_shown_as_text() {
+fn hostile_texts_of_guest_and_qemu_are_escaped() {
     let outcome = guest("broken-hostile");
     outcome.is("vacuous", 3, "not carried out");
     assert!(outcome.stdout.contains("\\x1b[2J") && outcome.stdout.contains("\\u{202e}"), "{outcome:?}");
@@ -148,13 +147,13 @@ fn words_of_a_guest_and_of_qemu_are_shown_as_text() {
 }
 
 #[test]
-fn a_console_full_of_control_sequences_is_shown_as_text() {
+fn control_sequences_on_the_console_are_escaped() {
     let outcome = guest("splat-hostile");
     outcome.is("fail", 1, "sleeping function called from invalid context");
 }
 
 #[test]
-fn words_of_a_compiler_are_shown_as_text() {
+fn hostile_texts_of_the_compiler_are_escaped() {
     for (what, verdict, exit) in [("hostile-error", "fail", 1), ("hostile-words", "infra", 3)] {
         let bench = Bench::new();
         let outcome = bench.run(&[], &[("STAND_IN_MAKE", what)]);
@@ -164,7 +163,7 @@ fn words_of_a_compiler_are_shown_as_text() {
 }
 
 #[test]
-fn words_of_a_kconfig_file_and_a_makefile_are_shown_as_text() {
+fn hostile_texts_of_kconfig_and_makefile_are_escaped() {
     let bench = Bench::new();
     let kconfig = std::fs::read_to_string(bench.path("tree/Kconfig")).unwrap();
     bench.write("tree/Kconfig", &kconfig.replace("STANDING_IN", "STANDING_IN && \u{1b}[2J\u{202e}\u{fffe}"));
@@ -191,8 +190,8 @@ fn with_subject(bench: &Bench, subject: &str) {
 }
 
 #[test]
-fn a_subject_is_shown_as_text() {
-    // ESC [2J, BEL, a mark that turns text around, and U+FFFE.
+fn hostile_subject_is_escaped() {
+    // ESC [2J, BEL, U+202E and U+FFFE.
     let subject = "=?utf-8?q?=1B[2J=07=E2=80=AE=EF=BF=BE?= \u{1b}]0;t\u{7}";
     let bench = Bench::new();
     with_subject(&bench, subject);
@@ -208,7 +207,7 @@ fn a_subject_is_shown_as_text() {
 }
 
 #[test]
-fn names_of_files_that_are_not_there_are_shown_as_text() {
+fn hostile_names_of_missing_files_are_escaped() {
     let hostile = "no\u{1b}[2J\u{7}\u{202e}\u{fffe}\nsuch";
     for (what, args) in [
         ("patch", vec!["--patch".to_owned(), format!("{hostile}.patch")]),
@@ -227,7 +226,7 @@ fn names_of_files_that_are_not_there_are_shown_as_text() {
         all.extend(args);
         let outcome = bench.finish(bench.command(&all, &[]));
         assert_eq!(outcome.exit, Some(2), "{what}: {outcome:?}");
-        // What stands behind a line end is shown where no line of the harness begins.
+        // The text after a line end is either escaped or indented.
         let words =
             ["\\x1b[2J\\x07\\u{202e}\\u{fffe}\n        such", "\\x1b[2J\\x07\\u{202e}\\u{fffe}\\nsuch"];
         assert!(words.iter().any(|words| outcome.stderr.contains(words)), "{what}: {outcome:?}");
@@ -236,7 +235,7 @@ fn names_of_files_that_are_not_there_are_shown_as_text() {
 }
 
 #[test]
-fn arguments_are_shown_as_text() {
+fn hostile_arguments_are_escaped() {
     let hostile = "\u{1b}[2J\u{7}\u{202e}\u{fffe}".to_owned();
     for args in
         [vec!["--jobs".to_owned(), hostile.clone()], vec![hostile.clone()], vec![format!("--{hostile}")]]
@@ -249,7 +248,7 @@ fn arguments_are_shown_as_text() {
 }
 
 #[test]
-fn a_campaign_is_shown_as_text_where_it_is_wrong() {
+fn hostile_text_of_a_campaign_is_escaped() {
     let bench = Bench::new();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
     bench.write("c.yaml", &campaign.replace("about: stand-ins", "about: \"\\e[2J\\a\\u202e\\ufffe\""));

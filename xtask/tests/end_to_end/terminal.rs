@@ -1,4 +1,4 @@
-//! Whoever reads what is printed may be gone, and a terminal may be able to do little.
+//! Closed pipes, NO_COLOR, and terminals that show plain text only.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::bench::Bench;
 
-/// A pipe that nobody reads.
+/// The write end of a pipe without a reader.
 fn closed() -> Stdio {
     let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
     let writer = reader.stdin.take().unwrap();
@@ -27,7 +27,7 @@ const PRINTS: [&[&str]; 6] = [
 ];
 
 #[test]
-fn a_command_whose_output_nobody_reads_ends_as_it_would_have() {
+fn closed_pipe_does_not_change_the_exit_code() {
     let bench = Bench::new();
     let seed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches/mmu_gather-v2.patch");
     bench.write("p.patch", &std::fs::read_to_string(seed).unwrap());
@@ -45,14 +45,14 @@ fn a_command_whose_output_nobody_reads_ends_as_it_would_have() {
 }
 
 #[test]
-fn a_refusal_that_nobody_reads_keeps_its_exit_code() {
+fn closed_stderr_does_not_change_the_exit_code() {
     let bench = Bench::new();
     let refused = bench.command(&bench.matrix(&["--patch", "none"]), &[]).stderr(closed()).status().unwrap();
     assert_eq!(refused.code(), Some(2));
 }
 
 #[test]
-fn a_matrix_that_nobody_listens_to_comes_to_its_report() {
+fn matrix_with_closed_pipes_writes_its_report() {
     for (fault, exit) in [("", 0), ("taint", 1)] {
         let bench = Bench::new();
         let mut command = bench.command(&bench.matrix(&["--verbose"]), &[("STAND_IN_QEMU", fault)]);
@@ -66,7 +66,7 @@ fn a_matrix_that_nobody_listens_to_comes_to_its_report() {
 }
 
 #[test]
-fn a_matrix_whose_output_is_cut_after_a_line_comes_to_its_report() {
+fn matrix_whose_pipe_closes_early_writes_its_report() {
     let bench = Bench::new();
     let mut child = bench.start(&["--format", "json"], &[]);
     let mut first = [0; 1];
@@ -77,7 +77,7 @@ fn a_matrix_whose_output_is_cut_after_a_line_comes_to_its_report() {
 }
 
 #[test]
-fn a_report_that_a_full_disk_does_not_take_is_said_and_its_directory_is_whole() {
+fn output_to_a_full_disk_is_an_error_and_the_report_is_written() {
     let bench = Bench::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = bench.command(&bench.matrix(&[]), &[]).stdout(full).output().unwrap();
@@ -86,7 +86,7 @@ fn a_report_that_a_full_disk_does_not_take_is_said_and_its_directory_is_whole() 
     assert!(bench.path("work/runs/latest/report.txt").exists());
 }
 
-/// Both ends of a new terminal.
+/// Both ends of a new pseudoterminal.
 fn terminal() -> (File, File) {
     // SAFETY: calls of the C library that take no memory of ours but a buffer of the length given.
     unsafe {
@@ -108,10 +108,10 @@ fn on_terminal(mut command: Command) -> String {
     assert!(far.as_raw_fd() >= 0);
     command.stdout(far.try_clone().unwrap()).stderr(far.try_clone().unwrap());
     let mut child = command.spawn().unwrap();
-    // The command holds copies, too, in its standard streams.
+    // `command` holds copies of the far end as well.
     drop((command, far));
     let mut written = Vec::new();
-    // Where the last one has closed the other end it is an error (EIO).
+    // Ends with EIO when the far end is closed.
     let _ = near.read_to_end(&mut written);
     child.wait().unwrap();
     String::from_utf8(written).unwrap()
@@ -136,7 +136,7 @@ fn has_colour(written: &str) -> bool {
 }
 
 #[test]
-fn a_terminal_has_live_lines_and_colours() {
+fn terminal_gets_live_lines_and_colours() {
     let written = matrix_on_terminal(&[]);
     assert!(has_colour(&written), "{written:?}");
     assert!(written.contains("\u{1b}[1A") || written.contains("\u{1b}[2K"), "{written:?}");
@@ -144,7 +144,7 @@ fn a_terminal_has_live_lines_and_colours() {
 }
 
 #[test]
-fn no_color_takes_the_colours_away_and_nothing_else() {
+fn no_color_removes_only_the_colours() {
     for value in ["1", "0", "false"] {
         let written = matrix_on_terminal(&[("NO_COLOR", value)]);
         assert!(!has_colour(&written), "{written:?}");
@@ -153,7 +153,7 @@ fn no_color_takes_the_colours_away_and_nothing_else() {
 }
 
 #[test]
-fn a_dumb_terminal_gets_plain_lines() {
+fn dumb_terminal_gets_plain_lines() {
     for term in ["dumb", ""] {
         let written = matrix_on_terminal(&[("TERM", term)]);
         assert!(!written.contains('\u{1b}'), "{written:?}");
@@ -162,7 +162,7 @@ fn a_dumb_terminal_gets_plain_lines() {
 }
 
 #[test]
-fn hostile_text_does_not_reach_a_terminal() {
+fn hostile_text_is_escaped_on_a_terminal() {
     let bench = Bench::new();
     let mut command = bench.command(&bench.matrix(&[]), &[("STAND_IN_QEMU", "broken-hostile")]);
     command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
@@ -171,4 +171,17 @@ fn hostile_text_does_not_reach_a_terminal() {
     for bad in ["\u{1b}]0;t", "\u{1b}[2J", "\u{7}", "\u{9b}", "\u{202e}", "\u{fffe}", "\0"] {
         assert!(!written.contains(bad), "{bad:?} in {written:?}");
     }
+}
+
+#[test]
+fn help_has_no_colours_where_none_are_wanted() {
+    let bench = Bench::new();
+    let help = |env: (&str, &str)| {
+        let mut command = bench.command(&["--help".to_owned()], &[]);
+        command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env(env.0, env.1);
+        on_terminal(command)
+    };
+    assert!(help(("TERM", "xterm")).contains('\u{1b}'));
+    assert!(!help(("TERM", "dumb")).contains('\u{1b}'));
+    assert!(!help(("NO_COLOR", "1")).contains('\u{1b}'));
 }

@@ -1,4 +1,4 @@
-//! Where everything is kept: PATCHPROOF_WORK, however it is given.
+//! PATCHPROOF_WORK and PATCHPROOF_CACHE: relative and empty values.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ fn run_with(bench: &Bench, work: &str) {
 }
 
 #[test]
-fn a_relative_work_directory_is_the_one_below_the_current_directory() {
+fn relative_work_directory_is_below_the_current_one() {
     let bench = Bench::new();
     for work in ["elsewhere", "./else/where", "tree/../up"] {
         run_with(&bench, work);
         assert!(bench.path(work).join("runs/latest/report.txt").exists(), "{work}");
     }
-    // Nothing was made where commands were started.
+    // Some commands are started in the project's root.
     for name in ["elsewhere", "else", "up"] {
         assert!(!Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).exists(), "{name}");
     }
 }
 
 #[test]
-fn a_relative_cache_is_the_one_below_the_current_directory() {
+fn relative_cache_is_below_the_current_directory() {
     let bench = Bench::new();
     let outcome = bench.finish(bench.command(&bench.matrix(&[]), &[("PATCHPROOF_CACHE", "kept")]));
     assert_eq!(outcome.exit, Some(0), "{outcome:?}");
@@ -33,7 +33,7 @@ fn a_relative_cache_is_the_one_below_the_current_directory() {
 }
 
 #[test]
-fn an_empty_work_directory_is_none() {
+fn empty_work_directory_is_unset() {
     let bench = Bench::new();
     let shown = |work: Option<&str>| {
         let mut command = bench.command(&["cache".to_owned()], &[]);

@@ -139,7 +139,7 @@ fn intact_json_that_is_no_message_is_told_apart_from_garbage() {
 }
 
 #[test]
-fn a_number_that_no_guest_can_have_measured_is_no_message_in_whichever_field() {
+fn number_out_of_range_is_refused_in_any_field() {
     for message in one_of_each_kind() {
         let sound = serde_json::to_value(&message).unwrap();
         for at in numbers(&sound, String::new()) {
@@ -153,7 +153,7 @@ fn a_number_that_no_guest_can_have_measured_is_no_message_in_whichever_field() {
     }
 }
 
-/// Where in `value` a number stands.
+/// JSON pointers to the numbers in `value`.
 fn numbers(value: &serde_json::Value, at: String) -> Vec<String> {
     match value {
         serde_json::Value::Number(_) => vec![at],
@@ -170,13 +170,13 @@ fn numbers(value: &serde_json::Value, at: String) -> Vec<String> {
 }
 
 #[test]
-fn a_field_that_is_there_twice_is_no_message() {
+fn duplicate_field_is_refused() {
     let json = r#"{"kind":"trailer","measured":1,"tainted":1,"tainted":0}"#;
     assert!(matches!(only_reject(&framed(0, json)), RejectKind::BadMessage(_)));
 }
 
 #[test]
-fn words_of_the_guest_in_a_reject_are_cut() {
+fn text_in_a_reject_is_limited() {
     let long = "x".repeat(10_000);
     for json in [
         format!(r#"{{"kind":"{long}"}}"#),
