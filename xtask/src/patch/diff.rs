@@ -278,7 +278,12 @@ impl<'a> Scan<'a> {
             true => Some(self.git_line()?),
             false => None,
         };
-        if git.is_some() && self.line().starts_with(b"diff --git ") {
+        if let Some(git) = git.as_ref().filter(|_| self.line().starts_with(b"diff --git ")) {
+            if !git.is_of_one_file() {
+                return Err(
+                    self.refuse("nothing below the `diff --git` line above says what became of the file")
+                );
+            }
             if self.line() == self.text.line(start).unwrap_or_default() {
                 return Err(self.refuse("the same `diff --git` line twice"));
             }

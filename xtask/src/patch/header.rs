@@ -26,8 +26,8 @@ const EMPTY_BLOBS: [&str; 2] = [
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
 ];
 
-/// The names of a `diff --git` line, where they can be told apart.
-pub struct GitLine(Option<(Name, Name)>);
+/// The names of a `diff --git` line, where they are of one file and can be told apart; and all that stands there.
+pub struct GitLine(Option<(Name, Name)>, Vec<u8>);
 
 /// Which file a diff is about, and what it does to it.
 pub struct Paths {
@@ -62,7 +62,7 @@ impl Scan<'_> {
         }
         let both = names.and_then(|(old, new)| Some((path::name(old).ok()??, path::name(new).ok()??)));
         self.step();
-        Ok(GitLine(both.filter(|(old, new)| pair(old, new, true).is_ok())))
+        Ok(GitLine(both.filter(|(old, new)| pair(old, new, true).is_ok()), rest.to_vec()))
     }
 
     pub fn extended_header(&mut self) -> Result<Header> {
@@ -97,6 +97,15 @@ impl Scan<'_> {
                 return Ok(header);
             }
             self.step();
+            self.check_whole()?;
+        }
+    }
+
+    /// The line above has its end: of one that is cut off nobody knows what it named.
+    fn check_whole(&self) -> Result<()> {
+        match self.text.is_cut_at(self.at) {
+            true => Err(self.refuse("the text ends within the header of a diff")),
+            false => Ok(()),
         }
     }
 
@@ -139,8 +148,7 @@ impl Scan<'_> {
             let new = new.filter(|_| git.is_some() || !new_is_gone);
             return self.with_content(git, header, old.as_ref(), new.as_ref());
         }
-        let names = git.and_then(|GitLine(names)| names.as_ref());
-        self.without_content(names, header)
+        self.without_content(git, header)
     }
 
     /// The path of a `---` or `+++` line, and whether its time stamp says that there was or is no such file: diff(1)
@@ -163,11 +171,11 @@ impl Scan<'_> {
         old: Option<&Name>,
         new: Option<&Name>,
     ) -> Result<Paths> {
-        let named = git.and_then(|GitLine(names)| names.as_ref());
+        let named = git.and_then(|GitLine(names, _)| names.as_ref());
         let differ = "the `diff --git` line and the `---`/`+++` lines name different files";
         if let Some((from, to, change)) = header.moved() {
             let agree = old.is_none_or(|name| name.is(from)) && new.is_none_or(|name| name.is(to));
-            if !agree || old.is_none() || new.is_none() {
+            if !agree || old.is_none() || new.is_none() || git.is_none_or(|git| !git.is_of(from, to)) {
                 return Err(self.refuse(differ));
             }
             return Ok(Paths::moved(from, to, change, true));
@@ -200,8 +208,12 @@ impl Scan<'_> {
     }
 
     /// A rename, a change of mode, an empty file: a diff that has no hunk.
-    fn without_content(&self, names: Option<&(Name, Name)>, header: &Header) -> Result<Paths> {
+    fn without_content(&self, git: Option<&GitLine>, header: &Header) -> Result<Paths> {
+        let names = git.and_then(|GitLine(names, _)| names.as_ref());
         if let Some((from, to, change)) = header.moved() {
+            if git.is_none_or(|git| !git.is_of(from, to)) {
+                return Err(self.refuse("the `diff --git` line and those below it name different files"));
+            }
             return match header.differs {
                 true => {
                     Err(self.refuse("the file was changed while it was moved, and the hunks are missing"))
@@ -226,6 +238,20 @@ impl Scan<'_> {
         };
         let (path, other_path) = pair(old, new, true).map_err(|why| self.refuse(why))?;
         Ok(Paths { path, other_path, from: None, change, content: false })
+    }
+}
+
+impl GitLine {
+    /// Whether there is nothing to be known from lines below: one file, by one name.
+    pub fn is_of_one_file(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether the line can be the one of this rename or copy. What git quotes is not compared.
+    fn is_of(&self, from: &str, to: &str) -> bool {
+        let GitLine(_, text) = self;
+        let ends = |name: &str| text.ends_with(name.as_bytes());
+        text.contains(&b'"') || ends(to) && memchr::memmem::find(text, from.as_bytes()).is_some()
     }
 }
 

@@ -340,7 +340,16 @@ fn a_header_without_its_hunks_is_refused() {
     assert!(header("new file mode 100644\n").contains("no content change?"));
     assert!(header("new file mode 100644\nindex 0000000..1234567\n").contains("no content change?"));
     assert!(header("deleted file mode 100644\nindex 1234567..0000000\n").contains("no content change?"));
-    assert!(header("similarity index 95%\nrename from x\nrename to y\n").contains("the hunks are missing"));
+    assert!(
+        refusal("diff --git a/x b/y\nsimilarity index 95%\nrename from x\nrename to y\n")
+            .contains("the hunks are missing")
+    );
+    assert!(header("rename from x\nrename to y").contains("ends within the header"));
+    assert!(refusal("diff --git a/x b/z\nrename from x\nrename to y\n").contains("name different files"));
+    assert!(
+        refusal("diff --git a/x b/z\ndiff --git a/y b/y\nold mode 100644\nnew mode 100755\n")
+            .contains("nothing below")
+    );
     assert!(header("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n").contains("twice"));
 }
 
