@@ -391,9 +391,9 @@ fuzz_target!(|bytes: &[u8]| {
     let control = &CONTROLS[usize::from(input.byte()) % CONTROLS.len()];
     judge::noticed(&asked, &patched);
     let caught = judge::catch(&asked, control, &patched);
-    let judgement = judge::judge(&asked, &base, &patched, &judge::Shown::default());
+    let judgement = judge::judge(&asked, &base, &patched, &judge::Detectors::default());
     let controls = [(control, caught)];
-    let shown = judge::Shown { controls: &controls, least: 1, left_out: vec!["another".to_owned()] };
+    let shown = judge::Detectors { controls: &controls, least: 1, left_out: vec!["another".to_owned()] };
     judge::judge(&asked, &base, &patched, &shown);
     let impossible = [&base, &patched].into_iter().any(no_guest_can_have_measured);
     assert!(!(judgement.verdict == Verdict::Pass && impossible), "{judgement:?}");

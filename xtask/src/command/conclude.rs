@@ -186,7 +186,7 @@ impl Setting<'_> {
             Some(why) => judge::beside_the_point(why),
             None => {
                 let changes_code = code(&base).is_kept_in(&own) == Some(false);
-                let shown = judge::Shown {
+                let shown = judge::Detectors {
                     controls: &caught,
                     least: if changes_code { CONTROLS_OF_A_PASS } else { 0 },
                     left_out: left_out.iter().map(ControlLeftOut::to_string).collect(),

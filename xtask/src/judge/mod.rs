@@ -64,7 +64,7 @@ pub struct Caught {
 
 /// What says that the detectors see.
 #[derive(Debug, Default)]
-pub struct Shown<'a> {
+pub struct Detectors<'a> {
     /// The controls that have a place in the patch, each with what became of it.
     pub controls: &'a [(&'a Control, Caught)],
     /// As many of them at least.
@@ -89,7 +89,7 @@ pub fn with_the_same_code(judgement: Judgement) -> Judgement {
 }
 
 /// Judges one pair.
-pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Shown<'_>) -> Judgement {
+pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
     let found_base = examine(asked, Arm::Base, base);
     let found_patched = examine(asked, Arm::Patched, patched);
     let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
@@ -115,7 +115,12 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Sho
     Judgement { verdict, reasons }
 }
 
-fn pass_unless_blind(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Shown<'_>) -> Judgement {
+fn pass_unless_blind(
+    asked: &Asked<'_>,
+    base: &Evidence,
+    patched: &Evidence,
+    shown: &Detectors<'_>,
+) -> Judgement {
     let mut blind: Vec<String> = shown
         .controls
         .iter()

@@ -137,12 +137,12 @@ fn control() -> Control {
     Control::parse("c", Path::new("c.yaml"), text).unwrap()
 }
 
-fn shown<'a>(controls: &'a [(&'a Control, Caught)]) -> Shown<'a> {
-    Shown { controls, ..Shown::default() }
+fn shown<'a>(controls: &'a [(&'a Control, Caught)]) -> Detectors<'a> {
+    Detectors { controls, ..Detectors::default() }
 }
 
 fn verdict(base: &Evidence, patched: &Evidence) -> Verdict {
-    judge(&asked(&scenarios()), base, patched, &Shown::default()).verdict
+    judge(&asked(&scenarios()), base, patched, &Detectors::default()).verdict
 }
 
 /// A guest that ran this test.
@@ -166,7 +166,7 @@ fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
     let base = shared([&base.boot, &guest("exit", IPI)]);
     let other = guest("exit", RCU);
     for guests in [[&patched.boot, &other], [&other, &patched.boot]] {
-        let shared = judge(&asked(&both), &base, &shared(guests), &Shown::default()).verdict;
+        let shared = judge(&asked(&both), &base, &shared(guests), &Detectors::default()).verdict;
         // Two guests that say different things of their kernel are two witnesses of whom one is wrong.
         assert!(shared == alone || (alone, shared) == (Verdict::Vacuous, Verdict::Infra), "{shared:?}");
     }
@@ -191,7 +191,7 @@ fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
     };
     let judged = |second| {
         let (base, patched) = (shared(IPI, guest("exit", IPI)), shared(RCU, second));
-        judge(&asked(&scenarios), &base, &patched, &Shown::default()).verdict
+        judge(&asked(&scenarios), &base, &patched, &Detectors::default()).verdict
     };
     assert_eq!(judged(guest("exit", RCU)), Verdict::Pass);
     assert_eq!(judged(guest("exit", IPI)), Verdict::Fail);
@@ -311,7 +311,7 @@ fn why_init_gave_up_is_a_reason() {
         ran.last_lines = lines.map(str::to_owned).into();
     };
     let patched = change(sound(RCU), gave_up);
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Shown::default());
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Detectors::default());
     assert!(judgement.reasons[0].ends_with("ended before its trailer: another kernel"), "{judgement:?}");
 }
 
@@ -388,7 +388,7 @@ fn hostile_numbers_neither_panic_nor_pass() {
                 for mechanism in mechanisms {
                     let expect = Some(Expect { base: mechanism, patched: mechanism });
                     let asked = Asked { expect, ..asked(&scenarios) };
-                    let judgement = judge(&asked, &patched, &patched, &Shown::default());
+                    let judgement = judge(&asked, &patched, &patched, &Detectors::default());
                     // Counted by the host, not by the guest.
                     let host = ["/guests", "secs", "/splats", "/splats_total"];
                     let hosts = |field: &String| host.iter().any(|end| field.ends_with(end));
@@ -438,7 +438,7 @@ fn a_lost_symbol_is_vacuous_and_named() {
         warnings: Vec::new(),
         ..Built::default()
     });
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Shown::default());
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Detectors::default());
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");
 }
@@ -532,7 +532,8 @@ fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
         }
         ran
     };
-    let judged = |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &Shown::default()).verdict;
+    let judged =
+        |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &Detectors::default()).verdict;
     assert_eq!(judged(evidence(absent())), Verdict::Pass);
     assert_eq!(judged(evidence(sound(Counts::default()))), Verdict::Vacuous);
     assert_eq!(judged(change_measured(absent(), |m| m.injected = 0)), Verdict::Vacuous);
@@ -588,7 +589,7 @@ fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
         ran.scenarios[0].outcome = Outcome::Measured(Box::new(measured));
         evidence(ran)
     };
-    judge(&asked(&scenarios), &ran(base), &ran(patched), &Shown::default())
+    judge(&asked(&scenarios), &ran(base), &ran(patched), &Detectors::default())
 }
 
 #[test]
@@ -651,7 +652,7 @@ fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
     let (base, patched) = (evidence(sound(IPI)), evidence(sound(RCU)));
     let needs = |least, patched: &Evidence| {
         let left_out = vec!["control `c` left out: it has no place".to_owned()];
-        let shown = Shown { controls: &[], least, left_out };
+        let shown = Detectors { controls: &[], least, left_out };
         judge(&asked(&scenarios()), &base, patched, &shown)
     };
     assert_eq!(needs(0, &patched).verdict, Verdict::Pass);
@@ -664,7 +665,7 @@ fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
 #[test]
 fn a_patch_that_gives_the_same_code_fails_nothing() {
     let judged = |patched: &Evidence| {
-        let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), patched, &Shown::default());
+        let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), patched, &Detectors::default());
         with_the_same_code(judgement).verdict
     };
     assert_eq!(judged(&evidence(sound(IPI))), Verdict::Vacuous);
