@@ -49,7 +49,16 @@ pub fn find<'a>(asked: &Asked<'_>, pristine: &'a dyn Base, series: &Series) -> R
         (Err(_), Some(held)) => return Err(holds_it(asked, series, held)),
         (Err(failure), None) => return Err(explain(asked, pristine, &base, series, failure)?),
     };
+    carries_modes(&proved)?;
     Ok(Ground { base, proved, undone })
+}
+
+/// Sources are built with the modes of the tree: a patch that needs other ones would be tested in part.
+fn carries_modes(proved: &Proved) -> Result<()> {
+    let Some(path) = proved.sets_mode() else { return Ok(()) };
+    Err(Failure::rejected(format!("{path}: the patch makes the file executable, or no longer so"))
+        .because("builds see the modes of the tree only, so that a part of the patch would not be tested")
+        .next("leave the change of the mode out: kbuild starts its scripts by their interpreters"))
 }
 
 /// The tree as it came, and prepared.
@@ -221,6 +230,16 @@ mod tests {
         let (changed, undone) = find_in(&held, true, added.as_bytes()).unwrap();
         assert_eq!((changed.as_slice(), undone), (&["mm/x.c".to_owned()][..], Some(Held::Undoes)));
         assert_eq!(find_in(&tree("f();\nf();\n"), false, added.as_bytes()).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_patch_that_changes_modes_is_refused_and_not_tested_in_part() {
+        let script = "diff --git a/scripts/x.sh b/scripts/x.sh\nnew file mode 100755\n--- /dev/null\n+++ b/scripts/x.sh\n@@ -0,0 +1 @@\n+true\n";
+        let failure = find_in(&before(), false, script.as_bytes()).unwrap_err();
+        assert_eq!(failure.exit, Exit::PatchRejected);
+        assert!(failure.what.starts_with("scripts/x.sh: the patch makes the file executable"), "{failure}");
+        let plain = script.replace("100755", "100644");
+        assert!(find_in(&before(), false, plain.as_bytes()).is_ok());
     }
 
     #[test]

@@ -66,10 +66,21 @@ pub struct Damage {
 }
 
 impl Proved {
-    /// By path, whether a file may be executed, where the series says so: for whoever writes the files.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what writes the files does not set modes yet"))]
+    /// By path, whether a file may be executed, where the series says so.
+    #[cfg(test)]
     pub fn modes(&self) -> BTreeMap<&str, bool> {
         self.files.iter().filter_map(|file| Some((file.path.as_str(), file.executable?))).collect()
+    }
+
+    /// The first file that may be executed afterwards and could not before, or the other way round.
+    pub fn sets_mode(&self) -> Option<&str> {
+        let sets = |file: &&ProvedFile| match file.executable {
+            Some(true) => true,
+            // Of a new file it is nothing special.
+            Some(false) => file.pre_full.is_some(),
+            None => false,
+        };
+        self.files.iter().find(sets).map(|file| file.path.as_str())
     }
 }
 
