@@ -357,7 +357,7 @@ fn cells(report: &Value) -> impl Iterator<Item = &Value> {
 fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
     let loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
-    let most = super::matrix::CONTROLS_OF_A_NORMAL_RUN;
+    let most = super::setting::CONTROLS_OF_A_NORMAL_RUN;
     let planned = plan::first_controls(plan::cells(&loaded.campaign, &beside)?, most);
     let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
     let took = |id: String| {

@@ -1,7 +1,6 @@
 //! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
 
-use super::matrix::most_controls;
-use super::setting::{Setting, Sources};
+use super::setting::{Setting, Sources, most_controls};
 use crate::arms::Chosen;
 use crate::cli::Format;
 use crate::control::Control;

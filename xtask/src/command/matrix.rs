@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use super::setting::{Setting, Sources};
+use super::setting::{Setting, Sources, most_controls};
 use super::{conclude, intake};
 use crate::arch::Arch;
 use crate::arms::{self, Arms, Tested};
@@ -28,9 +28,6 @@ use crate::sandbox::{self, Sandbox};
 use crate::source::Local;
 use crate::source::worktree::WorkTree;
 use crate::{about, config, ground, guest, host, process, terminal};
-
-/// Per variant: enough to show in every run that its detectors see.
-pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
 
 /// Runs the campaign.
 ///
@@ -94,11 +91,6 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();
     setting.conclude(gathered, sources)
-}
-
-/// Of each variant and version.
-pub(super) fn most_controls(args: &cli::Matrix) -> usize {
-    if args.controls == Controls::All { usize::MAX } else { CONTROLS_OF_A_NORMAL_RUN }
 }
 
 /// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.

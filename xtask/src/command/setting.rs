@@ -15,6 +15,14 @@ use crate::rundir::RunDir;
 use crate::sandbox::Sandbox;
 use crate::source::Local;
 
+/// Per variant: enough to show in every run that its detectors see.
+pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
+
+/// Controls that are taken of each variant and version.
+pub fn most_controls(args: &cli::Matrix) -> usize {
+    if args.controls == cli::Controls::All { usize::MAX } else { CONTROLS_OF_A_NORMAL_RUN }
+}
+
 /// What the whole command stands on.
 pub struct Setting<'a> {
     pub project: &'a Project,
