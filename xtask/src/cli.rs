@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::terminal::Look;
 use crate::{escape, terminal};
 
 /// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
@@ -27,7 +28,13 @@ pub struct Cli {
 impl Cli {
     /// Reads the command line; ends the program where it asks for help or is wrong.
     pub fn read() -> Cli {
-        Cli::try_parse().unwrap_or_else(|error| {
+        // By itself clap colours a dumb terminal where `CI` is set.
+        let wanted = Look::of(&std::io::stdout()).colour || Look::of(&std::io::stderr()).colour;
+        let colour = if wanted { ColorChoice::Auto } else { ColorChoice::Never };
+        let mut command = Cli::command().color(colour);
+        let matches = command.try_get_matches_from_mut(std::env::args_os());
+        let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        read.map_err(|error| error.format(&mut command)).unwrap_or_else(|error| {
             let is_plain = |arg: &OsString| matches!(escape::line(&arg.to_string_lossy()), Cow::Borrowed(_));
             if std::env::args_os().all(|arg| is_plain(&arg)) {
                 error.exit();
@@ -316,8 +323,6 @@ pub struct Ci {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

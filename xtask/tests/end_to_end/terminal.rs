@@ -181,6 +181,13 @@ fn help_has_no_colours_where_none_are_wanted() {
         command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env(env.0, env.1);
         on_terminal(command)
     };
+    // As a CI system sets it.
+    let in_ci = |mut command: std::process::Command| {
+        command.env_remove("NO_COLOR").env("TERM", "dumb").env("CI", "true");
+        on_terminal(command)
+    };
+    assert!(!in_ci(bench.command(&["--help".to_owned()], &[])).contains('\u{1b}'));
+    assert!(!in_ci(bench.command(&["nonsense".to_owned()], &[])).contains('\u{1b}'));
     assert!(help(("TERM", "xterm")).contains('\u{1b}'));
     assert!(!help(("TERM", "dumb")).contains('\u{1b}'));
     assert!(!help(("NO_COLOR", "1")).contains('\u{1b}'));
