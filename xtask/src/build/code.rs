@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Job;
 use crate::evidence::Code;
-use crate::source::objects;
+use crate::source::{files, objects};
 
 /// The code of the objects that come from `job.touched`. What cannot be read is left out: then nothing is said about
 /// it.
@@ -41,33 +41,24 @@ fn there(job: &Job<'_>, object: &Path) -> bool {
 
 /// Digests of the objects whose source includes one of `headers`, but for those in `but`: kbuild writes down what each
 /// object is made of (scripts/basic/fixdep.c).
-fn including(dir: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+fn including(objects: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTreeMap<String, String> {
     let endings: Vec<Vec<u8>> = headers.iter().map(|header| format!("/{header}").into_bytes()).collect();
-    let (top, mut dirs) = (dir, if headers.is_empty() { Vec::new() } else { vec![dir.to_owned()] });
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                dirs.push(path);
-            } else if let Some(object) = object_of(&path)
-                && let Some(name) =
-                    object.strip_prefix(top).ok().filter(|name| !but.contains(&name.to_path_buf()))
-                && let Ok(record) = std::fs::read(&path)
-                && objects::is_made_of(&record, &endings)
-                && let Ok(bytes) = std::fs::read(&object)
-            {
-                found.insert(name.display().to_string(), digest(&bytes));
-            }
+    let mut found = BTreeMap::new();
+    if headers.is_empty() {
+        return found;
+    }
+    for record in objects::records(objects).unwrap_or_default() {
+        let object = objects::made_by(&record);
+        let Ok(name) = object.strip_prefix(objects) else { continue };
+        if name.extension().is_some_and(|extension| extension == "o")
+            && !but.contains(&name.to_path_buf())
+            && std::fs::read(&record).is_ok_and(|record| objects::is_made_of(&record, &endings))
+            && let Ok(bytes) = files::read_below(objects, name)
+        {
+            found.insert(name.display().to_string(), digest(&bytes));
         }
     }
     found
-}
-
-/// `DIR/.NAME.o.cmd` says what `DIR/NAME.o` is made of.
-fn object_of(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".cmd")?;
-    name.ends_with(".o").then(|| path.with_file_name(name))
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -87,7 +87,10 @@ impl Job<'_> {
             .show(self.tree, Path::new(TREE), Access::Read)
             .show(self.objects, &Path::new(TREE).join(OBJECTS), Access::Write)
             .show(&self.fragment(), Path::new(FRAGMENT), Access::Read);
-        self.ccache.map_or(view.clone(), |ccache| ccache.show(view))
+        match self.ccache {
+            Some(ccache) => ccache.show(view),
+            None => view,
+        }
     }
 
     /// The path of the tree as make sees it.
@@ -150,9 +153,9 @@ pub fn build(
     for command in configure.into_iter().chain([compile]) {
         let what = command.last().map_or("make", String::as_str).to_owned();
         let started = Instant::now();
-        let (end, by_itself) = make(job, &what, &command, || look(tail.read().then_some(&tail)))?;
-        if by_itself && !end.success() {
-            // make removes the target of a command that failed, or that it was making when it was told to end.
+        let (end, asked) = make(job, &what, &command, || look(tail.read().then_some(&tail)))?;
+        if asked {
+            // It has removed what it was making.
             lane.pause()?;
         }
         match end {
@@ -177,7 +180,7 @@ pub fn build(
     Ok(Build::Built(Built { cold, cached: false, configure_secs, link_secs, lost_symbols, warnings, code }))
 }
 
-/// One make, with its output in the build log; whether it ended by itself.
+/// One make, with its output in the build log; whether it ended because it was asked to.
 fn make(
     job: &Job<'_>,
     what: &str,
@@ -195,8 +198,7 @@ fn make(
     let end = process::run(&format!("make {what}"), confined, &job.log(), limits, |_| {
         if is_flooded(job) { Watch::Stop } else { look() }
     })?;
-    let end = job.sandbox.end(end);
-    Ok((end, matches!(end, End::Exited(_)) || asked.get()))
+    Ok((job.sandbox.end(end), asked.get()))
 }
 
 fn is_flooded(job: &Job<'_>) -> bool {
@@ -217,9 +219,12 @@ fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: End) -> Result<Build> 
         End::DeadlinePassed => format!("make {what} took too long"),
     };
     let build = log::diagnose(&read_log(job)?, &job.place(), job.touched, &how);
-    let is_whole = || read_config(job).is_ok_and(|config| lost(job, &config).is_empty());
-    if matches!(build, Build::CompileError(_)) && is_whole() {
-        lane.configured(configured_from(job))?;
+    // make removes the target of a command that failed. A host that fails may have cut off any file.
+    if matches!(build, Build::CompileError(_)) {
+        lane.pause()?;
+        if read_config(job).is_ok_and(|config| lost(job, &config).is_empty()) {
+            lane.configured(configured_from(job))?;
+        }
     }
     Ok(build)
 }

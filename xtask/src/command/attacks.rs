@@ -13,7 +13,7 @@ use crate::process::THIS_PROGRAM;
 use crate::project::Project;
 use crate::sandbox::INSIDE;
 use crate::source::files::OBJECTS;
-use crate::source::{disk, lane};
+use crate::source::{disk, lane, objects};
 use crate::{build, sensitive, terminal};
 
 /// The variant that the patch changes.
@@ -31,7 +31,7 @@ pub fn attacks(project: &Project) -> Result<Exit> {
     disk::discard(&dir)?;
     disk::create_dir(&dir)?;
     // Each run's patches are others: no kernel of an earlier one is theirs.
-    let mut place = Place { project, dir, number: std::process::id() % 10_000 * 100 };
+    let mut place = Place { project, dir, number: std::process::id() as usize % 10_000 * 100 };
     place.build_code()?;
     place.host_inputs()?;
     for secs in STEPS {
@@ -44,7 +44,7 @@ struct Place<'a> {
     project: &'a Project,
     dir: PathBuf,
     /// Makes each patch another one, so that no kernel is from the cache.
-    number: u32,
+    number: usize,
 }
 
 /// What a run said of the pair of [`VARIANT`].
@@ -165,9 +165,8 @@ impl Place<'_> {
         let mut unknown: Vec<String> = Vec::new();
         let mut programs = 0;
         for tree in self.lanes()? {
-            let mut records = Vec::new();
-            records_below(&tree, &mut records);
-            for record in records {
+            let records = objects::records(&tree.join(OBJECTS));
+            for record in records.or_infra(|| format!("read the objects in {}", tree.display()))? {
                 let text = String::from_utf8_lossy(&std::fs::read(&record).unwrap_or_default()).into_owned();
                 // Everything that is compiled for the guest is told that it is the kernel's (Makefile, KBUILD_CPPFLAGS).
                 if text.contains("-D__KERNEL__") || !text.contains("\nsource_") {
@@ -232,21 +231,16 @@ impl Place<'_> {
 
     /// The campaign's patch as no one before: sound, or without its wait; with `more` hunks.
     fn patch(&mut self, sound: bool, more: &str) -> Result<PathBuf> {
+        const WAIT: &str = "+\tsynchronize_rcu();";
         self.number += 1;
-        let from = self.project.root.join("patches/mmu_gather-v2.patch");
-        let text = std::fs::read_to_string(&from).or_infra(|| format!("read {}", from.display()))?;
-        let (line, wait) = ("+\tmight_sleep();", "+\tsynchronize_rcu();");
-        let other = format!("+\tmight_sleep_if(raw_smp_processor_id() != {});", 10_000 + self.number);
-        let mut text = text.replacen(line, &other, 1);
+        let mut text = super::bench::edited(self.project, 10_000 + self.number)?;
+        if !text.contains(WAIT) {
+            return Err(Failure::internal("the campaign's patch does not wait any more"));
+        }
         if !sound {
-            text = text.replacen(wait, "+\tbarrier();", 1);
+            text = text.replacen(WAIT, "+\tbarrier();", 1);
         }
-        if !text.contains(&other) || text.contains(wait) != sound {
-            return Err(Failure::internal(format!("{} is not as it was", from.display())));
-        }
-        // Its results are no longer the blobs that were posted.
-        let lines = text.lines().filter(|line| !line.starts_with("index "));
-        let diff = lines.skip_while(|line| !line.starts_with("diff --git"));
+        let diff = text.lines().skip_while(|line| !line.starts_with("diff --git"));
         let diff: String =
             diff.take_while(|line| *line != "-- ").map(|line| line.to_owned() + "\n").collect();
         let file = self.dir.join(format!("{}.patch", self.number));
@@ -317,20 +311,6 @@ fn shift(dir: &Path, secs: i64) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// kbuild's records of what objects are made of.
-fn records_below(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => records_below(&path, found),
-            Ok(kind) if kind.is_file() && path.extension().is_some_and(|end| end == "cmd") => {
-                found.push(path)
-            }
-            _ => {}
-        }
-    }
 }
 
 /// The file of the tree that a line of a record names, where the compiler ran in the directory `ran_in` of the tree.

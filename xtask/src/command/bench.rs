@@ -324,24 +324,30 @@ impl Place<'_> {
         Ok(Ran { secs, report, dir: out })
     }
 
-    /// The campaign's patch with another condition in one line of its source: it does the same, and is another kernel.
+    /// [`edited`], in a file.
     fn edited_patch(&self) -> Result<String> {
-        const LINE: &str = "+\tmight_sleep();";
-        let from = self.project.root.join("patches/mmu_gather-v2.patch");
-        let text = std::fs::read_to_string(&from).or_infra(|| format!("read {}", from.display()))?;
-        let edited = format!("+\tmight_sleep_if(raw_smp_processor_id() != {});", 4711 + self.number);
-        let edited = text.replacen(LINE, &edited, 1);
-        // Its results are no longer the blobs that were posted.
-        let edited: String = edited
-            .lines()
-            .filter(|line| !line.starts_with("index "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let edited = edited(self.project, 4711 + self.number)?;
         patch::read(edited.as_bytes(), "the edited patch")?;
         let path = self.dir.join(format!("edited-{}.patch", self.number));
         write_whole(&path, edited.as_bytes())?;
         Ok(path.display().to_string())
     }
+}
+
+/// The campaign's patch with another condition in one line of its source: it does the same, and is another kernel.
+///
+/// # Errors
+/// When the patch cannot be read, or has no such line any more.
+pub fn edited(project: &Project, number: usize) -> Result<String> {
+    const LINE: &str = "+\tmight_sleep();";
+    let from = project.root.join("patches/mmu_gather-v2.patch");
+    let text = std::fs::read_to_string(&from).or_infra(|| format!("read {}", from.display()))?;
+    if !text.contains(LINE) {
+        return Err(Failure::internal(format!("{} is not as it was", from.display())));
+    }
+    let text = text.replacen(LINE, &format!("+\tmight_sleep_if(raw_smp_processor_id() != {number});"), 1);
+    // Its results are no longer the blobs that were posted.
+    Ok(text.lines().filter(|line| !line.starts_with("index ")).map(|line| format!("{line}\n")).collect())
 }
 
 fn cold_secs(ran: &Ran) -> Result<f64> {

@@ -83,6 +83,14 @@ impl Code {
         Some(before.iter().all(|(digest, count)| after.get(digest).is_some_and(|there| there >= count)))
     }
 
+    #[cfg(test)]
+    pub fn of(functions: &[(&str, &str)], including: &[(&str, &str)]) -> Code {
+        let map = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect()
+        };
+        Code { functions: map(functions), including: map(including) }
+    }
+
     /// Whether the compiler made the same, under whatever names. None where nothing is known.
     pub fn is_same(&self, other: &Code) -> Option<bool> {
         let of_same_size = self.functions.len() == other.functions.len() && self.including == other.including;
@@ -241,24 +249,17 @@ impl Evidence {
 mod tests {
     use super::*;
 
-    fn code(functions: &[(&str, &str)], including: &[(&str, &str)]) -> Code {
-        let map = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect()
-        };
-        Code { functions: map(functions), including: map(including) }
-    }
-
     #[test]
     fn a_name_changes_no_code_and_a_new_function_changes_none_of_the_old() {
-        let before = code(&[("a", "1"), ("b", "2")], &[("x.o", "5")]);
-        let renamed = code(&[("a", "1"), ("c", "2")], &[("x.o", "5")]);
+        let before = Code::of(&[("a", "1"), ("b", "2")], &[("x.o", "5")]);
+        let renamed = Code::of(&[("a", "1"), ("c", "2")], &[("x.o", "5")]);
         assert_eq!((before.is_kept_in(&renamed), before.is_same(&renamed)), (Some(true), Some(true)));
-        let added = code(&[("a", "1"), ("b", "2"), ("c", "3")], &[("x.o", "6")]);
+        let added = Code::of(&[("a", "1"), ("b", "2"), ("c", "3")], &[("x.o", "6")]);
         assert_eq!((before.is_kept_in(&added), before.is_same(&added)), (Some(true), Some(false)));
-        let changed = code(&[("a", "1"), ("b", "1")], &[("x.o", "5")]);
+        let changed = Code::of(&[("a", "1"), ("b", "1")], &[("x.o", "5")]);
         assert_eq!((before.is_kept_in(&changed), before.is_same(&changed)), (Some(false), Some(false)));
         assert_eq!(before.is_kept_in(&Code::default()), None);
-        let (header, other) = (code(&[], &[("x.o", "5")]), code(&[], &[("x.o", "6")]));
+        let (header, other) = (Code::of(&[], &[("x.o", "5")]), Code::of(&[], &[("x.o", "6")]));
         assert_eq!((header.is_kept_in(&other), header.is_same(&header)), (Some(false), Some(true)));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 use std::time::SystemTime;
@@ -69,6 +69,16 @@ pub fn open_below(dir: &Path, path: &Path) -> io::Result<fs::File> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let file = fs::File::from(openat2(&top, path, flags, Mode::empty(), resolve)?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// All of the file that [`open_below`] opens.
+///
+/// # Errors
+/// As [`open_below`], and on I/O failure.
+pub fn read_below(dir: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_below(dir, path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Refuses a path that is not a plain relative one, that names git's directory or that of the objects, or that meets a

@@ -132,13 +132,9 @@ pub fn remove_made_of(objects: &Path, names: &BTreeSet<&OsStr>) -> io::Result<us
         return Ok(0);
     }
     let endings: Vec<Vec<u8>> = names.iter().map(|name| [b"/", name.as_bytes()].concat()).collect();
-    let mut files = Vec::new();
-    walk(objects, &mut files)?;
     let mut removed = 0;
-    for (path, _) in files {
-        let is_record = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
-            && path.extension().is_some_and(|extension| extension == "cmd");
-        if is_record && is_made_of(&fs::read(&path)?, &endings) {
+    for path in records(objects)? {
+        if is_made_of(&fs::read(&path)?, &endings) {
             let object = made_by(&path);
             for file in [&object, &path] {
                 match fs::remove_file(file) {
@@ -152,8 +148,22 @@ pub fn remove_made_of(objects: &Path, names: &BTreeSet<&OsStr>) -> io::Result<us
     Ok(removed)
 }
 
+/// All records below `objects`: regular files `DIR/.NAME.cmd`.
+///
+/// # Errors
+/// On I/O failure.
+pub fn records(objects: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    walk(objects, &mut files)?;
+    let is_record = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        name.starts_with(b".") && name.ends_with(b".cmd")
+    };
+    Ok(files.into_iter().map(|(path, _)| path).filter(is_record).collect())
+}
+
 /// `DIR/NAME` of `DIR/.NAME.cmd`.
-fn made_by(record: &Path) -> PathBuf {
+pub fn made_by(record: &Path) -> PathBuf {
     let name = record.file_name().unwrap_or_default().as_bytes();
     let name = name.strip_prefix(b".").unwrap_or(name);
     record.with_file_name(OsStr::from_bytes(name.strip_suffix(b".cmd").unwrap_or(name)))
