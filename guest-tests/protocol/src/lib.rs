@@ -11,12 +11,15 @@ mod number;
 mod parser;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod transcript;
+mod watch;
 
 pub use frame::{Encoder, LINE_LIMIT, Nonce};
 pub use number::{Impossible, NUMBER_MAX, impossible, sum};
 pub use parser::{Parser, Reject, RejectKind};
 pub use transcript::{MESSAGE_LIMIT, REJECT_LIMIT, Transcript};
+pub use watch::{Counter, Event, Gauge, Injection, Place, Sequence, Source, Watch, Which};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,8 @@ pub const NONCE_KEY: &str = "patchproof.nonce";
 pub struct Request {
     /// The scenarios to run, in order.
     pub scenarios: Vec<Ask>,
+    /// What is counted and read while they run.
+    pub watch: Watch,
     /// False turns fault injection off although the demand stays: the run must then come out vacuous.
     pub inject: bool,
     /// Seconds without an RCU grace period, or without a CPU's timer interrupt, after which the guest calls it a
@@ -62,8 +67,13 @@ pub const SCENARIO_DIR: &str = "/scenarios";
 pub struct Ask {
     /// Also the name of its program.
     pub name: String,
-    /// Failed batch allocations to force; of a scenario that shows that a mechanism is kept, operations that use it.
+    /// Failures to inject, or operations to carry out.
     pub demand: u64,
+    /// What fails; None: nothing is injected.
+    pub inject: Option<Injection>,
+    /// Files below /proc or /sys, and what is written to each before the test begins. One that a kernel does not have is
+    /// left out. PID 1 writes back what was there.
+    pub set: BTreeMap<String, String>,
     /// Go on in rounds for so many seconds (a soak); 0 is one round.
     pub secs: u64,
     /// Its times are to be compared: the host stops whatever else it runs as soon as it hears that it begins.
@@ -78,6 +88,8 @@ pub const ROOM: Duration = Duration::from_millis(100);
 #[serde(deny_unknown_fields)]
 pub struct Order {
     pub ask: Ask,
+    /// [`Request::watch`].
+    pub watch: Watch,
     /// [`Request::inject`].
     pub inject: bool,
 }
@@ -118,60 +130,47 @@ pub struct Hello {
     pub kernel_release: String,
     /// `/sys/devices/system/cpu/online`, counted.
     pub cpus_online: u32,
-    /// `/sys/kernel/rcu_expedited`: not 0 means grace periods are made of IPIs and the counts mean nothing.
-    pub rcu_expedited: u64,
-    /// Which of the functions of interest `/proc/kallsyms` lists, with or without a compiler's suffix.
+    /// Of [`Watch::readings`], the number in each that is there.
+    pub readings: BTreeMap<String, u64>,
+    /// Which of [`Watch::symbols`] `/proc/kallsyms` lists, with or without a compiler's suffix.
     pub symbols: Vec<String>,
 }
 
 /// Everything one scenario measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
-    /// The function in whose address range allocation failures were injected (the stack filter's range), by
-    /// its full name in kallsyms: `tlb_remove_table`, or where the kernel has no such function (no
-    /// MMU_GATHER_RCU_TABLE_FREE) the one that allocates page batches. None: nothing was injected.
+    /// The function in whose address range failures were injected (the stack filter's range), by its full name in
+    /// kallsyms. None: nothing was injected.
     pub injected_in: Option<String>,
     /// Failures asked for, or operations.
     pub demanded: u64,
-    /// Failures injected: how far `times` of `fail_page_alloc` went down.
+    /// Failures injected: how far `times` of the fault went down.
     pub injected: u64,
-    /// Operations carried out that use a mechanism which the patch must not change; 0 in any other scenario.
+    /// Operations carried out, where these are what was asked for; 0 in any other scenario.
     pub operations: u64,
-    /// CPUs other than the victim's that were online all the time, and whose IPIs are therefore counted.
+    /// CPUs other than the test's that were online all the time; what is sent to these is counted.
     pub bystanders: u32,
     /// The same operation before, with nothing forced.
     pub quiet: Counts,
     /// The operation under force.
     pub forced: Counts,
-    /// The forced operation's tables: before they were made, when they were all there, and after the operation
-    /// was over and RCU had done its part. A page or two of difference is the scenario process itself.
-    pub page_tables: PageTables,
+    /// Of each [`Watch::gauges`], around the forced operation.
+    pub levels: BTreeMap<String, Level>,
+    /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second witness, never the
+    /// count, because whatever else the kernel does meanwhile is in it.
+    pub rises: BTreeMap<String, u64>,
     /// Trace events overwritten, dropped or lost in a commit, in both operations; not 0 makes the counts
     /// worthless.
     pub lost_events: u64,
-    /// Rise of `CAL` in /proc/interrupts over the forced operation, by CPU: a second witness, never the count
-    /// (RCU's own wake-ups are in it, so that waiting for grace periods raises it too).
-    pub cross_calls: Vec<u64>,
-    /// How long a grace period was in either operation.
-    pub grace_periods: GracePeriods,
+    /// The files of [`Ask::set`] that were written: where there is one, what was timed is no time of a kernel as it was
+    /// booted.
+    pub set: Vec<String>,
     /// Wall time of the quiet and of the forced operation, microseconds.
     pub quiet_micros: u64,
     pub forced_micros: u64,
-    /// What was timed under force; with `, nothing forced` behind its name, what was timed before.
     pub timings: Vec<Timing>,
     /// What else went on, each with how often: the work of walkers, hotplug cycles, rounds of a soak.
     pub done: Vec<Done>,
-}
-
-/// When RCU looks whether a grace period is over (`rcutree.jiffies_till_first_fqs`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GracePeriods {
-    /// As the kernel was booted.
-    #[default]
-    AsBooted,
-    /// At once: what was timed says nothing about what a grace period costs.
-    Hurried,
 }
 
 /// A distribution of times, nanoseconds.
@@ -179,8 +178,10 @@ pub enum GracePeriods {
 pub struct Timing {
     /// What was timed: `munmap`, `exit`.
     pub what: String,
-    /// Page tables that each sample freed; 0 where that says nothing.
-    pub tables: u64,
+    /// While failures were injected, or the operation was forced in another way; false: before that.
+    pub forced: bool,
+    /// Units of work in each sample ([`Place::work`]); 0 where that says nothing.
+    pub units: u64,
     pub samples: u64,
     pub min: u64,
     pub p25: u64,
@@ -197,51 +198,38 @@ pub struct Done {
     pub count: u64,
 }
 
-/// How often each mechanism ran because of the path under test, whichever task it ran in. A mechanism whose
-/// function the kernel does not have (see [`Hello::symbols`]) counts 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Broadcasts: calls of `smp_call_function` from the fallback (function tracer).
-    pub ipi: u64,
-    /// `csd:csd_queue_cpu` events carrying `tlb_remove_table_smp_sync`, to CPUs other than the victim's.
-    pub bystander_ipis: u64,
-    /// Calls of `synchronize_rcu` from the fallback (function tracer).
-    pub rcu_sync: u64,
-    /// Executions of `__tlb_remove_table_one_rcu`, the RCU callback of the PT_RECLAIM branch
-    /// (`rcu:rcu_invoke_callback` events: declared `inline`, it is hidden from the function tracer).
-    pub call_rcu: u64,
-    /// Calls of `synchronize_rcu_expedited` by the fallback or by a `synchronize_rcu` (function tracer): such a
-    /// grace period is made of IPIs.
-    pub expedited: u64,
-    /// Page tables freed by the fallback itself, not by a callback: calls of `__free_pages` (function tracer).
-    pub direct_frees: u64,
-    /// Of [`Counts::direct_frees`], those before which the same call of `tlb_remove_table` had neither sent a
-    /// broadcast nor waited for a grace period.
-    pub unsynced_frees: u64,
-}
+/// How often each event of [`Watch::events`] happened, whichever task it happened in, and how often each of
+/// [`Watch::sequences`] was broken; by name. What is not named did not happen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Counts(pub BTreeMap<String, u64>);
 
-impl std::ops::Add for Counts {
-    type Output = Counts;
+impl Counts {
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
 
     /// Saturating.
-    fn add(self, other: Counts) -> Counts {
-        let Counts { ipi, bystander_ipis, rcu_sync, call_rcu, expedited, direct_frees, unsynced_frees } =
-            other;
-        Counts {
-            ipi: self.ipi.saturating_add(ipi),
-            bystander_ipis: self.bystander_ipis.saturating_add(bystander_ipis),
-            rcu_sync: self.rcu_sync.saturating_add(rcu_sync),
-            call_rcu: self.call_rcu.saturating_add(call_rcu),
-            expedited: self.expedited.saturating_add(expedited),
-            direct_frees: self.direct_frees.saturating_add(direct_frees),
-            unsynced_frees: self.unsynced_frees.saturating_add(unsynced_frees),
-        }
+    pub fn add(&mut self, name: &str, more: u64) {
+        let count = self.0.entry(name.to_owned()).or_default();
+        *count = count.saturating_add(more);
     }
 }
 
-/// `nr_page_table_pages` of /proc/vmstat, folded over all CPUs, at three moments.
+impl std::ops::Add<&Counts> for Counts {
+    type Output = Counts;
+
+    /// Saturating.
+    fn add(mut self, other: &Counts) -> Counts {
+        other.0.iter().for_each(|(name, more)| Counts::add(&mut self, name, *more));
+        self
+    }
+}
+
+/// A gauge at three moments: before the operation was prepared, when all that it will give back was there, and after it
+/// was over and RCU had done its part. A little difference is the process that measures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageTables {
+pub struct Level {
     pub before: u64,
     pub peak: u64,
     pub after: u64,

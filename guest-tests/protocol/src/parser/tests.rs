@@ -1,20 +1,22 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Counts, Done, Encoder, Hello, Measured, PageTables, Trailer};
+use crate::{Counts, Done, Encoder, Hello, Level, Measured, Trailer};
 
 fn nonce() -> Nonce {
     Nonce::from_bytes([0x5a; 16])
 }
 
 fn one_of_each_kind() -> Vec<Message> {
-    let counts = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..Counts::default() };
+    let named = |name: &str, number| (name.to_owned(), number);
+    let forced = Counts([named("send", 200), named("receive", 600)].into());
+    let level = Level { before: 10, peak: 226, after: 10 };
     vec![
         Message::Hello(Hello {
             kernel_release: "7.2.12".into(),
             cpus_online: 4,
-            rcu_expedited: 0,
-            symbols: vec!["tlb_remove_table".into()],
+            readings: [named("/sys/kernel/rcu_expedited", 0)].into(),
+            symbols: vec!["do_exit".into()],
         }),
         Message::Plan { scenarios: vec!["munmap".into(), "exit".into()] },
         Message::Begin { scenario: "munmap".into() },
@@ -22,13 +24,13 @@ fn one_of_each_kind() -> Vec<Message> {
         Message::Measured {
             scenario: "munmap".into(),
             measured: Box::new(Measured {
-                injected_in: Some("tlb_remove_table".into()),
+                injected_in: Some("do_exit".into()),
                 demanded: 200,
                 injected: 200,
                 bystanders: 3,
-                forced: counts,
-                page_tables: PageTables { before: 10, peak: 226, after: 10 },
-                cross_calls: vec![0, 200, 200, 200],
+                forced,
+                levels: [("things".to_owned(), level)].into(),
+                rises: [named("interrupts", 612)].into(),
                 quiet_micros: 900,
                 forced_micros: 90_000,
                 done: vec![Done { what: "walks".into(), count: 7 }],
@@ -162,9 +164,10 @@ fn numbers(value: &serde_json::Value, at: String) -> Vec<String> {
             .enumerate()
             .flat_map(|(index, item)| numbers(item, format!("{at}/{index}")))
             .collect(),
-        serde_json::Value::Object(fields) => {
-            fields.iter().flat_map(|(name, field)| numbers(field, format!("{at}/{name}"))).collect()
-        }
+        serde_json::Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, field)| numbers(field, format!("{at}/{}", name.replace('/', "~1"))))
+            .collect(),
         _ => Vec::new(),
     }
 }
