@@ -75,8 +75,9 @@ impl Asked<'_> {
     /// In a sentence, that the one guest test that may show the bug is not run.
     fn scenario_of(&self, control: &Control, variant: &Variant) -> Result<(), String> {
         let Some(name) = control.exposed_by.scenario() else { return Ok(()) };
-        let is_run =
-            |scenario: &Scenario| scenario.name == name && scenario.not_applicable(variant).is_none();
+        let is_run = |scenario: &Scenario| {
+            scenario.name == name && scenario.not_applicable(variant, &self.campaign.subject).is_none()
+        };
         match self.campaign.scenarios.iter().any(is_run) {
             true => Ok(()),
             false => Err(format!("the guest test {name}, which has to show it, is not run")),

@@ -152,8 +152,21 @@ mod tests {
         let binaries = Binaries { init: b"init".as_slice().into() };
         let kallsyms = dir.path().join("kallsyms");
         std::fs::write(&kallsyms, "a table").unwrap();
-        let scenarios = vec![Ask { name: "exit".to_owned(), demand: 1, secs: 0, alone: false }];
-        let request = Request { scenarios, inject: true, stall_secs: None, panic_on_warn: false };
+        let scenarios = vec![Ask {
+            name: "exit".to_owned(),
+            demand: 1,
+            inject: None,
+            set: Default::default(),
+            secs: 0,
+            alone: false,
+        }];
+        let request = Request {
+            scenarios,
+            watch: Default::default(),
+            inject: true,
+            stall_secs: None,
+            panic_on_warn: false,
+        };
         let bytes = binaries.initramfs(&request, &kallsyms).unwrap();
         let mut names = Vec::new();
         let mut rest = bytes.as_slice();

@@ -165,8 +165,12 @@ const A_LITTLE: u64 = 4;
 /// that must be exposed in one scenario, and in no other, needs a little of all that are not mixtures of others; any
 /// other control has nothing to show that the first of them does not.
 fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario> {
-    let mut scenarios: Vec<Scenario> =
-        campaign.scenarios.iter().filter(|s| s.not_applicable(variant).is_none()).cloned().collect();
+    let mut scenarios: Vec<Scenario> = campaign
+        .scenarios
+        .iter()
+        .filter(|s| s.not_applicable(variant, &campaign.subject).is_none())
+        .cloned()
+        .collect();
     if !arm.judged() {
         scenarios.retain(|scenario| matches!(scenario.suite, Suite::Quick | Suite::Normal));
     }
@@ -222,7 +226,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::config::{BaseWish, Expect, Mechanism};
+    use crate::config::{BaseWish, Expect, Subject};
 
     fn campaign() -> Campaign {
         let variant = |name: &str, controls: &[&str]| Variant {
@@ -236,7 +240,7 @@ mod tests {
             helpers: Vec::new(),
             patched_helpers: Vec::new(),
             arguments: Vec::new(),
-            expect: Some(Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync }),
+            expect: Some(Expect { base: "shout".to_owned(), patched: "wait".to_owned() }),
             controls: controls.iter().map(ToString::to_string).collect(),
         };
         Campaign {
@@ -246,6 +250,7 @@ mod tests {
             versions: BTreeMap::new(),
             backports: BTreeMap::new(),
             trees: vec!["7.2".to_owned()],
+            subject: Subject::default(),
             scenarios: Vec::new(),
             variants: vec![variant("on", &[]), variant("off", &["c1"]), variant("none", &[])],
         }

@@ -193,6 +193,15 @@ impl Loaded {
                     return Err(Failure::usage(format!("{}: no place `{}`", path.display(), control.bug.at))
                         .next(format!("describe it in {}", places_file.display())));
                 }
+                if !control.exposed_by.is_known_to(&campaign.subject) {
+                    let what = control.exposed_by.of_subject().unwrap_or_default();
+                    return Err(Failure::usage(format!(
+                        "{}: cannot be exposed by `{}`",
+                        path.display(),
+                        control.exposed_by
+                    ))
+                    .because(format!("the subject of campaign `{}` has no `{what}`", campaign.name)));
+                }
                 controls.push(control);
             }
         }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::arms::Arms;
 use crate::build::Ccache;
+use crate::config::Subject;
 use crate::escape;
 use crate::events::{Event, Events, Stage};
 use crate::evidence::Evidence;
@@ -42,6 +43,8 @@ pub struct Run<'a> {
     pub project: &'a Project,
     pub dir: &'a RunDir,
     pub cells: &'a [Cell],
+    /// What is forced and watched in every guest.
+    pub subject: &'a Subject,
     pub trees: BTreeMap<String, ReadyTree>,
     /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,

@@ -58,6 +58,7 @@ impl Setting<'_> {
         let version = |tree: &str| {
             sources.trees.iter().find(|found| found.name == tree).map_or("", |found| found.version.as_str())
         };
+        let subject = &self.loaded.campaign.subject;
         let cells: Vec<CellReport> = self
             .cells
             .iter()
@@ -65,7 +66,7 @@ impl Setting<'_> {
             .map(|(cell, evidence)| {
                 let findings = self.findings(cell, evidence);
                 let repetition = self.repetition(cell, evidence);
-                CellReport::new(cell, version(&cell.tree), evidence, findings, repetition)
+                CellReport::new(cell, subject, version(&cell.tree), evidence, findings, repetition)
             })
             .collect();
         let wall_secs = self.started.elapsed().as_secs_f64();
@@ -78,6 +79,7 @@ impl Setting<'_> {
         let mut report = Report {
             schema: report::SCHEMA,
             campaign: self.loaded.campaign.name.clone(),
+            subject: self.loaded.campaign.subject.clone(),
             suite: self.suite().map(str::to_owned),
             started: self.dir.started.clone(),
             interrupted,
@@ -224,10 +226,10 @@ impl Setting<'_> {
     }
 
     fn pair_report(&self, cell: &Cell, arm: &str, judgement: judge::Judgement) -> PairReport {
-        let variant = &cell.variant;
+        let (variant, subject) = (&cell.variant, &self.loaded.campaign.subject);
         let scenarios = self.loaded.campaign.scenarios.iter();
         let not_applicable = scenarios.filter_map(|scenario| {
-            let why = scenario.not_applicable(variant)?;
+            let why = scenario.not_applicable(variant, subject)?;
             Some(NotApplicable { scenario: scenario.name.clone(), why })
         });
         PairReport {
@@ -238,8 +240,8 @@ impl Setting<'_> {
             about: variant.about.clone(),
             native: variant.native(),
             helpers: [variant.helpers.clone(), variant.patched_helpers.clone()].concat(),
-            expect_base: variant.expect.map(|expect| expect.base.describe().to_owned()),
-            expect_patched: variant.expect.map(|expect| expect.patched.describe().to_owned()),
+            expect_base: variant.expect.as_ref().map(|expect| expect.base.clone()),
+            expect_patched: variant.expect.as_ref().map(|expect| expect.patched.clone()),
             not_applicable: not_applicable.collect(),
             verdict: judgement.verdict,
             reasons: judgement.reasons,

@@ -36,7 +36,12 @@ pub fn render(
         cells.len()
     );
     for scenario in &loaded.campaign.scenarios {
-        let _ = writeln!(text, "scenario {}: {}", scenario.name, scenario.demand.describe());
+        let _ = writeln!(
+            text,
+            "scenario {}: {}",
+            scenario.name,
+            scenario.demand.describe(&loaded.campaign.subject)
+        );
     }
     for (name, place) in local {
         if let Local::Revision(revision) = place {

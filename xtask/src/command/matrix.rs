@@ -188,6 +188,7 @@ impl Setting<'_> {
             project: self.project,
             dir: self.dir,
             cells: &setting.cells,
+            subject: &setting.loaded.campaign.subject,
             trees,
             requests: self.requests.clone(),
             guests: &guests,

@@ -63,8 +63,13 @@ impl Setting<'_> {
     }
 
     /// What `cell` has to show.
-    pub fn asked<'c>(&self, cell: &'c Cell) -> Asked<'c> {
-        Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.cpus() }
+    pub fn asked<'c>(&'c self, cell: &'c Cell) -> Asked<'c> {
+        Asked {
+            subject: &self.loaded.campaign.subject,
+            expect: cell.variant.expect.as_ref(),
+            scenarios: &cell.scenarios,
+            cpus: cell.cpus(),
+        }
     }
 
     /// What stands between a cell and a pass; for a control, what became of it.

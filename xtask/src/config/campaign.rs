@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::scenario::{RawScenario, Scenario};
+use super::scenario::{Demand, RawScenario, Scenario};
+use super::subject::{self, Subject};
 use super::variant::Variant;
 use super::{check_name, parse};
 use crate::failure::{Failure, Result};
@@ -25,6 +26,7 @@ pub struct Campaign {
     /// What stands for the patch on a tree that it was not made for, by the tree's name.
     pub backports: BTreeMap<String, PathBuf>,
     pub trees: Vec<String>,
+    pub subject: Subject,
     pub scenarios: Vec<Scenario>,
     pub variants: Vec<Variant>,
 }
@@ -51,6 +53,8 @@ struct Raw {
     #[serde(default)]
     backports: BTreeMap<String, PathBuf>,
     trees: Vec<String>,
+    /// Name of a file in `subjects`.
+    subject: Option<String>,
     scenarios: Option<Vec<RawScenario>>,
     /// The campaign whose scenarios these are.
     scenarios_of: Option<String>,
@@ -63,12 +67,12 @@ impl Campaign {
     /// # Errors
     /// When it is not there, or not valid: with file and line.
     pub fn load(configs: &Path, wanted: &str) -> Result<Campaign> {
-        let (path, raw) = Raw::read(configs, wanted)?;
+        let (path, text, raw) = Raw::read(configs, wanted)?;
         let bad = |why: &str| Failure::usage(format!("{}: {why}", input::shown(&path)));
         let scenarios = match (raw.scenarios, &raw.scenarios_of) {
             (Some(own), None) => checked(&path, own)?,
             (None, Some(other)) => {
-                let (path, other) = Raw::read(configs, other)?;
+                let (path, _, other) = Raw::read(configs, other)?;
                 let borrowed = other.scenarios.ok_or_else(|| {
                     Failure::usage(format!("{}: has no scenarios of its own", input::shown(&path)))
                 })?;
@@ -89,7 +93,7 @@ impl Campaign {
             unique(path, what, &names)?;
         }
         let mut ids = BTreeSet::new();
-        let of_fallbacks = scenarios.iter().any(|scenario| scenario.demand.is_of_fallbacks());
+        let needs_expect = scenarios.iter().any(|scenario| scenario.demand.needs_expect());
         for variant in &raw.variants {
             check_variant(path, variant)?;
             let known = |name: &&String| scenarios.iter().any(|scenario| scenario.name == **name);
@@ -97,17 +101,22 @@ impl Campaign {
                 return Err(bad(&format!("variant `{}` is without `{unknown}`", variant.name))
                     .because("there is no such scenario"));
             }
-            if of_fallbacks && variant.expect.is_none() {
+            if needs_expect && variant.expect.is_none() {
                 return Err(bad(&format!("variant `{}` has no `expect`", variant.name)).because(
-                    "a scenario is about fallbacks, and nothing says what each arm has to do for one",
+                    "a scenario injects failures, and nothing says what each arm has to do for one",
                 ));
             }
             if !ids.insert(variant.id()) {
                 return Err(bad(&format!("variant `{}` is there twice", variant.id())));
             }
         }
+        let subject = match &raw.subject {
+            Some(name) => Subject::load(configs, name)?,
+            None => Subject::default(),
+        };
         let campaign = Campaign {
             name,
+            subject,
             patch: raw.patch,
             base: raw.base,
             versions: raw.versions,
@@ -117,6 +126,7 @@ impl Campaign {
             variants: raw.variants,
         };
         campaign.check_trees(path)?;
+        campaign.check_subject(path, &text)?;
         Ok(campaign)
     }
 }
@@ -133,13 +143,44 @@ impl Campaign {
     }
 }
 
+impl Campaign {
+    /// Whatever names an injection or an outcome names one of the subject's.
+    fn check_subject(&self, path: &Path, text: &str) -> Result<()> {
+        let subject = &self.subject;
+        let of_variants = self.variants.iter().filter_map(|variant| variant.expect.as_ref());
+        let outcomes = of_variants.flat_map(|expect| [&expect.base, &expect.patched]);
+        let on = self.scenarios.iter().flat_map(|scenario| scenario.on.iter().flatten());
+        let operations = self.scenarios.iter().filter_map(|scenario| match &scenario.demand {
+            Demand::Operations { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        let refuse = |name: &str, what: &str, known: Vec<&str>| {
+            let failure =
+                subject::refusal(path, text, name, &format!("`{name}` is no {what} of the subject"));
+            Err(failure.next(format!("{what}s: {}", known.join(", "))))
+        };
+        let mut outcomes = outcomes.chain(on).chain(operations);
+        if let Some(unknown) = outcomes.find(|name| subject.outcome(name).is_none()) {
+            return refuse(unknown, "outcome", subject.outcomes.iter().map(|known| &*known.name).collect());
+        }
+        let mut injections = self.scenarios.iter().filter_map(|scenario| scenario.inject.as_ref());
+        match injections.find(|name| subject.injection(name).is_none()) {
+            Some(unknown) => {
+                refuse(unknown, "injection", subject.inject.iter().map(|known| &*known.name).collect())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// Names of arms that are no controls or versions.
 fn reserved() -> [String; 2] {
     ["base".to_owned(), "patched".to_owned()]
 }
 
 impl Raw {
-    fn read(configs: &Path, wanted: &str) -> Result<(PathBuf, Raw)> {
+    /// The file, its text, and what it says.
+    fn read(configs: &Path, wanted: &str) -> Result<(PathBuf, String, Raw)> {
         let path = file_of(configs, wanted);
         if !path.exists() {
             return Err(Failure::usage(format!("no campaign `{wanted}`"))
@@ -148,7 +189,7 @@ impl Raw {
         }
         let text = input::CONFIG.read_text(&path)?;
         let raw = parse(&path, &text)?;
-        Ok((path, raw))
+        Ok((path, text, raw))
     }
 }
 
@@ -210,22 +251,37 @@ mod tests {
 
     const GOOD: &str = "
 patch: patches/p.patch
+subject: s
 trees: ['7.2']
-scenarios: [{name: munmap, fallbacks: 200}]
+scenarios: [{name: work, failures: 200, inject: all}]
 variants:
   - name: v
     arch: x86_64
     about: text
     fragments: [x86_64]
-    expect: {base: ipi, patched: rcu_sync}
+    expect: {base: shout, patched: wait}
     controls: [c]
+";
+
+    const SUBJECT: &str = "
+failure: slow way
+inject: [{name: all, fault: failslab, under: [{function: f}]}]
+events: [{name: waits, title: waits, calls: [wait_for_it]}]
+outcomes:
+  - {name: shout, about: one shout each}
+  - {name: wait, about: one wait each, each: {waits: 1}}
+  - {name: nothing, about: nothing at all, absent: [f]}
 ";
 
     fn load(text: &str) -> Result<Campaign> {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("subjects")).unwrap();
+        std::fs::write(dir.path().join("subjects/s.yaml"), SUBJECT).unwrap();
         std::fs::write(dir.path().join("c.yaml"), text).unwrap();
-        let other =
-            GOOD.replace("[{name: munmap, fallbacks: 200}]", "[{name: exit, kept_ipi: 3, suite: full}]");
+        let other = GOOD.replace(
+            "[{name: work, failures: 200, inject: all}]",
+            "[{name: exit, at_least: 3, suite: full}]",
+        );
         std::fs::write(dir.path().join("other.yaml"), other).unwrap();
         Campaign::load(dir.path(), "c")
     }
@@ -236,9 +292,10 @@ variants:
 
     #[test]
     fn scenarios_are_its_own_or_those_of_another_campaign() {
-        let borrowed = GOOD.replace("scenarios: [{name: munmap, fallbacks: 200}]", "scenarios_of: other");
+        let borrowed =
+            GOOD.replace("scenarios: [{name: work, failures: 200, inject: all}]", "scenarios_of: other");
         let scenarios = load(&borrowed).unwrap().scenarios;
-        assert_eq!((scenarios[0].name.as_str(), &scenarios[0].demand), ("exit", &Demand::KeptIpi(3)));
+        assert_eq!((scenarios[0].name.as_str(), &scenarios[0].demand), ("exit", &Demand::AtLeast(3)));
         assert_eq!(scenarios[0].suite, Suite::Full);
         let circle = borrowed.replace("other", "c");
         assert!(refused(&circle).contains("has no scenarios of its own"));
@@ -250,31 +307,30 @@ variants:
     #[test]
     fn a_scenario_applies_by_the_mechanism_of_the_base_and_by_fragments_and_says_why_not() {
         let why = |more: &str| {
-            let campaign = load(&GOOD.replace("fallbacks: 200", &format!("fallbacks: 200{more}"))).unwrap();
-            campaign.scenarios[0].not_applicable(&campaign.variants[0])
+            let campaign = load(&GOOD.replace("failures: 200", &format!("failures: 200{more}"))).unwrap();
+            campaign.scenarios[0].not_applicable(&campaign.variants[0], &campaign.subject)
         };
         assert_eq!(why(""), None);
-        assert_eq!(why(", on: [ipi], fragments: [x86_64]"), None);
-        assert_eq!(why(", on: [none]").as_deref(), Some("the base does one IPI broadcast per fallback here"));
+        assert_eq!(why(", on: [shout], fragments: [x86_64]"), None);
+        assert_eq!(why(", on: [nothing]").as_deref(), Some("the base does one shout each here"));
         assert_eq!(
             why(", fragments: [pti]").as_deref(),
             Some("the variant is built without the fragment `pti`")
         );
-        assert_eq!(why(", on: [none], otherwise: because").as_deref(), Some("because"));
+        assert_eq!(why(", on: [nothing], otherwise: because").as_deref(), Some("because"));
         let without = |name: &str| {
             load(&GOOD.replace("    controls", &format!("    without: {{{name}: it warns}}\n    controls")))
         };
-        let campaign = without("munmap").unwrap();
-        assert_eq!(campaign.scenarios[0].not_applicable(&campaign.variants[0]).as_deref(), Some("it warns"));
-        assert!(without("munmpa").is_err());
+        let campaign = without("work").unwrap();
+        let why = campaign.scenarios[0].not_applicable(&campaign.variants[0], &campaign.subject);
+        assert_eq!(why.as_deref(), Some("it warns"));
+        assert!(without("wrok").is_err());
     }
 
     #[test]
     fn a_scenario_demands_one_thing() {
-        assert!(
-            refused(&GOOD.replace("fallbacks: 200", "fallbacks: 1, at_least: 1")).contains("needs one of")
-        );
-        assert!(refused(&GOOD.replace(", fallbacks: 200", "")).contains("needs one of"));
+        assert!(refused(&GOOD.replace("failures: 200", "failures: 1, at_least: 1")).contains("needs one of"));
+        assert!(refused(&GOOD.replace(", failures: 200", "")).contains("needs one of"));
     }
 
     #[test]
@@ -304,7 +360,25 @@ variants:
     }
 
     #[test]
-    fn an_unknown_mechanism_is_refused_with_its_line() {
-        assert!(refused(&GOOD.replace("rcu_sync", "magic")).contains("c.yaml:10"));
+    fn outcome_or_injection_that_the_subject_lacks_is_refused_with_its_line() {
+        let text = refused(&GOOD.replace("patched: wait", "patched: wat"));
+        assert!(text.contains("c.yaml:11: `wat` is no outcome of the subject"), "{text}");
+        assert!(text.contains("outcomes: shout, wait, nothing"), "{text}");
+        assert!(
+            refused(&GOOD.replace("inject: all", "inject: al")).contains("c.yaml:5: `al` is no injection")
+        );
+        assert!(refused(&GOOD.replace(", inject: all", "")).contains("there is no `inject`"));
+        assert!(refused(&GOOD.replace("subject: s", "subject: t")).contains("no subject `t`"));
+    }
+
+    #[test]
+    fn where_nothing_follows_a_failure_only_those_run_that_say_so() {
+        let text = GOOD.replace("base: shout, patched: wait", "base: nothing, patched: nothing");
+        let why = |text: &str| {
+            let campaign = load(text).unwrap();
+            campaign.scenarios[0].not_applicable(&campaign.variants[0], &campaign.subject)
+        };
+        assert_eq!(why(&text).as_deref(), Some("this kernel has no slow way"));
+        assert_eq!(why(&text.replace("inject: all", "inject: all, on: [nothing]")), None);
     }
 }

@@ -3,6 +3,7 @@
 
 mod campaign;
 mod scenario;
+mod subject;
 mod trees;
 mod variant;
 
@@ -16,8 +17,9 @@ use crate::input;
 
 pub use campaign::{BaseWish, Campaign, campaigns_in, file_of};
 pub use scenario::{Demand, ExpectedCount, Scenario, Suite};
+pub use subject::{Outcome, PerEach, Question, Subject, Takes};
 pub use trees::{Tree, find as find_tree, load as load_trees};
-pub use variant::{Expect, Mechanism, Variant};
+pub use variant::{Expect, Variant};
 
 /// Parses `text` strictly: an unknown or duplicate key, or a wrong type, is an error with file and line.
 ///

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::variant::{Mechanism, Variant};
+use super::subject::Subject;
+use super::variant::Variant;
 use crate::failure::{Failure, Result};
 
 /// A guest test, and what it has to show where it applies.
@@ -13,13 +14,18 @@ use crate::failure::{Failure, Result};
 pub struct Scenario {
     pub name: String,
     pub demand: Demand,
-    /// It applies to a variant whose base does one of these.
-    pub on: Vec<Mechanism>,
+    /// The injection of the subject; None: nothing is injected.
+    pub inject: Option<String>,
+    /// Without the subject's settings.
+    pub as_booted: bool,
+    /// It applies to a variant whose base has one of these outcomes; None: to all but those in which nothing follows a
+    /// failure.
+    pub on: Option<Vec<String>>,
     /// And which has all of these fragments.
     pub fragments: Vec<String>,
     /// Why it says nothing about any other variant.
     pub otherwise: Option<String>,
-    /// CPUs whose IPIs it counts, where these are not all but the victim's.
+    /// CPUs whose events it counts, where these are not all but the test's.
     pub bystanders: Option<u32>,
     pub suite: Suite,
     /// Run by controls that must be exposed in one scenario and in no other; false for mixtures of others.
@@ -46,13 +52,13 @@ pub enum Suite {
 /// What a scenario demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
-    /// So many batch allocations fail, and each of them, and nothing else, leads to the mechanism of the arm.
-    Fallbacks(u64),
-    /// The mechanism of the arm runs at least so often; how often is not known beforehand.
+    /// So many failures are injected, and each of them, and nothing else, leads to the outcome of the arm.
+    Failures(u64),
+    /// The outcome of the arm is reached at least so often; how often is not known beforehand.
     AtLeast(u64),
-    /// So many operations each send one broadcast, on both arms: they are none of the patch's business.
-    KeptIpi(u64),
-    /// What the guest counts by itself comes out just so: for a patch that has nothing to do with page tables.
+    /// So many operations each have this outcome, on both arms: they are none of the patch's business.
+    Operations { count: u64, outcome: String },
+    /// What the guest counts by itself comes out just so.
     Counts(Vec<ExpectedCount>),
 }
 
@@ -69,7 +75,8 @@ impl Demand {
     /// What the guest is told.
     pub fn number(&self) -> u64 {
         match self {
-            Demand::Fallbacks(number) | Demand::AtLeast(number) | Demand::KeptIpi(number) => *number,
+            Demand::Failures(number) | Demand::AtLeast(number) => *number,
+            Demand::Operations { count, .. } => *count,
             Demand::Counts(counts) => {
                 counts.iter().map(|count| count.base.max(count.patched)).max().unwrap_or(0)
             }
@@ -79,23 +86,30 @@ impl Demand {
     /// The same of no more than `most`; what is expected of counts stays.
     pub fn at_most(&self, most: u64) -> Demand {
         match self {
-            Demand::Fallbacks(number) => Demand::Fallbacks(most.min(*number)),
+            Demand::Failures(number) => Demand::Failures(most.min(*number)),
             Demand::AtLeast(number) => Demand::AtLeast(most.min(*number)),
-            Demand::KeptIpi(number) => Demand::KeptIpi(most.min(*number)),
+            Demand::Operations { count, outcome } => {
+                Demand::Operations { count: most.min(*count), outcome: outcome.clone() }
+            }
             Demand::Counts(_) => self.clone(),
         }
     }
 
-    /// It is about the fallback of a page table that cannot be batched.
-    pub fn is_of_fallbacks(&self) -> bool {
-        !matches!(self, Demand::Counts(_))
+    /// What the variant expects of a failure decides whether it is met.
+    pub fn needs_expect(&self) -> bool {
+        matches!(self, Demand::Failures(_) | Demand::AtLeast(_))
     }
 
-    pub fn describe(&self) -> String {
+    /// What a failure is called is the subject's word.
+    pub fn describe(&self, subject: &Subject) -> String {
+        let failure = &subject.failure;
         match self {
-            Demand::Fallbacks(number) => format!("{number} fallbacks"),
-            Demand::AtLeast(number) => format!("at least {number} fallbacks"),
-            Demand::KeptIpi(number) => format!("{number} operations that keep their IPI"),
+            Demand::Failures(number) => format!("{number} {failure}s"),
+            Demand::AtLeast(number) => format!("at least {number} {failure}s"),
+            Demand::Operations { count, outcome } => {
+                let about = subject.outcome(outcome).map_or(outcome.as_str(), |outcome| &outcome.about);
+                format!("{count} operations: {about}")
+            }
             Demand::Counts(counts) => {
                 let each =
                     counts.iter().map(|count| format!("{} {} -> {}", count.what, count.base, count.patched));
@@ -107,16 +121,20 @@ impl Demand {
 
 impl Scenario {
     /// Why it says nothing about `variant`; None: it applies.
-    pub fn not_applicable(&self, variant: &Variant) -> Option<String> {
+    pub fn not_applicable(&self, variant: &Variant, subject: &Subject) -> Option<String> {
         if let Some(reason) = variant.without.get(&self.name) {
             return Some(reason.clone());
         }
+        let base = variant.expect.as_ref().and_then(|expect| subject.outcome(&expect.base));
+        let other = base.filter(|base| match &self.on {
+            Some(on) => !on.contains(&base.name),
+            None => !base.absent.is_empty() && !matches!(self.demand, Demand::Counts(_)),
+        });
         let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
-        let other = variant.expect.map(|expect| expect.base).filter(|base| !self.on.contains(base));
         let reason = match (other, lacks) {
             (None, None) => return None,
-            (Some(Mechanism::None), _) => "this kernel has no fallback".to_owned(),
-            (Some(base), _) => format!("the base does {} here", base.describe()),
+            (Some(base), _) if !base.absent.is_empty() => format!("this kernel has no {}", subject.failure),
+            (Some(base), _) => format!("the base does {} here", base.about),
             (None, Some(name)) => format!("the variant is built without the fragment `{name}`"),
         };
         Some(self.otherwise.clone().unwrap_or(reason))
@@ -128,11 +146,16 @@ impl Scenario {
 #[serde(deny_unknown_fields)]
 pub struct RawScenario {
     name: String,
-    fallbacks: Option<u64>,
+    failures: Option<u64>,
     at_least: Option<u64>,
-    kept_ipi: Option<u64>,
+    operations: Option<u64>,
+    /// Of each of the operations.
+    outcome: Option<String>,
     counts: Option<BTreeMap<String, RawCount>>,
-    on: Option<Vec<Mechanism>>,
+    inject: Option<String>,
+    #[serde(default)]
+    as_booted: bool,
+    on: Option<Vec<String>>,
     #[serde(default)]
     fragments: Vec<String>,
     otherwise: Option<String>,
@@ -164,26 +187,32 @@ impl RawScenario {
         let bad = |why: &str| {
             Err(Failure::usage(format!("{}: scenario `{name}` {why}", crate::input::shown(path))))
         };
+        let operations = match (self.operations, self.outcome) {
+            (Some(count), Some(outcome)) => Some(Demand::Operations { count, outcome }),
+            (None, None) => None,
+            _ => return bad("needs `operations` and `outcome` together"),
+        };
         let demands = [
-            self.fallbacks.map(Demand::Fallbacks),
+            self.failures.map(Demand::Failures),
             self.at_least.map(Demand::AtLeast),
-            self.kept_ipi.map(Demand::KeptIpi),
+            operations,
             self.counts.map(counts),
         ];
         let mut demands = demands.into_iter().flatten();
         let (Some(demand), None) = (demands.next(), demands.next()) else {
-            return bad("needs one of `fallbacks`, `at_least`, `kept_ipi` and `counts`");
+            return bad("needs one of `failures`, `at_least`, `operations` and `counts`");
         };
+        if matches!(demand, Demand::Failures(_)) && self.inject.is_none() {
+            return bad("demands `failures`, and there is no `inject`");
+        }
         if demand.number() == 0 {
             return bad("demands nothing: it could not fail");
         }
-        let mut on = vec![Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu];
-        if !demand.is_of_fallbacks() {
-            on.push(Mechanism::None);
-        }
         Ok(Scenario {
             demand,
-            on: self.on.unwrap_or(on),
+            inject: self.inject,
+            as_booted: self.as_booted,
+            on: self.on,
             fragments: self.fragments,
             otherwise: self.otherwise,
             bystanders: self.bystanders,

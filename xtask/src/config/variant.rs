@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,7 +27,7 @@ pub struct Variant {
     /// Words for the kernel's command line.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// Needed where a scenario is about fallbacks.
+    /// Needed where a scenario counts what failures lead to.
     pub expect: Option<Expect>,
     /// Scenarios that this kernel cannot carry out, with or without the patch, and why.
     #[serde(default)]
@@ -54,35 +54,10 @@ impl Variant {
     }
 }
 
-/// The mechanism each arm must show, once per injected failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The outcome of each injected failure on each arm: names of [`super::Subject::outcomes`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    pub base: Mechanism,
-    pub patched: Mechanism,
-}
-
-/// How a page table whose batch could not be allocated is made safe to free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mechanism {
-    /// A broadcast to every other online CPU.
-    Ipi,
-    /// `synchronize_rcu()` in the task that frees.
-    RcuSync,
-    /// `call_rcu()`: freed by a callback after a grace period.
-    CallRcu,
-    /// There is no such fallback in this kernel.
-    None,
-}
-
-impl Mechanism {
-    pub fn describe(self) -> &'static str {
-        match self {
-            Mechanism::Ipi => "one IPI broadcast per fallback",
-            Mechanism::RcuSync => "one synchronize_rcu() per fallback",
-            Mechanism::CallRcu => "one call_rcu() per fallback",
-            Mechanism::None => "no fallback at all",
-        }
-    }
+    pub base: String,
+    pub patched: String,
 }

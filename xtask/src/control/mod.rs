@@ -13,10 +13,10 @@ use serde::Deserialize;
 pub use place::{Files, Place, Search};
 pub use plant::Deed;
 
-use crate::config;
+use crate::config::{self, Subject};
 use crate::failure::{Failure, Result};
 use crate::splat;
-use crate::witness::{Counted, Witness};
+use crate::witness::Witness;
 
 /// What a file in `patches/controls/` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +47,14 @@ struct Raw {
 pub enum Exposure {
     /// A splat of this kind, whose headline names this source file, or whose stack this function, if one is given.
     Splat { kind: splat::Kind, file: Option<String>, under: Option<String> },
-    /// Under injection, this mechanism did not run once per failure.
-    Count { mechanism: Counted, scenario: Option<String> },
-    /// With injection off, this mechanism ran.
-    Quiet { mechanism: Counted, scenario: Option<String> },
-    /// Page tables were freed before anything was waited for.
-    Order { scenario: Option<String> },
-    /// Page tables were not freed.
-    Tables { scenario: Option<String> },
+    /// Under injection, this event did not happen as often as the failures account for.
+    Count { event: String, scenario: Option<String> },
+    /// With injection off, this event happened.
+    Quiet { event: String, scenario: Option<String> },
+    /// This order was broken.
+    Order { order: String, scenario: Option<String> },
+    /// This gauge did not come back.
+    Gauge { gauge: String, scenario: Option<String> },
     /// Something that a guest test counts by itself.
     Done { what: String, scenario: Option<String> },
     /// The kernel does not compile.
@@ -74,13 +74,34 @@ impl Exposure {
         self.scenario_fits(witness, |wanted, seen| wanted.is_some_and(|wanted| wanted != seen))
     }
 
+    /// What it names of a subject: an event, an order or a gauge.
+    pub fn of_subject(&self) -> Option<&str> {
+        match self {
+            Exposure::Count { event: name, .. }
+            | Exposure::Quiet { event: name, .. }
+            | Exposure::Order { order: name, .. }
+            | Exposure::Gauge { gauge: name, .. } => Some(name),
+            Exposure::Splat { .. } | Exposure::Done { .. } | Exposure::Build | Exposure::End => None,
+        }
+    }
+
+    /// The subject has what it names.
+    pub fn is_known_to(&self, subject: &Subject) -> bool {
+        match self {
+            Exposure::Count { event, .. } | Exposure::Quiet { event, .. } => subject.has_event(event),
+            Exposure::Order { order, .. } => subject.order.iter().any(|known| known.name == *order),
+            Exposure::Gauge { gauge, .. } => subject.gauges.iter().any(|known| known.name == *gauge),
+            Exposure::Splat { .. } | Exposure::Done { .. } | Exposure::Build | Exposure::End => true,
+        }
+    }
+
     /// The scenario that alone must show it.
     pub fn scenario(&self) -> Option<&str> {
         match self {
             Exposure::Count { scenario, .. }
             | Exposure::Quiet { scenario, .. }
-            | Exposure::Order { scenario }
-            | Exposure::Tables { scenario }
+            | Exposure::Order { scenario, .. }
+            | Exposure::Gauge { scenario, .. }
             | Exposure::Done { scenario, .. } => scenario.as_deref(),
             Exposure::Splat { .. } | Exposure::Build | Exposure::End => None,
         }
@@ -93,13 +114,11 @@ impl Exposure {
                 let here = (file.is_none() || file == at) && under.as_ref().is_none_or(in_stack);
                 kind == seen && here && fits(None, "")
             }
-            (Exposure::Count { mechanism, scenario }, Witness::Count { mechanism: seen, scenario: at })
-            | (Exposure::Quiet { mechanism, scenario }, Witness::Quiet { mechanism: seen, scenario: at }) => {
-                mechanism == seen && fits(scenario.as_deref(), at)
-            }
-            (Exposure::Order { scenario }, Witness::Order { scenario: at })
-            | (Exposure::Tables { scenario }, Witness::Tables { scenario: at }) => {
-                fits(scenario.as_deref(), at)
+            (Exposure::Count { event, scenario }, Witness::Count { event: seen, scenario: at })
+            | (Exposure::Quiet { event, scenario }, Witness::Quiet { event: seen, scenario: at })
+            | (Exposure::Order { order: event, scenario }, Witness::Order { order: seen, scenario: at })
+            | (Exposure::Gauge { gauge: event, scenario }, Witness::Gauge { gauge: seen, scenario: at }) => {
+                event == seen && fits(scenario.as_deref(), at)
             }
             (Exposure::Done { what, scenario }, Witness::Done { what: seen, scenario: at }) => {
                 what == seen && fits(scenario.as_deref(), at)
@@ -121,14 +140,10 @@ impl std::fmt::Display for Exposure {
                 write!(f, "splat {} under {function}()", kind.name())
             }
             Exposure::Splat { kind, file: None, under: None } => write!(f, "splat {}", kind.name()),
-            Exposure::Count { mechanism, scenario } => {
-                write!(f, "count {}{}", mechanism.name(), place(scenario))
-            }
-            Exposure::Quiet { mechanism, scenario } => {
-                write!(f, "quiet {}{}", mechanism.name(), place(scenario))
-            }
-            Exposure::Order { scenario } => write!(f, "order{}", place(scenario)),
-            Exposure::Tables { scenario } => write!(f, "tables{}", place(scenario)),
+            Exposure::Count { event, scenario } => write!(f, "count {event}{}", place(scenario)),
+            Exposure::Quiet { event, scenario } => write!(f, "quiet {event}{}", place(scenario)),
+            Exposure::Order { order, scenario } => write!(f, "order {order}{}", place(scenario)),
+            Exposure::Gauge { gauge, scenario } => write!(f, "gauge {gauge}{}", place(scenario)),
             Exposure::Done { what, scenario } => write!(f, "done {what}{}", place(scenario)),
             Exposure::Build => write!(f, "build"),
             Exposure::End => write!(f, "end"),
@@ -146,7 +161,7 @@ impl Control {
         let Raw { plants, exposed_by, bug } = config::parse(path, text)?;
         let exposed_by = exposure(&exposed_by).ok_or_else(|| {
             Failure::usage(format!("{}: cannot read `exposed-by: {exposed_by}`", path.display()))
-                .next("write `splat KIND [at FILE]`, `splat KIND under FUNCTION`, `count MECHANISM [in SCENARIO]`, `quiet MECHANISM [in SCENARIO]`, `order [in SCENARIO]`, `tables [in SCENARIO]`, `done WHAT [in SCENARIO]`, `build` or `end`")
+                .next("write `splat KIND [at FILE]`, `splat KIND under FUNCTION`, `count EVENT [in SCENARIO]`, `quiet EVENT [in SCENARIO]`, `order NAME [in SCENARIO]`, `gauge NAME [in SCENARIO]`, `done WHAT [in SCENARIO]`, `build` or `end`")
                 .next(format!("kinds: {}", splat::Kind::all_names().join(", ")))
         })?;
         if !bug.is_clear() {
@@ -177,15 +192,14 @@ fn exposure(text: &str) -> Option<Exposure> {
         [words @ .., "in" | "at", place] => (words, Some((*place).to_owned())),
         words => (words, None),
     };
-    let counted = |name: &str| Counted::ALL.into_iter().find(|counted| counted.name() == name);
     match *words {
         ["splat", kind] => {
             Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: place, under: None })
         }
-        ["count", mechanism] => Some(Exposure::Count { mechanism: counted(mechanism)?, scenario: place }),
-        ["quiet", mechanism] => Some(Exposure::Quiet { mechanism: counted(mechanism)?, scenario: place }),
-        ["order"] => Some(Exposure::Order { scenario: place }),
-        ["tables"] => Some(Exposure::Tables { scenario: place }),
+        ["count", event] => Some(Exposure::Count { event: event.to_owned(), scenario: place }),
+        ["quiet", event] => Some(Exposure::Quiet { event: event.to_owned(), scenario: place }),
+        ["order", order] => Some(Exposure::Order { order: order.to_owned(), scenario: place }),
+        ["gauge", gauge] => Some(Exposure::Gauge { gauge: gauge.to_owned(), scenario: place }),
         ["done", what] => Some(Exposure::Done { what: what.to_owned(), scenario: place }),
         ["build"] if place.is_none() => Some(Exposure::Build),
         ["end"] if place.is_none() => Some(Exposure::End),

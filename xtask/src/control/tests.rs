@@ -342,8 +342,8 @@ fn the_description_says_what_is_planted_and_what_must_expose_it() {
         "count ipi in exit",
         "quiet call_rcu",
         "count direct_frees",
-        "order",
-        "tables in munmap",
+        "order unsynced_frees",
+        "gauge page_tables in munmap",
         "done own-accepted in process-madvise",
         "build",
     ] {

@@ -210,7 +210,15 @@ fn examine_hello(found: &mut Findings, asked: &Asked<'_>, hello: &Hello) {
     if hello.cpus_online != asked.cpus {
         found.gap(Weight::Vacuous, format!("{} CPUs online instead of {}", hello.cpus_online, asked.cpus));
     }
-    if hello.rcu_expedited != 0 {
-        found.gap(Weight::Vacuous, "grace periods are expedited: they are made of IPIs and prove nothing");
+    for reading in &asked.subject.readings {
+        match hello.readings.get(&reading.file) {
+            Some(number) if *number == reading.is => {}
+            Some(number) => {
+                let text =
+                    format!("{} is {number} instead of {}: {}", reading.file, reading.is, reading.otherwise);
+                found.gap(Weight::Vacuous, text);
+            }
+            None => found.gap(Weight::Vacuous, format!("the guest did not read {}", reading.file)),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What an arm was asked to show, and what stands between it and a pass.
 
-use crate::config::{Expect, Scenario};
+use crate::config::{Expect, Scenario, Subject};
 use crate::splat;
 use crate::witness::Witness;
 
@@ -28,8 +28,9 @@ pub enum Arm {
 /// What the cells of one variant were asked to show.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// None where no scenario is about fallbacks.
-    pub expect: Option<Expect>,
+    pub subject: &'a Subject,
+    /// None where no scenario counts what failures lead to.
+    pub expect: Option<&'a Expect>,
     pub scenarios: &'a [Scenario],
     /// CPUs the guest was given.
     pub cpus: u32,

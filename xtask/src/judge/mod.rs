@@ -154,7 +154,7 @@ fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec
         .scenarios
         .iter()
         // How many rounds of a soak fit into its time is not the same on both arms.
-        .filter(|scenario| matches!(scenario.demand, Demand::Fallbacks(_)) && scenario.suite != Suite::Soak)
+        .filter(|scenario| matches!(scenario.demand, Demand::Failures(_)) && scenario.suite != Suite::Soak)
         .filter(|scenario| injected(base, &scenario.name) != injected(patched, &scenario.name))
         .map(|scenario| {
             format!("{}: base and patched were not given the same number of failures", scenario.name)

@@ -1,23 +1,23 @@
 //! Looks at what one scenario measured: whether it met its demand, and whether its counts are those of the mechanism
 //! that the arm must have. Where a number is known, it is compared exactly.
 
-use protocol::{Counts, Measured, PageTables};
+use protocol::{Level, Measured};
 
 use super::finding::{Arm, Asked, Findings, Weight};
-use crate::config::{Demand, ExpectedCount, Mechanism, Scenario};
-use crate::evidence::{Outcome, Ran};
-use crate::witness::{Counted, Witness};
+use crate::config::{Demand, ExpectedCount, Outcome, Scenario, Subject};
+use crate::evidence::{Outcome as Ending, Ran};
+use crate::witness::Witness;
 
 /// Everything that stands between this scenario and a pass.
 pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario: &Scenario, ran: &Ran) {
     let name = &scenario.name;
     let outcome = ran.scenarios.iter().find(|ran| ran.name == *name).map(|ran| &ran.outcome);
     let measured = match outcome {
-        Some(Outcome::Measured(measured)) => measured,
-        Some(Outcome::Broken(why)) => {
+        Some(Ending::Measured(measured)) => measured,
+        Some(Ending::Broken(why)) => {
             return found.gap(Weight::Vacuous, format!("{name}: not carried out: {why}"));
         }
-        Some(Outcome::Unfinished) => {
+        Some(Ending::Unfinished) => {
             return found.gap(Weight::Vacuous, format!("{name}: begun and not finished"));
         }
         None => return found.gap(Weight::Vacuous, format!("{name}: planned and not run")),
@@ -30,29 +30,36 @@ pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scena
         let text = format!("{name}: {} bystander CPUs counted instead of {bystanders}", measured.bystanders);
         found.gap(Weight::Vacuous, text);
     }
-    for mechanism in Counted::ALL.into_iter().filter(|mechanism| mechanism.of(&measured.quiet) > 0) {
-        let text =
-            format!("{name}: with nothing forced, {} {}", mechanism.of(&measured.quiet), mechanism.name());
-        found.bad(Witness::Quiet { mechanism, scenario: name.clone() }, text);
+    for event in &asked.subject.events {
+        let happened = measured.quiet.get(&event.name);
+        if happened > 0 {
+            let text = format!("{name}: with nothing forced, {happened} {}", event.name);
+            found.bad(Witness::Quiet { event: event.name.clone(), scenario: name.clone() }, text);
+        }
     }
-    let mechanism = asked.expect.map(|expect| match arm {
-        Arm::Base => expect.base,
-        Arm::Patched => expect.patched,
+    let expected = asked.expect.map(|expect| match arm {
+        Arm::Base => expect.base.as_str(),
+        Arm::Patched => expect.patched.as_str(),
     });
-    let mut scene = Scene { found, name, arm, measured };
-    match (&scenario.demand, mechanism) {
+    let of_arm = expected.and_then(|name| asked.subject.outcome(name));
+    let mut scene = Scene { found, subject: asked.subject, name, arm, measured };
+    match (&scenario.demand, of_arm) {
         (Demand::Counts(expected), _) => scene.own_counts(expected),
-        (_, None) => scene.gap("nothing says what a fallback has to do here"),
-        (demand, Some(Mechanism::None)) => scene.absence(demand.number(), ran),
-        (Demand::Fallbacks(demand), Some(mechanism)) => scene.fallbacks(*demand, mechanism),
-        (Demand::AtLeast(demand), Some(mechanism)) => scene.at_least(*demand, mechanism),
-        (Demand::KeptIpi(demand), Some(_)) => scene.kept_ipi(*demand),
+        (Demand::Operations { count, outcome }, _) => match asked.subject.outcome(outcome) {
+            Some(outcome) => scene.operations(*count, outcome),
+            None => scene.gap("nothing says what an operation has to do"),
+        },
+        (_, None) => scene.gap("nothing says what a failure has to lead to here"),
+        (demand, Some(outcome)) if !outcome.absent.is_empty() => scene.absence(demand.number(), outcome, ran),
+        (Demand::Failures(demand), Some(outcome)) => scene.failures(*demand, outcome),
+        (Demand::AtLeast(demand), Some(outcome)) => scene.at_least(*demand, outcome),
     }
 }
 
 /// One scenario under examination.
 struct Scene<'a> {
     found: &'a mut Findings,
+    subject: &'a Subject,
     name: &'a str,
     arm: Arm,
     measured: &'a Measured,
@@ -63,51 +70,37 @@ impl Scene<'_> {
         self.found.gap(Weight::Vacuous, format!("{}: {text}", self.name));
     }
 
-    /// As many failures as asked for, and the mechanism exactly once for each.
-    fn fallbacks(&mut self, demand: u64, mechanism: Mechanism) {
+    /// As many failures as asked for, and the outcome exactly once for each.
+    fn failures(&mut self, demand: u64, outcome: &Outcome) {
         let injected = self.measured.injected;
         if self.measured.demanded < demand || injected < demand {
             return self.gap(&format!("{injected} failures injected of {demand} asked for"));
         }
-        self.counts(
-            &format!("{injected} fallbacks"),
-            &counts_of(mechanism, injected, self.measured.bystanders),
-        );
+        self.counts(&format!("{injected} {}s", self.subject.failure), injected, outcome);
         self.order();
-        self.tables(injected);
+        self.gauges(injected);
     }
 
-    /// As many fallbacks as asked for, whatever made them, each complete.
-    fn at_least(&mut self, demand: u64, mechanism: Mechanism) {
-        let forced = &self.measured.forced;
-        let fallbacks = match mechanism {
-            Mechanism::Ipi => forced.ipi,
-            Mechanism::RcuSync => forced.rcu_sync,
-            Mechanism::CallRcu => forced.call_rcu,
-            Mechanism::None => 0,
-        };
-        // Freed by the fallback itself and never by its mechanism: then it is the mechanism that is missing.
-        let reached = fallbacks.max(forced.direct_frees);
+    /// The outcome as often as asked for, whatever led to it, each time complete.
+    fn at_least(&mut self, demand: u64, outcome: &Outcome) {
+        let counts = outcome.reached_by.iter().map(|event| self.measured.forced.get(event));
+        let reached = counts.max().unwrap_or(0);
+        let failure = &self.subject.failure;
         if reached < demand {
-            return self.gap(&format!("{reached} fallbacks of at least {demand} asked for"));
+            return self.gap(&format!("{reached} {failure}s of at least {demand} asked for"));
         }
-        self.counts(
-            &format!("{reached} fallbacks"),
-            &counts_of(mechanism, reached, self.measured.bystanders),
-        );
+        self.counts(&format!("{reached} {failure}s"), reached, outcome);
         self.order();
-        self.tables(reached);
+        self.gauges(reached);
     }
 
-    /// As many operations as asked for, each with its broadcast, and nothing else.
-    fn kept_ipi(&mut self, demand: u64) {
+    /// As many operations as asked for, each with this outcome, and nothing else.
+    fn operations(&mut self, demand: u64, outcome: &Outcome) {
         let operations = self.measured.operations;
         if operations < demand {
             return self.gap(&format!("{operations} operations of {demand} asked for"));
         }
-        let bystander_ipis = operations.saturating_mul(u64::from(self.measured.bystanders));
-        let expected = Counts { ipi: operations, bystander_ipis, ..Counts::default() };
-        self.counts(&format!("{operations} operations that keep their IPI"), &expected);
+        self.counts(&format!("{operations} operations"), operations, outcome);
     }
 
     /// What the guest test counted by itself, just as often as the campaign says.
@@ -127,54 +120,80 @@ impl Scene<'_> {
         }
     }
 
-    fn counts(&mut self, cause: &str, expected: &Counts) {
-        for counted in Counted::ALL {
-            let (want, got) = (counted.of(expected), counted.of(&self.measured.forced));
+    /// `count` times the outcome, and no event beside it.
+    fn counts(&mut self, cause: &str, count: u64, outcome: &Outcome) {
+        let bystanders = self.measured.bystanders;
+        for event in &self.subject.events {
+            let each = outcome.each.get(&event.name);
+            let want = each.map_or(0, |each| each.of(count, bystanders));
+            let got = self.measured.forced.get(&event.name);
             if want != got {
-                let name = self.name;
-                let text = format!("{name}: {cause} should give {want} {}; measured: {got}", counted.name());
-                let witness = Witness::Count { mechanism: counted, scenario: name.to_owned() };
+                let (name, event) = (self.name, &event.name);
+                let text = format!("{name}: {cause} should give {want} {event}; measured: {got}");
+                let witness = Witness::Count { event: event.clone(), scenario: name.to_owned() };
                 self.found.add(self.weight(), witness, text);
             }
         }
     }
 
     fn order(&mut self) {
-        let unsynced = self.measured.forced.unsynced_frees;
-        if unsynced > 0 {
-            let name = self.name;
-            let text = format!("{name}: {unsynced} page tables were freed before anything was waited for");
-            self.found.add(self.weight(), Witness::Order { scenario: name.to_owned() }, text);
+        for order in &self.subject.order {
+            let broken = self.measured.forced.get(&order.name);
+            if broken > 0 {
+                let name = self.name;
+                let text = format!("{name}: {broken} {}", order.broken);
+                let witness = Witness::Order { order: order.name.clone(), scenario: name.to_owned() };
+                self.found.add(self.weight(), witness, text);
+            }
         }
     }
 
-    fn tables(&mut self, freed: u64) {
-        let tables = self.measured.page_tables;
-        if tables.after >= tables.before.saturating_add(freed) {
-            let text = format!("{}: page tables were not freed: {}", self.name, moments(tables));
-            self.found.bad(Witness::Tables { scenario: self.name.to_owned() }, text);
+    /// What `count` failures held was given back.
+    fn gauges(&mut self, count: u64) {
+        for gauge in &self.subject.gauges {
+            let Some(level) = self.level(&gauge.name) else { continue };
+            if level.after >= level.before.saturating_add(count.saturating_mul(gauge.each)) {
+                let text = format!("{}: {} were not freed: {}", self.name, gauge.title, moments(level));
+                let witness = Witness::Gauge { gauge: gauge.name.clone(), scenario: self.name.to_owned() };
+                self.found.bad(witness, text);
+            }
         }
     }
 
-    /// The kernel has no fallback: its symbols are gone, page tables were freed, allocations failed, nothing ran.
-    fn absence(&mut self, demand: u64, ran: &Ran) {
+    fn level(&mut self, gauge: &str) -> Option<Level> {
+        let level = self.measured.levels.get(gauge).copied();
+        if level.is_none() {
+            self.gap(&format!("it did not read {gauge}"));
+        }
+        level
+    }
+
+    /// Nothing follows a failure in this kernel: the functions are gone, the work was done, allocations failed, nothing ran.
+    fn absence(&mut self, demand: u64, outcome: &Outcome, ran: &Ran) {
         let symbols = ran.hello.as_ref().map(|hello| hello.symbols.as_slice()).unwrap_or_default();
-        for symbol in symbols.iter().filter(|symbol| symbol.starts_with("tlb_remove_table")) {
-            self.gap(&format!("the kernel has {symbol}, so there is a fallback"));
+        for symbol in symbols.iter().filter(|symbol| outcome.absent.contains(symbol)) {
+            self.gap(&format!("the kernel has {symbol}, so there is a {}", self.subject.failure));
         }
-        let Measured { injected, forced, page_tables: tables, .. } = *self.measured;
+        let injected = self.measured.injected;
         if injected < demand {
             self.gap(&format!("{injected} failures injected of {demand} asked for"));
         }
-        for counted in Counted::ALL.into_iter().filter(|counted| counted.of(&forced) > 0) {
-            let (name, got) = (self.name, counted.of(&forced));
-            let text = format!("{name}: no fallback is compiled, and yet {got} {}", counted.name());
-            self.found.bad(Witness::Count { mechanism: counted, scenario: name.to_owned() }, text);
+        for event in &self.subject.events {
+            let (name, got) = (self.name, self.measured.forced.get(&event.name));
+            if got > 0 {
+                let text =
+                    format!("{name}: no {} is compiled, and yet {got} {}", self.subject.failure, event.name);
+                let witness = Witness::Count { event: event.name.clone(), scenario: name.to_owned() };
+                self.found.bad(witness, text);
+            }
         }
-        if tables.peak < tables.before.saturating_add(demand) {
-            return self.gap(&format!("too few page tables to show anything: {}", moments(tables)));
+        for gauge in &self.subject.gauges {
+            let Some(level) = self.level(&gauge.name) else { continue };
+            if level.peak < level.before.saturating_add(demand.saturating_mul(gauge.each)) {
+                return self.gap(&format!("too few {} to show anything: {}", gauge.title, moments(level)));
+            }
         }
-        self.tables(demand);
+        self.gauges(demand);
     }
 
     /// A base that is not what it is said to be is no evidence against the patch.
@@ -183,22 +202,7 @@ impl Scene<'_> {
     }
 }
 
-/// What `fallbacks` fallbacks give when each is made safe by `mechanism`.
-fn counts_of(mechanism: Mechanism, fallbacks: u64, bystanders: u32) -> Counts {
-    match mechanism {
-        Mechanism::Ipi => Counts {
-            ipi: fallbacks,
-            bystander_ipis: fallbacks.saturating_mul(u64::from(bystanders)),
-            direct_frees: fallbacks,
-            ..Counts::default()
-        },
-        Mechanism::RcuSync => Counts { rcu_sync: fallbacks, direct_frees: fallbacks, ..Counts::default() },
-        Mechanism::CallRcu => Counts { call_rcu: fallbacks, ..Counts::default() },
-        Mechanism::None => Counts::default(),
-    }
-}
-
-fn moments(tables: PageTables) -> String {
-    let PageTables { before, peak, after } = tables;
+fn moments(level: Level) -> String {
+    let Level { before, peak, after } = level;
     format!("{before} before, {peak} at most, {after} after")
 }

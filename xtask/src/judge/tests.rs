@@ -1,24 +1,27 @@
 //! The judge against evidence with one thing wrong at a time: none of it may come out as a pass.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
-use protocol::{Counts, Done, Hello, Measured, PageTables, Trailer};
+use protocol::{Counts, Done, Hello, Level, Measured, Trailer};
 
 use super::*;
-use crate::config::{Demand, Expect, ExpectedCount, Mechanism, Scenario, Suite};
+use crate::config::{self, Demand, Expect, ExpectedCount, Scenario, Subject, Suite};
 use crate::console::Splat;
 use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::kconfig::Lost;
 use crate::splat::Kind;
-use crate::witness::{Counted, Witness};
+use crate::witness::Witness;
 
 fn scenario(name: &str, demand: Demand) -> Scenario {
     let name = name.to_owned();
     Scenario {
         name,
         demand,
-        on: Vec::new(),
+        inject: None,
+        as_booted: false,
+        on: None,
         fragments: Vec::new(),
         otherwise: None,
         bystanders: None,
@@ -29,34 +32,75 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
 }
 
 fn scenarios() -> Vec<Scenario> {
-    vec![scenario("munmap", Demand::Fallbacks(200))]
+    vec![scenario("munmap", Demand::Failures(200))]
+}
+
+/// A failure makes the base send a message to every other CPU, and the patched kernel wait, before it frees a thing.
+static SUBJECT: LazyLock<Subject> = LazyLock::new(|| {
+    let text = "
+failure: slow way
+readings: [{file: /sys/hurried, is: 0, otherwise: it proves nothing}]
+events:
+  - {name: send, title: broadcasts, calls: [send_to_all]}
+  - {name: receive, title: messages, tracepoint: a/b, function: receive, to_bystanders: true}
+  - {name: wait, title: waits, calls: [wait_for_all]}
+  - {name: defer, title: deferrals, calls: [defer]}
+  - {name: hurry, title: hurried waits, calls: [hurry]}
+  - {name: free, title: frees, calls: [free]}
+order: [{name: early, event: free, after: [send, wait], since: give_up, broken: things were freed too early}]
+gauges: [{name: things, title: things, file: /proc/things, each: 1}]
+outcomes:
+  - {name: sends, about: one broadcast, each: {send: 1, receive: bystanders, free: 1}, reached_by: [send, free]}
+  - {name: waits, about: one wait, each: {wait: 1, free: 1}, reached_by: [wait, free]}
+  - {name: defers, about: one deferral, each: {defer: 1}, reached_by: [defer, free]}
+  - {name: nothing, about: nothing at all, absent: [give_up]}
+  - {name: kept, about: one broadcast, each: {send: 1, receive: bystanders}}
+";
+    config::parse(Path::new("s.yaml"), text).unwrap()
+});
+
+static EXPECT: LazyLock<Expect> = LazyLock::new(|| expect("sends", "waits"));
+
+fn expect(base: &str, patched: &str) -> Expect {
+    Expect { base: base.to_owned(), patched: patched.to_owned() }
 }
 
 fn asked(scenarios: &[Scenario]) -> Asked<'_> {
-    let expect = Some(Expect { base: Mechanism::Ipi, patched: Mechanism::RcuSync });
-    Asked { expect, scenarios, cpus: 4 }
+    Asked { subject: &SUBJECT, expect: Some(&EXPECT), scenarios, cpus: 4 }
 }
 
-const NONE: Counts = Counts {
-    ipi: 0,
-    bystander_ipis: 0,
-    rcu_sync: 0,
-    call_rcu: 0,
-    expedited: 0,
-    direct_frees: 0,
-    unsynced_frees: 0,
-};
-const IPI: Counts = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..NONE };
-const RCU: Counts = Counts { rcu_sync: 200, direct_frees: 200, ..NONE };
+fn none() -> Counts {
+    Counts::default()
+}
+
+fn sends() -> Counts {
+    none().with("send", 200).with("receive", 600).with("free", 200)
+}
+
+fn waits() -> Counts {
+    none().with("wait", 200).with("free", 200)
+}
+
+trait With {
+    /// The same with another number of one event.
+    fn with(self, event: &str, count: u64) -> Self;
+}
+
+impl With for Counts {
+    fn with(mut self, event: &str, count: u64) -> Counts {
+        self.0.insert(event.to_owned(), count);
+        self
+    }
+}
 
 fn measured(forced: Counts) -> Measured {
     Measured {
-        injected_in: Some("tlb_remove_table".to_owned()),
+        injected_in: Some("give_up".to_owned()),
         demanded: 200,
         injected: 200,
         bystanders: 3,
         forced,
-        page_tables: PageTables { before: 40, peak: 260, after: 40 },
+        levels: [("things".to_owned(), Level { before: 40, peak: 260, after: 40 })].into(),
         ..Measured::default()
     }
 }
@@ -75,8 +119,8 @@ fn sound(forced: Counts) -> Ran {
         hello: Some(Hello {
             kernel_release: "7.2.12".to_owned(),
             cpus_online: 4,
-            rcu_expedited: 0,
-            symbols: vec!["tlb_remove_table".to_owned()],
+            readings: [("/sys/hurried".to_owned(), 0)].into(),
+            symbols: vec!["give_up".to_owned()],
         }),
         planned: vec!["munmap".to_owned()],
         scenarios: vec![ScenarioRan {
@@ -132,8 +176,7 @@ fn change_measured(ran: Ran, by: impl FnOnce(&mut Measured)) -> Evidence {
 }
 
 fn control() -> Control {
-    let text =
-        "plants: a bug\nexposed-by: splat might-sleep at mm/mmu_gather.c\nbug: {at: wait, remove: true}\n";
+    let text = "plants: a bug\nexposed-by: splat might-sleep at mm/x.c\nbug: {at: wait, remove: true}\n";
     Control::parse("c", Path::new("c.yaml"), text).unwrap()
 }
 
@@ -155,16 +198,16 @@ fn guest(test: &str, forced: Counts) -> Boot {
 
 /// Of a patched kernel with this wrong; the same when it is one of two guests that saw it, whichever.
 fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
-    let patched = change(sound(RCU), by);
-    let base = evidence(sound(IPI));
+    let patched = change(sound(waits()), by);
+    let base = evidence(sound(sends()));
     let alone = verdict(&base, &patched);
-    let both = ["munmap", "exit"].map(|name| scenario(name, Demand::Fallbacks(200)));
+    let both = ["munmap", "exit"].map(|name| scenario(name, Demand::Failures(200)));
     let shared = |guests: [&Boot; 2]| Evidence {
         boot: Boot::together(guests.map(Clone::clone).into()),
         ..patched.clone()
     };
-    let base = shared([&base.boot, &guest("exit", IPI)]);
-    let other = guest("exit", RCU);
+    let base = shared([&base.boot, &guest("exit", sends())]);
+    let other = guest("exit", waits());
     for guests in [[&patched.boot, &other], [&other, &patched.boot]] {
         let shared = judge(&asked(&both), &base, &shared(guests), &Detectors::default()).verdict;
         // Two guests that say different things of their kernel are two witnesses of whom one is wrong.
@@ -184,21 +227,21 @@ fn complete_evidence_with_nothing_wrong_passes() {
 
 #[test]
 fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
-    let scenarios = ["munmap", "exit"].map(|name| scenario(name, Demand::Fallbacks(200)));
-    let shared = |counts, second| Evidence {
-        boot: Boot::together(vec![guest("munmap", counts), second]),
+    let scenarios = ["munmap", "exit"].map(|name| scenario(name, Demand::Failures(200)));
+    let shared = |counts: Counts, second| Evidence {
+        boot: Boot::together(vec![guest("munmap", counts.clone()), second]),
         ..evidence(sound(counts))
     };
     let judged = |second| {
-        let (base, patched) = (shared(IPI, guest("exit", IPI)), shared(RCU, second));
+        let (base, patched) = (shared(sends(), guest("exit", sends())), shared(waits(), second));
         judge(&asked(&scenarios), &base, &patched, &Detectors::default()).verdict
     };
-    assert_eq!(judged(guest("exit", RCU)), Verdict::Pass);
-    assert_eq!(judged(guest("exit", IPI)), Verdict::Fail);
-    assert_eq!(judged(guest("munmap", RCU)), Verdict::Vacuous);
+    assert_eq!(judged(guest("exit", waits())), Verdict::Pass);
+    assert_eq!(judged(guest("exit", sends())), Verdict::Fail);
+    assert_eq!(judged(guest("munmap", waits())), Verdict::Vacuous);
     assert_eq!(judged(Boot::NotRun), Verdict::Infra);
     assert_eq!(judged(Boot::Infra { why: "no QEMU".to_owned() }), Verdict::Infra);
-    let ran = shared(RCU, guest("exit", RCU)).ran().cloned().unwrap();
+    let ran = shared(waits(), guest("exit", waits())).ran().cloned().unwrap();
     assert_eq!((ran.guests, ran.trailer.unwrap().measured, ran.scenarios.len()), (2, 2, 2));
 }
 
@@ -206,42 +249,42 @@ fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
 fn what_was_not_run_is_infra() {
     let nothing = Evidence::default();
     assert_eq!(verdict(&nothing, &nothing), Verdict::Infra);
-    assert_eq!(verdict(&evidence(sound(IPI)), &nothing), Verdict::Infra);
-    assert_eq!(verdict(&nothing, &evidence(sound(RCU))), Verdict::Infra);
+    assert_eq!(verdict(&evidence(sound(sends())), &nothing), Verdict::Infra);
+    assert_eq!(verdict(&nothing, &evidence(sound(waits()))), Verdict::Infra);
 }
 
 #[test]
-fn a_patched_kernel_that_still_sends_ipis_fails() {
-    assert_eq!(verdict(&evidence(sound(IPI)), &evidence(sound(IPI))), Verdict::Fail);
+fn patched_kernel_that_still_does_what_the_base_does_fails() {
+    assert_eq!(verdict(&evidence(sound(sends())), &evidence(sound(sends()))), Verdict::Fail);
 }
 
 #[test]
-fn one_missing_grace_period_among_two_hundred_fails() {
-    assert_eq!(patched_measuring(|m| m.forced.rcu_sync = 199), Verdict::Fail);
+fn one_missing_event_among_two_hundred_fails() {
+    assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("wait", 199)), Verdict::Fail);
 }
 
 #[test]
-fn a_table_freed_before_its_grace_period_fails_although_every_count_is_right() {
-    assert_eq!(patched_measuring(|m| m.forced.unsynced_frees = 1), Verdict::Fail);
-    let base = change_measured(sound(IPI), |m| m.forced.unsynced_frees = 1);
-    assert_eq!(verdict(&base, &evidence(sound(RCU))), Verdict::Vacuous);
+fn broken_order_fails_although_every_count_is_right() {
+    assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("early", 1)), Verdict::Fail);
+    let base = change_measured(sound(sends()), |m| m.forced = m.forced.clone().with("early", 1));
+    assert_eq!(verdict(&base, &evidence(sound(waits()))), Verdict::Vacuous);
 }
 
 #[test]
-fn an_expedited_grace_period_and_a_table_never_freed_fail() {
-    assert_eq!(patched_measuring(|m| m.forced.expedited = 1), Verdict::Fail);
-    assert_eq!(patched_measuring(|m| m.forced.direct_frees = 199), Verdict::Fail);
+fn event_that_must_not_happen_and_one_too_few_fail() {
+    assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("hurry", 1)), Verdict::Fail);
+    assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("free", 199)), Verdict::Fail);
 }
 
 #[test]
-fn frees_that_are_not_seen_on_the_base_make_the_pair_vacuous() {
-    let base = change_measured(sound(IPI), |m| m.forced.direct_frees = 0);
-    assert_eq!(verdict(&base, &evidence(sound(RCU))), Verdict::Vacuous);
+fn event_that_is_not_seen_on_the_base_makes_the_pair_vacuous() {
+    let base = change_measured(sound(sends()), |m| m.forced = m.forced.clone().with("free", 0));
+    assert_eq!(verdict(&base, &evidence(sound(waits()))), Verdict::Vacuous);
 }
 
 #[test]
-fn a_base_that_does_not_send_the_ipis_makes_the_pair_vacuous() {
-    assert_eq!(verdict(&evidence(sound(RCU)), &evidence(sound(RCU))), Verdict::Vacuous);
+fn base_without_its_own_outcome_makes_the_pair_vacuous() {
+    assert_eq!(verdict(&evidence(sound(waits())), &evidence(sound(waits()))), Verdict::Vacuous);
 }
 
 #[test]
@@ -255,31 +298,37 @@ fn too_few_or_no_injected_failures_are_vacuous() {
 #[test]
 fn a_count_that_may_be_wrong_is_vacuous() {
     assert_eq!(patched_measuring(|m| m.lost_events = 1), Verdict::Vacuous);
-    assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().rcu_expedited = 1), Verdict::Vacuous);
+    assert_eq!(
+        patched_with(|ran| *ran.hello.as_mut().unwrap().readings.get_mut("/sys/hurried").unwrap() = 1),
+        Verdict::Vacuous
+    );
     assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().cpus_online = 1), Verdict::Vacuous);
     assert_eq!(patched_with(|ran| ran.hello = None), Verdict::Vacuous);
 }
 
 #[test]
 fn the_slow_path_without_any_failure_fails() {
-    assert_eq!(patched_measuring(|m| m.quiet.rcu_sync = 1), Verdict::Fail);
+    assert_eq!(patched_measuring(|m| m.quiet = m.quiet.clone().with("wait", 1)), Verdict::Fail);
 }
 
 #[test]
-fn page_tables_that_are_never_freed_fail() {
-    assert_eq!(patched_measuring(|m| m.page_tables.after = 240), Verdict::Fail);
+fn gauge_that_does_not_come_back_fails() {
+    assert_eq!(patched_measuring(|m| m.levels.get_mut("things").unwrap().after = 240), Verdict::Fail);
 }
 
 #[test]
 fn a_splat_or_a_taint_fails_and_on_both_arms_it_is_not_the_patch() {
     let splatted = |ran: &mut Ran| {
-        ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")];
+        ran.splats = vec![splat(Kind::MightSleep, "mm/x.c:1")];
         ran.splats_total = 1;
     };
     assert_eq!(patched_with(splatted), Verdict::Fail);
     assert_eq!(patched_with(|ran| ran.trailer.as_mut().unwrap().tainted = 512), Verdict::Fail);
-    assert_eq!(verdict(&change(sound(IPI), splatted), &change(sound(RCU), splatted)), Verdict::BaseAlsoFails);
-    assert_eq!(verdict(&change(sound(IPI), splatted), &evidence(sound(RCU))), Verdict::BaseAlsoFails);
+    assert_eq!(
+        verdict(&change(sound(sends()), splatted), &change(sound(waits()), splatted)),
+        Verdict::BaseAlsoFails
+    );
+    assert_eq!(verdict(&change(sound(sends()), splatted), &evidence(sound(waits()))), Verdict::BaseAlsoFails);
 }
 
 #[test]
@@ -310,8 +359,8 @@ fn why_init_gave_up_is_a_reason() {
         let lines = ["patchproof init: another kernel", "[    9.1][    T1] reboot: Restarting system"];
         ran.last_lines = lines.map(str::to_owned).into();
     };
-    let patched = change(sound(RCU), gave_up);
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Detectors::default());
+    let patched = change(sound(waits()), gave_up);
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(sends())), &patched, &Detectors::default());
     assert!(judgement.reasons[0].ends_with("ended before its trailer: another kernel"), "{judgement:?}");
 }
 
@@ -345,7 +394,7 @@ fn other_tests_than_requested_are_vacuous() {
 
 /// JSON pointers to the numbers in `value`.
 fn numbers(value: &serde_json::Value, at: &str) -> Vec<String> {
-    let below = |name: String, part| numbers(part, &format!("{at}/{name}"));
+    let below = |name: String, part| numbers(part, &format!("{at}/{}", name.replace('/', "~1")));
     match value {
         serde_json::Value::Number(_) => vec![at.to_owned()],
         serde_json::Value::Array(items) => {
@@ -358,19 +407,23 @@ fn numbers(value: &serde_json::Value, at: &str) -> Vec<String> {
     }
 }
 
-/// Tries hostile numbers in each field and in all fields, with every demand and mechanism.
+/// Tries hostile numbers in each field and in all fields, with every demand and outcome.
 #[test]
 fn hostile_numbers_neither_panic_nor_pass() {
-    let mut ran = sound(RCU);
+    let mut ran = sound(waits());
     let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome else { panic!("measured") };
-    measured.cross_calls = vec![0, 1, 2, 3];
+    measured.rises = [("all".to_owned(), 3)].into();
     measured.operations = 200;
     measured.done = vec![Done { what: "own".to_owned(), count: 20 }];
     let sound = serde_json::to_value(&ran).unwrap();
     let own = ExpectedCount { what: "own".to_owned(), base: 0, patched: 20 };
-    let demands =
-        [Demand::Fallbacks(200), Demand::AtLeast(50), Demand::KeptIpi(10), Demand::Counts(vec![own])];
-    let mechanisms = [Mechanism::Ipi, Mechanism::RcuSync, Mechanism::CallRcu, Mechanism::None];
+    let demands = [
+        Demand::Failures(200),
+        Demand::AtLeast(50),
+        Demand::Operations { count: 10, outcome: "kept".to_owned() },
+        Demand::Counts(vec![own]),
+    ];
+    let outcomes = ["sends", "waits", "defers", "nothing"].map(|outcome| expect(outcome, outcome));
     let fields = numbers(&sound, "");
     let one = fields.iter().map(|field| vec![field.clone()]);
     let mut tried = 0;
@@ -385,9 +438,8 @@ fn hostile_numbers_neither_panic_nor_pass() {
             let patched = Evidence { repeats: vec![Boot::Ran(Box::new(ran.clone()))], ..evidence(ran) };
             for demand in &demands {
                 let scenarios = [scenario("munmap", demand.clone())];
-                for mechanism in mechanisms {
-                    let expect = Some(Expect { base: mechanism, patched: mechanism });
-                    let asked = Asked { expect, ..asked(&scenarios) };
+                for expect in &outcomes {
+                    let asked = Asked { expect: Some(expect), ..asked(&scenarios) };
                     let judgement = judge(&asked, &patched, &patched, &Detectors::default());
                     // Counted by the host, not by the guest.
                     let host = ["/guests", "secs", "/splats", "/splats_total"];
@@ -423,7 +475,7 @@ fn a_scenario_that_did_not_measure_is_vacuous() {
 
 #[test]
 fn a_lost_symbol_is_vacuous_and_named() {
-    let mut patched = evidence(sound(RCU));
+    let mut patched = evidence(sound(waits()));
     let lost = Lost {
         symbol: "FAIL_PAGE_ALLOC".to_owned(),
         wanted: "y".to_owned(),
@@ -438,7 +490,7 @@ fn a_lost_symbol_is_vacuous_and_named() {
         warnings: Vec::new(),
         ..Built::default()
     });
-    let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), &patched, &Detectors::default());
+    let judgement = judge(&asked(&scenarios()), &evidence(sound(sends())), &patched, &Detectors::default());
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("CONFIG_FAIL_PAGE_ALLOC"), "{judgement:?}");
 }
@@ -447,39 +499,33 @@ fn a_lost_symbol_is_vacuous_and_named() {
 fn a_compile_error_is_a_patch_failure_and_a_killed_compiler_is_not() {
     let mut patched = Evidence {
         build: Build::CompileError(CompileError {
-            message: "mm/mmu_gather.c:1: error: x".to_owned(),
-            file: Some("mm/mmu_gather.c".to_owned()),
+            message: "mm/x.c:1: error: x".to_owned(),
+            file: Some("mm/x.c".to_owned()),
             line: Some(1),
             touched_by_patch: true,
         }),
         ..Evidence::default()
     };
-    assert_eq!(verdict(&evidence(sound(IPI)), &patched), Verdict::Fail);
+    assert_eq!(verdict(&evidence(sound(sends())), &patched), Verdict::Fail);
     patched.build = Build::Infra { why: "cc1 was killed".to_owned() };
-    assert_eq!(verdict(&evidence(sound(IPI)), &patched), Verdict::Infra);
+    assert_eq!(verdict(&evidence(sound(sends())), &patched), Verdict::Infra);
 }
 
 #[test]
 fn a_control_that_is_not_caught_takes_the_pass_away() {
     let control = control();
-    let base = evidence(sound(IPI));
-    let patched = evidence(sound(RCU));
+    let base = evidence(sound(sends()));
+    let patched = evidence(sound(waits()));
     for (planted, expected) in [
-        (evidence(sound(RCU)), Verdict::Vacuous),
+        (evidence(sound(waits())), Verdict::Vacuous),
         (Evidence::default(), Verdict::Vacuous),
         // The right kind at the wrong place, and the wrong kind at the right place.
         (
-            change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "kernel/x.c:1")]),
+            change(sound(waits()), |ran| ran.splats = vec![splat(Kind::MightSleep, "kernel/x.c:1")]),
             Verdict::Vacuous,
         ),
-        (
-            change(sound(RCU), |ran| ran.splats = vec![splat(Kind::Warning, "mm/mmu_gather.c:1")]),
-            Verdict::Vacuous,
-        ),
-        (
-            change(sound(RCU), |ran| ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")]),
-            Verdict::Pass,
-        ),
+        (change(sound(waits()), |ran| ran.splats = vec![splat(Kind::Warning, "mm/x.c:1")]), Verdict::Vacuous),
+        (change(sound(waits()), |ran| ran.splats = vec![splat(Kind::MightSleep, "mm/x.c:1")]), Verdict::Pass),
     ] {
         let caught = catch(&asked(&scenarios()), &control, &planted);
         let judgement = judge(&asked(&scenarios()), &base, &patched, &shown(&[(&control, caught)]));
@@ -489,7 +535,7 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
 
 #[test]
 fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
-    let scenarios = [scenarios(), vec![scenario("exit", Demand::Fallbacks(200))]].concat();
+    let scenarios = [scenarios(), vec![scenario("exit", Demand::Failures(200))]].concat();
     let asked = asked(&scenarios);
     let ran = |munmap: Counts, exit: Counts| {
         let mut ran = sound(munmap);
@@ -500,32 +546,32 @@ fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
         ran.trailer = Some(Trailer { measured: 2, tainted: 0 });
         ran
     };
-    let few = Counts { rcu_sync: 199, ..RCU };
+    let few = || waits().with("wait", 199);
     let caught = |exposed_by: &Exposure, ran: Ran| {
         let control = Control { exposed_by: exposed_by.clone(), ..control() };
         catch(&asked, &control, &evidence(ran)).caught
     };
-    let anywhere = Exposure::Count { mechanism: Counted::RcuSync, scenario: None };
-    let only_exit = Exposure::Count { mechanism: Counted::RcuSync, scenario: Some("exit".to_owned()) };
-    assert!(caught(&anywhere, ran(few, RCU)) && caught(&anywhere, ran(RCU, few)));
-    assert!(caught(&only_exit, ran(RCU, few)));
-    assert!(!caught(&only_exit, ran(few, RCU)) && !caught(&only_exit, ran(few, few)));
-    assert!(!caught(&anywhere, ran(RCU, RCU)));
-    assert!(!caught(&anywhere, ran(RCU, Counts { ipi: 1, ..RCU })));
-    let tables = Exposure::Tables { scenario: None };
-    assert!(!caught(&tables, ran(few, RCU)));
-    let order = Exposure::Order { scenario: None };
-    assert!(caught(&order, ran(Counts { unsynced_frees: 200, ..RCU }, RCU)));
-    assert!(!caught(&order, ran(few, RCU)));
+    let anywhere = Exposure::Count { event: "wait".to_owned(), scenario: None };
+    let only_exit = Exposure::Count { event: "wait".to_owned(), scenario: Some("exit".to_owned()) };
+    assert!(caught(&anywhere, ran(few(), waits())) && caught(&anywhere, ran(waits(), few())));
+    assert!(caught(&only_exit, ran(waits(), few())));
+    assert!(!caught(&only_exit, ran(few(), waits())) && !caught(&only_exit, ran(few(), few())));
+    assert!(!caught(&anywhere, ran(waits(), waits())));
+    assert!(!caught(&anywhere, ran(waits(), waits().with("send", 1))));
+    let gauge = Exposure::Gauge { gauge: "things".to_owned(), scenario: None };
+    assert!(!caught(&gauge, ran(few(), waits())));
+    let order = Exposure::Order { order: "early".to_owned(), scenario: None };
+    assert!(caught(&order, ran(waits().with("early", 200), waits())));
+    assert!(!caught(&order, ran(few(), waits())));
 }
 
 #[test]
-fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
+fn kernel_in_which_nothing_follows_must_show_it() {
     let scenarios = scenarios();
-    let expect = Some(Expect { base: Mechanism::None, patched: Mechanism::None });
-    let asked = Asked { expect, ..asked(&scenarios) };
+    let expect = expect("nothing", "nothing");
+    let asked = Asked { expect: Some(&expect), ..asked(&scenarios) };
     let absent = || {
-        let mut ran = sound(Counts::default());
+        let mut ran = sound(none());
         ran.hello.as_mut().unwrap().symbols.clear();
         if let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome {
             measured.demanded = 200;
@@ -535,43 +581,52 @@ fn a_kernel_without_the_fallback_must_show_that_it_has_none() {
     let judged =
         |patched: Evidence| judge(&asked, &evidence(absent()), &patched, &Detectors::default()).verdict;
     assert_eq!(judged(evidence(absent())), Verdict::Pass);
-    assert_eq!(judged(evidence(sound(Counts::default()))), Verdict::Vacuous);
+    assert_eq!(judged(evidence(sound(none()))), Verdict::Vacuous);
     assert_eq!(judged(change_measured(absent(), |m| m.injected = 0)), Verdict::Vacuous);
-    assert_eq!(judged(change_measured(absent(), |m| m.page_tables.peak = 50)), Verdict::Vacuous);
-    assert_eq!(judged(change_measured(absent(), |m| m.forced.ipi = 1)), Verdict::Fail);
+    assert_eq!(
+        judged(change_measured(absent(), |m| m.levels.get_mut("things").unwrap().peak = 50)),
+        Verdict::Vacuous
+    );
+    assert_eq!(
+        judged(change_measured(absent(), |m| m.forced = m.forced.clone().with("send", 1))),
+        Verdict::Fail
+    );
 }
 
 #[test]
 fn one_bad_boot_among_many_takes_the_pass_away() {
     let splatted = |ran: &mut Ran| {
-        ran.splats = vec![splat(Kind::MightSleep, "mm/mmu_gather.c:1")];
+        ran.splats = vec![splat(Kind::MightSleep, "mm/x.c:1")];
         ran.splats_total = 1;
     };
     let again = |forced: Counts, bad: bool| {
-        let mut evidence = evidence(sound(forced));
+        let mut evidence = evidence(sound(forced.clone()));
         for boot in 0..3 {
             let ran = if bad && boot == 1 {
-                change(sound(forced), splatted)
+                change(sound(forced.clone()), splatted)
             } else {
-                self::evidence(sound(forced))
+                self::evidence(sound(forced.clone()))
             };
             evidence.repeats.push(ran.boot);
         }
         evidence
     };
-    assert_eq!(verdict(&again(IPI, false), &again(RCU, false)), Verdict::Pass);
-    assert_eq!(verdict(&again(IPI, false), &again(RCU, true)), Verdict::Fail);
-    assert_eq!(verdict(&again(IPI, true), &again(RCU, true)), Verdict::BaseAlsoFails);
+    assert_eq!(verdict(&again(sends(), false), &again(waits(), false)), Verdict::Pass);
+    assert_eq!(verdict(&again(sends(), false), &again(waits(), true)), Verdict::Fail);
+    assert_eq!(verdict(&again(sends(), true), &again(waits(), true)), Verdict::BaseAlsoFails);
     let scenarios = scenarios();
-    assert_eq!(count(&asked(&scenarios), Arm::Patched, &again(RCU, true)).to_string(), "1 of 4 boots failed");
+    assert_eq!(
+        count(&asked(&scenarios), Arm::Patched, &again(waits(), true)).to_string(),
+        "1 of 4 boots failed"
+    );
 }
 
 #[test]
 fn a_hunk_left_out_is_noticed_by_a_finding_or_a_warning_or_by_nothing() {
     let scenarios = scenarios();
     let noticed = |evidence: &Evidence| noticed(&asked(&scenarios), evidence);
-    assert!(noticed(&evidence(sound(IPI))).caught);
-    let mut warned = evidence(sound(RCU));
+    assert!(noticed(&evidence(sound(sends()))).caught);
+    let mut warned = evidence(sound(waits()));
     assert_eq!(noticed(&warned).by, "NOTHING noticed it");
     if let Build::Built(built) = &mut warned.build {
         built.warnings.push("mm/x.c:1: warning: y".to_owned());
@@ -585,7 +640,7 @@ fn a_hunk_left_out_is_noticed_by_a_finding_or_a_warning_or_by_nothing() {
 fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
     let scenarios = [scenario("munmap", demand)];
     let ran = |measured: Measured| {
-        let mut ran = sound(NONE);
+        let mut ran = sound(none());
         ran.scenarios[0].outcome = Outcome::Measured(Box::new(measured));
         evidence(ran)
     };
@@ -593,39 +648,41 @@ fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
 }
 
 #[test]
-fn where_the_number_is_not_known_beforehand_it_has_a_floor_and_each_fallback_is_still_complete() {
+fn where_the_number_is_not_known_beforehand_it_has_a_floor_and_each_outcome_is_still_complete() {
     let nothing_injected = |forced| Measured { injected: 0, injected_in: None, ..measured(forced) };
     let verdict = |demand, patched| {
-        judged_on(Demand::AtLeast(demand), nothing_injected(IPI), nothing_injected(patched)).verdict
+        judged_on(Demand::AtLeast(demand), nothing_injected(sends()), nothing_injected(patched)).verdict
     };
-    assert_eq!(verdict(50, RCU), Verdict::Pass);
-    assert_eq!(verdict(201, RCU), Verdict::Vacuous);
-    assert_eq!(verdict(50, NONE), Verdict::Vacuous);
-    assert_eq!(verdict(50, Counts { rcu_sync: 199, ..RCU }), Verdict::Fail);
-    assert_eq!(verdict(50, Counts { rcu_sync: 201, ..RCU }), Verdict::Fail);
-    assert_eq!(verdict(50, Counts { rcu_sync: 0, ..RCU }), Verdict::Fail);
-    assert_eq!(verdict(50, Counts { unsynced_frees: 1, ..RCU }), Verdict::Fail);
-    assert_eq!(verdict(50, Counts { bystander_ipis: 1, ..RCU }), Verdict::Fail);
+    assert_eq!(verdict(50, waits()), Verdict::Pass);
+    assert_eq!(verdict(201, waits()), Verdict::Vacuous);
+    assert_eq!(verdict(50, none()), Verdict::Vacuous);
+    assert_eq!(verdict(50, waits().with("wait", 199)), Verdict::Fail);
+    assert_eq!(verdict(50, waits().with("wait", 201)), Verdict::Fail);
+    assert_eq!(verdict(50, waits().with("wait", 0)), Verdict::Fail);
+    assert_eq!(verdict(50, waits().with("early", 1)), Verdict::Fail);
+    assert_eq!(verdict(50, waits().with("receive", 1)), Verdict::Fail);
 }
 
 #[test]
-fn what_must_keep_its_ipi_has_one_broadcast_per_operation_on_both_arms() {
-    let kept = Counts { ipi: 10, bystander_ipis: 30, ..NONE };
+fn operations_have_their_outcome_on_both_arms() {
+    let kept = || none().with("send", 10).with("receive", 30);
     let did = |operations, forced| Measured { operations, injected: 0, ..measured(forced) };
-    let verdict = |base, patched| judged_on(Demand::KeptIpi(10), base, patched).verdict;
-    assert_eq!(verdict(did(10, kept), did(10, kept)), Verdict::Pass);
-    assert_eq!(verdict(did(10, kept), did(9, kept)), Verdict::Vacuous);
-    assert_eq!(verdict(did(10, NONE), did(10, NONE)), Verdict::Vacuous);
-    assert_eq!(verdict(did(10, kept), did(10, NONE)), Verdict::Fail);
-    assert_eq!(verdict(did(10, kept), did(10, Counts { rcu_sync: 10, ..NONE })), Verdict::Fail);
-    assert_eq!(verdict(did(10, kept), did(10, Counts { rcu_sync: 1, ..kept })), Verdict::Fail);
+    let verdict = |base, patched| {
+        judged_on(Demand::Operations { count: 10, outcome: "kept".to_owned() }, base, patched).verdict
+    };
+    assert_eq!(verdict(did(10, kept()), did(10, kept())), Verdict::Pass);
+    assert_eq!(verdict(did(10, kept()), did(9, kept())), Verdict::Vacuous);
+    assert_eq!(verdict(did(10, none()), did(10, none())), Verdict::Vacuous);
+    assert_eq!(verdict(did(10, kept()), did(10, none())), Verdict::Fail);
+    assert_eq!(verdict(did(10, kept()), did(10, none().with("wait", 10))), Verdict::Fail);
+    assert_eq!(verdict(did(10, kept()), did(10, kept().with("wait", 1))), Verdict::Fail);
 }
 
 #[test]
 fn a_bystander_that_was_not_counted_is_a_gap_unless_the_scenario_says_so() {
     let fewer = |forced| Measured { bystanders: 2, ..measured(forced) };
-    let two = Counts { bystander_ipis: 400, ..IPI };
-    let judgement = judged_on(Demand::Fallbacks(200), fewer(two), fewer(RCU));
+    let two = sends().with("receive", 400);
+    let judgement = judged_on(Demand::Failures(200), fewer(two), fewer(waits()));
     assert_eq!(judgement.verdict, Verdict::Vacuous);
     assert!(judgement.reasons[0].contains("2 bystander CPUs counted instead of 3"), "{judgement:?}");
 }
@@ -637,7 +694,7 @@ fn what_a_guest_test_counts_by_itself_has_to_come_out_as_the_campaign_says() {
     let counted = |own: u64, other: Option<u64>| {
         let mut done = vec![Done { what: "own".to_owned(), count: own }];
         done.extend(other.map(|count| Done { what: "other".to_owned(), count }));
-        Measured { done, injected: 0, injected_in: None, ..measured(NONE) }
+        Measured { done, injected: 0, injected_in: None, ..measured(none()) }
     };
     let verdict = |base, patched| judged_on(demand(), base, patched).verdict;
     assert_eq!(verdict(counted(0, Some(20)), counted(20, Some(20))), Verdict::Pass);
@@ -649,7 +706,7 @@ fn what_a_guest_test_counts_by_itself_has_to_come_out_as_the_campaign_says() {
 
 #[test]
 fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
-    let (base, patched) = (evidence(sound(IPI)), evidence(sound(RCU)));
+    let (base, patched) = (evidence(sound(sends())), evidence(sound(waits())));
     let needs = |least, patched: &Evidence| {
         let left_out = vec!["control `c` left out: it has no place".to_owned()];
         let shown = Detectors { controls: &[], least, left_out };
@@ -659,17 +716,18 @@ fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
     let blind = needs(2, &patched);
     assert_eq!(blind.verdict, Verdict::Vacuous);
     assert!(blind.reasons[1].contains("left out"), "{blind:?}");
-    assert_eq!(needs(2, &evidence(sound(IPI))).verdict, Verdict::Fail);
+    assert_eq!(needs(2, &evidence(sound(sends()))).verdict, Verdict::Fail);
 }
 
 #[test]
 fn a_patch_that_gives_the_same_code_fails_nothing() {
     let judged = |patched: &Evidence| {
-        let judgement = judge(&asked(&scenarios()), &evidence(sound(IPI)), patched, &Detectors::default());
+        let judgement =
+            judge(&asked(&scenarios()), &evidence(sound(sends())), patched, &Detectors::default());
         with_the_same_code(judgement).verdict
     };
-    assert_eq!(judged(&evidence(sound(IPI))), Verdict::Vacuous);
-    assert_eq!(judged(&evidence(sound(RCU))), Verdict::Pass);
+    assert_eq!(judged(&evidence(sound(sends()))), Verdict::Vacuous);
+    assert_eq!(judged(&evidence(sound(waits()))), Verdict::Pass);
 }
 
 #[test]
@@ -678,7 +736,7 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
         text: vec![format!(" {function}+0x1/0x2"), " ? unsure+0x1/0x2".to_owned()],
         ..splat(Kind::MightSleep, "kernel/rcu/tree.c:1")
     };
-    let patched = change(sound(RCU), |ran| ran.splats = vec![at("do_exit"), at("tlb_remove_table.part.0")]);
+    let patched = change(sound(waits()), |ran| ran.splats = vec![at("do_exit"), at("give_up.part.0")]);
     let found = examine(&asked(&scenarios()), Arm::Patched, &patched);
     let stacks: Vec<_> = found
         .iter()
@@ -687,5 +745,5 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
             _ => None,
         })
         .collect();
-    assert_eq!(stacks, [["do_exit", "tlb_remove_table"].map(str::to_owned)]);
+    assert_eq!(stacks, [["do_exit", "give_up"].map(str::to_owned)]);
 }

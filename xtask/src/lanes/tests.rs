@@ -65,7 +65,7 @@ fn of_two_suites_of_as_many_tests_the_one_with_more_to_show_is_booted_first() {
     pair.truncate(2);
     for (cell, failures) in pair.iter_mut().zip([30, 200]) {
         cell.scenarios.truncate(1);
-        cell.scenarios[0].demand = Demand::Fallbacks(failures);
+        cell.scenarios[0].demand = Demand::Failures(failures);
     }
     assert_eq!(boot_ranks(&pair), [1, 0]);
 }

@@ -1,10 +1,11 @@
 //! What the patch makes better and what it makes worse: base beside patched in the same run, from what the guests
 //! counted and timed. Pure; decides nothing.
 
-use protocol::{GracePeriods, Timing, sum};
+use protocol::Timing;
 use serde::{Deserialize, Serialize};
 
 use super::{PairReport, Report, ScenarioReport};
+use crate::config::Subject;
 
 /// One quantity on both arms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,10 @@ pub struct Effect {
     /// The scenario it was measured in.
     pub scenario: String,
     pub what: String,
+    /// Of a time: while failures were injected.
+    pub forced: bool,
+    /// Of a time: units of work in each sample; 0 where that says nothing.
+    pub units: u64,
     pub unit: Unit,
     pub base: Amount,
     pub patched: Amount,
@@ -27,8 +32,9 @@ pub struct Effect {
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     Milliseconds,
-    MillisecondsPerTable,
-    PerFallback,
+    /// How much one more unit of work adds.
+    MillisecondsPerUnit,
+    PerFailure,
 }
 
 /// A number and how far it can be relied on.
@@ -50,23 +56,15 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// In the name of what was timed before anything was forced (guest-tests/kit/src/measure.rs).
-pub const NOTHING_FORCED: &str = "nothing forced";
-
-/// At the end of the name of what was timed for each page table by itself.
-const ONE_TABLE: &str = ", one table";
-
 impl Effect {
-    /// What one fallback costs the task that runs into it.
+    /// What one failure costs the task that runs into it.
     pub fn is_price(&self) -> bool {
-        self.unit == Unit::Milliseconds
-            && self.what.ends_with(ONE_TABLE)
-            && !self.what.contains(NOTHING_FORCED)
+        self.unit == Unit::Milliseconds && self.units == 1 && self.forced
     }
 
     /// It is a count, or a time in which nothing but the kernel under test can be.
     pub fn is_quotable(&self) -> bool {
-        self.unit == Unit::PerFallback || self.alone
+        self.unit == Unit::PerFailure || self.alone
     }
 
     /// Measured on this pair.
@@ -75,7 +73,7 @@ impl Effect {
     }
 }
 
-/// The effects on every pair whose mechanism the patch changes; elsewhere there is nothing to compare.
+/// The effects on every pair whose outcome the patch changes; elsewhere there is nothing to compare.
 pub fn effects(report: &Report) -> Vec<Effect> {
     report.main_pairs().filter(|pair| pair.changed()).flat_map(|pair| effects_on(report, pair)).collect()
 }
@@ -90,11 +88,12 @@ fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
         Some((base, patched))
     });
     let both: Vec<_> = both.collect();
-    let counted = both.iter().find(|(base, _)| base.exact).into_iter().flat_map(|arms| counts(*arms));
-    // What was timed with hurried grace periods is no time of this kernel as anybody runs it.
-    let as_booted = |arm: &ScenarioReport| arm.grace_periods == GracePeriods::AsBooted;
+    let counted =
+        both.iter().find(|(base, _)| base.exact).into_iter().flat_map(|arms| counts(&report.subject, *arms));
+    // What was timed with other settings is no time of this kernel as anybody runs it.
+    let as_booted = |arm: &ScenarioReport| arm.set.is_empty();
     let fair = both.iter().filter(|(base, patched)| as_booted(base) && as_booted(patched));
-    let timed = fair.flat_map(|arms| times(*arms));
+    let timed = fair.flat_map(|arms| times(&report.subject.unit, *arms));
     let found = counted.chain(timed);
     found
         .map(|found| Effect {
@@ -111,50 +110,57 @@ fn effect(arms: Arms<'_>, what: String, unit: Unit, base: Amount, patched: Amoun
     let scenario = arms.0.name.clone();
     let alone = arms.0.alone && arms.1.alone;
     let (tree, arch, variant) = Default::default();
-    Effect { tree, arch, variant, scenario, what, unit, base, patched, alone }
+    Effect { tree, arch, variant, scenario, what, forced: true, units: 0, unit, base, patched, alone }
 }
 
-/// What one fallback sets off, where the number of fallbacks is exact.
-fn counts(arms: Arms<'_>) -> Vec<Effect> {
-    let (base, patched) = arms;
-    let row = |what: &str, of: fn(&ScenarioReport) -> u64| {
-        let per_fallback = |arm: &ScenarioReport| Amount {
+/// What one failure sets off, where the number of failures is exact.
+fn counts(subject: &Subject, arms: Arms<'_>) -> Vec<Effect> {
+    let row = |what: &str, of: &dyn Fn(&ScenarioReport) -> u64| {
+        let per_failure = |arm: &ScenarioReport| Amount {
             value: ratio(of(arm), arm.injected),
             samples: arm.injected,
             spread: None,
         };
-        effect(arms, what.to_owned(), Unit::PerFallback, per_fallback(base), per_fallback(patched))
+        effect(arms, what.to_owned(), Unit::PerFailure, per_failure(arms.0), per_failure(arms.1))
     };
-    let mut rows = vec![
-        row("IPIs to bystanders by this path", |arm| arm.bystander_ipis),
-        row("grace periods waited for", |arm| arm.mechanism.rcu_sync),
-    ];
-    if !base.cross_calls.is_empty() {
-        rows.push(row("cross calls of every origin", |arm| sum(arm.cross_calls.iter().copied())));
-    }
-    rows
+    let events = subject
+        .events
+        .iter()
+        .filter_map(|event| Some(row(event.effect.as_ref()?, &|arm| arm.counts.get(&event.name))));
+    // Not every architecture has it.
+    let counters = subject.counters.iter().filter(|counter| arms.0.rises.contains_key(&counter.name));
+    let counters = counters
+        .map(|counter| row(&counter.title, &|arm| arm.rises.get(&counter.name).copied().unwrap_or_default()));
+    events.chain(counters).collect()
 }
 
-fn times(arms: Arms<'_>) -> Vec<Effect> {
+fn times(unit: &str, arms: Arms<'_>) -> Vec<Effect> {
     let (base, patched) = arms;
     let mut found = Vec::new();
     for before in &base.timings {
-        let same = |after: &&Timing| (&after.what, after.tables) == (&before.what, before.tables);
-        if let Some(after) = patched.timings.iter().find(same) {
-            let what = match before.tables {
-                0 => before.what.clone(),
-                1 => format!("{}{ONE_TABLE}", before.what),
-                tables => format!("{}, {tables} tables", before.what),
+        let key = |timing: &Timing| (timing.what.clone(), timing.units, timing.forced);
+        if let Some(after) = patched.timings.iter().find(|after| key(after) == key(before)) {
+            let of = match before.units {
+                0 => String::new(),
+                1 => format!(", one {unit}"),
+                units => format!(", {units} {unit}s"),
             };
-            found.push(effect(arms, what, Unit::Milliseconds, amount(before), amount(after)));
+            let quiet = if before.forced { "" } else { ", nothing forced" };
+            let what = format!("{}{of}{quiet}", before.what);
+            let effect = effect(arms, what, Unit::Milliseconds, amount(before), amount(after));
+            found.push(Effect { forced: before.forced, units: before.units, ..effect });
         }
     }
-    let mut kinds: Vec<&str> = base.timings.iter().map(|timing| timing.what.as_str()).collect();
+    let mut kinds: Vec<(&str, bool)> =
+        base.timings.iter().map(|timing| (timing.what.as_str(), timing.forced)).collect();
     kinds.dedup();
-    for kind in kinds {
-        if let (Some(before), Some(after)) = (slope(&base.timings, kind), slope(&patched.timings, kind)) {
-            let what = format!("{kind}, per page table (slope)");
-            found.push(effect(arms, what, Unit::MillisecondsPerTable, before, after));
+    for (kind, forced) in kinds {
+        let slopes = (slope(&base.timings, kind, forced), slope(&patched.timings, kind, forced));
+        if let (Some(before), Some(after)) = slopes {
+            let quiet = if forced { "" } else { ", nothing forced" };
+            let what = format!("{kind}, per {unit} (slope){quiet}");
+            let effect = effect(arms, what, Unit::MillisecondsPerUnit, before, after);
+            found.push(Effect { forced, ..effect });
         }
     }
     found
@@ -170,13 +176,13 @@ fn amount(timing: &Timing) -> Amount {
     Amount { value: millis(timing.median), samples: timing.samples, spread: Some(spread) }
 }
 
-/// The line through the medians at three or more numbers of page tables, by least squares: how much one more page
-/// table adds. `samples` is the number of points.
-fn slope(timings: &[Timing], kind: &str) -> Option<Amount> {
+/// The line through the medians at three or more numbers of units, by least squares: how much one more unit adds.
+/// `samples` is the number of points.
+fn slope(timings: &[Timing], kind: &str, forced: bool) -> Option<Amount> {
     let points: Vec<(f64, f64)> = timings
         .iter()
-        .filter(|timing| timing.what == kind && timing.tables > 0)
-        .map(|timing| (count(timing.tables), millis(timing.median)))
+        .filter(|timing| timing.what == kind && timing.forced == forced && timing.units > 0)
+        .map(|timing| (count(timing.units), millis(timing.median)))
         .collect();
     if points.len() < 3 {
         return None;
@@ -184,9 +190,9 @@ fn slope(timings: &[Timing], kind: &str) -> Option<Amount> {
     let n = count(points.len() as u64);
     let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
     let (mut together, mut alone) = (0.0, 0.0);
-    for (tables, took) in &points {
-        together += (tables - x) * (took - y);
-        alone += (tables - x) * (tables - x);
+    for (units, took) in &points {
+        together += (units - x) * (took - y);
+        alone += (units - x) * (units - x);
     }
     (alone > 0.0).then(|| Amount { value: together / alone, samples: points.len() as u64, spread: None })
 }
@@ -210,12 +216,13 @@ mod tests {
     use super::*;
     use crate::judge::Verdict;
 
-    fn timing(what: &str, tables: u64, median_millis: u64) -> Timing {
+    fn timing(what: &str, units: u64, median_millis: u64) -> Timing {
         let median = median_millis * 1_000_000;
         let what = what.to_owned();
         Timing {
             what,
-            tables,
+            forced: true,
+            units,
             samples: 5,
             min: median,
             p25: median,
@@ -238,33 +245,35 @@ mod tests {
     }
 
     #[test]
-    fn the_slope_is_what_one_more_page_table_costs() {
-        let exits = |millis_per_table: u64| {
-            [64, 256, 1024].map(|tables| timing("exit", tables, 7 + millis_per_table * tables))
+    fn the_slope_is_what_one_more_unit_costs() {
+        let exits = |millis_per_unit: u64| {
+            [64, 256, 1024].map(|units| timing("exit", units, 7 + millis_per_unit * units))
         };
         let effects = effects(&report(&exits(1), &exits(11)));
-        let slope = find(&effects, "exit, per page table (slope)");
+        let slope = find(&effects, "exit, per thing (slope)");
         assert!(
             (slope.base.value - 1.0).abs() < 1e-9 && (slope.patched.value - 11.0).abs() < 1e-9,
             "{slope:?}"
         );
         assert_eq!(slope.patched.samples, 3);
-        assert!((find(&effects, "exit, 256 tables").patched.value - 2823.0).abs() < 1e-9);
+        assert!((find(&effects, "exit, 256 things").patched.value - 2823.0).abs() < 1e-9);
     }
 
     #[test]
-    fn a_price_is_what_was_timed_table_by_table_while_allocations_failed() {
-        let times = [timing("munmap", 1, 1), timing("munmap, nothing forced", 1, 1), timing("exit", 64, 1)];
+    fn a_price_is_what_was_timed_unit_by_unit_while_failures_were_injected() {
+        let quiet = Timing { forced: false, ..timing("munmap", 1, 1) };
+        let times = [timing("munmap", 1, 1), quiet, timing("exit", 64, 1)];
         let found = effects(&report(&times, &times));
         let prices: Vec<&str> = found.iter().filter(|e| e.is_price()).map(|e| e.what.as_str()).collect();
-        assert_eq!(prices, ["munmap, one table"]);
+        assert_eq!(prices, ["munmap, one thing"]);
+        assert!(found.iter().any(|effect| effect.what == "munmap, one thing, nothing forced"));
     }
 
     #[test]
-    fn a_hurried_grace_period_is_no_price() {
+    fn what_was_timed_with_other_settings_is_no_price() {
         let mut report = report(&[timing("munmap", 1, 1)], &[timing("munmap", 1, 2)]);
         assert!(effects(&report).iter().any(Effect::is_price));
-        report.cells[1].scenarios[0].grace_periods = GracePeriods::Hurried;
+        report.cells[1].scenarios[0].set = vec!["/sys/a".to_owned()];
         assert!(!effects(&report).iter().any(Effect::is_price));
     }
 
@@ -275,7 +284,7 @@ mod tests {
             for (cell, alone) in report.cells.iter_mut().zip(arms) {
                 cell.scenarios[0].alone = alone;
             }
-            find(&effects(&report), "munmap, one table").alone
+            find(&effects(&report), "munmap, one thing").alone
         };
         assert_eq!([[true, true], [true, false], [false, true]].map(alone), [true, false, false]);
     }
@@ -290,15 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_fallback_sets_off_is_counted_per_fallback() {
+    fn what_a_failure_sets_off_is_counted_per_failure() {
         let effects = effects(&report(&[], &[]));
-        let ipis = find(&effects, "IPIs to bystanders by this path");
-        assert_eq!((ipis.base.value, ipis.patched.value, ipis.base.samples), (3.0, 0.0, 200));
-        assert_eq!(find(&effects, "grace periods waited for").patched.value, 1.0);
+        let received = find(&effects, "messages received");
+        assert_eq!((received.base.value, received.patched.value, received.base.samples), (3.0, 0.0, 200));
+        assert_eq!(find(&effects, "waits").patched.value, 1.0);
+        assert_eq!(find(&effects, "all messages").base.value, 3.005);
     }
 
     #[test]
-    fn where_the_patch_changes_no_mechanism_there_is_no_effect() {
+    fn where_the_patch_changes_no_outcome_there_is_no_effect() {
         let mut report = report(&[timing("exit", 64, 1)], &[timing("exit", 64, 1)]);
         report.pairs[0].expect_patched = report.pairs[0].expect_base.clone();
         assert_eq!(effects(&report), []);

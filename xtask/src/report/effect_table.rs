@@ -8,7 +8,7 @@ use super::{PairReport, Report};
 /// Marks a time in which more than the kernel under test can be.
 const BESIDE: &str = " (*)";
 
-/// The lines of the tables, one for each pair whose mechanism the patch changes.
+/// The lines of the tables, one for each pair whose outcome the patch changes.
 pub fn render(report: &Report) -> Vec<String> {
     report.pairs.iter().filter(|pair| pair.changed()).flat_map(|pair| table(report, pair)).collect()
 }
@@ -22,12 +22,13 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     table.load_preset(presets::NOTHING);
     let variant = format!("{} {} {}", pair.tree, pair.arch, pair.variant);
     table.set_header([variant.as_str(), "base", "patched", ""]);
+    let failure = &report.subject.failure;
     for effect in &effects {
         let beside = if effect.is_quotable() { "" } else { BESIDE };
         table.add_row([
             format!("{}: {}{beside}", effect.scenario, effect.what),
-            amount(&effect.base, effect.unit),
-            amount(&effect.patched, effect.unit),
+            amount(&effect.base, effect.unit, failure),
+            amount(&effect.patched, effect.unit, failure),
             change(effect),
         ]);
     }
@@ -49,7 +50,7 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     lines
 }
 
-fn amount(amount: &Amount, unit: Unit) -> String {
+fn amount(amount: &Amount, unit: Unit, failure: &str) -> String {
     let Amount { value, samples, spread } = amount;
     match (unit, spread) {
         (Unit::Milliseconds, Some(spread)) => format!(
@@ -61,8 +62,8 @@ fn amount(amount: &Amount, unit: Unit) -> String {
             short(spread.max)
         ),
         (Unit::Milliseconds, None) => format!("{} ms x{samples}", short(*value)),
-        (Unit::MillisecondsPerTable, _) => format!("{} ms, {samples} points", short(*value)),
-        (Unit::PerFallback, _) => format!("{} per fallback x{samples}", short(*value)),
+        (Unit::MillisecondsPerUnit, _) => format!("{} ms, {samples} points", short(*value)),
+        (Unit::PerFailure, _) => format!("{} per {failure} x{samples}", short(*value)),
     }
 }
 

@@ -4,26 +4,44 @@ use super::*;
 use crate::console::Splat;
 use crate::splat::Kind;
 
-fn scenario(name: &str, mechanism: MechanismReport, bystander_ipis: u64) -> ScenarioReport {
+/// A subject whose failures led to messages and lead to waits.
+const SUBJECT: &str = "
+failure: slow way
+unit: thing
+events:
+  - {name: send, title: broadcasts, shown: true, calls: [send_to_all]}
+  - {name: receive, title: messages, effect: messages received, tracepoint: a/b, function: receive}
+  - {name: wait, title: wait_for_all(), shown: true, effect: waits, calls: [wait_for_all]}
+counters: [{name: all, title: all messages, file: /proc/interrupts, row: messages}]
+outcomes:
+  - {name: sends, about: one broadcast per slow way, each: {send: 1, receive: bystanders}}
+  - {name: waits, about: one wait per slow way, each: {wait: 1}}
+questions:
+  - {ask: 'Does it take the new path?', takes: outcome}
+  - {ask: 'Does it stop the messages?', stops: receive, beside: all}
+  - {ask: 'What does it cost?', costs: time}
+";
+
+fn scenario(name: &str, counts: &[(&str, u64)]) -> ScenarioReport {
+    let named = |(name, count): &(&str, u64)| ((*name).to_owned(), *count);
+    let received = counts.iter().find(|(name, _)| *name == "receive").map_or(0, |(_, count)| *count);
     ScenarioReport {
         name: name.to_owned(),
-        demands: "200 fallbacks".to_owned(),
+        demands: "200 slow ways".to_owned(),
         exact: true,
         own_counts: false,
         demanded: 200,
         injected: 200,
-        injected_in: Some("tlb_remove_table".to_owned()),
+        injected_in: Some("give_up".to_owned()),
         operations: 0,
         timings: Vec::new(),
         done: Vec::new(),
-        mechanism,
-        bystander_ipis,
-        cross_calls: vec![1, bystander_ipis, 0, 0],
+        counts: Counts(counts.iter().map(named).collect()),
+        levels: BTreeMap::new(),
+        rises: BTreeMap::from([("all".to_owned(), received + 1)]),
         splats: 0,
-        grace_periods: GracePeriods::AsBooted,
+        set: Vec::new(),
         alone: true,
-        page_tables_peak: 300,
-        page_tables_left: 0,
     }
 }
 
@@ -59,7 +77,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
     }
 }
 
-/// Of a fallback on base and on patched, milliseconds.
+/// Of a failure on base and on patched, milliseconds.
 fn price(base: f64, patched: f64) -> effect::Effect {
     let amount = |value: f64| effect::Amount {
         value,
@@ -76,7 +94,9 @@ fn price(base: f64, patched: f64) -> effect::Effect {
         arch: "x86_64".to_owned(),
         variant: "pt-reclaim-off".to_owned(),
         scenario: "latency".to_owned(),
-        what: "munmap, one table".to_owned(),
+        what: "munmap, one thing".to_owned(),
+        forced: true,
+        units: 1,
         unit: effect::Unit::Milliseconds,
         base: amount(base),
         patched: amount(patched),
@@ -92,8 +112,7 @@ pub fn shown(verdict: Verdict, reasons: &[&str]) -> Shown {
 /// A run whose pair came out as `verdict`, for the reasons given.
 pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    let ipi = MechanismReport { ipi: 200, rcu_sync: 0, call_rcu: 0 };
-    let rcu = MechanismReport { ipi: 0, rcu_sync: 200, call_rcu: 0 };
+    let subject = crate::config::parse(std::path::Path::new("s.yaml"), SUBJECT).unwrap();
     let headline = "BUG: sleeping function called from invalid context at mm/mmu_gather.c:315".to_owned();
     let splat =
         Splat { kind: Kind::MightSleep, headline: headline.clone(), location: None, text: Vec::new() };
@@ -110,6 +129,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
         unconfined: false,
         schema: SCHEMA,
         campaign: "mmu-gather".to_owned(),
+        subject,
         suite: None,
         started: "2026-01-01T00:00:00Z".to_owned(),
         interrupted: false,
@@ -136,8 +156,13 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             reason: "no /dev/kvm".to_owned(),
         }],
         cells: vec![
-            cell("base", vec![scenario("munmap", ipi, 600)], Vec::new(), Vec::new()),
-            cell("patched", vec![scenario("munmap", rcu, 0)], patched_splats, reasons.clone()),
+            cell(
+                "base",
+                vec![scenario("munmap", &[("send", 200), ("receive", 600)])],
+                Vec::new(),
+                Vec::new(),
+            ),
+            cell("patched", vec![scenario("munmap", &[("wait", 200)])], patched_splats, reasons.clone()),
         ],
         controls: vec![ControlReport {
             name: "preempt-disable".to_owned(),
@@ -162,8 +187,8 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             about: "the branch that the patch changes".to_owned(),
             native: false,
             helpers: vec!["x86-pt-reclaim-prompt".to_owned()],
-            expect_base: Some("one IPI broadcast per fallback".to_owned()),
-            expect_patched: Some("one synchronize_rcu() per fallback".to_owned()),
+            expect_base: Some("sends".to_owned()),
+            expect_patched: Some("waits".to_owned()),
             verdict,
             reasons,
             code: None,

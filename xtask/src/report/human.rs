@@ -4,11 +4,12 @@
 use comfy_table::{Table, presets};
 use protocol::sum;
 
-use super::effect::{Effect, NOTHING_FORCED, Unit};
+use super::effect::{Effect, Unit};
 use super::{
     CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, Shown,
     effect_table, scenario_table, version_table,
 };
+use crate::config::{PerEach, Question, Takes};
 use crate::escape;
 use crate::judge::Verdict;
 
@@ -88,7 +89,7 @@ fn recorded(report: &Report) -> Option<String> {
     Some(format!("RECORDED: {count} of {all} kernels were not booted now; the oldest record is of {oldest}"))
 }
 
-fn questions(report: &Report) -> Vec<(&'static str, String)> {
+fn questions(report: &Report) -> Vec<(&str, String)> {
     let mut questions = vec![
         ("Does it apply as posted?", applies(report)),
         ("Does it build?", builds(report)),
@@ -98,15 +99,21 @@ fn questions(report: &Report) -> Vec<(&'static str, String)> {
     if own_counts(report).next().is_some() {
         questions.push(("Does it do what it should?", does(report)));
     }
-    // Of a campaign that is not about fallbacks these have no answer.
+    // Where no failure leads to anything these have no answer.
     if report.pairs.iter().any(|pair| pair.expect_base.is_some()) {
-        questions.extend([
-            ("Does it take the new path?", new_path(report)),
-            ("Does it stop the IPIs?", ipis(report)),
-            ("What does it cost?", costs(report)),
-        ]);
+        let asked = report.subject.questions.iter();
+        questions.extend(asked.map(|question| (question.ask.as_str(), answer(report, question))));
     }
     questions
+}
+
+/// To a question of the subject's.
+fn answer(report: &Report, question: &Question) -> String {
+    match (question.takes, &question.stops) {
+        (Some(Takes::Outcome), _) => takes_outcome(report),
+        (None, Some(event)) => stops(report, event, question.beside.as_deref()),
+        (None, None) => costs(report),
+    }
 }
 
 /// A kernel that lies can fake every result from inside: which files of the patch could make it.
@@ -191,7 +198,7 @@ fn sleeps(report: &Report) -> String {
     }
 }
 
-/// Where the patch changes what a fallback does.
+/// Where the patch changes what a failure leads to.
 fn changed(report: &Report) -> impl Iterator<Item = &PairReport> {
     report.main_pairs().filter(|pair| pair.changed())
 }
@@ -200,7 +207,7 @@ fn scenarios<'a>(report: &'a Report, pair: &PairReport, arm: &str) -> &'a [Scena
     report.cell(pair, arm).map_or(&[], |cell| &cell.scenarios)
 }
 
-/// Those in which every failure leads to one fallback, so that counts can be held against failures.
+/// Those in which every failure leads once to the outcome, so that counts can be held against failures.
 fn exact<'a>(report: &'a Report, pair: &PairReport, arm: &str) -> impl Iterator<Item = &'a ScenarioReport> {
     scenarios(report, pair, arm).iter().filter(|scenario| scenario.exact)
 }
@@ -212,41 +219,50 @@ fn total<'a>(
     sum(scenarios.map(of))
 }
 
-fn new_path(report: &Report) -> String {
+fn takes_outcome(report: &Report) -> String {
     let each = changed(report).map(|pair| {
+        let outcome = report.patched_outcome(pair);
         let injected = total(exact(report, pair, "patched"), |s| s.injected);
-        let took = total(exact(report, pair, "patched"), |s| s.mechanism.rcu_sync);
-        format!(
-            "{}: {} failed allocations, {} synchronize_rcu() ({})",
-            yes(injected > 0 && injected == took),
-            injected,
-            took,
-            report.place(pair)
-        )
+        let mut all = injected > 0;
+        let mut words = vec![format!("{injected} failures injected")];
+        for event in report.subject.events.iter().filter(|event| event.shown) {
+            let each = outcome.and_then(|outcome| outcome.each.get(&event.name));
+            let Some(PerEach::Times(times)) = each else { continue };
+            let took = total(exact(report, pair, "patched"), |s| s.counts.get(&event.name));
+            all &= took == injected.saturating_mul(*times);
+            words.push(format!("{took} {}", event.title));
+        }
+        // An outcome without an event that is shown has no answer.
+        all &= words.len() > 1;
+        format!("{}: {} ({})", yes(all), words.join(", "), report.place(pair))
     });
     join_or(each, "not known: no variant in this run compiles it")
 }
 
-fn ipis(report: &Report) -> String {
+fn stops(report: &Report, event: &str, beside: Option<&str>) -> String {
+    let known = report.subject.events.iter().find(|known| known.name == event);
+    let title = known.map_or(event, |event| event.title.as_str());
+    let counter = report.subject.counters.iter().find(|counter| Some(counter.name.as_str()) == beside);
     let each = changed(report).map(|pair| {
-        let sent = |arm| total(exact(report, pair, arm), |s| s.bystander_ipis);
-        let injected = |arm| total(exact(report, pair, arm), |s| s.injected);
-        let (before, after) = (sent("base"), sent("patched"));
-        let stopped = injected("patched") > 0 && before > 0 && after == 0;
-        let all = |arm| total(exact(report, pair, arm), |s| sum(s.cross_calls.iter().copied()));
-        // Not every architecture counts them.
-        let counted = exact(report, pair, "base").any(|s| !s.cross_calls.is_empty());
-        let others = match counted {
-            true => format!("; cross calls of every origin {} -> {}", all("base"), all("patched")),
-            false => String::new(),
-        };
+        let happened = |arm| total(exact(report, pair, arm), |s| s.counts.get(event));
+        let (before, after) = (happened("base"), happened("patched"));
+        let injected = total(exact(report, pair, "patched"), |s| s.injected);
+        let stopped = injected > 0 && before > 0 && after == 0;
+        // Not every architecture has the counter.
+        let counted = |name: &str| exact(report, pair, "base").any(|s| s.rises.contains_key(name));
+        let others = counter.filter(|counter| counted(&counter.name)).map(|counter| {
+            let rise = |s: &ScenarioReport| s.rises.get(&counter.name).copied().unwrap_or_default();
+            let all = |arm| total(exact(report, pair, arm), rise);
+            format!("; {} {} -> {}", counter.title, all("base"), all("patched"))
+        });
         format!(
-            "{}: this path sent {before} on base, {after} patched{others} ({})",
+            "{}: {before} {title} on base, {after} patched{} ({})",
             yes(stopped),
+            others.unwrap_or_default(),
             report.place(pair)
         )
     });
-    join_or(each, "not known: no variant in this run sends them")
+    join_or(each, "not known: in no variant of this run does the patch change what a failure leads to")
 }
 
 fn costs(report: &Report) -> String {
@@ -257,33 +273,44 @@ fn costs(report: &Report) -> String {
             .effects
             .iter()
             .filter(|effect| effect.is_of(pair))
-            .filter_map(move |effect| price(effect, &place))
+            .filter_map(move |effect| price(report, effect, &place))
     });
     join_or(each, "not measured")
 }
 
-/// None of what is no price of a fallback.
-fn price(effect: &Effect, place: &str) -> Option<String> {
-    let Effect { scenario, what, base, patched, .. } = effect;
+/// The time that a failure adds, with what keeps it from being a time of real hardware; None of what is no price.
+fn price(report: &Report, effect: &Effect, place: &str) -> Option<String> {
+    let Effect { scenario, base, patched, .. } = effect;
     let (before, after) = (base.value, patched.value);
+    let added = after - before;
+    let sign = if added < 0.0 { "" } else { "+" };
+    let caveat = match report.accels.iter().any(|accel| accel.arch == effect.arch && accel.name == "tcg") {
+        true => "; emulated: compare the arms only",
+        false => "",
+    };
+    let (failure, unit) = (&report.subject.failure, &report.subject.unit);
     match effect.unit {
         Unit::Milliseconds if effect.is_price() && !effect.is_quotable() => {
             Some(format!("{scenario}{place}: not known, the host was busy with something else"))
         }
         Unit::Milliseconds if effect.is_price() => {
-            let times = if before > 0.0 { format!(" ({:.0}x)", after / before) } else { String::new() };
-            Some(format!("{scenario}{place} {before:.2} -> {after:.2} ms per fallback{times}"))
+            let samples = patched.samples;
+            Some(format!(
+                "{sign}{added:.2} ms per {failure}{place} ({before:.2} -> {after:.2} ms, median of {samples}{caveat})"
+            ))
         }
-        Unit::MillisecondsPerTable if !what.contains(NOTHING_FORCED) => {
+        Unit::MillisecondsPerUnit if effect.forced => {
             let hung = if after > 0.0 {
-                format!(", so that {:.0} tables reach the 120 s of a hung task", 120_000.0 / after)
+                format!(", so that {:.0} {unit}s reach the 120 s of a hung task", 120_000.0 / after)
             } else {
                 String::new()
             };
-            let beside = if effect.is_quotable() { "" } else { " (the host was busy with something else)" };
-            Some(format!("{what}{place} {before:.2} -> {after:.2} ms{beside}{hung}"))
+            let beside = if effect.is_quotable() { "" } else { "; the host was busy with something else" };
+            Some(format!(
+                "{sign}{added:.2} ms per {unit}{place} ({before:.2} -> {after:.2} ms{caveat}{beside}){hung}"
+            ))
         }
-        Unit::Milliseconds | Unit::MillisecondsPerTable | Unit::PerFallback => None,
+        Unit::Milliseconds | Unit::MillisecondsPerUnit | Unit::PerFailure => None,
     }
 }
 
@@ -422,7 +449,10 @@ mod tests {
     #[test]
     fn a_price_in_which_others_ran_is_none() {
         let mut report = fixture::report(Verdict::Pass, &[]);
-        assert_eq!(costs(&report), "latency 0.30 -> 10.90 ms per fallback (36x)");
+        assert_eq!(
+            costs(&report),
+            "+10.60 ms per slow way (0.30 -> 10.90 ms, median of 300; emulated: compare the arms only)"
+        );
         report.effects[0].alone = false;
         assert_eq!(costs(&report), "latency: not known, the host was busy with something else");
         report.effects.clear();

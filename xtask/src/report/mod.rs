@@ -16,12 +16,12 @@ mod version_table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use protocol::{Done, GracePeriods, Timing};
+use protocol::{Counts, Done, Level, Timing};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Demand;
+use crate::config::{Demand, Outcome, Subject};
 use crate::control::Control;
-use crate::evidence::{Evidence, Outcome, ScenarioRan};
+use crate::evidence::{self, Evidence, ScenarioRan};
 use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
@@ -30,12 +30,14 @@ pub use code::CodeReport;
 pub use shown::Shown;
 
 /// Raised when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     pub schema: u32,
     pub campaign: String,
+    /// What was forced and watched, with the words for it.
+    pub subject: Subject,
     /// The guest tests that were asked for, where these are not the usual ones.
     pub suite: Option<String>,
     /// UTC, RFC 3339.
@@ -165,38 +167,30 @@ pub struct ScenarioReport {
     pub name: String,
     /// What it had to show, in words.
     pub demands: String,
-    /// Every failure is one of those asked for, and leads to one fallback.
+    /// Every failure is one of those asked for, and leads once to the outcome.
     pub exact: bool,
-    /// It is not about fallbacks: what has to come out is what the guest test counts by itself.
+    /// What has to come out is what the guest test counts by itself.
     pub own_counts: bool,
     pub demanded: u64,
     pub injected: u64,
-    /// The function whose allocations were made to fail; none where nothing was injected.
+    /// The function below which failures were injected; none where nothing was injected.
     pub injected_in: Option<String>,
-    /// Operations that keep their IPI on both arms.
+    /// Operations that are none of the patch's business.
     pub operations: u64,
-    pub mechanism: MechanismReport,
-    pub bystander_ipis: u64,
-    /// Rise of `CAL` in /proc/interrupts, by CPU: cross calls of every origin, also the wake-ups that a grace
-    /// period needs. A second witness, not judged.
-    pub cross_calls: Vec<u64>,
+    /// Under force, by the subject's names.
+    pub counts: Counts,
+    pub levels: BTreeMap<String, Level>,
+    /// A second witness, not judged.
+    pub rises: BTreeMap<String, u64>,
     pub splats: u64,
-    pub grace_periods: GracePeriods,
+    /// Files that were written before: what was timed is no time of a kernel as it was booted.
+    pub set: Vec<String>,
     /// Nothing else that the run had started ran beside it, and others took little of the host.
     pub alone: bool,
-    pub page_tables_peak: u64,
-    pub page_tables_left: u64,
-    /// What was timed while allocations failed.
+    /// What was timed, while failures were injected and before.
     pub timings: Vec<Timing>,
     /// What else went on.
     pub done: Vec<Done>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct MechanismReport {
-    pub ipi: u64,
-    pub rcu_sync: u64,
-    pub call_rcu: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -241,7 +235,7 @@ pub struct PairReport {
     pub native: bool,
     /// The helper patches that make it synthetic.
     pub helpers: Vec<String>,
-    /// What each arm had to do for a fallback; none where nothing was about fallbacks.
+    /// Name of the outcome that a failure had on each arm; none where nothing is counted by outcomes.
     pub expect_base: Option<String>,
     pub expect_patched: Option<String>,
     /// Scenarios that say nothing about this variant, and why.
@@ -336,6 +330,11 @@ impl Report {
         })
     }
 
+    /// What a failure has to lead to on the patched arm.
+    pub fn patched_outcome(&self, pair: &PairReport) -> Option<&Outcome> {
+        self.subject.outcome(pair.expect_patched.as_ref()?)
+    }
+
     pub fn cell(&self, pair: &PairReport, arm: &str) -> Option<&CellReport> {
         self.cells.iter().find(|cell| {
             (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
@@ -372,7 +371,7 @@ impl PairReport {
         self.arm == Arm::Patched.name()
     }
 
-    /// The patch changes what a fallback does.
+    /// The patch changes what a failure leads to.
     pub fn changed(&self) -> bool {
         self.expect_base != self.expect_patched
     }
@@ -381,6 +380,7 @@ impl PairReport {
 impl CellReport {
     pub fn new(
         cell: &Cell,
+        subject: &Subject,
         tree_version: &str,
         evidence: &Evidence,
         findings: Vec<String>,
@@ -391,7 +391,10 @@ impl CellReport {
         let demand =
             |name: &str| cell.scenarios.iter().find(|asked| asked.name == name).map(|asked| &asked.demand);
         let scenarios = ran.map(|ran| {
-            ran.scenarios.iter().filter_map(|ran| ScenarioReport::new(ran, demand(&ran.name)?)).collect()
+            ran.scenarios
+                .iter()
+                .filter_map(|ran| ScenarioReport::new(ran, demand(&ran.name)?, subject))
+                .collect()
         });
         CellReport {
             id: cell.id(),
@@ -426,31 +429,25 @@ impl CellReport {
 }
 
 impl ScenarioReport {
-    fn new(ran: &ScenarioRan, demand: &Demand) -> Option<ScenarioReport> {
-        let Outcome::Measured(measured) = &ran.outcome else { return None };
+    fn new(ran: &ScenarioRan, demand: &Demand, subject: &Subject) -> Option<ScenarioReport> {
+        let evidence::Outcome::Measured(measured) = &ran.outcome else { return None };
         Some(ScenarioReport {
             name: ran.name.clone(),
-            demands: demand.describe(),
-            exact: matches!(demand, Demand::Fallbacks(_)),
-            own_counts: !demand.is_of_fallbacks(),
+            demands: demand.describe(subject),
+            exact: matches!(demand, Demand::Failures(_)),
+            own_counts: matches!(demand, Demand::Counts(_)),
             demanded: measured.demanded,
             injected: measured.injected,
             injected_in: measured.injected_in.clone(),
-            mechanism: MechanismReport {
-                ipi: measured.forced.ipi,
-                rcu_sync: measured.forced.rcu_sync,
-                call_rcu: measured.forced.call_rcu,
-            },
-            bystander_ipis: measured.forced.bystander_ipis,
-            cross_calls: measured.cross_calls.clone(),
+            counts: measured.forced.clone(),
+            levels: measured.levels.clone(),
+            rises: measured.rises.clone(),
             splats: ran.splats,
             operations: measured.operations,
             timings: measured.timings.clone(),
             done: measured.done.clone(),
-            grace_periods: measured.grace_periods,
+            set: measured.set.clone(),
             alone: ran.alone,
-            page_tables_peak: measured.page_tables.peak,
-            page_tables_left: measured.page_tables.after.saturating_sub(measured.page_tables.before),
         })
     }
 }

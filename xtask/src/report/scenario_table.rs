@@ -99,26 +99,25 @@ fn what_happened(report: &Report, pair: &PairReport, name: &str) -> String {
             let forced = patched.or(base).map_or(0, |ran| ran.injected);
             let own = patched.or(base).is_some_and(|ran| ran.own_counts);
             let failures = if own { String::new() } else { format!("{forced}: ") };
-            format!("{failures}{} -> {}", did(base), did(patched))
+            format!("{failures}{} -> {}", did(report, base), did(report, patched))
         }
     }
 }
 
 /// What the kernel did, in a few words.
-fn did(scenario: Option<&ScenarioReport>) -> String {
+fn did(report: &Report, scenario: Option<&ScenarioReport>) -> String {
     let Some(scenario) = scenario else { return "NOT MEASURED".to_owned() };
     if scenario.own_counts {
         let counts = scenario.done.iter().map(|done| format!("{} {}", done.count, done.what));
         return counts.collect::<Vec<_>>().join(" + ");
     }
-    let ran = scenario.mechanism;
-    let kept = if scenario.operations > 0 { "kept ipi" } else { "ipi" };
-    let counts = [(ran.ipi, kept), (ran.rcu_sync, "rcu_sync"), (ran.call_rcu, "call_rcu")];
-    let words: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
+    let kept = if scenario.operations > 0 { "kept " } else { "" };
+    let shown = report.subject.events.iter().filter(|event| event.shown);
+    let words = shown.filter_map(|event| match scenario.counts.get(&event.name) {
+        0 => None,
+        count => Some(format!("{count} {kept}{}", event.name)),
+    });
+    let words: Vec<String> = words.collect();
     if words.is_empty() { "nothing".to_owned() } else { words.join(" + ") }
 }
 
@@ -155,6 +154,6 @@ mod tests {
         let mut report = fixture::report(Verdict::Infra, &[]);
         report.cells[0].scenarios.clear();
         let text = render(&report).join("\n");
-        assert!(text.contains("200: NOT MEASURED -> 200 rcu_sync"), "{text}");
+        assert!(text.contains("200: NOT MEASURED -> 200 wait"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! Boots kernels as they come, or takes from the record what is asked for from there.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use protocol::{Ask, Request};
@@ -118,6 +119,7 @@ impl Run<'_> {
         };
         let request = Request {
             scenarios: cell.scenarios.iter().map(|scenario| self.ask(cell, scenario)).collect(),
+            watch: self.subject.watch(),
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
@@ -134,7 +136,14 @@ impl Run<'_> {
     fn ask(&self, cell: &Cell, scenario: &Scenario) -> Ask {
         let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
         let alone = scenario.alone && self.is_compared(cell);
-        Ask { name: scenario.name.clone(), demand: scenario.demand.number(), secs, alone }
+        Ask {
+            name: scenario.name.clone(),
+            demand: scenario.demand.number(),
+            inject: scenario.inject.as_ref().and_then(|name| self.subject.injection(name)),
+            set: if scenario.as_booted { BTreeMap::new() } else { self.subject.set.clone() },
+            secs,
+            alone,
+        }
     }
 
     /// What its times are held against is in this run: those of one arm say nothing.
