@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::thread;
 
-use crate::mapping::page_size;
+use crate::page;
 
 /// The ABI that is asked for (include/uapi/linux/userfaultfd.h).
 const UFFD_API: u64 = 0xaa;
@@ -48,7 +48,7 @@ pub struct Trap {
 impl Trap {
     /// `trapped` is called when a task waits for the page; the page is filled when it returns.
     pub fn set(trapped: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<Trap, String> {
-        let length = page_size();
+        let length = page::size();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice.
