@@ -2,6 +2,11 @@
 
 use std::iter::Sum;
 
+/// The first word.
+pub fn first(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
 /// The second word of the line whose first word is `key`, with or without a colon behind it.
 pub fn keyed(text: &str, key: &str) -> Option<u64> {
     let mut lines = text.lines().map(str::split_whitespace);
@@ -74,6 +79,12 @@ mod tests {
         assert_eq!((keyed(text, "Slab"), keyed(text, "dentry")), (Some(77), Some(12)));
         assert_eq!((keyed(text, "nr_thing"), keyed(text, "226")), (None, None));
         assert_eq!((keyed("nr_things\n", "nr_things"), keyed("nr_things x\n", "nr_things")), (None, None));
+    }
+
+    #[test]
+    fn a_file_may_begin_with_its_number() {
+        assert_eq!((first("226\t17\n"), first("5\n")), (Some(226), Some(5)));
+        assert_eq!((first(""), first("nr 5\n")), (None, None));
     }
 
     const CALLS: &str = "function call interrupts";

@@ -86,13 +86,12 @@ fn read(gauge: &Gauge) -> Result<u64, String> {
     if let Some(refresh) = gauge.refresh.as_ref().filter(|refresh| Path::new(refresh).exists()) {
         files::read(refresh)?;
     }
-    match &gauge.key {
-        None => files::read_number(&gauge.file),
-        Some(key) => {
-            let number = counters::keyed(&files::read(&gauge.file)?, key);
-            number.ok_or_else(|| format!("{} has no number at {key}", gauge.file))
-        }
-    }
+    let text = files::read(&gauge.file)?;
+    let (number, place) = match &gauge.key {
+        Some(key) => (counters::keyed(&text, key), key.as_str()),
+        None => (counters::first(&text), "its beginning"),
+    };
+    number.ok_or_else(|| format!("{} has no number at {place}", gauge.file))
 }
 
 /// By CPU. A counter that this kernel does not have is left out.
@@ -130,7 +129,7 @@ mod tests {
             files::write(file("one"), one).unwrap();
             files::write(file("rows"), rows).unwrap();
         };
-        set("nr 5\n", "1\n", "CAL: 10 20 Calls of CPUs\n");
+        set("nr 5\n", "1 7\n", "CAL: 10 20 Calls of CPUs\n");
         let mut meter = Meter::start(&watch).unwrap();
         set("nr 9\n", "0\n", "");
         meter.look_for_peaks().unwrap();
