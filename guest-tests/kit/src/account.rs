@@ -62,7 +62,7 @@ pub fn count<'a>(
 }
 
 impl<'w> Account<'w> {
-    /// `task` enters `function` from `caller`; the events that this is. None: nobody asked for it.
+    /// `task` enters `function` from `caller`; the events that this is. None: the watch asks for no such call.
     fn call(&mut self, task: u64, function: &str, caller: &str) -> Option<Vec<&'w str>> {
         let watch = self.watch;
         let mut is_asked_for = function == PROOF;
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_traced_counts_nothing_and_what_nobody_asked_for_is_an_error() {
+    fn nothing_traced_counts_nothing_and_what_was_not_asked_for_is_an_error() {
         assert_eq!(count(&[], 0), Ok(Counts::default()));
         assert!(count(&entries(1, &[("do_exit", "x")]), 0).is_err());
         for point in [0, 99] {

@@ -103,7 +103,8 @@ pub fn arm_this_task(armed: bool) -> Result<(), String> {
     Trigger::of_this_task()?.arm(armed)
 }
 
-/// What [`arm_this_task`] pulls, for a task that does so again and again: of the one that made it, whoever uses it.
+/// What [`arm_this_task`] pulls, for a task that does so again and again. It arms the task that made it, also where
+/// another one uses it.
 #[derive(Debug)]
 pub struct Trigger(OpenFile);
 
@@ -126,7 +127,8 @@ pub fn while_armed<T>(armed: bool, operation: impl FnOnce() -> Result<T, String>
 }
 
 /// The `n`-th call from now on that [`Which::Nth`] allows fails, of the calling task alone; 0 takes that back. Every fault
-/// that the kernel is built with counts down, whatever its filters ([`knobs`]) leave of it. A forked child does not inherit it; a program that is executed does.
+/// that the kernel is built with counts down, at the calls that its own stack filter lets through: a kernel with two
+/// faults can fail another call than was meant. A forked child does not inherit it; a program that is executed does.
 pub fn fail_nth(n: u64) -> Result<(), String> {
     files::write("/proc/thread-self/fail-nth", n.to_string())
 }

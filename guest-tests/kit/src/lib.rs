@@ -2,7 +2,8 @@
 //! and numbers, which an order brings; what only one subject needs is in that subject's own crate.
 //!
 //! Modules that read what the kernel wrote ([`ring_buffer`], [`recorded`], [`counters`]) are pure and tested
-//! on what was recorded, as are those that decide ([`account`], [`probes`], [`site`]). The others touch /proc, /sys and debugfs, and nothing else. None of them judges.
+//! on what was recorded, as are those that decide ([`account`], [`probes`], [`site`]). The others
+//! touch /proc, /sys and debugfs, and nothing else. None of them judges.
 
 pub mod account;
 pub mod child;

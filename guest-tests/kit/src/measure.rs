@@ -64,8 +64,8 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 /// Runs `operation` quiet, then forced, with the settings that the order asks for.
 ///
 /// # Errors
-/// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while nobody was to
-/// inject any, an operation that failed. A count of any size is not an error.
+/// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while no task
+/// was armed, an operation that failed. A count of any size is not an error.
 pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> {
     let Order { ask, watch, inject } = order;
     let set = settings::apply(&ask.set)?;

@@ -19,7 +19,7 @@ pub struct Performed {
     pub micros: u64,
     /// [`protocol::Measured::operations`].
     pub operations: u64,
-    /// CPUs that were not online all the time: nobody counts what they were sent.
+    /// CPUs that were not online all the time: what they were sent is not counted.
     pub unsteady_cpus: Vec<u32>,
     pub timings: Vec<Timing>,
     pub done: Vec<Done>,

@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     fn event(&self, data: &[u8], names: &mut HashMap<u64, Option<&'a str>>) -> Result<Traced<'a>, String> {
         let number = self.kind.of(data)?;
         let kind = self.kinds.get(&number);
-        let kind = *kind.ok_or_else(|| format!("event {number} in the trace, which nobody asked for"))?;
+        let kind = *kind.ok_or_else(|| format!("event {number} in the trace, which was not asked for"))?;
         let mut name = |field: Field| {
             let address = field.of(data)?;
             Ok::<_, String>(*names.entry(address).or_insert_with(|| self.kallsyms.name_at(address)))
@@ -176,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_nobody_asked_for_is_an_error() {
+    fn an_event_that_was_not_asked_for_is_an_error() {
         let recording = RECORDINGS[0];
         let kallsyms = kallsyms(recording);
         let error = reader(&kallsyms, recording).events(&pages(recording)).unwrap_err();
-        assert_eq!(error, "event 201 in the trace, which nobody asked for");
+        assert_eq!(error, "event 201 in the trace, which was not asked for");
     }
 
     #[test]

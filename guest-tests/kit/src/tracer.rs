@@ -120,7 +120,8 @@ impl<'a> Tracer<'a> {
     }
 
     /// What was recorded between [`Tracer::start`] and [`Tracer::stop`], and how many events were lost. What was sent to
-    /// the test's own CPU or to one of `unsteady_cpus` is not counted as sent to a bystander. It can be asked once, as the buffer is then empty.
+    /// the test's own CPU or to one of `unsteady_cpus` is not counted as sent to a bystander. It can be asked once, as
+    /// the buffer is then empty.
     pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<(Counts, u64), String> {
         let buffers = self.buffers()?;
         let mut pages = Vec::new();

@@ -54,7 +54,7 @@ impl SparseMapping {
         // SAFETY: within the mapping just made, as `lead` is less than a span.
         let (aligned, end) = unsafe { (start.byte_add(lead), start.byte_add(lead + length)) };
         for (from, bytes) in [(start, lead), (end, room - lead - length)] {
-            // SAFETY: what of the new mapping lies outside the spans; nobody knows of it.
+            // SAFETY: what of the new mapping lies outside the spans; nothing refers to it.
             if bytes > 0 && unsafe { libc::munmap(from, bytes) } != 0 {
                 return Err(format!("could not trim a mapping: {}", Error::last_os_error()));
             }
@@ -64,7 +64,7 @@ impl SparseMapping {
 
     fn touch(self, tables: u64) {
         for table in 0..usize::try_from(tables).unwrap_or(0) {
-            // SAFETY: within the mapping, which is writable and which nobody else knows.
+            // SAFETY: within the mapping, which is writable and which nothing else knows.
             unsafe { self.start.cast::<u8>().add(table * TABLE_SPAN_BYTES).write_volatile(1) };
         }
     }

@@ -1,5 +1,5 @@
 //! Lockless walkers of page tables, and a task that waits for the memory map's lock, hammering an address space while
-//! somebody else frees its tables. Each counts what it did; nothing that did nothing was a walker.
+//! another task frees its tables. Each counts what it did; nothing that did nothing was a walker.
 
 use std::fs::File;
 use std::io::Read;
@@ -102,7 +102,7 @@ fn splice(pipe_in: &File, mut pipe_out: &File, at: usize) -> bool {
     spliced == 1 && pipe_out.read_exact(&mut [0]).is_ok()
 }
 
-/// Wakes nobody: finding the page of a shared futex is the walk (`get_futex_key()`, kernel/futex/core.c).
+/// Wakes no task: finding the page of a shared futex is the walk (`get_futex_key()`, kernel/futex/core.c).
 fn wake(at: usize) -> bool {
     // SAFETY: only looks the address up, which is aligned and mapped.
     unsafe { libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAKE, 1, ptr::null::<libc::timespec>()) == 0 }
@@ -111,7 +111,7 @@ fn wake(at: usize) -> bool {
 /// Maps a page and unmaps it without touching it: no table is made or freed.
 fn lock_memory_map() -> bool {
     let (access, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping at an address of the kernel's choice, which nobody else knows.
+    // SAFETY: a new mapping at an address of the kernel's choice, which nothing else knows.
     unsafe {
         let page = libc::mmap(ptr::null_mut(), page::size(), access, flags, -1, 0);
         page != libc::MAP_FAILED && libc::munmap(page, page::size()) == 0

@@ -48,7 +48,7 @@ impl Heap {
 
     fn touch(&self, tables: usize) {
         for table in 0..tables {
-            // SAFETY: within what `grow` added, which nobody else uses.
+            // SAFETY: within what `grow` added, which nothing else uses.
             unsafe { ((self.old_end + table * TABLE_SPAN_BYTES) as *mut u8).write_volatile(1) };
         }
     }

@@ -23,7 +23,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let count = usize::try_from(trial.ask.demand).map_err(|error| error.to_string())?;
     let places: Vec<usize> = (0..count).map(|place| first + place * TABLE_SPAN_BYTES).collect();
     for place in &places {
-        // SAFETY: within the mapping, which is writable and which nobody else knows.
+        // SAFETY: within the mapping, which is writable and which nothing else knows.
         unsafe { (*place as *mut u8).write_volatile(1) };
     }
     let meter = trial.meter()?;

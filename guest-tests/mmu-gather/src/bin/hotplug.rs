@@ -7,12 +7,9 @@ use std::time::Duration;
 
 use kit::measure::{Trial, measure};
 use kit::meter::Performed;
-use kit::{fault, files, scenario};
+use kit::{cpu, fault, files, scenario};
 use mmu_gather::mapping::SparseMapping;
 use protocol::Done;
-
-/// The last one of the guest's four.
-const CPU: u32 = 3;
 
 /// A cycle for every so many tables at most. On powerpc each cycle leaves about two page tables of the kernel's own
 /// behind, with the patch and without: there may not be so many that a leak of the fallback could hide among them.
@@ -42,6 +39,7 @@ struct Progress {
 }
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let cpu = last_cpu()?;
     let mappings: Vec<_> = (0..trial.units).map(|_| SparseMapping::populate(1)).collect::<Result<_, _>>()?;
     let progress = Progress::default();
     let (tables_per_cycle, pause) = match trial.forced {
@@ -50,7 +48,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     };
     let meter = trial.meter()?;
     let (unmapped, cycles) = thread::scope(|scope| {
-        let plug = scope.spawn(|| plug(&progress, tables_per_cycle));
+        let plug = scope.spawn(|| plug(cpu, &progress, tables_per_cycle));
         while !progress.begun.load(Ordering::Relaxed) && !plug.is_finished() {
             thread::yield_now();
         }
@@ -63,7 +61,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     unmapped?;
     let cycles = cycles.map_err(|_| "the thread that plugs CPUs panicked".to_owned())??;
     let done = vec![Done { what: "CPU hotplug cycles".into(), count: cycles }];
-    Ok(Performed { unsteady_cpus: vec![CPU], done, ..meter.stop()? })
+    Ok(Performed { unsteady_cpus: vec![cpu], done, ..meter.stop()? })
 }
 
 fn unmap_slowly(
@@ -73,7 +71,7 @@ fn unmap_slowly(
     progress: &Progress,
 ) -> Result<(), String> {
     mappings.into_iter().try_for_each(|mapping| {
-        // The tables left over show that no more fail than were to, and have nobody to meet.
+        // The tables left over show that no more fail than were to, and need not meet a hotplug cycle.
         if !(trial.forced && trial.is_exhausted()?) {
             thread::sleep(pause);
         }
@@ -82,9 +80,15 @@ fn unmap_slowly(
     })
 }
 
+/// Not the test's own.
+fn last_cpu() -> Result<u32, String> {
+    let last = cpu::online()?.saturating_sub(1);
+    if last == cpu::VICTIM_CPU { Err("there is no CPU to take off line".to_owned()) } else { Ok(last) }
+}
+
 /// Leaves the CPU on line. Makes one cycle at least, which begins before anything is unmapped.
-fn plug(progress: &Progress, tables_per_cycle: u64) -> Result<u64, String> {
-    let online = format!("/sys/devices/system/cpu/cpu{CPU}/online");
+fn plug(cpu: u32, progress: &Progress, tables_per_cycle: u64) -> Result<u64, String> {
+    let online = format!("/sys/devices/system/cpu/cpu{cpu}/online");
     let mut cycles = 0;
     while cycles == 0 || !progress.over.load(Ordering::Relaxed) {
         if progress.freed.load(Ordering::Relaxed) < cycles * tables_per_cycle {

@@ -48,7 +48,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
 /// A gigabyte of a file of huge pages, of which few exist.
 struct Shared {
     start: *mut libc::c_void,
-    /// Alive as long as the mapping: it is nobody's name.
+    /// Alive as long as the mapping: it is not used by its name.
     _file: File,
 }
 
@@ -60,13 +60,13 @@ impl Shared {
         if file < 0 {
             return Err(said("memfd_create with huge pages"));
         }
-        // SAFETY: the file descriptor is new, and nobody else owns it.
+        // SAFETY: the file descriptor is new, and nothing else owns it.
         let file = unsafe { File::from_raw_fd(file) };
         file.set_len(SHARED_BYTES as u64).map_err(|error| format!("a file of huge pages: {error}"))?;
         let place = aligned_place()?;
         let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED;
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: replaces a part of what `aligned_place` reserved, which nobody uses.
+        // SAFETY: replaces a part of what `aligned_place` reserved, which is not used.
         let start = unsafe { libc::mmap(place, SHARED_BYTES, access, flags, file.as_raw_fd(), 0) };
         match start == place {
             true => Ok(Shared { start, _file: file }),

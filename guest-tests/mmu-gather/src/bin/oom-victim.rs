@@ -42,7 +42,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     Ok(Performed { timings, ..meter.stop()? })
 }
 
-/// Nobody else may be the one that is chosen.
+/// No other process may be the one that is chosen.
 fn prepare(trial: &Trial<'_>, tables: u64) -> Result<SparseMapping, String> {
     files::set("/proc/self/oom_score_adj", "1000")?;
     let mapping = SparseMapping::populate(tables + SPARE_TABLES)?;

@@ -1,9 +1,9 @@
 //! Real memory shortage, nothing injected: the batch is asked for without waiting, and while less memory is free than
 //! the watermarks demand, it is not there.
 //!
-//! Whoever can wait and asks for memory meanwhile makes the kernel kill somebody, and somebody in a kernel that runs
+//! A task that can wait and asks for memory meanwhile makes the kernel kill a process, and some task in a kernel that runs
 //! may always ask. Hogs stand by for that: each holds more than is lacking, so that its death ends the shortage and
-//! nobody else dies. They are several, because the kernel looks for the next one when the memory of the one before is
+//! no other process dies. They are several, because the kernel looks for the next one when the memory of the one before is
 //! not free yet, and panics if there is none. A round in which one was killed is begun again.
 
 use std::fs::{File, OpenOptions};
@@ -32,7 +32,7 @@ const HOGS: usize = 3;
 /// Rounds begun at most; whether they reached enough fallbacks is the judge's to say.
 const ROUNDS: u64 = 5;
 
-/// The harness forgives the kernel the death of those of this name, and of nobody else.
+/// The harness forgives the kernel the death of those of this name, and of no other.
 const HOG_NAME: &str = "oom-victim";
 
 pub fn main() {
@@ -42,10 +42,10 @@ pub fn main() {
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     files::set("/proc/self/oom_score_adj", "-1000")?;
     reserve_lower_zones()?;
-    // What a hog leaves must count as free: lists per CPU grow with the watermarks, and nobody looks at them for
+    // What a hog leaves must count as free: lists per CPU grow with the watermarks, and they are not looked at for
     // these (mm/page_alloc.c, `zone_highsize()`). The larger the fraction's divisor, the shorter the lists.
     files::set(PER_CPU_LISTS, "1000000")?;
-    // Nobody is killed where nothing is short, and to fill large ones takes longer than all the rest.
+    // No process is killed where nothing is short, and to fill large ones takes longer than all the rest.
     let hog_bytes = if trial.forced { HOG_BYTES } else { page::size() };
     let mut round = Round::prepare(trial.units, hog_bytes)?;
     let meter = trial.meter()?;
@@ -63,7 +63,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
 }
 
 /// Keeps what has to be in a lower zone (ZONE_DMA) out of everybody else's reach: watermarks are shared out by the
-/// size of a zone, and one that nobody uses would never be short (mm/page_alloc.c, `setup_per_zone_lowmem_reserve()`).
+/// size of a zone, and one that is not used would never be short (mm/page_alloc.c, `setup_per_zone_lowmem_reserve()`).
 fn reserve_lower_zones() -> Result<(), String> {
     let ratios = files::read(LOWMEM_RESERVE)?;
     let all: Vec<&str> = ratios.split_whitespace().map(|_| "1").collect();

@@ -1,4 +1,4 @@
-//! `munmap` under failure while lockless walkers hammer the same address space and another one, and somebody waits for
+//! `munmap` under failure while lockless walkers hammer the same address space and another one, and a task waits for
 //! the memory map's lock.
 
 use kit::child::Child;
