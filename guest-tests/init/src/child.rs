@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use kit::files;
 use protocol::{Answer, Order};
 
-/// Files, not pipes: nobody has to read while the child writes, and what a killed child said is kept.
+/// Files, not pipes: no reader is needed while the child writes, and what a killed child said is kept.
 const ANSWER: &str = "/answer";
 const COMPLAINTS: &str = "/complaints";
 
@@ -76,7 +76,7 @@ fn wait(
     }
 }
 
-/// A file descriptor that can be read when a process has ended: whoever asks again and again instead takes time from
+/// A file descriptor that can be read when a process has ended: to ask again and again instead takes time from
 /// what is measured.
 struct End(OwnedFd);
 
@@ -86,14 +86,14 @@ impl End {
         let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
         let descriptor = RawFd::try_from(descriptor).ok().filter(|descriptor| *descriptor >= 0);
         let descriptor = descriptor.ok_or_else(|| format!("pidfd_open: {}", Error::last_os_error()))?;
-        // SAFETY: the file descriptor is new, and nobody else owns it.
+        // SAFETY: the file descriptor is new, and nothing else owns it.
         Ok(End(unsafe { OwnedFd::from_raw_fd(descriptor) }))
     }
 
     /// Returns at the end of the process, after `time`, or at a signal.
     fn wait(&self, time: Duration) -> Result<(), String> {
         let mut asked = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // Rounded up, so that nobody asks in vain at the end.
+        // Rounded up, so that the last question is not in vain.
         let millis = libc::c_int::try_from(time.as_millis() + 1).unwrap_or(libc::c_int::MAX);
         // SAFETY: one record, which outlives the call.
         match unsafe { libc::poll(&mut asked, 1, millis) } {

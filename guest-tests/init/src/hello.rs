@@ -1,17 +1,20 @@
 //! What the guest runs on, said before anything is measured.
 
-use kit::kallsyms::{self, OF_INTEREST};
-use kit::{cpu, files};
-use protocol::Hello;
-use protocol::kallsyms::Kallsyms;
+use std::path::Path;
 
-pub fn hello(kallsyms: &Kallsyms) -> Result<Hello, String> {
+use kit::{cpu, files, kallsyms};
+use protocol::kallsyms::Kallsyms;
+use protocol::{Hello, Watch};
+
+pub fn hello(kallsyms: &Kallsyms, watch: &Watch) -> Result<Hello, String> {
     kallsyms::check_beginning(kallsyms)?;
-    let symbols = OF_INTEREST.iter().filter(|name| kallsyms.has(name)).map(|name| name.to_string());
+    let symbols = watch.symbols.iter().filter(|name| kallsyms.has(name)).cloned();
+    let readings = watch.readings.iter().filter(|file| Path::new(file).exists());
+    let readings = readings.map(|file| Ok((file.clone(), files::read_number(file)?)));
     Ok(Hello {
         kernel_release: files::read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         cpus_online: cpu::online()?,
-        rcu_expedited: files::read_number("/sys/kernel/rcu_expedited")?,
+        readings: readings.collect::<Result<_, String>>()?,
         symbols: symbols.collect(),
     })
 }

@@ -24,7 +24,7 @@ const HARD_LOCKUP_PANIC: &str = "/proc/sys/kernel/hardlockup_panic";
 
 /// What a late splat gets to be printed in before the machine ends. What the tests left to RCU was waited for by each
 /// of them, and what a detector sees only after seconds is out of reach here in any case: what remains is work that
-/// somebody has put off by some ticks.
+/// was put off by some ticks.
 const LATE_SPLATS: Duration = Duration::from_millis(100);
 
 pub fn mount_all() -> Result<(), String> {
@@ -49,7 +49,7 @@ fn mount(kind: &str, target: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes /dev/console our standard input, output and error, whatever the initramfs had there at boot.
+/// Makes /dev/console our standard input, output and error, in place of what the initramfs had there at boot.
 pub fn take_console() -> Result<(), String> {
     let context = |error: Error| format!("could not open /dev/console: {error}");
     let console = OpenOptions::new().read(true).write(true).open("/dev/console").map_err(context)?;

@@ -16,7 +16,7 @@ mod scenarios;
 
 use std::time::{Duration, Instant};
 
-use kit::grace_period::AsBooted;
+use kit::settings::AsFound;
 use kit::{cpu, files, kallsyms};
 use protocol::{Answer, Message, Nonce, Order, Request, Trailer};
 
@@ -65,26 +65,27 @@ fn run() -> Result<(), String> {
     machine::panic_when_broken(request.stall_secs, request.panic_on_warn)?;
     // First, because the port appears in the meantime.
     let kallsyms = kallsyms::load()?;
-    let hello = hello::hello(&kallsyms)?;
+    let hello = hello::hello(&kallsyms, &request.watch)?;
     let mut port = Port::open(nonce)?;
 
     port.send(&Message::Hello(hello))?;
     let names = request.scenarios.iter().map(|ask| ask.name.clone()).collect();
     port.send(&Message::Plan { scenarios: names })?;
-    let grace_periods = AsBooted::read()?;
+    let as_found = AsFound::read(request.scenarios.iter().flat_map(|ask| ask.set.keys()))?;
     // Where the tests bind themselves to: so they begin there, and their start and end wake no other CPU.
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let mut measured = 0;
     for ask in request.scenarios {
         let scenario = ask.name.clone();
-        grace_periods.restore()?;
+        as_found.restore()?;
         port.send(&Message::Begin { scenario: scenario.clone() })?;
         if ask.alone {
             std::thread::sleep(protocol::ROOM);
         }
         let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
         let alive = || port.send(&Message::Alive { scenario: scenario.clone() });
-        match child::run(&Order { ask, inject: request.inject }, deadline, alive) {
+        let order = Order { ask, watch: request.watch.clone(), inject: request.inject };
+        match child::run(&order, deadline, alive) {
             Answer::Measured(result) => {
                 measured += 1;
                 port.send(&Message::Measured { scenario, measured: result })?;

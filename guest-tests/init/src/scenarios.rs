@@ -1,5 +1,5 @@
 //! The guest tests, all of them in this one program: it is the one whose name it was started by, as links in
-//! [`protocol::SCENARIO_DIR`] give it. Their files are programs by themselves too, which nobody boots.
+//! [`protocol::SCENARIO_DIR`] give it. Their files are programs by themselves too, which are not booted.
 
 use std::path::Path;
 

@@ -102,7 +102,7 @@ impl Child {
 
 fn reap(pid: libc::pid_t) -> Result<Status, String> {
     let mut status = 0;
-    // SAFETY: `status` outlives the call, and `pid` is our own child, which nobody else waits for.
+    // SAFETY: `status` outlives the call, and `pid` is our own child, which no other thread waits for.
     match unsafe { libc::waitpid(pid, &mut status, 0) } {
         found if found == pid => Ok(Status(status)),
         _ => Err(format!("could not wait for the child: {}", Error::last_os_error())),
@@ -155,6 +155,6 @@ pub fn pipe() -> Result<(File, File), String> {
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         return Err(format!("could not make a pipe: {}", Error::last_os_error()));
     }
-    // SAFETY: both file descriptors are new, and nobody else owns them.
+    // SAFETY: both file descriptors are new, and nothing else owns them.
     Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
 }

@@ -1,18 +1,28 @@
-//! Pure readers of the kernel's counter files: /proc/vmstat, /proc/interrupts, CPU lists, ring-buffer stats.
+//! Pure readers of the kernel's counter files: lines with a key, rows by CPU, CPU lists, ring-buffer stats.
 
 use std::iter::Sum;
 
-/// The value of `key` in the text of /proc/vmstat.
-pub fn vmstat(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.split(' ').next() == Some(key))?;
-    line.split(' ').nth(1)?.trim().parse().ok()
+/// The first word.
+pub fn first(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
 }
 
-/// Function-call interrupts by CPU: of /proc/interrupts the row `CAL` of x86, `IPI1` of arm64 and riscv, by what they
-/// say of themselves. None where a kernel does not tell them from other interrupts (powerpc), or has one CPU.
-pub fn cross_calls(text: &str) -> Option<Vec<u64>> {
-    let row =
-        text.lines().find(|line| line.trim_end().to_lowercase().ends_with("function call interrupts"))?;
+/// The second word of the line whose first word is `key`, with or without a colon behind it.
+pub fn keyed(text: &str, key: &str) -> Option<u64> {
+    let mut lines = text.lines().map(str::split_whitespace);
+    let mut line = lines.find(|line| line.clone().next().is_some_and(|word| is_key(word, key)))?;
+    line.nth(1)?.parse().ok()
+}
+
+fn is_key(word: &str, key: &str) -> bool {
+    word.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest == ":")
+}
+
+/// The numbers by CPU of the row that ends with `words`, in any case: in /proc/interrupts, architectures name a row
+/// differently but describe it alike. None where a kernel has no such row, or one without numbers.
+pub fn row(text: &str, words: &str) -> Option<Vec<u64>> {
+    let words = words.to_lowercase();
+    let row = text.lines().find(|line| line.trim_end().to_lowercase().ends_with(&words))?;
     let (_, row) = row.split_once(':')?;
     let counts: Vec<u64> = row.split_whitespace().map_while(|word| word.parse().ok()).collect();
     if counts.is_empty() { None } else { Some(counts) }
@@ -63,25 +73,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vmstat_wants_the_whole_key() {
-        let text = "nr_page_table_pages_extra 9\nnr_page_table_pages 226\nnr_free_pages 5\n";
-        assert_eq!(vmstat(text, "nr_page_table_pages"), Some(226));
-        assert_eq!(vmstat(text, "nr_page_table"), None);
-        assert_eq!(vmstat("nr_page_table_pages\n", "nr_page_table_pages"), None);
+    fn a_key_is_the_whole_first_word() {
+        let text = "nr_things_extra 9\nnr_things 226\nnr_free 5\nSlab:   77 kB\ndentry   12  40\n";
+        assert_eq!(keyed(text, "nr_things"), Some(226));
+        assert_eq!((keyed(text, "Slab"), keyed(text, "dentry")), (Some(77), Some(12)));
+        assert_eq!((keyed(text, "nr_thing"), keyed(text, "226")), (None, None));
+        assert_eq!((keyed("nr_things\n", "nr_things"), keyed("nr_things x\n", "nr_things")), (None, None));
     }
 
     #[test]
-    fn cross_calls_stop_at_the_description() {
+    fn a_file_may_begin_with_its_number() {
+        assert_eq!((first("226\t17\n"), first("5\n")), (Some(226), Some(5)));
+        assert_eq!((first(""), first("nr 5\n")), (None, None));
+    }
+
+    const CALLS: &str = "function call interrupts";
+
+    #[test]
+    fn a_row_stops_at_its_description() {
         let text = "           CPU0       CPU1\n  4:         12          0   IO-APIC   4-edge      ttyS0\n\
                     RES:          3          4   Rescheduling interrupts\n\
                     CAL:       1024        200   Function call interrupts\n";
-        assert_eq!(cross_calls(text), Some(vec![1024, 200]));
+        assert_eq!(row(text, CALLS), Some(vec![1024, 200]));
     }
 
     #[test]
-    fn a_kernel_without_cross_calls_has_no_row() {
-        assert_eq!(cross_calls("  0:   1   timer\n"), None);
-        assert_eq!(cross_calls("CAL:   Function call interrupts\n"), None);
+    fn a_kernel_may_lack_a_row() {
+        assert_eq!(row("  0:   1   timer\n", CALLS), None);
+        assert_eq!(row("CAL:   Function call interrupts\n", CALLS), None);
     }
 
     #[test]

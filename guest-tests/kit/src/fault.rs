@@ -1,89 +1,110 @@
-//! The kernel's page-allocation fault injection (mm/fail_page_alloc.c, lib/fault-inject.c): fail exactly N
-//! non-sleeping allocations made under one function and, if asked for, outside another, for tasks that ask for it.
+//! The kernel's fault injection (lib/fault-inject.c): makes exactly N calls under one function and, if asked for, outside
+//! another fail, in tasks that ask for it. Which kind of call is the fault's own matter: page allocations
+//! (mm/fail_page_alloc.c), slab allocations (mm/failslab.c), and others.
 
 use std::cell::Cell;
-use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use protocol::{Injection, Which};
 
 use crate::files::{self, OpenFile};
+use crate::site::Site;
 
-const KNOBS: &str = "/sys/kernel/debug/fail_page_alloc";
-
-/// Which allocations fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The next so many non-sleeping ones, in tasks that are armed ([`arm_this_task`]).
-    Next { times: u64 },
-    /// The one that a task chose for itself ([`fail_nth`]); sleeping ones too if they may.
-    Nth { may_sleep: bool },
-}
+const FAULTS: &str = "/sys/kernel/debug";
 
 /// `times` where there is no limit but failures are counted: the kernel counts it down as an int.
 const UNLIMITED: u64 = 1_000_000_000;
 
 /// Fault injection, set up and waiting for a task that arms itself.
 #[derive(Debug)]
-pub struct FailPageAlloc {
+pub struct Fault {
+    /// The directory of its knobs.
+    directory: PathBuf,
     /// What was last written to `times`.
     times: Cell<u64>,
     /// Injected before that.
     before: Cell<u64>,
 }
 
-impl FailPageAlloc {
-    /// Prepares failures of page allocations whose call stack passes through `under` and not through `outside`.
-    ///
-    /// Each knob is read back. The kernel's defaults would inject nothing: `min-order=1` spares the single
-    /// page of a batch. `ignore-gfp-wait=Y` leaves sleeping allocations alone.
-    pub fn prepare(under: &Range<u64>, outside: &Range<u64>, which: Which) -> Result<Self, String> {
-        let (times, probability, ignore_gfp_wait) = match which {
-            Which::Next { times } => (times, "100", "Y"),
-            // A task that counts down by itself is asked before the probability is.
-            Which::Nth { may_sleep: false } => (UNLIMITED, "0", "Y"),
-            Which::Nth { may_sleep: true } => (UNLIMITED, "0", "N"),
-        };
-        // Nothing may be injected by a mixture of old and new values.
-        set("probability", "0")?;
-        ensure("min-order", "0")?;
-        ensure("ignore-gfp-wait", ignore_gfp_wait)?;
-        ensure("interval", "1")?;
-        ensure("space", "0")?;
-        ensure("task-filter", "Y")?;
-        ensure("stacktrace-depth", "32")?;
-        ensure("require-start", &format!("{:#x}", under.start))?;
-        ensure("require-end", &format!("{:#x}", under.end))?;
-        ensure("reject-start", &format!("{:#x}", outside.start))?;
-        ensure("reject-end", &format!("{:#x}", outside.end))?;
-        ensure("verbose", "0")?;
-        set("times", &times.to_string())?;
-        set("probability", probability)?;
-        Ok(FailPageAlloc { times: Cell::new(times), before: Cell::new(0) })
+impl Fault {
+    /// Prepares failures of calls whose call stack passes through the site. Each knob is read back: the kernel's defaults
+    /// may inject nothing (`min-order=1` of `fail_page_alloc` spares single pages).
+    pub fn prepare(injection: &Injection, site: &Site, demand: u64) -> Result<Self, String> {
+        let directory = Path::new(FAULTS).join(&injection.fault);
+        if !directory.is_dir() {
+            return Err(format!(
+                "{} is missing: the kernel needs FAULT_INJECTION_DEBUG_FS and the option of this fault",
+                directory.display()
+            ));
+        }
+        let times = times(injection.which, demand);
+        for (knob, value) in knobs(injection, site, times) {
+            files::ensure(directory.join(knob), &value)?;
+        }
+        Ok(Fault { directory, times: Cell::new(times), before: Cell::new(0) })
     }
 
     /// Allows `times` failures from now on, whatever was left.
     pub fn grant(&self, times: u64) -> Result<(), String> {
         let injected = self.injected()?;
-        set("times", &times.to_string())?;
+        files::set(self.directory.join("times"), &times.to_string())?;
         self.before.set(injected);
         self.times.set(times);
         Ok(())
     }
 
-    /// Failures injected since [`FailPageAlloc::prepare`]: `times` goes down by one for each, and stops at 0.
+    /// Failures injected since [`Fault::prepare`]: `times` goes down by one for each, and stops at 0.
     pub fn injected(&self) -> Result<u64, String> {
-        let (left, times) = (files::read_number(format!("{KNOBS}/times"))?, self.times.get());
-        let now = times.checked_sub(left).ok_or_else(|| {
-            format!("fail_page_alloc has {left} failures left although only {times} were asked for")
-        })?;
+        let path = self.directory.join("times");
+        let (left, times) = (files::read_number(&path)?, self.times.get());
+        let now = times
+            .checked_sub(left)
+            .ok_or_else(|| format!("{} is {left} although only {times} were asked for", path.display()))?;
         Ok(self.before.get() + now)
     }
 }
 
-/// Makes the calling task one whose allocations may fail, or no longer. A forked child inherits it.
+fn times(which: Which, demand: u64) -> u64 {
+    match which {
+        Which::Next => demand,
+        Which::Nth => UNLIMITED,
+    }
+}
+
+/// Every knob and its value, in the order in which they are written: the first stops all failures and the last allows them
+/// again, so that nothing is injected by a mixture of old and new values.
+fn knobs(injection: &Injection, site: &Site, times: u64) -> Vec<(String, String)> {
+    let probability = match injection.which {
+        Which::Next => "100",
+        // A task that counts down by itself is asked before the probability is.
+        Which::Nth => "0",
+    };
+    let common = [
+        ("interval", "1".to_owned()),
+        ("space", "0".to_owned()),
+        ("task-filter", "Y".to_owned()),
+        ("stacktrace-depth", "32".to_owned()),
+        ("require-start", format!("{:#x}", site.under.start)),
+        ("require-end", format!("{:#x}", site.under.end)),
+        ("reject-start", format!("{:#x}", site.outside.start)),
+        ("reject-end", format!("{:#x}", site.outside.end)),
+        ("verbose", "0".to_owned()),
+        ("times", times.to_string()),
+        ("probability", probability.to_owned()),
+    ];
+    let mut knobs = vec![("probability".to_owned(), "0".to_owned())];
+    knobs.extend(injection.settings.iter().cloned());
+    knobs.extend(common.map(|(knob, value)| (knob.to_owned(), value)));
+    knobs
+}
+
+/// Makes the calling task one whose calls may fail, or no longer. A forked child inherits it.
 pub fn arm_this_task(armed: bool) -> Result<(), String> {
     Trigger::of_this_task()?.arm(armed)
 }
 
-/// What [`arm_this_task`] pulls, for a task that does so again and again: of the one that made it, whoever uses it.
+/// What [`arm_this_task`] pulls, for a task that does so again and again. It arms the task that made it, also where
+/// another one uses it.
 #[derive(Debug)]
 pub struct Trigger(OpenFile);
 
@@ -105,21 +126,65 @@ pub fn while_armed<T>(armed: bool, operation: impl FnOnce() -> Result<T, String>
     result
 }
 
-/// The `n`-th allocation from now on that [`Which::Nth`] allows fails, of the calling task alone; 0 takes that
-/// back. A forked child does not inherit it; a program that is executed does.
+/// The `n`-th call from now on that [`Which::Nth`] allows fails, of the calling task alone; 0 takes that back. Every fault
+/// that the kernel is built with counts down, at the calls that its own stack filter lets through: a kernel with two
+/// faults can fail another call than was meant. A forked child does not inherit it; a program that is executed does.
 pub fn fail_nth(n: u64) -> Result<(), String> {
     files::write("/proc/thread-self/fail-nth", n.to_string())
 }
 
-/// What is left of this task's [`fail_nth`]: 0 when that allocation has failed.
+/// What is left of this task's [`fail_nth`]: 0 when that call has failed.
 pub fn nth_left() -> Result<u64, String> {
     files::read_number("/proc/thread-self/fail-nth")
 }
 
-fn set(knob: &str, value: &str) -> Result<(), String> {
-    files::set(format!("{KNOBS}/{knob}"), value)
-}
+#[cfg(test)]
+mod tests {
+    use protocol::Place;
+    use protocol::kallsyms::Kallsyms;
 
-fn ensure(knob: &str, value: &str) -> Result<(), String> {
-    files::ensure(format!("{KNOBS}/{knob}"), value)
+    use super::*;
+
+    fn injection(which: Which) -> Injection {
+        let setting = |knob: &str, value: &str| (knob.to_owned(), value.to_owned());
+        Injection {
+            fault: "failslab".to_owned(),
+            settings: vec![setting("ignore-gfp-wait", "N"), setting("cache-filter", "N")],
+            under: vec![Place { function: "alloc_super".to_owned(), work: 1 }],
+            outside: Some("do_exit".to_owned()),
+            which,
+        }
+    }
+
+    /// As `knob=value`.
+    fn writes(which: Which, demand: u64) -> Vec<String> {
+        let kallsyms = Kallsyms::parse("1000 t alloc_super\n2000 T do_exit\n3000 T end\n").unwrap();
+        let injection = injection(which);
+        let site = Site::of(&kallsyms, &injection).unwrap();
+        let knobs = knobs(&injection, &site, times(which, demand));
+        knobs.into_iter().map(|(knob, value)| format!("{knob}={value}")).collect()
+    }
+
+    #[test]
+    fn a_faults_own_settings_come_before_what_allows_failures() {
+        let expected = "probability=0 ignore-gfp-wait=N cache-filter=N interval=1 space=0 task-filter=Y \
+            stacktrace-depth=32 require-start=0x1000 require-end=0x2000 reject-start=0x2000 reject-end=0x3000 \
+            verbose=0 times=20 probability=100";
+        assert_eq!(writes(Which::Next, 20).join(" "), expected);
+    }
+
+    #[test]
+    fn a_task_that_chooses_its_failure_needs_no_probability_and_no_limit() {
+        let writes = writes(Which::Nth, 20);
+        assert_eq!(writes[writes.len() - 2..], ["times=1000000000", "probability=0"]);
+    }
+
+    #[test]
+    fn a_kernel_without_the_fault_is_an_error_that_says_what_is_missing() {
+        let kallsyms = Kallsyms::parse("1000 t alloc_super\n2000 T do_exit\n3000 T end\n").unwrap();
+        let injection = Injection { fault: "fail_nothing".to_owned(), ..injection(Which::Next) };
+        let site = Site::of(&kallsyms, &injection).unwrap();
+        let error = Fault::prepare(&injection, &site, 1).unwrap_err();
+        assert!(error.starts_with("/sys/kernel/debug/fail_nothing is missing"), "{error}");
+    }
 }

@@ -66,7 +66,7 @@ fn take_lines(
     wanted
 }
 
-/// What a pipe such as tracefs's `trace_pipe_raw` holds now, in the pieces in which it gives it. Whoever reads takes it
+/// What a pipe such as tracefs's `trace_pipe_raw` holds now, in the pieces in which it gives it. Reading takes it
 /// away.
 pub fn drain(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, String> {
     let path = path.as_ref();
@@ -83,7 +83,7 @@ pub fn drain(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
-/// The content of a file that nobody changes any more, for the rest of this process, without reading what is not looked
+/// The content of a file that does not change any more, for the rest of this process, without reading what is not looked
 /// at.
 pub fn map(path: impl AsRef<Path>) -> Result<&'static [u8], String> {
     let path = path.as_ref();
@@ -97,7 +97,7 @@ pub fn map(path: impl AsRef<Path>) -> Result<&'static [u8], String> {
     if start == libc::MAP_FAILED {
         return Err(said(io::Error::last_os_error()));
     }
-    // SAFETY: so long is the mapping, which stays, and nobody writes to the file.
+    // SAFETY: so long is the mapping, which stays, and nothing writes to the file.
     Ok(unsafe { slice::from_raw_parts(start.cast(), length) })
 }
 

@@ -33,7 +33,7 @@ pub fn to_a_taken_pid() -> i32 {
     match child {
         -1 => Error::last_os_error().raw_os_error().unwrap_or(0),
         0 => {
-            // The number was free after all: this is a child that nobody wanted.
+            // The number was free after all: this is a child that was not wanted.
             // SAFETY: ends this process at once; no destructor of the parent's copy may run.
             unsafe { libc::_exit(0) }
         }

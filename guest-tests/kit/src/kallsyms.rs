@@ -5,19 +5,6 @@ use protocol::kallsyms::{Comparison, Kallsyms};
 
 use crate::files;
 
-/// Functions that tell which branch of the page-table freeing path a kernel compiled (mm/mmu_gather.c).
-pub const OF_INTEREST: [&str; 9] = [
-    "tlb_remove_table",
-    "tlb_remove_table_sync_one",
-    "tlb_remove_table_sync_rcu",
-    "tlb_remove_table_smp_sync",
-    "tlb_remove_table_rcu",
-    "__tlb_remove_table_one",
-    "__tlb_remove_table_one_rcu",
-    "tlb_next_batch",
-    "__tlb_remove_folio_pages_size",
-];
-
 const OF_KERNEL: &str = "/proc/kallsyms";
 
 /// The host's table.

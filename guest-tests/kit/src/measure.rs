@@ -1,49 +1,37 @@
-//! The one way a scenario is measured: the operation with nothing forced, the same operation under force, and what
-//! each mechanism did in both.
+//! The one way a scenario is measured: the operation with nothing forced, the same operation under force, and how often
+//! each event happened in both.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use protocol::{Ask, Counts, GracePeriods, Measured, Order, PageTables, Timing};
+use protocol::{Ask, Counts, Level, Measured, Order, Timing, Watch};
 
-use crate::fault::{FailPageAlloc, Which};
-use crate::meter::{self, Performed};
-use crate::site::Site;
+use crate::fault::Fault;
+use crate::meter::{self, Meter, Performed};
+use crate::site::{self, Site};
 use crate::tracer::Tracer;
-use crate::{cpu, files, grace_period, kallsyms};
-
-/// What makes batch allocations fail.
-#[derive(Debug, Clone, Copy)]
-pub enum Force {
-    /// The next [`Ask::demand`] of them, in tasks that arm themselves ([`crate::fault::arm_this_task`]).
-    Batches,
-    /// The same, of those made under the first of these functions that the kernel has.
-    BatchesUnder(&'static [&'static str]),
-    /// The same, but for those made under this function.
-    BatchesOutside(&'static str),
-    /// The n-th of them, in a task that says which ([`crate::fault::fail_nth`]).
-    NthBatch,
-    /// The same, but for those made under this function.
-    NthBatchOutside(&'static str),
-    /// The n-th page allocation of any kind made under this function, also of those that may sleep.
-    NthUnder(&'static str),
-    /// Nothing is injected: the operation sees to it, or needs no failure.
-    Nothing,
-}
+use crate::{cpu, files, kallsyms, settings};
 
 /// One performance of a scenario's operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'a> {
     pub ask: &'a Ask,
-    /// Page tables to populate and free, so that the demand is met and some are left over.
-    pub tables: u64,
-    /// Under force; else everything is done but what makes allocations fail.
+    watch: &'a Watch,
+    /// Units of work to do ([`protocol::Place::work`]), so that the demand is met and some are left over.
+    pub units: u64,
+    /// Under force; else everything is done but what makes calls fail.
     pub forced: bool,
     /// None where nothing is injected.
-    pub injection: Option<&'a FailPageAlloc>,
+    pub injection: Option<&'a Fault>,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// To be started when all that the operation will give back is there.
+    pub fn meter(&self) -> Result<Meter<'a>, String> {
+        Meter::start(self.watch)
+    }
+
     /// All failures that were asked for have been injected.
     pub fn is_exhausted(&self) -> Result<bool, String> {
         match self.injection {
@@ -51,10 +39,17 @@ impl Trial<'_> {
             None => Ok(false),
         }
     }
+
+    /// Allows so many failures from now on, if the trial is forced and something is injected.
+    pub fn grant(&self, failures: u64) -> Result<(), String> {
+        match (self.forced, self.injection) {
+            (true, Some(injection)) => injection.grant(failures),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// Populates page tables and frees them. Allocations may fail while it does so if the trial is forced, and only
-/// then.
+/// Does the work of a scenario. Calls may fail while it does so if the trial is forced, and only then.
 pub type Operation = fn(&Trial<'_>) -> Result<Performed, String>;
 
 /// Writing to it waits for every RCU callback that was queued before (kernel/rcu/tree.c,
@@ -66,70 +61,45 @@ const SETTLE_BEYOND_TICK: Duration = Duration::from_millis(1);
 /// A machine that is never quiet cannot be measured.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Runs `operation` quiet, then forced, with grace periods that are as short as they can be: for what is counted.
+/// Runs `operation` quiet, then forced, with the settings that the order asks for.
 ///
 /// # Errors
-/// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while nobody was to
-/// inject any, an operation that failed. A count of any size is not an error.
-pub fn measure(order: &Order, force: Force, operation: Operation) -> Result<Measured, String> {
-    grace_period::hurry()?;
-    Ok(Measured { grace_periods: GracePeriods::Hurried, ..measure_unhurried(order, force, operation)? })
-}
-
-/// The same, with grace periods as the kernel was booted: for what is timed, and for what happens while somebody waits.
-pub fn measure_unhurried(order: &Order, force: Force, operation: Operation) -> Result<Measured, String> {
-    let ask = &order.ask;
+/// Anything that keeps the counts from being trusted: a knob not taken, a failure injected while no task
+/// was armed, an operation that failed. A count of any size is not an error.
+pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> {
+    let Order { ask, watch, inject } = order;
+    let set = settings::apply(&ask.set)?;
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let kallsyms = kallsyms::load()?;
-    let site = match force {
-        Force::Batches | Force::BatchesOutside(_) | Force::NthBatch | Force::NthBatchOutside(_) => {
-            Site::of_batches(&kallsyms, ask.demand)?
-        }
-        Force::BatchesUnder(functions) => Site::of(&kallsyms, functions, ask.demand)?,
-        Force::NthUnder(function) => Site::of(&kallsyms, &[function], ask.demand)?,
-        Force::Nothing => Site::nowhere(ask.demand),
+    let site = ask.inject.as_ref().map(|injection| Site::of(&kallsyms, injection)).transpose()?;
+    let units = site::units(ask, site.as_ref())?;
+    let tracer = Tracer::create(&kallsyms, watch, ask.demand)?;
+    let injection = match (&ask.inject, &site) {
+        (Some(injection), Some(site)) => Some(Fault::prepare(injection, site, ask.demand)?),
+        _ => None,
     };
-    let which = match force {
-        Force::Batches | Force::BatchesUnder(_) | Force::BatchesOutside(_) => {
-            Some(Which::Next { times: ask.demand })
-        }
-        Force::NthBatch | Force::NthBatchOutside(_) => Some(Which::Nth { may_sleep: false }),
-        Force::NthUnder(_) => Some(Which::Nth { may_sleep: true }),
-        Force::Nothing => None,
-    };
-    let outside = match force {
-        Force::BatchesOutside(function) | Force::NthBatchOutside(function) => {
-            kallsyms.range(function).ok_or_else(|| format!("/proc/kallsyms has no {function}"))?.1
-        }
-        _ => 0..0,
-    };
-    let tracer = Tracer::create(&kallsyms, ask.demand)?;
-    let injection = match which {
-        Some(which) => Some(FailPageAlloc::prepare(&site.addresses, &outside, which)?),
-        None => None,
-    };
-    let trial = |forced| Trial { ask, tables: site.tables, forced, injection: injection.as_ref() };
+    let trial = |forced| Trial { ask, watch, units, forced, injection: injection.as_ref() };
 
-    let quiet = observe(&tracer, &trial(false), operation)?;
-    let injected = || injection.as_ref().map_or(Ok(0), FailPageAlloc::injected);
+    let quiet = observe(tracer.as_ref(), &trial(false), operation)?;
+    let injected = || injection.as_ref().map_or(Ok(0), Fault::injected);
     let uninvited = injected()?;
     if uninvited != 0 {
-        return Err(format!("{uninvited} allocations failed although no task was armed"));
+        return Err(format!("{uninvited} calls failed although no task was armed"));
     }
-    let forced = observe(&tracer, &trial(order.inject), operation)?;
+    let forced = observe(tracer.as_ref(), &trial(*inject), operation)?;
 
     Ok(Measured {
-        injected_in: site.function,
+        injected_in: site.map(|site| site.function),
         demanded: ask.demand,
         injected: injected()?,
         operations: forced.performed.operations,
         bystanders: bystanders(&forced.performed)?,
         quiet: quiet.counts,
         forced: forced.counts,
-        page_tables: forced.page_tables,
+        levels: forced.levels,
+        rises: forced.performed.rises,
         lost_events: quiet.lost_events + forced.lost_events,
-        cross_calls: forced.performed.cross_calls,
-        grace_periods: GracePeriods::AsBooted,
+        set,
         quiet_micros: quiet.performed.micros,
         forced_micros: forced.performed.micros,
         timings: timings(forced.performed.timings, quiet.performed.timings),
@@ -137,56 +107,115 @@ pub fn measure_unhurried(order: &Order, force: Force, operation: Operation) -> R
     })
 }
 
-/// What was timed under force, then the same with nothing forced, under a name that says so.
-fn timings(mut forced: Vec<Timing>, quiet: Vec<Timing>) -> Vec<Timing> {
-    let name = |timing: Timing| Timing { what: format!("{}, nothing forced", timing.what), ..timing };
-    forced.extend(quiet.into_iter().map(name));
-    forced
+/// What was timed under force, then the same with nothing forced.
+fn timings(forced: Vec<Timing>, quiet: Vec<Timing>) -> Vec<Timing> {
+    let forced = forced.into_iter().map(|timing| Timing { forced: true, ..timing });
+    forced.chain(quiet.into_iter().map(|timing| Timing { forced: false, ..timing })).collect()
 }
+
+type Gauges = BTreeMap<String, u64>;
 
 struct Observed {
     performed: Performed,
     counts: Counts,
-    page_tables: PageTables,
+    levels: BTreeMap<String, Level>,
     lost_events: u64,
 }
 
-fn observe(tracer: &Tracer, trial: &Trial<'_>, operation: Operation) -> Result<Observed, String> {
-    let before = meter::page_tables()?;
-    tracer.start()?;
+fn observe(tracer: Option<&Tracer<'_>>, trial: &Trial<'_>, operation: Operation) -> Result<Observed, String> {
+    let before = meter::gauges(trial.watch)?;
+    tracer.map_or(Ok(()), Tracer::start)?;
     let performed = operation(trial)?;
-    let after = settle(tracer, before)?;
-    tracer.stop()?;
-    let page_tables = PageTables { before, peak: performed.peak_page_tables, after };
-    let (counts, lost_events) = tracer.counts(&performed.unsteady_cpus)?;
-    Ok(Observed { performed, counts, page_tables, lost_events })
+    let after = settle(tracer, trial.watch, &before)?;
+    tracer.map_or(Ok(()), Tracer::stop)?;
+    let levels = levels(&before, &performed.peaks, &after);
+    let counts = tracer.map(|tracer| tracer.counts(&performed.unsteady_cpus)).transpose()?;
+    let (counts, lost_events) = counts.unwrap_or_default();
+    Ok(Observed { performed, counts, levels, lost_events })
 }
 
-/// Waits until RCU has done what the operation left to it, until the trace does not change any more, and until there are
-/// no more page tables than `before`, or their number does not change any more either. Returns it.
-fn settle(tracer: &Tracer, before: u64) -> Result<u64, String> {
+/// All three have the same names.
+fn levels(before: &Gauges, peaks: &Gauges, after: &Gauges) -> BTreeMap<String, Level> {
+    let of = |gauges: &Gauges, name: &str| gauges.get(name).copied().unwrap_or(0);
+    let level = |(name, before): (&String, &u64)| {
+        (name.clone(), Level { before: *before, peak: of(peaks, name), after: of(after, name) })
+    };
+    before.iter().map(level).collect()
+}
+
+/// Waits until RCU has done what the operation left to it, until the trace does not change any more, and until the gauges
+/// have come back to what they were `before`, or do not change any more either. Returns what they show. Where nothing is
+/// counted and no gauge is read there is nothing to wait for.
+fn settle(tracer: Option<&Tracer<'_>>, watch: &Watch, before: &Gauges) -> Result<Gauges, String> {
+    if tracer.is_none() && watch.gauges.is_empty() {
+        return Ok(Gauges::new());
+    }
     let began = Instant::now();
-    // Once: no callback of the path queues another.
+    // Once: no callback that is waited for queues another.
     files::write(RCU_BARRIER, "1")?;
     let step = cpu::tick()? + SETTLE_BEYOND_TICK;
-    let (mut recorded, mut tables) = (tracer.buffer()?, None);
+    let buffer = || tracer.map(Tracer::buffer).transpose();
+    let (mut recorded, mut last) = (buffer()?, None);
     loop {
         thread::sleep(step);
-        let (last_recorded, last_tables) = (recorded, tables);
-        recorded = tracer.buffer()?;
-        let now = meter::page_tables()?;
-        tables = Some(now);
-        if recorded == last_recorded && (now <= before || tables == last_tables) {
+        let last_recorded = recorded;
+        recorded = buffer()?;
+        let now = meter::gauges(watch)?;
+        if recorded == last_recorded && are_steady(before, last.as_ref(), &now) {
             return Ok(now);
         }
         if began.elapsed() >= SETTLE_DEADLINE {
             return Err(format!("counts still changed {} s after the operation", SETTLE_DEADLINE.as_secs()));
         }
+        last = Some(now);
     }
 }
 
-/// CPUs other than the victim's that were online all the time.
+/// Each gauge shows no more than `before`, or what it showed when it was read `last`.
+fn are_steady(before: &Gauges, last: Option<&Gauges>, now: &Gauges) -> bool {
+    now.iter().all(|(name, number)| {
+        let is_back = before.get(name).is_some_and(|before| number <= before);
+        is_back || last.and_then(|last| last.get(name)) == Some(number)
+    })
+}
+
+/// CPUs other than the test's that were online all the time.
 fn bystanders(performed: &Performed) -> Result<u32, String> {
     let unsteady = u32::try_from(performed.unsteady_cpus.len()).unwrap_or(u32::MAX);
     Ok(cpu::online()?.saturating_sub(1).saturating_sub(unsteady))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gauges(things: u64, others: u64) -> Gauges {
+        [("things".to_owned(), things), ("others".to_owned(), others)].into()
+    }
+
+    #[test]
+    fn a_gauge_is_steady_when_it_is_back_or_does_not_change_any_more() {
+        let before = gauges(5, 5);
+        assert!(are_steady(&before, None, &gauges(5, 4)));
+        assert!(!are_steady(&before, None, &gauges(5, 6)));
+        assert!(!are_steady(&before, Some(&gauges(9, 7)), &gauges(4, 6)));
+        assert!(are_steady(&before, Some(&gauges(9, 6)), &gauges(4, 6)));
+        assert!(are_steady(&Gauges::new(), None, &Gauges::new()));
+    }
+
+    #[test]
+    fn a_level_has_the_three_moments_of_its_own_gauge() {
+        let levels = levels(&gauges(1, 2), &gauges(10, 20), &gauges(3, 4));
+        assert_eq!(levels["things"], Level { before: 1, peak: 10, after: 3 });
+        assert_eq!(levels["others"], Level { before: 2, peak: 20, after: 4 });
+    }
+
+    #[test]
+    fn what_was_timed_under_force_comes_first_and_is_marked() {
+        let timing = |forced| {
+            let what = "exit".to_owned();
+            Timing { what, forced, units: 1, samples: 1, min: 1, p25: 1, median: 1, p75: 1, p99: 1, max: 1 }
+        };
+        assert_eq!(timings(vec![timing(false)], vec![timing(false)]), [timing(true), timing(false)]);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use protocol::kallsyms::Kallsyms;
 
-use crate::account::{Event, What};
+use crate::account::{Traced, What};
 use crate::event_format::{self, Field};
 use crate::ring_buffer::PageFormat;
 
@@ -23,8 +23,7 @@ pub struct Reader<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Call { function: Field, caller: Field },
-    CrossCall { function: Field, cpu: Field },
-    Callback { function: Field },
+    Point { point: usize, function: Field, cpu: Option<Field> },
 }
 
 impl<'a> Reader<'a> {
@@ -42,15 +41,12 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// They may also hold [`What::CrossCall`], of this format.
-    pub fn expect_cross_calls(&mut self, format: &str) -> Result<(), String> {
+    /// They may also hold [`What::Point`] of the event with this index, in this format; with a CPU if the event
+    /// `has_cpu`.
+    pub fn expect_point(&mut self, point: usize, format: &str, has_cpu: bool) -> Result<(), String> {
         let field = |name| event_format::field(format, name);
-        self.expect(format, Kind::CrossCall { function: field("func")?, cpu: field("cpu")? })
-    }
-
-    /// They may also hold [`What::Callback`], of this format.
-    pub fn expect_callbacks(&mut self, format: &str) -> Result<(), String> {
-        self.expect(format, Kind::Callback { function: event_format::field(format, "func")? })
+        let cpu = has_cpu.then(|| field("cpu")).transpose()?;
+        self.expect(format, Kind::Point { point, function: field("func")?, cpu })
     }
 
     fn expect(&mut self, format: &str, kind: Kind) -> Result<(), String> {
@@ -59,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The events of `pages`, those of each CPU in their order.
-    pub fn events(&self, pages: &[Vec<u8>]) -> Result<Vec<Event<'a>>, String> {
+    pub fn events(&self, pages: &[Vec<u8>]) -> Result<Vec<Traced<'a>>, String> {
         let mut records = Vec::new();
         pages.iter().try_for_each(|page| self.page.read(page, &mut records))?;
         // Stable: what one CPU did at the same time stays in its order.
@@ -68,10 +64,10 @@ impl<'a> Reader<'a> {
         records.iter().map(|record| self.event(record.data, &mut names)).collect()
     }
 
-    fn event(&self, data: &[u8], names: &mut HashMap<u64, Option<&'a str>>) -> Result<Event<'a>, String> {
+    fn event(&self, data: &[u8], names: &mut HashMap<u64, Option<&'a str>>) -> Result<Traced<'a>, String> {
         let number = self.kind.of(data)?;
         let kind = self.kinds.get(&number);
-        let kind = *kind.ok_or_else(|| format!("event {number} in the trace, which nobody asked for"))?;
+        let kind = *kind.ok_or_else(|| format!("event {number} in the trace, which was not asked for"))?;
         let mut name = |field: Field| {
             let address = field.of(data)?;
             Ok::<_, String>(*names.entry(address).or_insert_with(|| self.kallsyms.name_at(address)))
@@ -83,12 +79,13 @@ impl<'a> Reader<'a> {
                 // Code that the kernel made up at run time has no name.
                 caller: name(caller)?.unwrap_or_default(),
             },
-            Kind::CrossCall { function, cpu } => {
-                What::CrossCall { function: known(name(function)?)?, cpu: cpu.of(data)? }
-            }
-            Kind::Callback { function } => What::Callback { function: known(name(function)?)? },
+            Kind::Point { point, function, cpu } => What::Point {
+                point,
+                function: known(name(function)?)?,
+                cpu: cpu.map(|cpu| cpu.of(data)).transpose()?,
+            },
         };
-        Ok(Event { task: self.task.of(data)?, what })
+        Ok(Traced { task: self.task.of(data)?, what })
     }
 }
 
@@ -102,6 +99,9 @@ mod tests {
         include_str!("../testdata/recorded/broadcast.txt"),
         include_str!("../testdata/recorded/callback.txt"),
     ];
+
+    const CROSS_CALL: usize = 4;
+    const CALLBACK: usize = 7;
 
     fn part(recording: &str, name: &str) -> String {
         let lines = recording.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -122,10 +122,10 @@ mod tests {
         let mut reader = reader(kallsyms, recording);
         let [cross_call, callback] = ["cross_call", "callback"].map(|name| part(recording, name));
         if !cross_call.is_empty() {
-            reader.expect_cross_calls(&cross_call).unwrap();
+            reader.expect_point(CROSS_CALL, &cross_call, true).unwrap();
         }
         if !callback.is_empty() {
-            reader.expect_callbacks(&callback).unwrap();
+            reader.expect_point(CALLBACK, &callback, false).unwrap();
         }
         reader
     }
@@ -136,18 +136,19 @@ mod tests {
     }
 
     /// `munmap-55      [000] d..2.     3.6: csd_queue_cpu: cpu=1 callsite=x func=y csd=z`, with no space in a name.
-    fn event(line: &str) -> Event<'_> {
+    fn event(line: &str) -> Traced<'_> {
         let (task, rest) = line.split_once(' ').unwrap();
         let words: Vec<&str> = rest.split_whitespace().skip(3).collect();
         let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)).unwrap();
         let what = match words[0] {
             "csd_queue_cpu:" => {
-                What::CrossCall { function: value("func="), cpu: value("cpu=").parse().unwrap() }
+                let cpu = Some(value("cpu=").parse().unwrap());
+                What::Point { point: CROSS_CALL, function: value("func="), cpu }
             }
-            "rcu_invoke_callback:" => What::Callback { function: value("func=") },
+            "rcu_invoke_callback:" => What::Point { point: CALLBACK, function: value("func="), cpu: None },
             function => What::Call { function, caller: words[1].strip_prefix("<-").unwrap() },
         };
-        Event { task: task.rsplit_once('-').unwrap().1.parse().unwrap(), what }
+        Traced { task: task.rsplit_once('-').unwrap().1.parse().unwrap(), what }
     }
 
     #[test]
@@ -175,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_nobody_asked_for_is_an_error() {
+    fn an_event_that_was_not_asked_for_is_an_error() {
         let recording = RECORDINGS[0];
         let kallsyms = kallsyms(recording);
         let error = reader(&kallsyms, recording).events(&pages(recording)).unwrap_err();
-        assert_eq!(error, "event 201 in the trace, which nobody asked for");
+        assert_eq!(error, "event 201 in the trace, which was not asked for");
     }
 
     #[test]

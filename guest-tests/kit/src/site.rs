@@ -1,97 +1,118 @@
-//! Where to inject: the function whose page allocation decides between batching and the fallback, and how
-//! many page tables an operation must free to meet the demand there. Pure.
+//! Where to inject, and how many units of work an operation has to do to meet the demand there. Pure.
 
 use std::ops::Range;
 
 use protocol::kallsyms::Kallsyms;
+use protocol::{Ask, Injection};
 
-/// Tables beyond the demand, so that the injection runs out before the tables do and N means exactly N.
-const SPARE_TABLES: u64 = 16;
+/// Units beyond the demand, so that the injection runs out before the work does and N means exactly N.
+const SPARE_UNITS: u64 = 16;
 
-/// Without a fallback, tables to free for each failure. A gather holds 8 entries on the stack and asks for a
-/// page when 7 are taken (`MMU_GATHER_BUNDLE`, `tlb_next_batch()`); each table here accounts for two
-/// entries, its page and, later, itself. 2 * 4 entries against 7: a little over the demand, the first half
-/// of it while pages are unmapped and the rest while tables are freed.
-const TABLES_PER_PAGE_BATCH: u64 = 4;
-
-/// The functions that can hold the allocation of a page batch, innermost first: which of them exists is
-/// up to the compiler's inlining.
-const PAGE_BATCH_FUNCTIONS: [&str; 2] = ["tlb_next_batch", "__tlb_remove_folio_pages_size"];
+/// What an operation needs for each failure where nothing is injected.
+const NO_INJECTION: u64 = 1;
 
 /// A place to inject failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
-    /// The function's full name in kallsyms; None where nothing is injected.
-    pub function: Option<String>,
-    pub addresses: Range<u64>,
-    /// Page tables the operation has to populate and free.
-    pub tables: u64,
+    /// The function's full name in kallsyms.
+    pub function: String,
+    /// Addresses of the function; failures have one of them in their call stack.
+    pub under: Range<u64>,
+    /// And none of these.
+    pub outside: Range<u64>,
+    /// [`protocol::Place::work`].
+    work: u64,
 }
 
 impl Site {
-    /// Where this kernel allocates the batch whose failure leads to the fallback, for `demand` failures.
-    ///
-    /// A kernel with a fallback allocates its table batch in `tlb_remove_table()`. One without
-    /// MMU_GATHER_RCU_TABLE_FREE has no such function: tables travel with the pages, and failing *their*
-    /// batch shows that the operation then does no more than flush early.
-    pub fn of_batches(kallsyms: &Kallsyms, demand: u64) -> Result<Self, String> {
-        if kallsyms.has("tlb_remove_table") {
-            return Self::of(kallsyms, &["tlb_remove_table"], demand);
-        }
-        let tables = demand.checked_mul(TABLES_PER_PAGE_BATCH).ok_or_else(|| too_much(demand))?;
-        Self::of(kallsyms, &PAGE_BATCH_FUNCTIONS, tables)
-    }
-
-    /// The first of `functions` that this kernel has; each of `demand` failures takes one page table.
-    pub fn of(kallsyms: &Kallsyms, functions: &[&str], demand: u64) -> Result<Self, String> {
-        let found = functions.iter().find_map(|name| kallsyms.range(name));
-        let (function, addresses) =
-            found.ok_or_else(|| format!("/proc/kallsyms has none of {}", functions.join(", ")))?;
-        let tables = demand.checked_add(SPARE_TABLES).ok_or_else(|| too_much(demand))?;
-        Ok(Site { function: Some(function.to_owned()), addresses, tables })
-    }
-
-    /// Nothing is injected anywhere.
-    pub fn nowhere(demand: u64) -> Self {
-        Site { function: None, addresses: 0..0, tables: demand.saturating_add(SPARE_TABLES) }
+    /// The first function of [`Injection::under`] that this kernel has.
+    pub fn of(kallsyms: &Kallsyms, injection: &Injection) -> Result<Self, String> {
+        let mut places = injection.under.iter();
+        let found = places.find_map(|place| Some((place, kallsyms.range(&place.function)?)));
+        let (place, (function, under)) = found.ok_or_else(|| {
+            let names: Vec<_> = injection.under.iter().map(|place| place.function.as_str()).collect();
+            format!("/proc/kallsyms has none of {}", names.join(", "))
+        })?;
+        let outside = injection.outside.as_ref().map_or(Ok(0..0), |function| {
+            let range = kallsyms.range(function).map(|(_, range)| range);
+            range.ok_or_else(|| format!("/proc/kallsyms has no {function}"))
+        })?;
+        Ok(Site { function: function.to_owned(), under, outside, work: place.work })
     }
 }
 
-fn too_much(demand: u64) -> String {
-    format!("a demand of {demand} failures is too much")
+/// Units of work for what is asked, at this site if something is injected.
+pub fn units(ask: &Ask, site: Option<&Site>) -> Result<u64, String> {
+    let work = site.map_or(NO_INJECTION, |site| site.work);
+    let units = ask.demand.checked_mul(work).and_then(|units| units.checked_add(SPARE_UNITS));
+    units.ok_or_else(|| format!("a demand of {} failures is too much", ask.demand))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use protocol::{Place, Which};
+
     use super::*;
+
+    fn injection(outside: Option<&str>) -> Injection {
+        let place = |function: &str, work| Place { function: function.to_owned(), work };
+        Injection {
+            fault: "failslab".to_owned(),
+            settings: Vec::new(),
+            under: vec![place("inner", 1), place("outer", 4)],
+            outside: outside.map(str::to_owned),
+            which: Which::Next,
+        }
+    }
+
+    fn ask(demand: u64) -> Ask {
+        let set = BTreeMap::new();
+        Ask { name: "test".to_owned(), demand, inject: Some(injection(None)), set, secs: 0, alone: false }
+    }
 
     fn kallsyms(text: &str) -> Kallsyms {
         Kallsyms::parse(text).unwrap()
     }
 
     #[test]
-    fn a_kernel_with_the_fallback_fails_its_table_batch() {
-        let kallsyms = kallsyms("1000 t tlb_next_batch\n2000 T tlb_remove_table\n3000 T next\n");
-        let site = Site { function: Some("tlb_remove_table".into()), addresses: 0x2000..0x3000, tables: 216 };
-        assert_eq!(Site::of_batches(&kallsyms, 200), Ok(site));
+    fn the_first_function_that_is_there_is_the_place() {
+        let kallsyms = kallsyms("1000 t outer\n2000 T inner\n3000 T next\n");
+        let site = Site::of(&kallsyms, &injection(None)).unwrap();
+        let expected = Site { function: "inner".into(), under: 0x2000..0x3000, outside: 0..0, work: 1 };
+        assert_eq!((units(&ask(200), Some(&site)), site), (Ok(216), expected));
     }
 
     #[test]
-    fn a_kernel_without_the_fallback_fails_its_page_batch() {
-        let kallsyms = kallsyms("1000 t __tlb_remove_folio_pages_size.constprop.0\n3000 T next\n");
-        let site = Site::of_batches(&kallsyms, 200).unwrap();
-        assert_eq!(site.function.as_deref(), Some("__tlb_remove_folio_pages_size.constprop.0"));
-        assert_eq!(site.addresses, 0x1000..0x3000);
-        assert_eq!(site.tables, 816);
+    fn a_compiler_may_have_inlined_one_into_the_other() {
+        let kallsyms = kallsyms("1000 t outer.constprop.0\n3000 T next\n4000 T end\n");
+        let site = Site::of(&kallsyms, &injection(Some("next"))).unwrap();
+        assert_eq!((site.function.as_str(), &site.under), ("outer.constprop.0", &(0x1000..0x3000)));
+        assert_eq!(site.outside, 0x3000..0x4000);
+        assert_eq!(units(&ask(200), Some(&site)), Ok(816));
     }
 
     #[test]
-    fn a_kernel_with_neither_is_an_error() {
-        assert!(Site::of_batches(&kallsyms("1000 t something\n3000 T next\n"), 200).is_err());
+    fn a_kernel_without_any_of_them_is_an_error() {
+        let kallsyms = kallsyms("1000 t inner\n3000 T next\n");
+        assert!(Site::of(&kallsyms, &injection(Some("nothing"))).unwrap_err().contains("nothing"));
+        let error =
+            Site::of(&self::kallsyms("1000 t something\n3000 T next\n"), &injection(None)).unwrap_err();
+        assert_eq!(error, "/proc/kallsyms has none of inner, outer");
+    }
+
+    #[test]
+    fn nothing_injected_is_a_unit_for_each_operation_and_some_to_spare() {
+        assert_eq!(units(&ask(200), None), Ok(216));
     }
 
     #[test]
     fn an_absurd_demand_is_an_error() {
-        assert!(Site::of_batches(&kallsyms("1000 T tlb_remove_table\n3000 T next\n"), u64::MAX).is_err());
+        let site = Site { function: "inner".into(), under: 0..1, outside: 0..0, work: 4 };
+        for demand in [u64::MAX, u64::MAX / 2, u64::MAX / 4] {
+            assert!(units(&ask(demand), Some(&site)).is_err(), "{demand}");
+        }
+        assert!(units(&ask(u64::MAX), None).is_err());
     }
 }

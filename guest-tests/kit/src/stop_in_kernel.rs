@@ -1,5 +1,5 @@
 //! Stopping a task inside a system call: a page that userfaultfd watches, and a thread that fills it when it is told
-//! to. Whoever writes to the page before that waits.
+//! to. A task that writes to the page before that waits.
 
 use std::fs::File;
 use std::io::{Error, Read};
@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::thread;
 
-use crate::mapping::page_size;
+use crate::page;
 
 /// The ABI that is asked for (include/uapi/linux/userfaultfd.h).
 const UFFD_API: u64 = 0xaa;
@@ -39,7 +39,7 @@ struct ZeroPage {
 /// `struct uffd_msg`.
 const MESSAGE_BYTES: usize = 32;
 
-/// A page that nobody can touch yet.
+/// A page that no task can touch yet.
 #[derive(Debug)]
 pub struct Trap {
     page: usize,
@@ -48,7 +48,7 @@ pub struct Trap {
 impl Trap {
     /// `trapped` is called when a task waits for the page; the page is filled when it returns.
     pub fn set(trapped: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<Trap, String> {
-        let length = page_size();
+        let length = page::size();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice.
@@ -56,7 +56,7 @@ impl Trap {
         if page == libc::MAP_FAILED {
             return Err(format!("could not map a page: {}", Error::last_os_error()));
         }
-        // SAFETY: takes no memory; the file descriptor is new, and nobody else owns it.
+        // SAFETY: takes no memory; the file descriptor is new, and nothing else owns it.
         let mut watcher = match unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) } {
             -1 => return Err(format!("userfaultfd: {}", Error::last_os_error())),
             new => unsafe { File::from_raw_fd(i32::try_from(new).map_err(|error| error.to_string())?) },
@@ -69,7 +69,7 @@ impl Trap {
             let mut message = [0; MESSAGE_BYTES];
             watcher.read_exact(&mut message).map_err(|error| format!("userfaultfd: {error}"))?;
             let held = trapped();
-            // Whatever was said, nobody may wait for ever.
+            // After an error too: the task must not wait for ever.
             ask(&watcher, 0x04, &mut ZeroPage { start, length, mode: 0, zeroed: 0 })?;
             held
         });

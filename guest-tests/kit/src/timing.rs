@@ -12,15 +12,15 @@ const LONGEST_NANOS: u64 = 600_000_000_000;
 #[derive(Debug)]
 pub struct Stopwatch {
     what: String,
-    tables: u64,
+    units: u64,
     times: Histogram<u64>,
 }
 
 impl Stopwatch {
-    /// `tables`: page tables that each sample frees; 0 where that says nothing.
-    pub fn new(what: &str, tables: u64) -> Self {
+    /// `units`: units of work in each sample; 0 where that says nothing.
+    pub fn new(what: &str, units: u64) -> Self {
         let times = Histogram::new_with_max(LONGEST_NANOS, 3).expect("the bounds are constants in range");
-        Stopwatch { what: what.to_owned(), tables, times }
+        Stopwatch { what: what.to_owned(), units, times }
     }
 
     /// Times `operation`.
@@ -46,7 +46,9 @@ impl Stopwatch {
         let at = |quantile| self.times.value_at_quantile(quantile);
         Ok(Timing {
             what: self.what.clone(),
-            tables: self.tables,
+            // Known to the one that measures.
+            forced: false,
+            units: self.units,
             samples: self.times.len(),
             min: self.times.min(),
             p25: at(0.25),
@@ -67,7 +69,7 @@ mod tests {
         let mut watch = Stopwatch::new("munmap", 1);
         (1..=1000).for_each(|micros| watch.add(Duration::from_micros(micros)));
         let timing = watch.timing().unwrap();
-        assert_eq!((timing.what.as_str(), timing.tables, timing.samples), ("munmap", 1, 1000));
+        assert_eq!((timing.what.as_str(), timing.units, timing.samples), ("munmap", 1, 1000));
         let near = |got: u64, micros: u64| got.abs_diff(micros * 1000) <= micros;
         assert!(near(timing.min, 1) && near(timing.median, 500) && near(timing.p99, 990), "{timing:?}");
         assert!(near(timing.p25, 250) && near(timing.p75, 750) && near(timing.max, 1000), "{timing:?}");

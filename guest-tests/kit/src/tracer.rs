@@ -1,16 +1,18 @@
-//! A tracefs instance of our own that records what a fallback does to free a page table safely, and nothing else.
+//! A tracefs instance of our own that records the events that a campaign names, and nothing else. Which function or
+//! tracepoint shows one is decided in [`crate::probes`], what counts in [`crate::account`].
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use protocol::Counts;
 use protocol::kallsyms::Kallsyms;
+use protocol::{Counts, Watch};
 
-use crate::account::{self, BROADCAST_CALLBACK, TABLE_CALLBACK};
+use crate::account;
 use crate::counters::{self, RingBuffer};
 use crate::cpu;
 use crate::files::{self, OpenFile};
+use crate::probes::{PROOF, Point, Probes};
 use crate::recorded::Reader;
 
 const INSTANCE: &str = "/sys/kernel/tracing/instances/patchproof";
@@ -29,33 +31,15 @@ const NO_CPU: &str = "0";
 /// What can be traced, a name in each line (kernel/trace/ftrace.c, `t_show()`).
 const TRACEABLE: &str = "/sys/kernel/tracing/available_filter_functions";
 
-/// Not inlined into their callers: exported, or defined in another file. Those that a kernel does not have are left
-/// out, and their count is 0 by construction: a kernel for one CPU has no cross calls, and an architecture either
-/// frees a page table by a function of its own or by the page allocator's.
-const TRACED_FUNCTIONS: [&str; 7] = [
-    "synchronize_rcu",
-    "synchronize_rcu_expedited",
-    "smp_call_function",
-    "__free_pages",
-    "__tlb_remove_table",
-    "free_page_and_swap_cache",
-    ENTRY,
-];
-
-/// The entry of the path, which begins a new account of what was waited for. Exported too.
-const ENTRY: &str = "tlb_remove_table";
-
-/// Without it a count of 0 could not be told from a tracer that records nothing.
-const PROOF: &str = "synchronize_rcu";
-
-/// Ring buffer per CPU: a floor, and what one fallback may write (an event of some 50 bytes for each of up
-/// to 15 bystanders, and three function entries).
+/// Ring buffer per CPU: a floor, and what one failure may lead to (an event of some 50 bytes for each of up to 15
+/// bystanders, and three function entries).
 const BUFFER_FLOOR_KIB: u64 = 1024;
-const BUFFER_PER_FALLBACK_KIB: u64 = 1;
+const BUFFER_PER_FAILURE_KIB: u64 = 1;
 
 /// The instance, configured; recording only between [`Tracer::start`] and [`Tracer::stop`].
 #[derive(Debug)]
 pub struct Tracer<'a> {
+    watch: &'a Watch,
     instance: PathBuf,
     recorded_cpus: OpenFile,
     /// For that.
@@ -66,43 +50,40 @@ pub struct Tracer<'a> {
 }
 
 impl<'a> Tracer<'a> {
-    /// Makes the instance for up to `demand` fallbacks, or takes the one that the scenario before left, of which
-    /// everything is read back.
+    /// Makes the instance for up to `demand` failures, or takes the one that the scenario before left, of which
+    /// everything is read back. None where there is no event to count: nothing in tracefs is then touched.
     ///
-    /// A mechanism whose function this kernel does not have cannot be recorded and cannot run: its count is
-    /// 0 by construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is
-    /// an error.
-    pub fn create(kallsyms: &'a Kallsyms, demand: u64) -> Result<Self, String> {
+    /// An event whose function this kernel does not have cannot be recorded and cannot happen: its count is 0 by
+    /// construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is an error.
+    pub fn create(kallsyms: &'a Kallsyms, watch: &'a Watch, demand: u64) -> Result<Option<Self>, String> {
+        if watch.events.is_empty() {
+            return Ok(None);
+        }
+        let probes = Probes::find(watch, kallsyms)?;
         let all_cpus = cpu::mask_of_all()?;
         let instance = PathBuf::from(INSTANCE);
         make_directory(&instance)?;
         let recorded_cpus = OpenFile::open(instance.join(RECORDED_CPUS))?;
         let stats = open_stats(&instance.join("per_cpu"))?;
         let reader = Reader::new(kallsyms, &files::read(PAGE_FORMAT)?, &files::read(FUNCTION_FORMAT)?)?;
-        let mut tracer = Tracer { instance, recorded_cpus, all_cpus, stats, reader };
+        let mut tracer = Tracer { watch, instance, recorded_cpus, all_cpus, stats, reader };
         tracer.stop()?;
-        tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FALLBACK_KIB)?;
-        let has_fallback = kallsyms.has(ENTRY);
-        tracer.trace_functions(kallsyms)?;
-        if kallsyms.has(BROADCAST_CALLBACK) {
-            let format = tracer.trace_event("csd/csd_queue_cpu", BROADCAST_CALLBACK)?;
-            tracer.reader.expect_cross_calls(&format)?;
-        } else if has_fallback {
-            return Err(format!("tlb_remove_table is there, but {BROADCAST_CALLBACK}, its callback, is not"));
-        }
-        if kallsyms.has(TABLE_CALLBACK) {
-            let format = tracer.trace_event("rcu/rcu_invoke_callback", TABLE_CALLBACK)?;
-            tracer.reader.expect_callbacks(&format)?;
+        tracer.make_room(BUFFER_FLOOR_KIB + demand * BUFFER_PER_FAILURE_KIB)?;
+        tracer.trace_functions(&probes.functions)?;
+        for point in &probes.points {
+            let format = tracer.trace_event(point)?;
+            tracer.reader.expect_point(point.index, &format, point.has_cpu)?;
         }
         files::ensure(tracer.instance.join("tracing_on"), "1")?;
-        Ok(tracer)
+        Ok(Some(tracer))
     }
 
     /// Records from now on, into an empty buffer.
     ///
     /// That it does record is proved each time, because a count of 0 is a result here: clearing another
     /// instance's trace calls `synchronize_rcu()` (`tracing_reset_online_cpus()`, kernel/trace/trace.c),
-    /// which must leave an event in ours. Its caller is not of the path, so it counts for nothing.
+    /// which must leave an event in ours. An event of that function has to name its callers, so that this one does not
+    /// count.
     pub fn start(&self) -> Result<(), String> {
         // Empty already if everything was read, as it should have been. To clear it takes two grace periods.
         if self.buffer()? != RingBuffer::default() {
@@ -115,7 +96,7 @@ impl<'a> Tracer<'a> {
         self.recorded_cpus.set(&self.all_cpus)?;
         files::write(TOP_TRACE, "")?;
         if self.buffer()?.entries == 0 {
-            return Err("a call of synchronize_rcu that must be in the trace was not recorded".to_owned());
+            return Err(format!("a call of {PROOF} that must be in the trace was not recorded"));
         }
         Ok(())
     }
@@ -139,7 +120,8 @@ impl<'a> Tracer<'a> {
     }
 
     /// What was recorded between [`Tracer::start`] and [`Tracer::stop`], and how many events were lost. What was sent to
-    /// the victim's CPU or to one of `unsteady_cpus` is not counted. It can be asked once, as the buffer is then empty.
+    /// the test's own CPU or to one of `unsteady_cpus` is not counted as sent to a bystander. It can be asked once, as
+    /// the buffer is then empty.
     pub fn counts(&self, unsteady_cpus: &[u32]) -> Result<(Counts, u64), String> {
         let buffers = self.buffers()?;
         let mut pages = Vec::new();
@@ -156,7 +138,8 @@ impl<'a> Tracer<'a> {
             ));
         }
         let unsteady = |cpu| unsteady_cpus.iter().any(|unsteady| u64::from(*unsteady) == cpu);
-        let counts = account::count(events, |cpu| cpu != u64::from(cpu::VICTIM_CPU) && !unsteady(cpu))?;
+        let counts =
+            account::count(self.watch, events, |cpu| cpu != u64::from(cpu::VICTIM_CPU) && !unsteady(cpu))?;
         Ok((counts, buffer.lost))
     }
 
@@ -174,17 +157,12 @@ impl<'a> Tracer<'a> {
         Ok(())
     }
 
-    fn trace_functions(&self, kallsyms: &Kallsyms) -> Result<(), String> {
-        let mut asked: Vec<_> =
-            TRACED_FUNCTIONS.into_iter().filter(|function| kallsyms.has_exactly(function)).collect();
-        if !asked.contains(&PROOF) {
-            return Err(format!("/proc/kallsyms has no {PROOF}"));
-        }
+    /// `asked` is sorted.
+    fn trace_functions(&self, asked: &[&str]) -> Result<(), String> {
         // The filter first: a function tracer without one records the whole kernel.
         let path = self.instance.join("set_ftrace_filter");
-        asked.sort_unstable();
         if functions_in(&path)? != asked {
-            files::write(&path, line_numbers(&asked)?)?;
+            files::write(&path, line_numbers(asked)?)?;
             let found = functions_in(&path)?;
             if found != asked {
                 return Err(format!("{} holds {found:?} instead of {asked:?}", path.display()));
@@ -193,10 +171,11 @@ impl<'a> Tracer<'a> {
         files::ensure(self.instance.join("current_tracer"), "function")
     }
 
-    /// Records `event` when its `func` is `function`. Functions declared `inline` are `notrace`, so an RCU
-    /// callback such as this one is seen by the event of its invocation, not by the function tracer. Returns the event's
+    /// Records the tracepoint when its `func` is the function. Functions declared `inline` are `notrace`, so an RCU
+    /// callback that is one is seen by the event of its invocation, not by the function tracer. Returns the event's
     /// format.
-    fn trace_event(&self, event: &str, function: &str) -> Result<String, String> {
+    fn trace_event(&self, point: &Point<'_>) -> Result<String, String> {
+        let Point { event, function, .. } = point;
         let directory = format!("events/{event}");
         if !self.instance.join(&directory).exists() {
             // The rcu events need RCU_TRACE, which defaults to y but which an allnoconfig turns off.

@@ -54,7 +54,7 @@ pub struct Request {
     /// adds 5: kernel/rcu/tree_stall.h.)
     pub stall_secs: Option<u32>,
     /// Panic at the first warning, scheduling in atomic context among them: where a splat is all that is wanted,
-    /// nobody waits for what a broken kernel does next.
+    /// what a broken kernel does next is of no use.
     pub panic_on_warn: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct Ask {
     pub set: BTreeMap<String, String>,
     /// Go on in rounds for so many seconds (a soak); 0 is one round.
     pub secs: u64,
-    /// Its times are to be compared: the host stops whatever else it runs as soon as it hears that it begins.
+    /// Its times are to be compared: the host stops all else that it runs as soon as it hears that it begins.
     pub alone: bool,
 }
 
@@ -157,7 +157,7 @@ pub struct Measured {
     /// Of each [`Watch::gauges`], around the forced operation.
     pub levels: BTreeMap<String, Level>,
     /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second witness, never the
-    /// count, because whatever else the kernel does meanwhile is in it.
+    /// count, because all else that the kernel does meanwhile is in it.
     pub rises: BTreeMap<String, u64>,
     /// Trace events overwritten, dropped or lost in a commit, in both operations; not 0 makes the counts
     /// worthless.

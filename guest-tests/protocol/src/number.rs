@@ -79,6 +79,7 @@ mod tests {
 
     #[test]
     fn number_above_the_limit_is_found_in_any_field() {
+        const LEVEL: Level = Level { before: 0, peak: u64::MAX, after: 0 };
         let with = |change: fn(&mut Measured)| {
             let mut measured = Measured::default();
             change(&mut measured);
@@ -88,10 +89,8 @@ mod tests {
         assert_eq!(with(|m| m.injected = NUMBER_MAX), None);
         assert_eq!(with(|m| m.injected = NUMBER_MAX + 1).as_deref(), Some("injected"));
         assert_eq!(with(|m| m.forced.add("send", u64::MAX)).as_deref(), Some("forced.send"));
-        assert_eq!(
-            with(|m| m.levels = [("things".to_owned(), Level { before: 0, peak: u64::MAX, after: 0 })].into()).as_deref(),
-            Some("levels.things.peak")
-        );
+        let found = with(|m| m.levels = [("things".to_owned(), LEVEL)].into());
+        assert_eq!(found.as_deref(), Some("levels.things.peak"));
         let found = impossible(&Trailer { measured: 0, tainted: u64::MAX }).unwrap();
         assert_eq!(found.to_string(), "tainted is 18446744073709551615, which no guest can have measured");
     }

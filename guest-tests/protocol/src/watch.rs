@@ -69,7 +69,8 @@ pub struct Sequence {
 pub struct Gauge {
     pub name: String,
     pub file: String,
-    /// The first word of its line, with or without a colon; the number is the second word. None: the file is one number.
+    /// The first word of its line, with or without a colon; the number is the second word. None: the number is the first
+    /// word of the file.
     pub key: Option<String>,
     /// A file that is read before, where the kernel has it: it makes the number exact.
     pub refresh: Option<String>,

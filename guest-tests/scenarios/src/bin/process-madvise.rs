@@ -4,9 +4,9 @@
 use std::io::Error;
 
 use kit::child::{self, Child};
-use kit::mapping::page_size;
-use kit::measure::{Force, Trial, measure};
-use kit::meter::{Meter, Performed};
+use kit::measure::{Trial, measure};
+use kit::meter::Performed;
+use kit::page;
 use kit::scenario;
 use protocol::Done;
 
@@ -14,14 +14,14 @@ use protocol::Done;
 const NOBODY: libc::uid_t = 65534;
 
 pub fn main() {
-    scenario::run(|order| measure(order, Force::Nothing, operate));
+    scenario::run(|order| measure(order, operate));
 }
 
 /// Nothing is counted quiet: there is no state that the advice leaves behind.
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let times = if trial.forced { trial.ask.demand } else { 0 };
     let (mut heard, says) = child::pipe()?;
-    let meter = Meter::start()?;
+    let meter = trial.meter()?;
     let mut other = Child::start(become_nobody, |()| Ok(()))?;
     let pid = other.pid();
     let advise = |(): &()| {
@@ -62,8 +62,8 @@ fn count(times: u64, pid: libc::pid_t, error: i32) -> Result<u64, String> {
     }
     // Every process of this program has the page with this variable at the same address.
     static PLACE: u8 = 7;
-    let page = (&raw const PLACE) as usize & !(page_size() - 1);
-    let range = libc::iovec { iov_base: page as *mut libc::c_void, iov_len: page_size() };
+    let page = (&raw const PLACE) as usize & !(page::size() - 1);
+    let range = libc::iovec { iov_base: page as *mut libc::c_void, iov_len: page::size() };
     let mut found = 0;
     for _ in 0..times {
         // SAFETY: one range, alive during the call; advice that changes no content.

@@ -1,0 +1,201 @@
+//! What has to be traced in this kernel for the events that a campaign names. Pure.
+
+use std::collections::BTreeSet;
+
+use protocol::kallsyms::Kallsyms;
+use protocol::{Source, Watch};
+
+/// Traced in any case: without it a count of 0 could not be told from a tracer that records nothing.
+pub const PROOF: &str = "synchronize_rcu";
+
+/// Functions and tracepoints, each of which this kernel has.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Probes<'w> {
+    /// Sorted.
+    pub functions: Vec<&'w str>,
+    pub points: Vec<Point<'w>>,
+}
+
+/// A tracepoint, to be recorded where its field `func` is `function`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Point<'w> {
+    /// Which of [`Watch::events`] it shows.
+    pub index: usize,
+    /// `SYSTEM/EVENT`.
+    pub event: &'w str,
+    pub function: &'w str,
+    /// Its field `cpu` is needed too.
+    pub has_cpu: bool,
+}
+
+impl<'w> Probes<'w> {
+    /// Those of `watch`. A function that this kernel does not have cannot be called in it, and is left out: the count is 0
+    /// by construction.
+    ///
+    /// # Errors
+    /// A watch that contradicts itself, and a kernel without what an event is seen by, if it has the function with which
+    /// that is needed.
+    pub fn find(watch: &'w Watch, kallsyms: &Kallsyms) -> Result<Probes<'w>, String> {
+        check_names(watch)?;
+        if !kallsyms.has_exactly(PROOF) {
+            return Err(format!("/proc/kallsyms has no {PROOF}"));
+        }
+        let mut functions = BTreeSet::from([PROOF]);
+        let mut points: Vec<Point<'w>> = Vec::new();
+        for (index, event) in watch.events.iter().enumerate() {
+            let has_source = match &event.source {
+                Source::Calls { of, .. } => {
+                    let here = of.iter().map(String::as_str).filter(|name| kallsyms.has_exactly(name));
+                    let here: Vec<_> = here.collect();
+                    functions.extend(&here);
+                    !here.is_empty()
+                }
+                Source::Tracepoint { event, function, to_bystanders } => {
+                    let is_here = kallsyms.has(function);
+                    if is_here {
+                        points.push(Point { index, event, function, has_cpu: *to_bystanders });
+                    }
+                    is_here
+                }
+            };
+            let needed_with = event.needed_with.as_ref().filter(|needed| kallsyms.has(needed));
+            if let (false, Some(needed_with)) = (has_source, needed_with) {
+                let sources = sources(&event.source);
+                return Err(format!(
+                    "{needed_with} is there, but nothing that shows {}: {sources}",
+                    event.name
+                ));
+            }
+        }
+        let since = watch.sequences.iter().map(|sequence| sequence.since.as_str());
+        functions.extend(since.filter(|name| kallsyms.has_exactly(name)));
+        Ok(Probes { functions: functions.into_iter().collect(), points })
+    }
+}
+
+/// The functions by which an event is seen.
+fn sources(source: &Source) -> String {
+    match source {
+        Source::Calls { of, .. } => of.join(", "),
+        Source::Tracepoint { event, function, .. } => format!("{function} (by {event})"),
+    }
+}
+
+/// Every event that is referred to exists, and a tracepoint shows one event only: it has one filter.
+fn check_names(watch: &Watch) -> Result<(), String> {
+    let has = |name: &String| watch.events.iter().any(|event| event.name == *name);
+    for sequence in &watch.sequences {
+        if let Some(unknown) = sequence.after.iter().chain([&sequence.event]).find(|name| !has(name)) {
+            return Err(format!(
+                "the sequence {} refers to an event {unknown}, which there is not",
+                sequence.name
+            ));
+        }
+    }
+    let mut points = BTreeSet::new();
+    for event in &watch.events {
+        match &event.source {
+            Source::Calls { inside: Some(outer), .. } if !has(outer) => {
+                return Err(format!("{} refers to an event {outer}, which there is not", event.name));
+            }
+            Source::Tracepoint { event: point, .. } if !points.insert(point) => {
+                return Err(format!("the tracepoint {point} cannot show {} and another event", event.name));
+            }
+            Source::Calls { .. } | Source::Tracepoint { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{Event, Sequence};
+
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn calls(name: &str, of: &[&str], needed_with: Option<&str>) -> Event {
+        let source = Source::Calls { of: names(of), from: Vec::new(), inside: None };
+        Event { name: name.to_owned(), source, needed_with: needed_with.map(str::to_owned) }
+    }
+
+    fn tracepoint(name: &str, event: &str, function: &str) -> Event {
+        let (event, function) = (event.to_owned(), function.to_owned());
+        let source = Source::Tracepoint { event, function, to_bystanders: true };
+        Event { name: name.to_owned(), source, needed_with: Some("begin".to_owned()) }
+    }
+
+    fn sequence(event: &str, after: &str) -> Sequence {
+        let since = "begin".to_owned();
+        Sequence { name: "early".to_owned(), event: event.to_owned(), after: names(&[after]), since }
+    }
+
+    fn kernel(functions: &[&str]) -> Kallsyms {
+        let lines = functions.iter().chain(&["_end"]).enumerate();
+        let text = lines.fold(String::new(), |all, (at, name)| format!("{all}{:x} t {name}\n", 0x1000 + at));
+        Kallsyms::parse(&text).unwrap()
+    }
+
+    fn watch() -> Watch {
+        Watch {
+            events: vec![
+                calls("wait", &["wait", "wait_old"], None),
+                tracepoint("receive", "a/b", "received"),
+            ],
+            sequences: vec![sequence("receive", "wait")],
+            ..Watch::default()
+        }
+    }
+
+    #[test]
+    fn all_that_the_kernel_has_is_traced_and_the_rest_left_out() {
+        let watch = watch();
+        let whole = kernel(&[PROOF, "begin", "wait", "received.isra.0", "other"]);
+        let point = Point { index: 1, event: "a/b", function: "received", has_cpu: true };
+        let expected = Probes { functions: vec!["begin", PROOF, "wait"], points: vec![point] };
+        assert_eq!(Probes::find(&watch, &whole), Ok(expected));
+        // What is traced by its name must have just that name.
+        let bare = kernel(&[PROOF, "wait.isra.0"]);
+        assert_eq!(Probes::find(&watch, &bare), Ok(Probes { functions: vec![PROOF], points: vec![] }));
+    }
+
+    #[test]
+    fn a_kernel_that_must_show_an_event_and_cannot_is_an_error() {
+        let error = Probes::find(&watch(), &kernel(&[PROOF, "begin", "wait"])).unwrap_err();
+        assert_eq!(error, "begin is there, but nothing that shows receive: received (by a/b)");
+        let events = vec![calls("wait", &["wait", "wait_old"], Some("begin"))];
+        let watch = Watch { events, ..Watch::default() };
+        let error = Probes::find(&watch, &kernel(&[PROOF, "begin"])).unwrap_err();
+        assert_eq!(error, "begin is there, but nothing that shows wait: wait, wait_old");
+        assert!(Probes::find(&watch, &kernel(&[PROOF, "begin", "wait_old"])).is_ok());
+        assert!(Probes::find(&watch, &kernel(&[PROOF])).is_ok());
+    }
+
+    #[test]
+    fn a_kernel_in_which_nothing_proves_that_the_tracer_records_is_an_error() {
+        assert!(Probes::find(&watch(), &kernel(&["begin", "wait", "received"])).is_err());
+    }
+
+    #[test]
+    fn a_tracepoint_for_two_events_is_an_error() {
+        let mut watch = watch();
+        watch.events.push(tracepoint("hear", "a/b", "heard"));
+        let error = Probes::find(&watch, &kernel(&[PROOF])).unwrap_err();
+        assert_eq!(error, "the tracepoint a/b cannot show hear and another event");
+    }
+
+    #[test]
+    fn a_name_that_is_no_events_is_an_error() {
+        for sequence in [sequence("nothing", "wait"), sequence("wait", "nothing")] {
+            let watch = Watch { sequences: vec![sequence], ..watch() };
+            assert!(Probes::find(&watch, &kernel(&[PROOF])).unwrap_err().contains("nothing"));
+        }
+        let mut watch = watch();
+        let inside = Some("nothing".to_owned());
+        watch.events[0].source = Source::Calls { of: names(&["wait"]), from: vec![], inside };
+        assert!(Probes::find(&watch, &kernel(&[PROOF])).unwrap_err().contains("nothing"));
+    }
+}

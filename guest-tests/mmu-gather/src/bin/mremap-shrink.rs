@@ -1,0 +1,20 @@
+//! Shrinking a mapping: `mremap` unmaps the tail.
+
+use kit::fault;
+use kit::measure::{Trial, measure};
+use kit::meter::Performed;
+use kit::scenario;
+use mmu_gather::mapping::SparseMapping;
+
+pub fn main() {
+    scenario::run(|order| measure(order, operate));
+}
+
+fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
+    let mapping = SparseMapping::populate(trial.units)?;
+    fault::while_armed(trial.forced, || {
+        let meter = trial.meter()?;
+        mapping.shrink(1)?;
+        meter.stop()
+    })
+}
