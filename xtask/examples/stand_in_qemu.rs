@@ -10,11 +10,11 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::{Counts, Done, Hello, Measured, Message, Nonce, PageTables, Request, Timing, Trailer};
+use protocol::{Counts, Done, Hello, Level, Measured, Message, Nonce, Request, Timing, Trailer, Watch};
 use serde_json::Value;
 
 /// What the test campaign demands.
-const FALLBACKS: u64 = 8;
+const FAILURES: u64 = 8;
 const CPUS: u64 = 4;
 
 /// A base kernel of the test campaign is made of these: what the patch changes, unchanged.
@@ -102,7 +102,7 @@ fn main() {
     let nonce = if fault == "wrong-nonce" { Nonce::from_bytes([7; 16]) } else { nonce.expect("a nonce") };
     let mut channel = Channel { path: results.clone(), nonce, sequence: 0 };
     let initramfs = line.value("-initrd", |value| std::fs::read(value).ok()).expect("an initramfs");
-    for message in messages(&fault, patched, &asked(&initramfs)) {
+    for message in messages(&fault, patched, &request(&initramfs)) {
         let json = changed(&fault, &serde_json::to_value(&message).expect("plain data"));
         if fault == "results-cut" && matches!(message, Message::Trailer(_)) {
             let text = channel.frame(&json);
@@ -138,13 +138,12 @@ fn fault() -> String {
     }
 }
 
-/// The names of the tests that the request in the initramfs, which is not compressed, asks for.
-fn asked(initramfs: &[u8]) -> Vec<String> {
+/// The request in the initramfs, which is not compressed.
+fn request(initramfs: &[u8]) -> Request {
     let start = b"{\"scenarios\":";
     let at = initramfs.windows(start.len()).position(|bytes| bytes == start).expect("a request");
     let mut requests = serde_json::Deserializer::from_slice(&initramfs[at..]).into_iter::<Request>();
-    let request = requests.next().expect("a request").expect("a request");
-    request.scenarios.into_iter().map(|ask| ask.name).collect()
+    requests.next().expect("a request").expect("a request")
 }
 
 /// QEMU goes on when a file of its own cannot be written, and so does this.
@@ -306,12 +305,14 @@ fn monitor(line: &Line) {
     });
 }
 
-fn messages(fault: &str, patched: bool, asked: &[String]) -> Vec<Message> {
+fn messages(fault: &str, patched: bool, request: &Request) -> Vec<Message> {
+    let asked: Vec<String> = request.scenarios.iter().map(|ask| ask.name.clone()).collect();
+    let asked = asked.as_slice();
     let hello = Hello {
         kernel_release: "7.2.12".to_owned(),
         cpus_online: u32::try_from(CPUS).expect("small"),
-        rcu_expedited: 0,
-        symbols: vec!["tlb_remove_table".to_owned()],
+        readings: [("/sys/hurried".to_owned(), 0)].into(),
+        symbols: vec!["give_up".to_owned()],
     };
     let planned = if fault == "plans-less" { &asked[1..] } else { asked };
     let mut messages = vec![Message::Hello(hello), Message::Plan { scenarios: planned.to_vec() }];
@@ -328,9 +329,9 @@ fn messages(fault: &str, patched: bool, asked: &[String]) -> Vec<Message> {
             "broken-hostile" => Message::Broken { scenario, why: HOSTILE.to_owned() },
             "never-begun" => Message::Measured {
                 scenario: HOSTILE.to_owned(),
-                measured: Box::new(measured(fault, patched)),
+                measured: Box::new(measured(fault, patched, &request.watch)),
             },
-            _ => Message::Measured { scenario, measured: Box::new(measured(fault, patched)) },
+            _ => Message::Measured { scenario, measured: Box::new(measured(fault, patched, &request.watch)) },
         });
     }
     let tainted = if fault == "taint" { 512 } else { 0 };
@@ -342,12 +343,13 @@ fn messages(fault: &str, patched: bool, asked: &[String]) -> Vec<Message> {
     messages
 }
 
-fn measured(fault: &str, patched: bool) -> Measured {
+fn measured(fault: &str, patched: bool, watch: &Watch) -> Measured {
     // Fields to be changed must not be empty.
     let full = fault.starts_with("number:") || fault.starts_with("text:");
     let timing = Timing {
         what: "munmap".to_owned(),
-        tables: 1,
+        forced: true,
+        units: 1,
         samples: 8,
         min: 1,
         p25: 2,
@@ -356,25 +358,30 @@ fn measured(fault: &str, patched: bool) -> Measured {
         p99: 5,
         max: 6,
     };
-    let injected = if fault == "nothing-injected" { 0 } else { FALLBACKS };
-    let forced = if patched && fault != "ipi-kept" {
-        Counts { rcu_sync: injected, direct_frees: injected, ..Counts::default() }
-    } else {
-        Counts {
-            ipi: injected,
-            bystander_ipis: injected * (CPUS - 1),
-            direct_frees: injected,
-            ..Counts::default()
-        }
+    let injected = if fault == "nothing-injected" { 0 } else { FAILURES };
+    let counts = |happened: &[(&str, u64)]| {
+        let mut counts = Counts::default();
+        watch.events.iter().for_each(|event| counts.add(&event.name, 0));
+        watch.sequences.iter().for_each(|sequence| counts.add(&sequence.name, 0));
+        happened.iter().for_each(|(name, count)| counts.add(name, *count));
+        counts
     };
+    let forced = if patched && fault != "base-kept" {
+        counts(&[("wait", injected), ("free", injected)])
+    } else {
+        counts(&[("send", injected), ("receive", injected * (CPUS - 1)), ("free", injected)])
+    };
+    let level = Level { before: 100, peak: 100 + FAILURES * 2, after: 100 };
     Measured {
-        injected_in: Some("tlb_remove_table".to_owned()),
-        demanded: FALLBACKS,
+        injected_in: Some("give_up".to_owned()),
+        demanded: FAILURES,
         injected,
         bystanders: u32::try_from(CPUS - 1).expect("small"),
+        quiet: counts(&[]),
         forced,
-        page_tables: PageTables { before: 100, peak: 100 + FALLBACKS * 2, after: 100 },
-        cross_calls: vec![0; 4],
+        levels: watch.gauges.iter().map(|gauge| (gauge.name.clone(), level)).collect(),
+        rises: [("all".to_owned(), 0)].into(),
+        set: if full { vec!["/sys/a".to_owned()] } else { Vec::new() },
         quiet_micros: 10,
         forced_micros: 1000,
         timings: if full { vec![timing] } else { Vec::new() },

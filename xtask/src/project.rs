@@ -126,12 +126,18 @@ impl Project {
     /// # Errors
     /// When a scenario of the campaign has no program: with the file to write.
     pub fn require_guest_tests(&self, campaign: &Campaign) -> Result<()> {
+        let packages = self.root.join("guest-tests");
+        let packages: Vec<PathBuf> = std::fs::read_dir(&packages)
+            .or_infra(|| format!("list {}", packages.display()))?
+            .flatten()
+            .map(|package| package.path().join("src/bin"))
+            .collect();
         for scenario in &campaign.scenarios {
-            let source = format!("guest-tests/scenarios/src/bin/{}.rs", scenario.name);
-            if !self.root.join(&source).is_file() {
+            let source = format!("{}.rs", scenario.name);
+            if !packages.iter().any(|bins| bins.join(&source).is_file()) {
                 return Err(Failure::usage(format!("no guest test `{}`", scenario.name))
                     .because(format!("campaign {} names it as a scenario", campaign.name))
-                    .next(format!("write {source}")));
+                    .next(format!("write guest-tests/scenarios/src/bin/{source}")));
             }
         }
         Ok(())

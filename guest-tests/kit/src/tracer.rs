@@ -138,8 +138,12 @@ impl<'a> Tracer<'a> {
             ));
         }
         let unsteady = |cpu| unsteady_cpus.iter().any(|unsteady| u64::from(*unsteady) == cpu);
-        let counts =
+        let mut counts =
             account::count(self.watch, events, |cpu| cpu != u64::from(cpu::VICTIM_CPU) && !unsteady(cpu))?;
+        // What was looked for and did not happen is said, so that the host can tell it from what nobody looked for.
+        let events = self.watch.events.iter().map(|event| &event.name);
+        let names = events.chain(self.watch.sequences.iter().map(|sequence| &sequence.name));
+        names.for_each(|name| counts.add(name, 0));
         Ok((counts, buffer.lost))
     }
 

@@ -11,6 +11,7 @@ mod number;
 mod parser;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod transcript;
+mod unique;
 mod watch;
 
 pub use frame::{Encoder, LINE_LIMIT, Nonce};
@@ -131,6 +132,7 @@ pub struct Hello {
     /// `/sys/devices/system/cpu/online`, counted.
     pub cpus_online: u32,
     /// Of [`Watch::readings`], the number in each that is there.
+    #[serde(deserialize_with = "unique::map")]
     pub readings: BTreeMap<String, u64>,
     /// Which of [`Watch::symbols`] `/proc/kallsyms` lists, with or without a compiler's suffix.
     pub symbols: Vec<String>,
@@ -155,6 +157,7 @@ pub struct Measured {
     /// The operation under force.
     pub forced: Counts,
     /// Of each [`Watch::gauges`], around the forced operation.
+    #[serde(deserialize_with = "unique::map")]
     pub levels: BTreeMap<String, Level>,
     /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second witness, never the
     /// count, because all else that the kernel does meanwhile is in it.
@@ -199,10 +202,10 @@ pub struct Done {
 }
 
 /// How often each event of [`Watch::events`] happened, whichever task it happened in, and how often each of
-/// [`Watch::sequences`] was broken; by name. What is not named did not happen.
+/// [`Watch::sequences`] was broken; by name. Each of them is named, also if it never happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Counts(pub BTreeMap<String, u64>);
+pub struct Counts(#[serde(deserialize_with = "unique::map")] pub BTreeMap<String, u64>);
 
 impl Counts {
     pub fn get(&self, name: &str) -> u64 {

@@ -111,7 +111,7 @@ impl Campaign {
             }
         }
         let subject = match &raw.subject {
-            Some(name) => Subject::load(configs, name)?,
+            Some(name) => Subject::load(path, configs, name)?,
             None => Subject::default(),
         };
         let campaign = Campaign {

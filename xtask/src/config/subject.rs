@@ -205,12 +205,15 @@ pub enum Costs {
 }
 
 impl Subject {
-    /// `name` is that of a file in `DIR/subjects`, where `DIR` holds the campaigns.
+    /// `name` is that of a file in `subjects`, beside the campaign or below `configs`.
     ///
     /// # Errors
     /// When it is not there, or not valid: with file and line.
-    pub fn load(configs: &Path, name: &str) -> Result<Subject> {
-        let path = configs.join("subjects").join(format!("{name}.yaml"));
+    pub fn load(campaign: &Path, configs: &Path, name: &str) -> Result<Subject> {
+        let file = Path::new("subjects").join(format!("{name}.yaml"));
+        // A campaign of the user's own may bring its own subject.
+        let beside = campaign.with_file_name(&file);
+        let path = if beside.exists() { beside } else { configs.join(&file) };
         if !path.exists() {
             return Err(Failure::usage(format!("no subject `{name}`"))
                 .because(format!("there is no {}", input::shown(&path))));
@@ -242,6 +245,12 @@ impl Subject {
             if self.events.iter().filter(is_other).any(|other| other.tracepoint == event.tracepoint) {
                 return bad(&event.name, format!("event `{}` has the tracepoint of another", event.name));
             }
+        }
+        if let Some(gauge) = self.gauges.iter().find(|gauge| gauge.each == 0) {
+            return bad(
+                &gauge.name,
+                format!("gauge `{}` has `each: 0`: it could not tell anything", gauge.name),
+            );
         }
         if let Some((user, unknown)) = self.event_references().find(|(_, event)| !self.has_event(event)) {
             return bad(unknown, format!("`{user}` names `{unknown}`, which is no event here"));
@@ -289,6 +298,11 @@ impl Subject {
         let questions =
             self.questions.iter().filter_map(|asked| Some((&*asked.ask, asked.stops.as_deref()?)));
         inside.chain(order).chain(outcomes).chain(questions)
+    }
+
+    /// The names of all that a guest counts.
+    pub fn counted(&self) -> impl Iterator<Item = &String> {
+        self.events.iter().map(|event| &event.name).chain(self.order.iter().map(|order| &order.name))
     }
 
     pub fn has_event(&self, name: &str) -> bool {
@@ -408,7 +422,7 @@ questions: [{ask: 'Does it wait?', takes: outcome}]
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("subjects")).unwrap();
         std::fs::write(dir.path().join("subjects/s.yaml"), text).unwrap();
-        Subject::load(dir.path(), "s")
+        Subject::load(&dir.path().join("c.yaml"), dir.path(), "s")
     }
 
     #[test]
@@ -450,6 +464,7 @@ questions: [{ask: 'Does it wait?', takes: outcome}]
         assert!(refused("name: things,", "name: wait,").contains("`wait` is there twice"));
         assert!(refused("like: all", "like: one").contains("like one below it"));
         assert!(refused("calls: [wait_for_it], ", "").contains("s.yaml:7: event `wait` needs either"));
+        assert!(refused("each: 1", "each: 0").contains("`things` has `each: 0`"));
         assert!(refused("takes: outcome", "beside: things").contains("needs one of"));
     }
 }

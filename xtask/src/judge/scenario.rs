@@ -30,6 +30,11 @@ pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scena
         let text = format!("{name}: {} bystander CPUs counted instead of {bystanders}", measured.bystanders);
         found.gap(Weight::Vacuous, text);
     }
+    for (when, counts) in [("with nothing forced", &measured.quiet), ("under force", &measured.forced)] {
+        for counted in asked.subject.counted().filter(|counted| !counts.0.contains_key(*counted)) {
+            found.gap(Weight::Vacuous, format!("{name}: {when}, it did not count {counted}"));
+        }
+    }
     for event in &asked.subject.events {
         let happened = measured.quiet.get(&event.name);
         if happened > 0 {

@@ -70,7 +70,7 @@ fn asked(scenarios: &[Scenario]) -> Asked<'_> {
 }
 
 fn none() -> Counts {
-    Counts::default()
+    Counts(SUBJECT.counted().map(|name| (name.clone(), 0)).collect())
 }
 
 fn sends() -> Counts {
@@ -99,6 +99,7 @@ fn measured(forced: Counts) -> Measured {
         demanded: 200,
         injected: 200,
         bystanders: 3,
+        quiet: none(),
         forced,
         levels: [("things".to_owned(), Level { before: 40, peak: 260, after: 40 })].into(),
         ..Measured::default()
@@ -309,6 +310,17 @@ fn a_count_that_may_be_wrong_is_vacuous() {
 #[test]
 fn the_slow_path_without_any_failure_fails() {
     assert_eq!(patched_measuring(|m| m.quiet = m.quiet.clone().with("wait", 1)), Verdict::Fail);
+}
+
+#[test]
+fn what_was_not_counted_or_read_is_vacuous() {
+    let forget = |counts: &mut Counts, name: &str| {
+        counts.0.remove(name);
+    };
+    assert_eq!(patched_measuring(|m| forget(&mut m.forced, "early")), Verdict::Vacuous);
+    assert_eq!(patched_measuring(|m| forget(&mut m.quiet, "send")), Verdict::Vacuous);
+    assert_eq!(patched_measuring(|m| m.levels.clear()), Verdict::Vacuous);
+    assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().readings.clear()), Verdict::Vacuous);
 }
 
 #[test]

@@ -278,7 +278,7 @@ fn an_unknown_yaml_key_is_named_with_its_line_and_the_nearest_key() {
     let bench = Bench::new();
     let text = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
     bench.write("c.yaml", &text.replace("fragments:", "fragment:"));
-    refused(&bench, &[], 2, &["c.yaml:9", "did you mean `fragments`?"]);
+    refused(&bench, &[], 2, &["c.yaml:10", "did you mean `fragments`?"]);
     bench.write("c.yaml", &format!("{text}trees: []\n"));
     refused(&bench, &[], 2, &["c.yaml", "duplicate"]);
 }
@@ -330,8 +330,9 @@ fn the_users_tree_is_never_written() {
 fn a_scenario_of_the_full_suite_is_only_run_when_asked_for_and_needs_a_program_of_its_name() {
     let bench = Bench::new();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
-    let more = "{name: munmap, fallbacks: 8}, {name: slow, suite: full, fallbacks: 8}";
-    bench.write("c.yaml", &campaign.replace("{name: munmap, fallbacks: 8}", more));
+    let more =
+        "{name: munmap, failures: 8, inject: all}, {name: slow, suite: full, failures: 8, inject: all}";
+    bench.write("c.yaml", &campaign.replace("{name: munmap, failures: 8, inject: all}", more));
     assert_eq!(bench.run(&[], &[]).exit, Some(0));
     refused(
         &bench,

@@ -10,14 +10,37 @@ use std::time::{Duration, Instant};
 
 const CAMPAIGN: &str = "
 patch: patches/mmu_gather-v2.patch
+subject: s
 trees: [\"7.2\"]
-scenarios: [{name: munmap, fallbacks: 8}]
+scenarios: [{name: munmap, failures: 8, inject: all}]
 variants:
   - name: v
     arch: x86_64
     about: stand-ins
     fragments: [pt-reclaim-on]
-    expect: {base: ipi, patched: rcu_sync}
+    expect: {base: sends, patched: waits}
+";
+
+/// What the stand-in of QEMU counts: a base kernel sends a message to every other CPU, a patched one waits.
+pub const SUBJECT: &str = "
+failure: slow way
+unit: thing
+readings: [{file: /sys/hurried, is: 0, otherwise: it proves nothing}]
+inject: [{name: all, fault: failslab, under: [{function: give_up}]}]
+events:
+  - {name: send, title: broadcasts, shown: true, calls: [send_to_all]}
+  - {name: receive, title: messages, effect: messages received, tracepoint: a/b, function: receive}
+  - {name: wait, title: waits, shown: true, calls: [wait_for_all]}
+  - {name: free, title: frees, calls: [free]}
+order: [{name: early, event: free, after: [send, wait], since: give_up, broken: things were freed too early}]
+gauges: [{name: things, title: things, file: /proc/things, each: 1}]
+outcomes:
+  - {name: sends, about: one broadcast, each: {send: 1, receive: bystanders, free: 1}, reached_by: [send, free]}
+  - {name: waits, about: one wait, each: {wait: 1, free: 1}, reached_by: [wait, free]}
+questions:
+  - {ask: 'Does it take the new path?', takes: outcome}
+  - {ask: 'Does it stop the messages?', stops: receive}
+  - {ask: 'What does it cost?', costs: time}
 ";
 
 /// With it a guest that says nothing is given up after two seconds, and any guest after six.
@@ -41,6 +64,7 @@ impl Bench {
         bench.write("tree/Makefile", "VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 12\nEXTRAVERSION =\n");
         bench.write("tree/Kconfig", "config PT_RECLAIM\n\tdef_bool y\n\tdepends on STANDING_IN\n");
         bench.write("c.yaml", CAMPAIGN);
+        bench.write("subjects/s.yaml", SUBJECT);
         bench.write("trees.yaml", "trees: [{name: \"7.2\"}]\n");
         bench.program("bin/make", include_str!("stand_ins/make.sh"));
         bench.program("bin/cargo", include_str!("stand_ins/cargo.sh"));

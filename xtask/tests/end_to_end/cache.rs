@@ -69,7 +69,7 @@ fn a_record_does_not_outlive_a_change_of_what_it_depends_on() {
     assert_eq!(cells(&outcome), [(true, true), (false, false)], "{outcome:?}");
 
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
-    bench.write("c.yaml", &campaign.replace("fallbacks: 8", "fallbacks: 7"));
+    bench.write("c.yaml", &campaign.replace("failures: 8, inject: all", "failures: 7, inject: all"));
     let outcome = run(&bench, &["--recorded"], &[]);
     assert_eq!(cells(&outcome), [(true, false); 2], "another demand: {outcome:?}");
     bench.write("c.yaml", &campaign.replace("    about:", "    arguments: [quiet]\n    about:"));

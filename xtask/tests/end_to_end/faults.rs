@@ -186,7 +186,7 @@ fn a_splat_and_a_taint_fail() {
 
 #[test]
 fn a_patch_that_changes_nothing_fails() {
-    qemu("ipi-kept").is("fail", 1, "8 fallbacks should give");
+    qemu("base-kept").is("fail", 1, "8 slow ways should give");
 }
 
 #[test]

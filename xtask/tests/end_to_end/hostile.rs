@@ -29,31 +29,28 @@ fn largest_number_in_a_count_is_infra() {
 
 #[test]
 fn largest_number_in_a_forced_count_is_infra() {
-    for field in
-        ["ipi", "bystander_ipis", "rcu_sync", "call_rcu", "expedited", "direct_frees", "unsynced_frees"]
-    {
+    for field in ["send", "receive", "wait", "free", "early"] {
         number(&format!("/measured/forced/{field}"), MOST);
     }
 }
 
 #[test]
 fn largest_number_in_a_quiet_count_is_infra() {
-    for field in ["ipi", "rcu_sync"] {
+    for field in ["send", "wait"] {
         number(&format!("/measured/quiet/{field}"), MOST);
     }
 }
 
 #[test]
-fn largest_number_of_page_tables_or_cross_calls_is_infra() {
-    for field in ["page_tables/before", "page_tables/peak", "page_tables/after", "cross_calls/2"] {
+fn largest_number_of_a_gauge_or_a_counter_is_infra() {
+    for field in ["levels/things/before", "levels/things/peak", "levels/things/after", "rises/all"] {
         number(&format!("/measured/{field}"), MOST);
     }
 }
 
 #[test]
 fn largest_number_in_a_time_or_an_own_count_is_infra() {
-    for field in
-        ["forced_micros", "timings/0/median", "timings/0/samples", "timings/0/tables", "done/0/count"]
+    for field in ["forced_micros", "timings/0/median", "timings/0/samples", "timings/0/units", "done/0/count"]
     {
         number(&format!("/measured/{field}"), MOST);
     }
@@ -61,7 +58,7 @@ fn largest_number_in_a_time_or_an_own_count_is_infra() {
 
 #[test]
 fn largest_number_in_hello_or_trailer_is_infra() {
-    for field in ["/cpus_online", "/rcu_expedited", "/tainted", "/measured"] {
+    for field in ["/cpus_online", "/readings/~1sys~1hurried", "/tainted", "/measured"] {
         number(field, MOST);
     }
 }
@@ -75,7 +72,7 @@ fn number_that_is_no_count_is_infra() {
         guest(&format!("number:/measured/injected={no_number}")).is("infra", 3, "cannot be trusted");
     }
     // In range, but not the requested number.
-    guest("number:/measured/injected=9007199254740992").is("fail", 1, "fallbacks should give");
+    guest("number:/measured/injected=9007199254740992").is("fail", 1, "slow ways should give");
 }
 
 #[test]
@@ -119,7 +116,7 @@ fn hostile_names_of_tests_prove_nothing() {
     guest("text:/scenarios/0").is("vacuous", 3, "planned other tests");
     guest("text:/scenario").is("vacuous", 3, "munmap: planned and not run");
     guest("text:/kind").is("infra", 3, "unknown kind of message");
-    guest("text:/measured/grace_periods").is("infra", 3, "not a message");
+    guest("text:/measured/timings/0/forced").is("infra", 3, "not a message");
 }
 
 #[test]
@@ -128,6 +125,7 @@ fn hostile_texts_that_are_not_judged_are_escaped() {
         "/kernel_release",
         "/symbols/0",
         "/measured/injected_in",
+        "/measured/set/0",
         "/measured/done/0/what",
         "/measured/timings/0/what",
     ] {

@@ -9,7 +9,7 @@ const SECOND_VARIANT: &str = "
     arch: x86_64
     about: other stand-ins
     fragments: [pt-reclaim-on, guest]
-    expect: {base: ipi, patched: rcu_sync}
+    expect: {base: sends, patched: waits}
 ";
 
 fn two_variants() -> Bench {

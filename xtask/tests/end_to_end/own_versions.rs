@@ -3,15 +3,26 @@
 
 use std::path::Path;
 
-use crate::bench::{Bench, Outcome};
+use crate::bench::{Bench, Outcome, SUBJECT};
 
 fn root(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).display().to_string()
 }
 
+/// A bench whose subject has what the controls of the tests are exposed by; it never happens.
+fn plain() -> Bench {
+    let bench = Bench::new();
+    let more = "  - {name: ipi, title: IPIs, calls: [ipi]}\n  - {name: rcu_sync, title: waits, calls: [sync]}\norder:";
+    let subject = SUBJECT
+        .replace("order:", more)
+        .replace("gauges: [", "gauges: [{name: page_tables, title: tables, file: /proc/tables, each: 1}, ");
+    bench.write("subjects/s.yaml", &subject);
+    bench
+}
+
 /// A bench whose campaign has controls: one that fits most versions, one in a file that this tree does not have.
 fn bench() -> Bench {
-    let bench = Bench::new();
+    let bench = plain();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
     bench.write("c.yaml", &format!("{campaign}    controls: [collapse-converted]\n"));
     bench
@@ -38,13 +49,13 @@ fn a_control_without_a_place_is_left_out_and_named_and_the_run_goes_on() {
 
 #[test]
 fn a_control_with_a_place_is_planted_and_has_to_be_caught() {
-    let bench = Bench::new();
+    let bench = plain();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
-    let on = "fragments: [pt-reclaim-on]\n    expect: {base: ipi, patched: rcu_sync}\n";
+    let on = "fragments: [pt-reclaim-on]\n    expect: {base: sends, patched: waits}\n";
     assert!(campaign.contains(on));
     // That the branch is not compiled is taken from the fragment.
     let with = |fragment: &str| {
-        campaign.replace(on, &format!("fragments: [{fragment}]\n    expect: {{base: ipi, patched: rcu_sync}}\n    controls: [no-sync]\n"))
+        campaign.replace(on, &format!("fragments: [{fragment}]\n    expect: {{base: sends, patched: waits}}\n    controls: [no-sync]\n"))
     };
     bench.write("c.yaml", &with("pt-reclaim-on"));
     let outcome = bench.run(&[], &[]);
@@ -97,7 +108,7 @@ fn a_patch_that_changes_comments_or_another_function_is_told_so() {
 
 #[test]
 fn a_patch_that_does_not_compile_fails_with_the_compilers_words_and_without_its_controls() {
-    let bench = Bench::new();
+    let bench = plain();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
     bench.write(
         "c.yaml",

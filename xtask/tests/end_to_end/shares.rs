@@ -25,9 +25,9 @@ const TESTS: [&str; 16] = [
 /// Enough tests for two guests, where there are two cores for each cell.
 pub fn many_tests() -> Bench {
     let bench = Bench::new();
-    let tests = TESTS.map(|name| format!("{{name: {name}, fallbacks: 8}}"));
+    let tests = TESTS.map(|name| format!("{{name: {name}, failures: 8, inject: all}}"));
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
-    bench.write("c.yaml", &campaign.replace("{name: munmap, fallbacks: 8}", &tests.join(", ")));
+    bench.write("c.yaml", &campaign.replace("{name: munmap, failures: 8, inject: all}", &tests.join(", ")));
     bench
 }
 
@@ -64,7 +64,7 @@ fn trouble_in_the_second_guest_is_trouble() {
         ("splat", "fail", 1),
         ("panic", "fail", 1),
         ("taint", "fail", 1),
-        ("ipi-kept", "fail", 1),
+        ("base-kept", "fail", 1),
         ("no-trailer", "fail", 1),
         ("broken", "vacuous", 3),
         ("too-few-tests", "vacuous", 3),

@@ -173,6 +173,14 @@ fn numbers(value: &serde_json::Value, at: String) -> Vec<String> {
 }
 
 #[test]
+fn duplicate_name_of_a_count_is_refused() {
+    let measured = serde_json::to_value(Measured::default()).unwrap().to_string();
+    let measured = measured.replace("\"forced\":{}", "\"forced\":{\"send\":1,\"send\":0}");
+    let json = format!(r#"{{"kind":"measured","scenario":"s","measured":{measured}}}"#);
+    assert!(matches!(only_reject(&framed(0, &json)), RejectKind::BadMessage(_)), "{json}");
+}
+
+#[test]
 fn duplicate_field_is_refused() {
     let json = r#"{"kind":"trailer","measured":1,"tainted":1,"tainted":0}"#;
     assert!(matches!(only_reject(&framed(0, json)), RejectKind::BadMessage(_)));
