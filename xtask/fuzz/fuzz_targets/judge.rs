@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use protocol::{Counts, Done, Hello, Measured, PageTables, Timing, Trailer};
+use protocol::{Counts, Done, Hello, Level, Measured, Timing, Trailer};
 use serde_json::Value;
 
 macro_rules! modules {
@@ -52,7 +52,7 @@ mod source {
     pub struct KernelOrg(serde_json::Value);
 }
 
-use config::Campaign;
+use config::{Campaign, Subject};
 use console::Splat;
 use control::Control;
 use evidence::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
@@ -63,22 +63,21 @@ use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Rep
 /// Scenarios per cell: more only make a run slower.
 const SCENARIOS: usize = 2;
 
-/// Cells of each variant of two campaigns, each with a few scenarios: every demand and every mechanism is among them.
-static CELLS: LazyLock<Vec<Cell>> = LazyLock::new(|| {
+/// Cells of each variant of three campaigns, each with a few scenarios and with its subject: every demand and every outcome
+/// is among them.
+static CELLS: LazyLock<Vec<(Subject, Cell)>> = LazyLock::new(|| {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-    let cells = ["mmu-gather", "process-madvise"].into_iter().flat_map(|name| {
+    let cells = ["mmu-gather", "mount-ramfs", "process-madvise"].into_iter().flat_map(|name| {
         let campaign = Campaign::load(&configs, name).expect("a campaign of this repository");
-        plan::cells(&campaign, &Beside::default()).expect("its cells")
+        let cells = plan::cells(&campaign, &Beside::default()).expect("its cells");
+        cells.into_iter().map(move |cell| (campaign.subject.clone(), cell))
     });
-    let few = |cell: Cell| {
-        let parts: Vec<Cell> = cell
-            .scenarios
-            .chunks(SCENARIOS)
-            .map(|scenarios| Cell { scenarios: scenarios.to_vec(), ..cell.clone() })
-            .collect();
-        parts
+    let few = |(subject, cell): (Subject, Cell)| {
+        let parts = cell.scenarios.chunks(SCENARIOS);
+        let parts = parts.map(|scenarios| Cell { scenarios: scenarios.to_vec(), ..cell.clone() });
+        parts.map(|cell| (subject.clone(), cell)).collect::<Vec<_>>()
     };
-    cells.filter(|cell| cell.arm == plan::Arm::Patched).flat_map(few).collect()
+    cells.filter(|(_, cell)| cell.arm == plan::Arm::Patched).flat_map(few).collect()
 });
 
 /// Consumed from its beginning; zeroes follow.
@@ -157,7 +156,7 @@ impl Input<'_> {
 fn find(value: &Value, at: String, places: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| find(field, format!("{at}/{name}"), places));
+            fields.iter().for_each(|(name, field)| find(field, format!("{at}/{}", name.replace('/', "~1")), places));
         }
         Value::Array(items) => {
             let below = |(index, item)| (format!("{at}/{index}"), item);
@@ -173,35 +172,38 @@ fn find(value: &Value, at: String, places: &mut Vec<String>) {
 }
 
 /// A sound measurement without empty fields.
-fn measured() -> Measured {
-    let forced = Counts { ipi: 200, bystander_ipis: 600, direct_frees: 200, ..Counts::default() };
-    let timing = |tables| Timing {
+fn measured(subject: &Subject) -> Measured {
+    let counts = |of: u64| Counts(subject.counted().map(|name| (name.clone(), of)).collect());
+    let level = Level { before: 40, peak: 260, after: 40 };
+    let timing = |units| Timing {
         what: "munmap".to_owned(),
-        tables,
+        forced: true,
+        units,
         samples: 5,
         min: 1,
         p25: 2,
-        median: 3 * tables,
+        median: 3 * units,
         p75: 4,
         p99: 5,
         max: 6,
     };
     Measured {
-        injected_in: Some("tlb_remove_table".to_owned()),
+        injected_in: Some("give_up".to_owned()),
         demanded: 200,
         injected: 200,
         operations: 10,
         bystanders: 3,
-        forced,
-        page_tables: PageTables { before: 40, peak: 260, after: 40 },
-        cross_calls: vec![1, 200, 200, 200],
+        quiet: counts(0),
+        forced: counts(200),
+        levels: subject.gauges.iter().map(|gauge| (gauge.name.clone(), level)).collect(),
+        rises: subject.counters.iter().map(|counter| (counter.name.clone(), 601)).collect(),
         timings: [1, 64, 256, 1024].map(timing).into(),
         done: vec![Done { what: "walks".to_owned(), count: 7 }],
         ..Measured::default()
     }
 }
 
-fn ran(cell: &Cell) -> Ran {
+fn ran(subject: &Subject, cell: &Cell) -> Ran {
     let names = || cell.scenarios.iter().map(|scenario| scenario.name.clone());
     let splat = Splat {
         kind: splat::Kind::MightSleep,
@@ -211,7 +213,7 @@ fn ran(cell: &Cell) -> Ran {
     };
     let scenario = |name| ScenarioRan {
         name,
-        outcome: Outcome::Measured(Box::new(measured())),
+        outcome: Outcome::Measured(Box::new(measured(subject))),
         splats: 0,
         secs: 1.0,
         alone: true,
@@ -229,8 +231,8 @@ fn ran(cell: &Cell) -> Ran {
         hello: Some(Hello {
             kernel_release: "7.2.12".to_owned(),
             cpus_online: cell.cpus(),
-            rcu_expedited: 0,
-            symbols: vec!["tlb_remove_table".to_owned()],
+            readings: subject.readings.iter().map(|reading| (reading.file.clone(), reading.is)).collect(),
+            symbols: vec!["give_up".to_owned()],
         }),
         planned: names().collect(),
         scenarios: names().map(scenario).collect(),
@@ -244,8 +246,8 @@ fn ran(cell: &Cell) -> Ran {
 }
 
 /// Changed evidence of `cell`; falls back to the sound one where the change does not parse.
-fn evidence(input: &mut Input<'_>, cell: &Cell) -> Evidence {
-    let mut sound = ran(cell);
+fn evidence(input: &mut Input<'_>, subject: &Subject, cell: &Cell) -> Evidence {
+    let mut sound = ran(subject, cell);
     if input.byte() % 2 == 0 {
         (sound.rejects, sound.splats, sound.splats_total) = (Vec::new(), Vec::new(), 0);
     }
@@ -290,6 +292,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         let findings = judge::examine(asked, judged, evidence).into_iter().map(|finding| finding.text);
         CellReport::new(
             &cell,
+            asked.subject,
             "7.2.12",
             evidence,
             findings.collect(),
@@ -297,9 +300,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         )
     });
     let cells: Vec<CellReport> = cells.collect();
-    let expect = |expect: fn(config::Expect) -> config::Mechanism| {
-        cell.variant.expect.map(|all| expect(all).describe().to_owned())
-    };
+    let expect = cell.variant.expect.as_ref();
     let pair = PairReport {
         tree: cell.tree.clone(),
         arch: cell.arch.name.to_owned(),
@@ -308,8 +309,8 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         about: cell.variant.about.clone(),
         native: cell.variant.native(),
         helpers: cell.variant.helpers.clone(),
-        expect_base: expect(|all| all.base),
-        expect_patched: expect(|all| all.patched),
+        expect_base: expect.map(|all| all.base.clone()),
+        expect_patched: expect.map(|all| all.patched.clone()),
         not_applicable: vec![NotApplicable { scenario: "ldt".to_owned(), why: "no PTI".to_owned() }],
         verdict: judgement.verdict,
         reasons: judgement.reasons,
@@ -322,6 +323,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         unconfined: false,
         schema: report::SCHEMA,
         campaign: "mmu-gather".to_owned(),
+        subject: asked.subject.clone(),
         suite: None,
         started: "2026-01-01T00:00:00Z".to_owned(),
         interrupted: false,
@@ -385,9 +387,10 @@ static CONTROLS: LazyLock<Vec<Control>> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
-    let cell = &CELLS[usize::from(input.byte()) % CELLS.len()];
-    let (base, patched) = (evidence(&mut input, cell), evidence(&mut input, cell));
-    let asked = Asked { expect: cell.variant.expect, scenarios: &cell.scenarios, cpus: cell.cpus() };
+    let (subject, cell) = &CELLS[usize::from(input.byte()) % CELLS.len()];
+    let (base, patched) = (evidence(&mut input, subject, cell), evidence(&mut input, subject, cell));
+    let expect = cell.variant.expect.as_ref();
+    let asked = Asked { subject, expect, scenarios: &cell.scenarios, cpus: cell.cpus() };
     let control = &CONTROLS[usize::from(input.byte()) % CONTROLS.len()];
     judge::noticed(&asked, &patched);
     let caught = judge::catch(&asked, control, &patched);
