@@ -4,25 +4,14 @@
 //! with what is wrong, for `repair` to judge; nothing is guessed here. What the harness cannot carry out
 //! (symlinks, binary content) is an error, never skipped, and so is what looks like a part of a diff and is none.
 
-use super::header::{self, Header, Paths};
+use super::header::{self, Change, Header, Paths};
+use super::scan::Scan;
 use super::text::{Line, Place, Span, Text};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 
 /// File parts and hunks that one input may have: several times those of the diff between two releases.
 const FILES_MAX: usize = 100_000;
 const HUNKS_MAX: usize = 500_000;
-
-/// What one `diff` does to its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    Modify,
-    Create,
-    Delete,
-    /// It is the file `from`, which goes.
-    Rename,
-    /// It is the file `from`, which stays.
-    Copy,
-}
 
 /// One file's part of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,25 +229,7 @@ pub fn stray_hunk(text: &Text, before: Place) -> Option<Place> {
     None
 }
 
-pub(super) struct Scan<'a> {
-    pub text: &'a Text,
-    pub at: Place,
-}
-
-impl<'a> Scan<'a> {
-    /// The line here; empty past the end.
-    pub fn line(&self) -> &'a [u8] {
-        self.text.line(self.at).unwrap_or_default()
-    }
-
-    pub fn step(&mut self) {
-        self.at = self.text.below(self.at);
-    }
-
-    pub fn refuse(&self, what: impl AsRef<str>) -> Failure {
-        Failure::rejected(format!("{}:{}: {}", self.text.name(), self.at.number, what.as_ref()))
-    }
-
+impl Scan<'_> {
     pub fn at_file_start(&self) -> bool {
         let line = self.line();
         if !line.starts_with(b"--- ") {

@@ -1,8 +1,20 @@
 //! What stands above the hunks of a file's diff: its names, its modes, its blob ids, and what becomes of the file. Pure.
 
-use super::diff::{Change, Scan};
 use super::path::{self, Name};
+use super::scan::Scan;
 use crate::failure::Result;
+
+/// What one `diff` does to its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Modify,
+    Create,
+    Delete,
+    /// It is the file `from`, which goes.
+    Rename,
+    /// It is the file `from`, which stays.
+    Copy,
+}
 
 /// What the extended header lines of one file said (git-diff(1), "extended header lines").
 #[derive(Default)]

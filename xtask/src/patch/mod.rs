@@ -1,7 +1,7 @@
 //! The patch: what it is, whether it is sound, and proof that what was applied is what was posted.
 //!
 //! Bytes in, values out: the tree is read through [`Base`] and nothing is written. Each step takes the value of
-//! the step before: envelope ([`mail`], [`mime`], [`thread`]), diff ([`header`], [`diff`]), application ([`apply`]) or, for a damaged text, repair
+//! the step before: envelope ([`mail`], [`mime`], [`thread`]), diff ([`scan`], [`header`], [`diff`]), application ([`apply`]) or, for a damaged text, repair
 //! ([`align`], [`indent`], [`repair`]), and the proof by git's blob ids ([`blob`]).
 
 #[cfg(test)]
@@ -21,6 +21,7 @@ mod prove;
 mod render;
 mod repair;
 mod reverse;
+mod scan;
 mod settle;
 mod show;
 #[cfg(test)]

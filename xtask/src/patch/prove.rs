@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{self, Applied, Departure, How, Why, Work};
-use super::diff::{Change, DamageKind, EditKind, Fault, FileDiff, Hunk};
+use super::diff::{DamageKind, EditKind, Fault, FileDiff, Hunk};
+use super::header::Change;
 use super::repair::{self, Unrepaired};
 use super::reverse::{quoted, undone};
 use super::settle::settled;

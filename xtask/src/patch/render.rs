@@ -1,6 +1,7 @@
 //! Writes a proved series as sound text: headers, message as found, and the diff as git writes it. Pure.
 
-use super::diff::{Change, Edit, EditKind, FileDiff, Hunk};
+use super::diff::{Edit, EditKind, FileDiff, Hunk};
+use super::header::Change;
 use super::{Patch, Series};
 
 /// The series as one mail, or as an mbox if there are several patches. Its hunks are sound.

@@ -1,7 +1,8 @@
 //! One file of a patch backwards: what it was before, from what it is now. Pure; guesses nothing.
 
 use super::apply::{self, How, Why, Work};
-use super::diff::{Change, EditKind, FileDiff};
+use super::diff::{EditKind, FileDiff};
+use super::header::Change;
 
 /// The file before `file`'s change, `None` if there was none. Of a rename or a copy it is the file that it was made from.
 ///

@@ -1,7 +1,7 @@
 //! The text of `cargo xtask patch FILE`: what the input is, what is wrong with it, and what proves it. Pure.
 
-use super::diff::Change;
 use super::diff::{DamageKind, FileDiff};
+use super::header::Change;
 use super::prove::{Damage, Proved, ProvedFile};
 use super::{Patch, Series};
 use crate::escape;

@@ -1,7 +1,8 @@
 //! Whether a tree holds a series already, and what the tree was before it. Pure.
 
 use super::apply::Work;
-use super::diff::{Change, FileDiff};
+use super::diff::FileDiff;
+use super::header::Change;
 use super::prove::prove;
 use super::reverse::undone;
 use super::settle::settled;
