@@ -34,9 +34,16 @@ pub struct FileDiff {
     pub post_blob: Option<String>,
     /// The mode that is changed.
     pub old_mode: Option<String>,
-    /// The mode that the file has afterwards, where a line says so.
+    /// The mode that a line of its own gives the file, or that the deleted file has.
     pub mode: Option<String>,
+    /// The mode of the `index` line, which the file has anyway.
+    pub index_mode: Option<String>,
     pub hunks: Vec<Hunk>,
+}
+
+/// Of the two modes of a regular file.
+pub fn is_executable(mode: &str) -> bool {
+    mode == "100755"
 }
 
 /// One hunk. Line numbers and lengths count lines.
@@ -103,9 +110,12 @@ impl FileDiff {
     pub fn source(&self) -> &str {
         self.from.as_deref().unwrap_or(&self.path)
     }
-}
 
-impl FileDiff {
+    /// Whether the file may be executed afterwards, where the diff says so; else that stays as it is.
+    pub fn makes_executable(&self) -> Option<bool> {
+        self.mode.as_deref().filter(|_| self.change != Change::Delete).map(is_executable)
+    }
+
     /// Without a `diff --git` line a diff from nothing may be of a new file, and does not say so (git's apply.c,
     /// check_preimage()).
     pub fn creates_silently(&self) -> bool {
@@ -266,7 +276,7 @@ impl Scan<'_> {
         if content && hunks.is_empty() {
             return Err(self.refuse(format!("{path}: a diff without a hunk")));
         }
-        let Header { pre_blob, post_blob, mode, old_mode, .. } = header;
+        let Header { pre_blob, post_blob, mode, old_mode, index_mode, .. } = header;
         Ok(Some(FileDiff {
             path,
             other_path,
@@ -279,6 +289,7 @@ impl Scan<'_> {
             post_blob,
             old_mode,
             mode,
+            index_mode,
             hunks,
         }))
     }

@@ -21,9 +21,12 @@ pub enum Change {
 pub struct Header {
     pub pre_blob: Option<String>,
     pub post_blob: Option<String>,
+    /// Of `new mode`, `new file mode` or `deleted file mode`.
     pub mode: Option<String>,
     /// Of `old mode`.
     pub old_mode: Option<String>,
+    /// Of the `index` line.
+    pub index_mode: Option<String>,
     created: bool,
     deleted: bool,
     /// The file was changed while it was renamed or copied.
@@ -131,7 +134,7 @@ impl Scan<'_> {
             return Err(malformed());
         }
         if let Some(mode) = mode {
-            header.mode = Some(self.regular_mode(mode.as_bytes())?);
+            header.index_mode = Some(self.regular_mode(mode.as_bytes())?);
         }
         header.pre_blob = Some(pre.to_owned());
         header.post_blob = Some(post.to_owned());
@@ -238,7 +241,8 @@ impl Scan<'_> {
             id.as_ref()
                 .is_some_and(|id| EMPTY_BLOBS.iter().any(|blob| blob.starts_with(&id.to_ascii_lowercase())))
         };
-        let changes_mode = header.old_mode.is_some() && header.mode.is_some();
+        let changes_mode =
+            header.old_mode.is_some() && header.mode.is_some() && header.old_mode != header.mode;
         let change = match (header.created, header.deleted) {
             (true, false) if is_empty(&header.post_blob) => Change::Create,
             (false, true) if is_empty(&header.pre_blob) => Change::Delete,

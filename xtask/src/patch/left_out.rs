@@ -36,7 +36,8 @@ pub fn without_hunk(series: &Series, number: usize) -> Series {
     for (patch, before) in left.patches.iter_mut().zip(&series.patches) {
         let mut had_hunks = before.files.iter().map(|file| !file.hunks.is_empty());
         patch.files.retain(|file| {
-            !had_hunks.next().unwrap_or(false) || !file.hunks.is_empty() || file.from.is_some()
+            let goes_on = file.from.is_some() || file.old_mode.is_some();
+            !had_hunks.next().unwrap_or(false) || !file.hunks.is_empty() || goes_on
         });
     }
     left

@@ -9,6 +9,7 @@ mod against_git;
 mod align;
 mod apply;
 mod blob;
+mod content;
 mod diff;
 mod header;
 mod indent;
@@ -30,6 +31,7 @@ mod text;
 mod thread;
 mod undo;
 
+pub use content::Content;
 pub use diff::FileDiff;
 pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::Kind;
@@ -47,18 +49,26 @@ pub const MAX_PATCH_BYTES: usize = 64 << 20;
 
 /// A source tree, by paths relative to its top.
 pub trait Base {
-    /// The content of a regular file; `None` if there is none.
+    /// A regular file; `None` if there is none.
     ///
     /// # Errors
     /// When the file is there and cannot be read, or is not a regular file.
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>>;
+    fn file(&self, path: &str) -> Result<Option<Content>>;
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// As [`Base::file`].
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.file(path)?.map(|content| content.bytes))
+    }
 }
 
 /// A base with changes on top, so that patches stack.
 pub struct Overlay<'a> {
     below: &'a dyn Base,
     /// New content by path; `None` for a deleted file.
-    pub changed: BTreeMap<String, Option<Vec<u8>>>,
+    pub changed: BTreeMap<String, Option<Content>>,
 }
 
 impl<'a> Overlay<'a> {
@@ -74,10 +84,10 @@ impl<'a> Overlay<'a> {
 }
 
 impl Base for Overlay<'_> {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    fn file(&self, path: &str) -> Result<Option<Content>> {
         match self.changed.get(path) {
             Some(content) => Ok(content.clone()),
-            None => self.below.read(path),
+            None => self.below.file(path),
         }
     }
 }

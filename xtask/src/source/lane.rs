@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk;
-use super::files::{Changes, OBJECTS, check, put, read};
+use super::files::{self, Changes, OBJECTS, check, put, read};
 use super::objects::{self, Unsettled};
 use super::stamp::{self, Chain};
 use super::worktree::WorkTree;
 use crate::failure::{Context, Failure, Result};
+use crate::patch::Content;
 use crate::process::must;
 
 const SCHEMA: u32 = 3;
@@ -67,7 +68,7 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
-    /// Of its content when the last build began; None: it was not there.
+    /// Of what it was when the last build began; None: it was not there.
     digest: Option<String>,
     /// The build before which that last changed, counted like [`State::unsettled`]; 0: all objects know it.
     since: u32,
@@ -300,11 +301,14 @@ impl Lane {
         let mut wanted = BTreeMap::new();
         for path in self.state.own.keys().chain(changes.keys()) {
             check(&self.dir(), path)?;
-            let original = read(&self.original.join(path))?;
-            let mode = original.as_ref().map_or(0o644, |(_, mode)| *mode);
-            let original = original.map(|(bytes, _)| bytes);
-            let before = original.as_deref().map(digest);
+            let found = read(&self.original.join(path))?;
+            let mode = found.as_ref().map_or(0o644, |(_, mode)| *mode);
+            let original =
+                found.map(|(bytes, mode)| Content { bytes, executable: files::is_executable(mode) });
+            let before = original.as_ref().map(digest);
             let content = changes.get(path).cloned().unwrap_or(original);
+            let executable = content.as_ref().is_some_and(|content| content.executable);
+            let mode = files::with_executable(mode, executable);
             wanted.insert(path.clone(), Wanted { content, mode, original: before });
         }
         Ok(wanted)
@@ -315,7 +319,7 @@ impl Lane {
         let next = self.state.unsettled + 1;
         let mut appeared = Vec::new();
         for (path, Wanted { content, original, .. }) in wanted {
-            let digest = content.as_deref().map(digest);
+            let digest = content.as_ref().map(digest);
             let own = self
                 .state
                 .own
@@ -346,11 +350,11 @@ impl Lane {
             let time = self.state.chain.source(self.state.own.get(path).map_or(0, |own| own.since));
             // A second name may be the original's, or another lane's.
             let is_own = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && found.nlink() == 1);
-            if is_own && read(&file)?.map(|(bytes, _)| bytes) == *content {
+            if is_own && files::content(&file)? == *content {
                 stamp::set(&file, time).or_infra(doing)?;
             } else {
-                let bytes = content.as_deref().unwrap_or_default();
-                put(&file, bytes, *mode, &self.home, time).or_infra(doing)?;
+                let bytes = content.as_ref().map(|content| &content.bytes[..]);
+                put(&file, bytes.unwrap_or_default(), *mode, &self.home, time).or_infra(doing)?;
             }
         }
         Ok(())
@@ -385,14 +389,16 @@ impl Lane {
 /// What a path of the lane's own has to be.
 #[derive(Debug)]
 struct Wanted {
-    content: Option<Vec<u8>>,
+    content: Option<Content>,
     mode: u32,
-    /// The digest of the original's content.
+    /// The digest of the original's.
     original: Option<String>,
 }
 
-fn digest(bytes: &[u8]) -> String {
-    disk::hex(&Sha256::digest(bytes))
+/// Of what a file holds, and of whether it may be executed.
+fn digest(content: &Content) -> String {
+    let of_bytes = disk::hex(&Sha256::digest(&content.bytes));
+    if content.executable { format!("{of_bytes}, executable") } else { of_bytes }
 }
 
 fn state_file(home: &Path) -> PathBuf {

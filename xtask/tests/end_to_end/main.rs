@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 mod killed;
 mod lanes;
+mod modes;
 mod own_versions;
 mod paths;
 mod power_cut;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::super::files::{OBJECTS, read};
+use super::super::files::{OBJECTS, content};
 use super::super::stamp;
 use super::{Lane, Own, digest};
 use crate::failure::{Context, Result};
@@ -72,7 +72,7 @@ impl Lane {
         let is_link = |found: &io::Result<fs::Metadata>| found.as_ref().is_ok_and(fs::Metadata::is_symlink);
         match path.to_str() {
             Some(name) if !is_link(&found) && !is_link(&original) => {
-                let digest = read(&target)?.map(|(bytes, _)| digest(&bytes));
+                let digest = content(&target)?.as_ref().map(digest);
                 own.insert(name.to_owned(), Own { digest, since: 0 });
             }
             // A symbolic link that changes is rare, and nothing says what was made through it.
