@@ -37,7 +37,7 @@ pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::Kind;
 pub use parts::parts;
 pub use prove::{Proved, ProvedFile, prove};
-pub use show::show;
+pub use show::{EDITED, show};
 pub use undo::{Held, held, names_its_base, obstacle, other_files, undo};
 
 use crate::failure::{Failure, Result};

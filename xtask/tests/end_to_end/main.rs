@@ -11,6 +11,7 @@ mod confined;
 mod disk;
 mod faults;
 mod hostile;
+mod intake;
 mod killed;
 mod lanes;
 mod modes;
