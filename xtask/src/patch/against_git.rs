@@ -434,6 +434,32 @@ fn a_diff_without_prefixes_is_of_the_files_that_it_names() {
     assert!(counts.get("taken") > Some(&20), "{counts:?}");
 }
 
+#[test]
+fn what_is_undone_is_the_tree_as_it_was() {
+    if !has_git() {
+        return;
+    }
+    let counts = run(80, |bench, dice| {
+        let after = changed(dice, &bench.before);
+        let diff = bench.diff(&after, &[*dice.pick(&["-M", "-C", "--no-renames"]), "--abbrev=12"]);
+        let Ok(series) = read(&diff, "p") else { return "no change" };
+        let (held, _) = applied_by_us(&bench.before, &series).unwrap();
+        assert_eq!(held, after);
+        let Ok(undone) = undo(&series, &Held(&held)) else { return "refused" };
+        let mut found = held;
+        for (path, content) in undone.before {
+            match content {
+                Some(content) => found.insert(path, content),
+                None => found.remove(&path),
+            };
+        }
+        assert_eq!(found, bench.before, "{}", String::from_utf8_lossy(&diff));
+        "undone"
+    });
+    let of = |what: &str| counts.get(what).copied().unwrap_or(0);
+    assert!(of("undone") > 4 * of("refused"), "{counts:?}");
+}
+
 /// `body` in a mail, and how git mailinfo reads it.
 fn packed(dice: &mut Dice, diff: &[u8]) -> Vec<u8> {
     let body = [b"Why.\n\n---\n", diff, b"-- \n2.47.0\n\n"].concat();

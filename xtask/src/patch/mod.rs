@@ -31,6 +31,8 @@ mod text;
 mod thread;
 mod undo;
 
+#[cfg(test)]
+pub use blob::blob_id;
 pub use content::Content;
 pub use diff::FileDiff;
 pub use left_out::{HunkPlace, hunks, without_hunk};
