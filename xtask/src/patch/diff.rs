@@ -192,11 +192,10 @@ pub fn files(text: &Text, start: Place) -> Result<Found> {
     let mut hunks = 0;
     while let Some(line) = text.line(scan.at) {
         if scan.at_file_start() {
-            if let Some(file) = scan.file()? {
-                hunks += file.hunks.len();
-                found.files.push(file);
-                found.end = scan.at;
-            }
+            let file = scan.file()?;
+            hunks += file.hunks.len();
+            found.files.push(file);
+            found.end = scan.at;
             if found.files.len() > FILES_MAX || hunks > HUNKS_MAX {
                 let why = format!("more than {FILES_MAX} files or {HUNKS_MAX} hunks");
                 return Err(scan.refuse(why).next("test a part of it"));
@@ -251,24 +250,18 @@ impl Scan<'_> {
         starts(below, b"+++ ") && starts(self.text.below(below), b"@@ -")
     }
 
-    /// `None` for a `diff --git` line with nothing below it, as git prints for a file whose times alone have changed.
-    fn file(&mut self) -> Result<Option<FileDiff>> {
+    fn file(&mut self) -> Result<FileDiff> {
         let (text, start) = (self.text.clone(), self.at);
         let line = start.number;
         let git = match self.line().starts_with(b"diff --git ") {
             true => Some(self.git_line()?),
             false => None,
         };
-        if let Some(git) = git.as_ref().filter(|_| self.line().starts_with(b"diff --git ")) {
-            if !git.is_of_one_file() {
-                return Err(
-                    self.refuse("nothing below the `diff --git` line above says what became of the file")
-                );
-            }
-            if self.line() == self.text.line(start).unwrap_or_default() {
-                return Err(self.refuse("the same `diff --git` line twice"));
-            }
-            return Ok(None);
+        if git.is_some() && self.line().starts_with(b"diff --git ") {
+            // git apply takes the names of the line above for those of the part below, or refuses both.
+            return Err(self
+                .refuse("nothing below the `diff --git` line above says what became of the file")
+                .next("leave that line out: git diff prints one for a file whose times alone have changed"));
         }
         let header = self.extended_header()?;
         let Paths { path, other_path, from, change, content } = self.paths(git.as_ref(), &header)?;
@@ -277,7 +270,7 @@ impl Scan<'_> {
             return Err(self.refuse(format!("{path}: a diff without a hunk")));
         }
         let Header { pre_blob, post_blob, mode, old_mode, index_mode, .. } = header;
-        Ok(Some(FileDiff {
+        Ok(FileDiff {
             path,
             other_path,
             from,
@@ -291,7 +284,7 @@ impl Scan<'_> {
             mode,
             index_mode,
             hunks,
-        }))
+        })
     }
 
     fn hunks(&mut self) -> Result<Vec<Hunk>> {

@@ -258,11 +258,6 @@ impl Scan<'_> {
 }
 
 impl GitLine {
-    /// Whether there is nothing to be known from lines below: one file, by one name.
-    pub fn is_of_one_file(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Whether the line can be the one of this rename or copy. What git quotes is not compared.
     fn is_of(&self, from: &str, to: &str) -> bool {
         let GitLine(_, text) = self;
