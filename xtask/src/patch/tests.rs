@@ -734,6 +734,45 @@ fn people_read_what_it_is_what_is_wrong_and_what_proves_it() {
 }
 
 #[test]
+fn people_read_modes_and_that_a_patch_was_edited() {
+    let ids = format!("index {}..111111111111 100644\n", &blob_id(BASE)[..12]);
+    let edited =
+        diff("@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n").replace("--- a", &format!("{ids}--- a"));
+    let text = format!(
+        "{edited}diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n\
+         diff --git a/s b/s\nold mode 100755\nnew mode 100644\n"
+    );
+    let mut tree = base();
+    tree.0.insert("s".to_owned(), executable(b"true\n"));
+    let series = read(text.as_bytes(), "p").unwrap();
+    let proved = prove(&series, &tree).unwrap();
+    insta::assert_snapshot!(show(&series, Ok(&proved)), @r"
+    p
+
+      what:    plain diff
+      file:    f, 1 hunk
+      file:    n (new), 1 hunk, mode 100755
+      file:    s, 0 hunks, mode 100755 to 100644
+
+      f
+        base:   f384549cbeb481e437091320de6d1f2e15e11b4a as the index line says
+        result: d7d7b5a6ce6b32444cd03d2775802627f1d6d4bd, but the index line says 111111111111
+        applies; edited after it was made: the result is not the blob that its index names
+      n
+        base:   no file (no index line)
+        result: 587be6b4c3f93f93c489c0111bba5596147a26cb (no index line)
+        mode:   executable (100755)
+      s
+        base:   27ba77ddaf61532f217964734769a42cdabc17dc (no index line)
+        result: 27ba77ddaf61532f217964734769a42cdabc17dc (no index line)
+        mode:   no longer executable (100644)
+
+      damage: none
+      proof:  sound, applied as it stands: base 1/3, result 0/3
+    ");
+}
+
+#[test]
 fn people_read_why_a_patch_is_rejected() {
     let text = replaced(
         SEED,

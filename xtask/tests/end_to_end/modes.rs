@@ -109,6 +109,18 @@ fn modes_are_undone_to_make_the_base() {
 }
 
 #[test]
+fn a_patch_that_sets_nothing_but_a_mode_is_shown() {
+    let bench = bench();
+    bench.write("mode.patch", SCRIPTS.split_inclusive("100755\n").next().unwrap());
+    let args = ["patch", "mode.patch", "--campaign", "./c.yaml", "--tree", "7.2=tree"].map(str::to_owned);
+    let outcome = bench.finish(bench.command(&args, &[]));
+    assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+    for words in ["Kconfig, 0 hunks, mode 100644 to 100755", "mode:   executable (100755)"] {
+        assert!(outcome.stdout.contains(words), "{outcome:?}");
+    }
+}
+
+#[test]
 fn links_and_submodules_are_refused_with_the_reason() {
     let bench = bench();
     for (mode, word) in [("120000", "a symbolic link (mode 120000)"), ("160000", "a submodule (mode 160000)")]
