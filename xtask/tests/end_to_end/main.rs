@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod clock;
 mod confined;
+mod console;
 mod disk;
 mod faults;
 mod hostile;
