@@ -238,6 +238,20 @@ fn list_corruption_with_its_bug_is_one_report() {
 }
 
 #[test]
+fn what_a_broken_page_table_leads_to_is_part_of_its_report() {
+    let oops = "sh: Corrupted page table at address 7f0012345000\nPGD 1 P4D 1 PUD 1 PMD 1 PTE 1\n\
+        Oops: Bad pagetable: 000f [#1] SMP\n---[ end trace 0000000000000000 ]---\n";
+    let warning = "unrecognized swap entry 0x7c00000000000001\n------------[ cut here ]------------\n\
+        WARNING: mm/memory.c:1798 at f+0x1/0x2, CPU#0: a/1\n---[ end trace 0000000000000000 ]---\n";
+    let copy = "usercopy: Kernel memory overwrite attempt detected to x (offset 1, size 2)!\n\
+        ------------[ cut here ]------------\nkernel BUG at mm/usercopy.c:102!\n\
+        Oops: invalid opcode: 0000 [#1] SMP\n---[ end trace 0000000000000000 ]---\n";
+    assert_eq!(kinds(oops.as_bytes()), [Kind::BadPageTable]);
+    assert_eq!(kinds(warning.as_bytes()), [Kind::BadPageTable]);
+    assert_eq!(kinds(copy.as_bytes()), [Kind::Usercopy]);
+}
+
+#[test]
 fn what_is_left_of_a_long_report_is_no_report_of_its_own() {
     let lines = " f+0x1/0x2\n".repeat(1000);
     let log = format!(

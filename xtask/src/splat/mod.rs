@@ -57,6 +57,7 @@ pub enum Kind {
     OtherBug,
     OtherInfo,
     BadPageTable,
+    Usercopy,
     UnhandledIrq,
     LeakedReference,
     Kobject,
