@@ -297,6 +297,9 @@ pub static TABLE: &[Row] = &[
         "rcu-stall",
         End::Unmarked,
         &[
+            "rcu: INFO: * detected stalls on CPUs/tasks:",
+            "rcu: INFO: * detected expedited stalls on CPUs/tasks:",
+            "rcu: INFO: * self-detected stall on CPU",
             "*INFO: * detected stall",
             "*INFO: * detected expedited stalls",
             "*INFO: * self-detected stall on CPU",
@@ -493,7 +496,14 @@ pub static TABLE: &[Row] = &[
         Kind::Warning,
         "warning",
         End::TraceMark,
-        &["WARNING: at ", "WARNING: *:* at ", "WARNING: CPU: * PID: * at "],
+        &[
+            "WARNING: at *+0x*/0x",
+            "WARNING: *.c:* at *+0x*/0x",
+            "WARNING: *.h:* at *+0x*/0x",
+            "WARNING: CPU: * PID: * at ",
+            "WARNING: at ",
+            "WARNING: *:* at ",
+        ],
     )
     .part_of(&[
         Kind::IrqRestore,
@@ -617,11 +627,51 @@ pub const NOISE: &[(&str, &str)] = &[
     ("WARNING: Estimating ", "time as firmware tells it"),
     // drivers/tty/serial/8250/8250_omap.c, omap8250_console_fixup()
     ("WARNING: Your 'console=", "a notice about the command line"),
+    // kernel/printk/printk.c, devkmsg_write(): programs put their name and number in front
+    ("*[*]: *: BUG: ", "the word of a program that writes to /dev/kmsg"),
+    ("*[*]: BUG: ", "the word of a program that writes to /dev/kmsg"),
     // security/tomoyo/util.c, tomoyo_domain_quota_is_ok()
     ("WARNING: Domain '", "a notice about a rule set"),
     // mm/oom_kill.c, dump_header(): order -1 is that of sysrq alone (is_sysrq_oom())
     ("* invoked oom-killer: gfp_mask=*, order=-1, ", "it was asked for, by sysrq"),
     ("Out of memory: Killed process * (oom-victim) ", "the guest test put it up to be killed"),
+];
+
+/// Headlines that other programs write too: without a prefix such a line is theirs.
+pub const PROGRAMS_TOO: &[&str] = &[
+    "*: Corrupted page table at address ",
+    "leaked reference.",
+    "Bad swap file entry ",
+    "CPU*: failed to come online",
+    "CPU*: failed to start",
+    "CPU* failed to report ",
+    "Processor * is stuck.",
+    "tree is corrupted: ",
+    "not lowest: t: ",
+    "[ BUG: ",
+    "[ INFO: ",
+    "*INFO: * detected stall",
+    "*INFO: * detected expedited stalls",
+    "*INFO: * self-detected stall on CPU",
+    "KASAN: ",
+    "BUG * (*): ",
+    "BUG: spinlock ",
+    "BUG: rwlock ",
+    "BUG: unable to handle ",
+    "BUG: Unable to handle ",
+    "*[*]: segfault ",
+    "*[*]: unhandled signal ",
+    "general protection fault",
+    "stack segment: ",
+    "double fault: ",
+    "Oops",
+    "Internal error: ",
+    "WARNING: at ",
+    "WARNING: *:* at ",
+    "WARNING:",
+    "BUG:",
+    "*: BUG: ",
+    "INFO: ",
 ];
 
 /// Starts of lines that repeat what others wrote, whatever that is. init/main.c, start_kernel(),

@@ -36,6 +36,33 @@ fn every_noise_line_would_be_a_splat_if_the_table_did_not_forgive_it() {
 }
 
 #[test]
+fn what_programs_write_too_is_a_pattern_of_the_table() {
+    for text in PROGRAMS_TOO {
+        assert!(TABLE.iter().any(|row| row.headlines.contains(text)), "{text}");
+    }
+}
+
+#[test]
+fn a_program_that_says_bug_is_not_the_kernel() {
+    for text in
+        ["BUG: my own words", "WARNING: foo: bar at baz", "test: BUG: x", "INFO: starting", "BUG (a): b"]
+    {
+        assert!(kernel_only(text).is_none(), "{text}");
+    }
+    for text in [
+        "BUG: scheduling while atomic: a/1/0x2",
+        "WARNING: mm/x.c:12 at f+0x1/0x2, CPU#1: a/1",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "Kernel panic - not syncing: x",
+        "mm/pgtable-generic.c:54: bad pmd 0(0)",
+        "** 12 printk messages dropped **",
+    ] {
+        assert!(kernel_only(text).is_some(), "{text}");
+    }
+    assert_eq!(kind("systemd[1]: x.service: BUG: y"), None);
+}
+
+#[test]
 fn headlines_of_7_2_are_known() {
     for (text, expected) in [
         ("BUG: sleeping function called from invalid context at mm/mmu_gather.c:315", Kind::MightSleep),
