@@ -97,8 +97,10 @@ pub struct Console {
     ran_init: bool,
     /// The kernel's banner had a prefix, so that a line without one is another program's.
     prefixed: bool,
-    /// Some line had a prefix: the kernel was there before its banner.
+    /// Some line had a prefix: the kernel was there, perhaps before its banner.
     saw_prefix: bool,
+    /// Splats kept, and all, of the lines before the first one that had a prefix.
+    before_prefix: (usize, u64),
     /// Threads that print a stack which was asked for, and how long that may still be.
     asked: BTreeMap<String, (End, usize)>,
     /// Threads whose report has ended, and the lines since then.
@@ -192,11 +194,14 @@ impl Console {
 
     fn read_line(&mut self, line: String) {
         for Piece { thread, text, has_prefix } in line::pieces(&line) {
+            if has_prefix && !self.saw_prefix {
+                self.saw_prefix = true;
+                self.before_prefix = (self.splats.len(), self.splats_total);
+            }
             if text.starts_with("Linux version ") {
                 self.banner(has_prefix);
             }
             self.ran_init |= text.starts_with("Run /") && text.ends_with(" as init process");
-            self.saw_prefix |= has_prefix;
             if has_prefix || !self.prefixed {
                 self.take_line(thread, text);
             } else if let Some((thread, text)) = line::with_half_a_prefix(text) {
@@ -214,13 +219,21 @@ impl Console {
         }
     }
 
-    /// The kernel begins (init/version.c, linux_banner). What firmware and boot loader said before is not its word.
+    /// The kernel begins (init/version.c, linux_banner). What firmware and boot loader said before is not its word. Some
+    /// kernels speak before their banner: arm64 says `Booting Linux on physical CPU`, x86 what its microcode is.
     fn banner(&mut self, has_prefix: bool) {
-        if !self.spoke && !self.saw_prefix {
-            self.open.clear();
-            self.interrupted.clear();
-            self.splats.clear();
-            self.splats_total = 0;
+        if !self.spoke {
+            let all = (self.splats.len(), self.splats_total);
+            let (kept, total) = if self.saw_prefix { self.before_prefix } else { all };
+            self.splats.drain(..kept);
+            self.splats_total -= total;
+            let is_later = |block: &mut Block| {
+                let later = block.kept.is_none_or(|at| at >= kept);
+                block.kept = block.kept.map(|at| at.saturating_sub(kept));
+                later
+            };
+            self.open.retain(|_, block| is_later(block));
+            self.interrupted.retain_mut(is_later);
         }
         self.spoke = true;
         self.prefixed = has_prefix;
@@ -388,6 +401,7 @@ impl Console {
         let location = splat.location.clone();
         if at + 1 == self.splats.len() && self.alike(row.kind, location.as_deref()) > ALIKE_MAX {
             self.splats.pop();
+            self.before_prefix.0 = self.before_prefix.0.min(at);
             if let Some(block) = self.open.get_mut(thread) {
                 block.kept = None;
             }
@@ -398,8 +412,13 @@ impl Console {
     fn take_back(&mut self, thread: &str) {
         let Some(block) = self.open.remove(thread) else { return };
         self.splats_total -= 1;
+        self.before_prefix.1 = self.before_prefix.1.min(self.splats_total);
         let Some(at) = block.kept else { return };
         self.splats.remove(at);
+        if at < self.before_prefix.0 {
+            self.before_prefix.0 -= 1;
+            self.before_prefix.1 = self.before_prefix.1.saturating_sub(1);
+        }
         let blocks = self.open.values_mut().chain(&mut self.interrupted);
         for kept in blocks.filter_map(|block| block.kept.as_mut()) {
             *kept -= usize::from(*kept > at);

@@ -46,6 +46,22 @@ fn reports_without_callers_that_interleave_keep_kind_and_headline() {
 }
 
 #[test]
+fn what_firmware_says_is_not_the_kernels_that_speaks_before_its_banner() {
+    let firmware = "WARNING: Caches not enabled\nBUG: x\n";
+    let first = "[    0.000000][    T0] Booting Linux on physical CPU 0x0000000000 [0x410fd083]\n";
+    let banner = "[    0.000000][    T0] Linux version 7.2.12\n";
+    let late = "[    0.000000][    T0] BUG: Bad page state in process a  pfn:1\n";
+    assert_eq!(kinds(format!("{firmware}{first}{banner}").as_bytes()), []);
+    assert_eq!(kinds(format!("{firmware}{first}{late}{banner}").as_bytes()), [Kind::BadPageState]);
+    // More than are kept, one of which is taken back.
+    let many =
+        format!("a invoked oom-killer: gfp_mask=0x1(GFP), order=2, oom_score_adj=0\n{firmware}").repeat(100);
+    let back = "[    0.000000] Out of memory: Killed process 38 (oom-victim) total-vm:1kB\n";
+    let console = read(format!("{many}{back}{back}{banner}").as_bytes());
+    assert_eq!((console.splats_total(), console.splats().len()), (0, 0));
+}
+
+#[test]
 fn an_oom_report_that_was_interrupted_is_taken_back() {
     let log = out_of_memory("oom-victim");
     let bare: String = String::from_utf8(log)

@@ -321,6 +321,13 @@ pub static TABLE: &[Row] = &[
     .part_of(&[Kind::RcuStall]),
     // kernel/hung_task.c, hung_task_info(); 6.12: check_hung_task(), without `in I/O wait` (seen in public patches).
     row(Kind::HungTask, "hung-task", End::Unmarked, &["INFO: task *:* blocked* for more than * seconds."]),
+    // fs/fs-writeback.c, wb_wait_for_completion_cb()
+    row(
+        Kind::HungTask,
+        "hung-task",
+        End::Headline,
+        &["INFO: The task *:* has been waiting for writeback completion for more than "],
+    ),
     // kernel/hung_task.c, debug_show_blocker() (not in 6.12)
     row(
         Kind::HungTask,
@@ -407,7 +414,13 @@ pub static TABLE: &[Row] = &[
         Kind::DebugObjects,
         "debug-objects",
         End::TraceMark,
-        &["ODEBUG: * (active state ", "ODEBUG: selftest "],
+        // "selftest passed" is none.
+        &[
+            "ODEBUG: * (active state ",
+            "ODEBUG: selftest object not found",
+            "ODEBUG: selftest wrong state",
+            "ODEBUG: selftest * failed ",
+        ],
     )
     .message_of_a_warning(),
     // mm/oom_kill.c, dump_header(), __oom_kill_process()
@@ -630,6 +643,15 @@ pub const NOISE: &[(&str, &str)] = &[
     // kernel/printk/printk.c, devkmsg_write(): programs put their name and number in front
     ("*[*]: *: BUG: ", "the word of a program that writes to /dev/kmsg"),
     ("*[*]: BUG: ", "the word of a program that writes to /dev/kmsg"),
+    // arch/powerpc/kernel/nvram_64.c, nvram_scan_partitions()
+    ("WARNING: nvram ", "a notice about firmware"),
+    // drivers/ssb/scan.c, ssb_bus_scan(); drivers/ssb/pci.c, ssb_pci_sprom_get()
+    ("WARNING: Multiple ", "a notice about a device"),
+    ("WARNING: Using fallback SPROM failed ", "a notice about a device"),
+    // drivers/scsi/initio.c, i91u_biosparam()
+    ("WARNING: check, if the bios geometry is correct", "a notice about a device"),
+    // drivers/mtd/nftlmount.c, find_boot_record()
+    ("WARNING: Support for NFTL with UnitSizeFactor ", "a notice about a device"),
     // security/tomoyo/util.c, tomoyo_domain_quota_is_ok()
     ("WARNING: Domain '", "a notice about a rule set"),
     // mm/oom_kill.c, dump_header(): order -1 is that of sysrq alone (is_sysrq_oom())

@@ -216,6 +216,11 @@ fn broken_invariants_that_taint_nothing_are_known() {
             "t[101]: User access of kernel address (c000000000000000) - exploit attempt? (uid: 0)",
             Kind::UserFault,
         ),
+        (
+            "INFO: The task sync:101 has been waiting for writeback completion for more than 120 seconds.",
+            Kind::HungTask,
+        ),
+        ("ODEBUG: selftest fixups failed 1 != 2", Kind::DebugObjects),
         ("list_add double add: new=ffff888001234567, prev=ffff888001234567, next=x.", Kind::ListCorruption),
         ("[ INFO: possible circular locking dependency detected ]", Kind::Lockdep),
         ("divide error: 0000 [#1] SMP", Kind::Oops),
@@ -254,6 +259,9 @@ fn what_devices_and_settings_cause_is_not_the_kernels_fault() {
         "[Hardware Error]: Machine check events logged",
         "CPU1: Booted secondary processor 0x0000000001 [0x410fd083]",
         "ref_tracker: memory allocation failure, unreliable refcount tracker.",
+        "ODEBUG: selftest passed",
+        "WARNING: nvram corruption detected: 0-length partition",
+        "WARNING: Multiple ChipCommon found",
         "RDSEED32 is broken. Disabling the corresponding CPUID bit.",
     ] {
         assert_eq!(kind(text), None, "{text}");
