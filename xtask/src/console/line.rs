@@ -145,7 +145,11 @@ fn time_len(text: &str) -> usize {
 /// `Thu Nov 26 10:00:00 2026`.
 fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.len() == 24 && bytes[3] == b' ' && bytes[13] == b':' && bytes[16] == b':' && digits(&text[20..])
+    bytes.len() == 24
+        && bytes[3] == b' '
+        && bytes[13] == b':'
+        && bytes[16] == b':'
+        && text.get(20..).is_some_and(digits)
 }
 
 /// Length of `[   T43]` or `[    C1]`, at least `width` inside, at the start, or 0.
@@ -183,6 +187,8 @@ mod tests {
         assert_eq!(one("Nov 26 10:00:00 host kernel: [    1.234567][   T43] text"), ("T43", "text"));
         assert_eq!(one("2026-11-26T10:00:00,123456+00:00 host kernel: text"), ("", "text"));
         assert_eq!(one("[Thu Nov 26 10:00:00 2026] text"), ("", "text"));
+        // As long as a date, with a character of several bytes where the year begins.
+        assert_eq!(one("[abc defghijkl:mn:o\u{fffd}pqr] x").0, "");
         assert_eq!(one("Nov 26 10:00:00 host app: BUG: x"), ("", "Nov 26 10:00:00 host app: BUG: x"));
         assert_eq!(one("a kernel: x"), ("", "a kernel: x"));
         assert_eq!(
