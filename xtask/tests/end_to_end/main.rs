@@ -9,6 +9,7 @@ mod cache;
 mod clock;
 mod confined;
 mod crash;
+mod console;
 mod disk;
 mod faults;
 mod hostile;
