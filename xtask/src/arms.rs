@@ -11,7 +11,7 @@ use crate::control::{Control, Place};
 use crate::failure::Result;
 use crate::ground::{Ground, ours};
 use crate::kconfig::Request;
-use crate::patch::{self, Base, Overlay, Proved, Series};
+use crate::patch::{self, Base, Content, Overlay, Proved, Series};
 use crate::plan::{Arm, Beside, Cell};
 use crate::project::Project;
 use crate::source::files::Changes;
@@ -86,7 +86,7 @@ impl Asked<'_> {
 }
 
 impl Base for WorkTree {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    fn file(&self, path: &str) -> Result<Option<Content>> {
         self.pristine(path)
     }
 }

@@ -2,9 +2,9 @@
 //! Observes and records; whether what it saw is good is for the judge.
 
 mod monitor;
-mod places;
+pub mod places;
 mod room;
-mod symbols;
+pub mod symbols;
 
 use std::fs::File;
 use std::io::Read;

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::evidence::{Boot, Build};
 use crate::failure::{Context, Result};
+use crate::patch::Content;
 use crate::rundir::write_whole;
 use crate::seal;
 use crate::source::disk;
@@ -39,6 +40,17 @@ impl Key {
             self.0.update(bytes);
         }
         self
+    }
+
+    /// With a changed file; `None`: it is removed.
+    pub fn with_file(self, path: &str, file: Option<&Content>) -> Key {
+        let there = [u8::from(file.is_some())];
+        let bytes = file.map(|content| &content.bytes[..]);
+        let key = self.with(path, &there).with("content", bytes.unwrap_or_default());
+        match file {
+            Some(Content { executable: true, .. }) => key.with("mode", b"executable"),
+            _ => key,
+        }
     }
 
     pub fn finish(self) -> String {
@@ -261,6 +273,16 @@ mod tests {
         let different: std::collections::BTreeSet<_> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
         assert_eq!(key(&[("a", "b")]), keys[2]);
+    }
+
+    #[test]
+    fn a_file_is_known_by_content_and_mode() {
+        let key = |file: Option<&Content>| Key::new("kernel", 1).with_file("x.sh", file).finish();
+        let plain = Content::plain("true\n");
+        let executable = Content { executable: true, ..plain.clone() };
+        let keys = [key(None), key(Some(&plain)), key(Some(&executable)), key(Some(&Content::default()))];
+        let different: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
     }
 
     #[test]

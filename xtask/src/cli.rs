@@ -265,6 +265,12 @@ pub struct Console {
     /// The log, or `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// The kernel that printed the logs, with debug information: adds file and line to places and stacks
+    #[arg(long, value_name = "FILE")]
+    pub vmlinux: Option<PathBuf>,
+    /// Let binutils, which read that kernel, do all that you can
+    #[arg(long, requires = "vmlinux")]
+    pub no_sandbox: bool,
     /// What standard output gets
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,

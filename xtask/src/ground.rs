@@ -49,16 +49,7 @@ pub fn find<'a>(asked: &Asked<'_>, pristine: &'a dyn Base, series: &Series) -> R
         (Err(_), Some(held)) => return Err(holds_it(asked, series, held)),
         (Err(failure), None) => return Err(explain(asked, pristine, &base, series, failure)?),
     };
-    carries_modes(&proved)?;
     Ok(Ground { base, proved, undone })
-}
-
-/// Sources are built with the modes of the tree: a patch that needs other ones would be tested in part.
-fn carries_modes(proved: &Proved) -> Result<()> {
-    let Some(path) = proved.sets_mode() else { return Ok(()) };
-    Err(Failure::rejected(format!("{path}: the patch makes the file executable, or no longer so"))
-        .because("builds see the modes of the tree only, so that a part of the patch would not be tested")
-        .next("leave the change of the mode out: kbuild starts its scripts by their interpreters"))
 }
 
 /// The tree as it came, and prepared.
@@ -151,6 +142,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::patch::Content;
     use crate::project::Loaded;
 
     const V2: &[u8] = include_bytes!("../../patches/mmu_gather-v2.patch");
@@ -158,10 +150,10 @@ mod tests {
     const MMU_GATHER: &[u8] = include_bytes!("../testdata/patch/base/mm/mmu_gather.c");
     const TLB: &[u8] = include_bytes!("../testdata/patch/base/include/asm-generic/tlb.h");
 
-    struct Files(BTreeMap<String, Vec<u8>>);
+    struct Files(BTreeMap<String, Content>);
 
     impl Base for Files {
-        fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        fn file(&self, path: &str) -> Result<Option<Content>> {
             Ok(self.0.get(path).cloned())
         }
     }
@@ -174,7 +166,7 @@ mod tests {
     fn before() -> Files {
         Files(
             [("mm/mmu_gather.c", MMU_GATHER), ("include/asm-generic/tlb.h", TLB)]
-                .map(|(path, content)| (path.to_owned(), content.to_vec()))
+                .map(|(path, content)| (path.to_owned(), Content::plain(content)))
                 .into(),
         )
     }
@@ -222,7 +214,7 @@ mod tests {
     #[test]
     fn a_tree_that_holds_a_patch_that_fits_twice_stops_as_well() {
         let added = "--- a/mm/x.c\n+++ b/mm/x.c\n@@ -1,2 +1,3 @@\n f();\n+f();\n f();\n";
-        let tree = |text: &str| Files(BTreeMap::from([("mm/x.c".to_owned(), text.as_bytes().to_vec())]));
+        let tree = |text: &str| Files(BTreeMap::from([("mm/x.c".to_owned(), Content::plain(text))]));
         let held = tree("f();\nf();\nf();\n");
         let failure = find_in(&held, false, added.as_bytes()).unwrap_err();
         assert_eq!(failure.what, "tree mine already holds p");
@@ -232,14 +224,24 @@ mod tests {
         assert_eq!(find_in(&tree("f();\nf();\n"), false, added.as_bytes()).unwrap().1, None);
     }
 
+    /// A tree that holds a patch that only sets modes is known by them, and undone.
     #[test]
-    fn a_patch_that_changes_modes_is_refused_and_not_tested_in_part() {
-        let script = "diff --git a/scripts/x.sh b/scripts/x.sh\nnew file mode 100755\n--- /dev/null\n+++ b/scripts/x.sh\n@@ -0,0 +1 @@\n+true\n";
-        let failure = find_in(&before(), false, script.as_bytes()).unwrap_err();
-        assert_eq!(failure.exit, Exit::PatchRejected);
-        assert!(failure.what.starts_with("scripts/x.sh: the patch makes the file executable"), "{failure}");
-        let plain = script.replace("100755", "100644");
-        assert!(find_in(&before(), false, plain.as_bytes()).is_ok());
+    fn a_patch_that_only_sets_modes_is_taken_held_and_undone() {
+        let patch = b"diff --git a/mm/x.sh b/mm/x.sh\nold mode 100644\nnew mode 100755\n";
+        let tree = |executable| {
+            Files(BTreeMap::from([(
+                "mm/x.sh".to_owned(),
+                Content { executable, ..Content::plain("true\n") },
+            )]))
+        };
+        assert_eq!(find_in(&tree(false), false, patch).unwrap(), (Vec::new(), None));
+        assert!(with(&tree(false), patch).0["mm/x.sh"].executable);
+        let failure = find_in(&tree(true), false, patch).unwrap_err();
+        assert_eq!(failure.what, "tree mine already holds p");
+        let (changed, undone) = find_in(&tree(true), true, patch).unwrap();
+        assert_eq!((changed.as_slice(), undone), (&["mm/x.sh".to_owned()][..], Some(Held::Undoes)));
+        let failure = find_in(&tree(false), true, patch).unwrap_err();
+        assert_eq!(failure.because, ["mm/x.sh: the patch leaves it executable, and it is not"]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub const CONFIG: Input = Input { what: "the configuration", most_bytes: 256 << 
 pub const FRAGMENT: Input = Input { what: "the fragment", most_bytes: 256 << 10, too_large: Exit::Usage };
 /// What a kernel printed.
 pub const CONSOLE: Input = Input { what: "the log", most_bytes: 4 << 30, too_large: Exit::Usage };
+/// A kernel with its debug information.
+pub const VMLINUX: Input = Input { what: "the kernel", most_bytes: 16 << 30, too_large: Exit::Usage };
 /// A patch that plants a bug.
 pub const CONTROL: Input = Input { what: "the control", most_bytes: 1 << 20, too_large: Exit::Usage };
 

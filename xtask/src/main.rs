@@ -16,6 +16,7 @@ mod command;
 mod config;
 mod console;
 mod control;
+mod crash;
 mod deadline;
 mod escape;
 mod events;
@@ -57,8 +58,16 @@ use std::process::ExitCode;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    let exit = crash::guarded(run).unwrap_or_else(|failure| {
+        terminal::say(&format!("error: {failure}"));
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run() -> failure::Result<failure::Exit> {
     let cli = Cli::read();
-    let outcome = project::Project::here().and_then(|project| match &cli.command {
+    project::Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Console(args) => command::console::console(args),
@@ -70,10 +79,5 @@ fn main() -> ExitCode {
         Command::Attacks => command::attacks::attacks(&project),
         Command::Faults => command::faults::faults(&project),
         Command::Versions(args) => command::versions::versions(&project, args),
-    });
-    let exit = outcome.unwrap_or_else(|failure| {
-        terminal::say(&format!("error: {failure}"));
-        failure.exit
-    });
-    ExitCode::from(exit as u8)
+    })
 }

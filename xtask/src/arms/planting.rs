@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::c_source::{Config, Source};
 use crate::control::{Control, Files, Place, Search};
 use crate::failure::Result;
-use crate::patch::{Base, Overlay, ProvedFile};
+use crate::patch::{Base, Content, Overlay, ProvedFile};
 use crate::source::files::Changes;
 
 /// Plants in the source of one arm; files are parsed when they are first asked for.
@@ -59,7 +59,11 @@ impl<'a> Planting<'a> {
         for (path, text) in &planted {
             patch += &unified(path, self.files[path].bytes(), text);
         }
-        let files = planted.into_iter().map(|(path, text)| (path, Some(text))).collect();
+        let mut files = Changes::new();
+        for (path, text) in planted {
+            let before = self.patched.file(&path)?;
+            files.insert(path, Some(Content::in_place_of(before.as_ref(), text)));
+        }
         Ok(Ok(Planted { files, patch }))
     }
 
@@ -125,7 +129,7 @@ pub fn call_added_stubs(patched: &mut Overlay<'_>, prepared: &dyn Base) -> Resul
         let (Some(name), Some(text)) = (as_included(path), text) else { continue };
         let before = prepared.read(path)?.map(|text| Source::parse(&text)).transpose()?;
         let known = before.as_ref().map(Source::declared).unwrap_or_default();
-        let header = Source::parse(text)?;
+        let header = Source::parse(&text.bytes)?;
         let added: Vec<&str> = header
             .functions()
             .into_iter()
@@ -138,14 +142,14 @@ pub fn call_added_stubs(patched: &mut Overlay<'_>, prepared: &dyn Base) -> Resul
             calls.extend(added.iter().map(|name| format!("\t{name}();\n")));
         }
     }
-    let Some(mut makefile) = patched.read(MAKEFILE)?.filter(|_| !calls.is_empty()) else { return Ok(()) };
-    makefile.extend_from_slice(CALLER_OBJECT.as_bytes());
+    let Some(mut makefile) = patched.file(MAKEFILE)?.filter(|_| !calls.is_empty()) else { return Ok(()) };
+    makefile.bytes.extend_from_slice(CALLER_OBJECT.as_bytes());
     let caller = format!(
         "// SPDX-License-Identifier: GPL-2.0\n/* Test only, and never run. */\n#include <linux/mm.h>\n{includes}\n\
          void patchproof_caller(void);\n\nvoid patchproof_caller(void)\n{{\n{calls}}}\n"
     );
     patched.changed.insert(MAKEFILE.to_owned(), Some(makefile));
-    patched.changed.insert(CALLER.to_owned(), Some(caller.into_bytes()));
+    patched.changed.insert(CALLER.to_owned(), Some(Content::plain(caller)));
     Ok(())
 }
 

@@ -39,6 +39,11 @@ impl Symbols {
         found.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
     }
 
+    /// Where each function of the name begins.
+    pub fn starts(&self, name: &str) -> impl Iterator<Item = u64> {
+        self.0.iter().filter(move |(_, known)| known == name).map(|(address, _)| *address)
+    }
+
     /// `function+0xoffset`, or the number when no function is at or below it.
     pub fn name(&self, address: u64) -> String {
         let after = self.0.partition_point(|(start, _)| *start <= address);

@@ -290,6 +290,7 @@ pub fn patch_report(series: &Series, proved: &Proved) -> PatchReport {
         source: series.source.clone(),
         subject: first.and_then(|patch| patch.subject.clone()),
         form: first.map(|patch| patch.kind.to_string()).unwrap_or_default(),
+        notes: series.notes.clone(),
         repaired: proved.repaired,
         damage: proved.damage.iter().map(ToString::to_string).collect(),
         files: proved
@@ -301,6 +302,8 @@ pub fn patch_report(series: &Series, proved: &Proved) -> PatchReport {
                 post_blob: file.post_blob.clone(),
                 pre_matches: file.pre_matches,
                 post_matches: file.post_matches,
+                edited: file.edited,
+                mode: file.mode_change().map(str::to_owned),
             })
             .collect(),
     }

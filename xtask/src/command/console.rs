@@ -1,5 +1,7 @@
 //! `cargo xtask console FILE…`: what a saved console, `dmesg` or serial log holds.
 
+mod vmlinux;
+
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::Path;
@@ -24,11 +26,14 @@ struct Found {
 /// Shows the reports of each file; exit 0 if there are none, 1 if there are.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read, or `--vmlinux` is not the kernel that printed the logs.
 pub fn console(args: &cli::Console) -> Result<Exit> {
     let mut all = Vec::new();
     for path in &args.files {
         all.push(read(path)?);
+    }
+    if let Some(kernel) = &args.vmlinux {
+        add_places(kernel, args.no_sandbox, &mut all)?;
     }
     match args.format {
         Format::Json => {
@@ -39,6 +44,19 @@ pub fn console(args: &cli::Console) -> Result<Exit> {
         Format::Human => terminal::print(&all.iter().map(show).collect::<String>())?,
     }
     Ok(if all.iter().all(|found| found.total == 0) { Exit::Ok } else { Exit::PatchFailed })
+}
+
+/// One look into the kernel for the reports of all logs.
+fn add_places(kernel: &Path, no_sandbox: bool, all: &mut [Found]) -> Result<()> {
+    let counts: Vec<usize> = all.iter().map(|found| found.reports.len()).collect();
+    let mut reports: Vec<Splat> =
+        all.iter_mut().flat_map(|found| std::mem::take(&mut found.reports)).collect();
+    vmlinux::add(kernel, no_sandbox, &mut reports)?;
+    let mut reports = reports.into_iter();
+    for (found, kept) in all.iter_mut().zip(counts) {
+        found.reports = reports.by_ref().take(kept).collect();
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Found> {

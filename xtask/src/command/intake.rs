@@ -181,6 +181,9 @@ fn unpacked(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use std::io::Write;
 

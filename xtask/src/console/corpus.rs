@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Console;
+use super::{Console, Splat};
+use crate::splat::End;
 
 const SEPARATOR: &[u8] = b"# --- console ---\n";
 
@@ -148,6 +149,59 @@ fn a_log_that_is_cut_behind_its_first_headline_is_still_trouble() {
     }
     println!("{cut} logs, {} missed: {missed:#?}", missed.len());
     assert!(missed.len() * 20 <= cut, "{} of {cut}: {missed:#?}", missed.len());
+}
+
+/// The first report of each log that has an end, its lines without prefixes: one of each kind and headline.
+fn reports() -> Vec<Splat> {
+    let mut reports: Vec<Splat> = Vec::new();
+    for log in logs() {
+        let console = parse([&log.console[..]]);
+        let has_end = |splat: &Splat| {
+            splat
+                .text
+                .last()
+                .is_some_and(|line| [End::Stack, End::TraceMark, End::Rule].iter().any(|end| end.is_at(line)))
+        };
+        reports.extend(console.splats().iter().find(|splat| has_end(splat)).cloned());
+    }
+    reports.sort_by(|a, b| (a.kind, &a.headline).cmp(&(b.kind, &b.headline)));
+    reports.dedup_by(|a, b| a.kind == b.kind && a.headline == b.headline);
+    reports
+}
+
+/// The lines of both, a few of one and then a few of the other.
+fn interleave(first: &Splat, second: &Splat, mut seed: u64) -> Vec<u8> {
+    let (mut from, mut other) = (first.text.iter(), second.text.iter());
+    let mut lines = Vec::new();
+    while from.len() + other.len() > 0 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        lines.extend(from.by_ref().take(1 + (seed % 8) as usize));
+        std::mem::swap(&mut from, &mut other);
+    }
+    lines.into_iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+}
+
+#[test]
+fn reports_of_two_cpus_that_interleave_without_callers_are_two_reports() {
+    let reports = reports();
+    let (mut pairs, mut lost, mut extra) = (0, Vec::new(), 0_u64);
+    for (first, seed) in reports.iter().zip(1..) {
+        for second in reports.iter().filter(|second| second.kind != first.kind) {
+            let console = parse([&interleave(first, second, seed * 7919)[..]]);
+            let has = |report: &Splat| console.splats().iter().any(|splat| splat.kind == report.kind);
+            pairs += 1;
+            extra += console.splats_total().saturating_sub(2);
+            if !has(first) || !has(second) {
+                lost.push(format!("{} / {}", first.headline, second.headline));
+            }
+        }
+    }
+    println!("{} reports, {pairs} pairs, {} lost one, {extra} reports too many", reports.len(), lost.len());
+    assert!(pairs >= 300, "{pairs}");
+    assert!(lost.len() * 100 <= pairs, "{} of {pairs}: {lost:#?}", lost.len());
+    assert!(extra * 20 <= pairs as u64, "{extra} of {pairs}");
 }
 
 #[test]

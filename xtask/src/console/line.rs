@@ -92,6 +92,20 @@ fn without_syslog(line: &str) -> &str {
     }
 }
 
+/// Thread and text of a line whose prefix lost its beginning on the way: what is left of `[    1.234567][   T43] ` ends
+/// with the caller, or with the six digits of the time, and has nothing else in it.
+pub fn with_half_a_prefix(line: &str) -> Option<(&str, &str)> {
+    let (prefix, text) = line.split_once("] ")?;
+    let is_of_a_prefix = |byte| matches!(byte, b'0'..=b'9' | b'.' | b' ' | b'[' | b']' | b'T' | b'C');
+    if !prefix.bytes().all(is_of_a_prefix) {
+        return None;
+    }
+    let last = prefix.rsplit(['[', ']', ' ', '.']).next()?;
+    let is_caller = last.strip_prefix(['T', 'C']).is_some_and(digits);
+    let is_time = last.len() == 6 && digits(last);
+    (is_caller || is_time).then_some((if is_caller { last } else { "" }, text))
+}
+
 /// Where, behind its beginning, `text` has another printk prefix.
 fn inner_prefix(text: &str) -> Option<usize> {
     text.match_indices('[').map(|(at, _)| at).find(|at| *at > 0 && prefix_len(&text[*at..]) > 0)
@@ -131,7 +145,11 @@ fn time_len(text: &str) -> usize {
 /// `Thu Nov 26 10:00:00 2026`.
 fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.len() == 24 && bytes[3] == b' ' && bytes[13] == b':' && bytes[16] == b':' && digits(&text[20..])
+    bytes.len() == 24
+        && bytes[3] == b' '
+        && bytes[13] == b':'
+        && bytes[16] == b':'
+        && text.get(20..).is_some_and(digits)
 }
 
 /// Length of `[   T43]` or `[    C1]`, at least `width` inside, at the start, or 0.
@@ -169,6 +187,8 @@ mod tests {
         assert_eq!(one("Nov 26 10:00:00 host kernel: [    1.234567][   T43] text"), ("T43", "text"));
         assert_eq!(one("2026-11-26T10:00:00,123456+00:00 host kernel: text"), ("", "text"));
         assert_eq!(one("[Thu Nov 26 10:00:00 2026] text"), ("", "text"));
+        // As long as a date, with a character of several bytes where the year begins.
+        assert_eq!(one("[abc defghijkl:mn:o\u{fffd}pqr] x").0, "");
         assert_eq!(one("Nov 26 10:00:00 host app: BUG: x"), ("", "Nov 26 10:00:00 host app: BUG: x"));
         assert_eq!(one("a kernel: x"), ("", "a kernel: x"));
         assert_eq!(
@@ -195,6 +215,18 @@ mod tests {
             .map(|piece| (piece.thread, piece.text))
             .collect();
         assert_eq!(found, [("", "init: half"), ("T1", "BUG: x [a:1]"), ("C0", "y")]);
+    }
+
+    #[test]
+    fn half_a_prefix_is_one_and_other_brackets_are_none() {
+        assert_eq!(with_half_a_prefix("34567][   T43] text"), Some(("T43", "text")));
+        assert_eq!(with_half_a_prefix("T43] text"), Some(("T43", "text")));
+        assert_eq!(with_half_a_prefix(".234567] text"), Some(("", "text")));
+        for line in
+            ["[1] text", "[12/40] text", "ok 1 [T1] text", "[FAIL] text", "text", "] text", "12] text"]
+        {
+            assert_eq!(with_half_a_prefix(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -1,5 +1,13 @@
 //! The guest's console as a stream of hostile bytes: lines, their threads, the splats among them. Memory stays
 //! bounded whatever the guest prints, and the same bytes give the same result wherever the stream is cut.
+//!
+//! Whose line it is says the caller that printk puts in front (PRINTK_CALLER). Two rules where it does not:
+//!
+//! - *Without callers*, lines of several CPUs are told apart as if they were nested: a headline interrupts the report
+//!   above it, which goes on when the inner one has ended, or when a line comes that belongs to its kind alone. Each
+//!   report keeps its kind and its headline; lines of the two stacks may stand in the wrong one.
+//! - *A line without any prefix on a console that has them* is another program's, unless it is a headline that no program
+//!   writes ([`splat::kernel_only`]): then its prefix was lost on the way. Of a prefix a part is enough.
 
 #[cfg(test)]
 mod corpus;
@@ -34,6 +42,9 @@ const FOLLOWED_LINES_MAX: usize = 2000;
 const TAIL_LINES: usize = 200;
 /// Lines of a stack that was asked for, and of all that sysrq prints.
 const ASKED_LINES_MAX: usize = 5000;
+/// Reports without a caller that others have interrupted, and how many lines later they may still go on.
+const INTERRUPTED_MAX: usize = 4;
+const INTERRUPTED_LINES_MAX: usize = BLOCK_LINES_MAX;
 /// Lines kept for the report of a guest that hung.
 const LAST_LINES: usize = 25;
 
@@ -73,6 +84,12 @@ pub struct Console {
     partial: Vec<u8>,
     /// The block each thread is printing.
     open: BTreeMap<String, Block>,
+    /// Reports without a caller that another one has interrupted, the newest last.
+    interrupted: Vec<Block>,
+    /// Lines without a caller.
+    without_caller: usize,
+    /// A headline without a prefix was the last line: the next caller goes on with its report.
+    bare_headline: bool,
     last: VecDeque<String>,
     splats: Vec<Splat>,
     splats_total: u64,
@@ -80,8 +97,10 @@ pub struct Console {
     ran_init: bool,
     /// The kernel's banner had a prefix, so that a line without one is another program's.
     prefixed: bool,
-    /// Some line had a prefix: the kernel was there before its banner.
+    /// Some line had a prefix: the kernel was there, perhaps before its banner.
     saw_prefix: bool,
+    /// Splats kept, and all, of the lines before the first one that had a prefix.
+    before_prefix: (usize, u64),
     /// Threads that print a stack which was asked for, and how long that may still be.
     asked: BTreeMap<String, (End, usize)>,
     /// Threads whose report has ended, and the lines since then.
@@ -99,6 +118,10 @@ struct Block {
     kept: Option<usize>,
     lines: usize,
     bytes: usize,
+    /// Lines after which it is over, whether or not its end was seen.
+    lines_max: usize,
+    /// Of the lines without a caller, the one that interrupted it.
+    interrupted_at: usize,
 }
 
 impl Console {
@@ -119,6 +142,7 @@ impl Console {
     pub fn finish(&mut self) {
         self.end_line();
         self.open.clear();
+        self.interrupted.clear();
         self.asked.clear();
         self.ended.clear();
     }
@@ -170,16 +194,21 @@ impl Console {
 
     fn read_line(&mut self, line: String) {
         for Piece { thread, text, has_prefix } in line::pieces(&line) {
+            if has_prefix && !self.saw_prefix {
+                self.saw_prefix = true;
+                self.before_prefix = (self.splats.len(), self.splats_total);
+            }
             if text.starts_with("Linux version ") {
                 self.banner(has_prefix);
             }
             self.ran_init |= text.starts_with("Run /") && text.ends_with(" as init process");
-            self.saw_prefix |= has_prefix;
-            // What is left of a prefix that was damaged on the way still shows one.
-            if has_prefix || !self.prefixed || text.contains("] ") {
-                self.take(thread, text);
-                thread.clone_into(&mut self.above.0);
-                text.clone_into(&mut self.above.1);
+            if has_prefix || !self.prefixed {
+                self.take_line(thread, text);
+            } else if let Some((thread, text)) = line::with_half_a_prefix(text) {
+                self.take_line(thread, text);
+            } else if splat::kernel_only(text).is_some() {
+                self.take_line("", text);
+                self.bare_headline = true;
             }
         }
         if !line.is_empty() {
@@ -190,19 +219,43 @@ impl Console {
         }
     }
 
-    /// The kernel begins (init/version.c, linux_banner). What firmware and boot loader said before is not its word.
+    /// The kernel begins (init/version.c, linux_banner). What firmware and boot loader said before is not its word. Some
+    /// kernels speak before their banner: arm64 says `Booting Linux on physical CPU`, x86 what its microcode is.
     fn banner(&mut self, has_prefix: bool) {
-        if !self.spoke && !self.saw_prefix {
-            self.open.clear();
-            self.splats.clear();
-            self.splats_total = 0;
+        if !self.spoke {
+            let all = (self.splats.len(), self.splats_total);
+            let (kept, total) = if self.saw_prefix { self.before_prefix } else { all };
+            self.splats.drain(..kept);
+            self.splats_total -= total;
+            let is_later = |block: &mut Block| {
+                let later = block.kept.is_none_or(|at| at >= kept);
+                block.kept = block.kept.map(|at| at.saturating_sub(kept));
+                later
+            };
+            self.open.retain(|_, block| is_later(block));
+            self.interrupted.retain_mut(is_later);
         }
         self.spoke = true;
         self.prefixed = has_prefix;
     }
 
+    fn take_line(&mut self, thread: &str, text: &str) {
+        if std::mem::take(&mut self.bare_headline) && !thread.is_empty() && !self.open.contains_key(thread) {
+            if let Some(block) = self.open.remove("") {
+                self.open.insert(thread.to_owned(), block);
+            }
+        }
+        self.without_caller += usize::from(thread.is_empty());
+        self.take(thread, text);
+        thread.clone_into(&mut self.above.0);
+        text.clone_into(&mut self.above.1);
+    }
+
     fn take(&mut self, thread: &str, text: &str) {
         let row = splat::headline(text);
+        if thread.is_empty() {
+            self.go_back_to_its_report(row, text);
+        }
         let open = self.open.get(thread).map(|block| block.kind);
         match (row, open) {
             (Some(row), Some(open)) if row.renames.contains(&open) => {
@@ -218,6 +271,53 @@ impl Console {
             (None, Some(_)) => self.follow(thread, text),
             (None, None) => self.stray(thread, text),
         }
+    }
+
+    /// A line that belongs to no open report and to an interrupted one: that one goes on, and the other is interrupted.
+    fn go_back_to_its_report(&mut self, row: Option<&Row>, text: &str) {
+        let belongs = |kind: Kind| match row {
+            Some(row) => {
+                row.renames.contains(&kind) || row.part_of.contains(&kind) || row.below.contains(&kind)
+            }
+            None => splat::takes_back(kind, text),
+        };
+        if self.interrupted.is_empty() || self.open.get("").is_some_and(|open| belongs(open.kind)) {
+            return;
+        }
+        let Some(at) =
+            self.interrupted.iter().rposition(|block| self.may_go_on(block) && belongs(block.kind))
+        else {
+            return;
+        };
+        let block = self.interrupted.remove(at);
+        if let Some(open) = self.open.insert(String::new(), block) {
+            self.interrupt(open);
+        }
+    }
+
+    fn may_go_on(&self, block: &Block) -> bool {
+        self.without_caller - block.interrupted_at <= INTERRUPTED_LINES_MAX
+    }
+
+    fn interrupt(&mut self, mut block: Block) {
+        if self.interrupted.len() == INTERRUPTED_MAX {
+            self.interrupted.remove(0);
+        }
+        block.interrupted_at = self.without_caller;
+        self.interrupted.push(block);
+    }
+
+    /// The newest report that was interrupted and whose end is still to come goes on. Its end may have gone by.
+    fn go_on(&mut self) -> bool {
+        let has_end = |block: &Block| block.end != End::Unmarked;
+        let Some(at) = self.interrupted.iter().rposition(|block| has_end(block) && self.may_go_on(block))
+        else {
+            return false;
+        };
+        let mut block = self.interrupted.remove(at);
+        block.lines_max = block.lines_max.min(block.lines + TAIL_LINES);
+        self.open.insert(String::new(), block);
+        true
     }
 
     /// The open block of the thread has had its headline only.
@@ -260,7 +360,9 @@ impl Console {
     }
 
     fn begin(&mut self, thread: &str, row: &Row, text: &str) {
-        self.open.remove(thread);
+        if let Some(open) = self.open.remove(thread).filter(|_| thread.is_empty()) {
+            self.interrupt(open);
+        }
         self.asked.remove(thread);
         self.ended.remove(thread);
         self.splats_total += 1;
@@ -274,7 +376,15 @@ impl Console {
         if self.open.len() == OPEN_MAX {
             self.open.pop_first();
         }
-        let block = Block { kind: row.kind, end: row.end, kept, lines: 0, bytes: 0 };
+        let block = Block {
+            kind: row.kind,
+            end: row.end,
+            kept,
+            lines: 0,
+            bytes: 0,
+            lines_max: FOLLOWED_LINES_MAX,
+            interrupted_at: 0,
+        };
         self.open.insert(thread.to_owned(), block);
         self.follow(thread, text);
     }
@@ -291,6 +401,7 @@ impl Console {
         let location = splat.location.clone();
         if at + 1 == self.splats.len() && self.alike(row.kind, location.as_deref()) > ALIKE_MAX {
             self.splats.pop();
+            self.before_prefix.0 = self.before_prefix.0.min(at);
             if let Some(block) = self.open.get_mut(thread) {
                 block.kept = None;
             }
@@ -301,9 +412,15 @@ impl Console {
     fn take_back(&mut self, thread: &str) {
         let Some(block) = self.open.remove(thread) else { return };
         self.splats_total -= 1;
+        self.before_prefix.1 = self.before_prefix.1.min(self.splats_total);
         let Some(at) = block.kept else { return };
         self.splats.remove(at);
-        for kept in self.open.values_mut().filter_map(|block| block.kept.as_mut()) {
+        if at < self.before_prefix.0 {
+            self.before_prefix.0 -= 1;
+            self.before_prefix.1 = self.before_prefix.1.saturating_sub(1);
+        }
+        let blocks = self.open.values_mut().chain(&mut self.interrupted);
+        for kept in blocks.filter_map(|block| block.kept.as_mut()) {
             *kept -= usize::from(*kept > at);
         }
     }
@@ -324,11 +441,11 @@ impl Console {
         if full {
             block.kept = None;
         }
-        let over = full && block.end == End::Unmarked || block.lines >= FOLLOWED_LINES_MAX;
+        let over = full && block.end == End::Unmarked || block.lines >= block.lines_max;
         if block.end.is_at(text) || over {
             let headline_only = block.end == End::Headline;
             self.open.remove(thread);
-            if !headline_only {
+            if !(thread.is_empty() && self.go_on() || headline_only) {
                 if self.ended.len() == OPEN_MAX {
                     self.ended.pop_first();
                 }

@@ -30,6 +30,67 @@ fn lines_of_two_cpus_that_interleave_are_told_apart_by_their_threads() {
 }
 
 #[test]
+fn reports_without_callers_that_interleave_keep_kind_and_headline() {
+    let fault = "BUG: unable to handle page fault for address: 1\n#PF: supervisor read access\n";
+    let oops = "Oops: Oops: 0000 [#1] SMP\n f+0x1/0x2\n </TASK>\n---[ end trace 0000000000000000 ]---\n";
+    let cut = "------------[ cut here ]------------\n";
+    let warning = |name| format!("WARNING: at {name}+0x1/0x2, CPU#0: a/1\n {name}+0x1/0x2\n </TASK>\n");
+    let end = "---[ end trace 0000000000000000 ]---\n";
+    let inside = format!("{fault}{cut}{}{end}{oops}", warning("g"));
+    let console = read(inside.as_bytes());
+    let [first, second] = console.splats() else { panic!("{:?}", console.splats()) };
+    assert_eq!((first.kind, second.kind), (Kind::PageFault, Kind::Warning));
+    assert_eq!((first.functions(), second.functions()), (vec!["f".to_owned()], vec!["g".to_owned(); 2]));
+    let across = format!("{cut}{cut}{}{}{end}{end}", warning("f"), warning("g"));
+    assert_eq!(kinds(across.as_bytes()), [Kind::Warning, Kind::Warning]);
+}
+
+#[test]
+fn what_firmware_says_is_not_the_kernels_that_speaks_before_its_banner() {
+    let firmware = "WARNING: Caches not enabled\nBUG: x\n";
+    let first = "[    0.000000][    T0] Booting Linux on physical CPU 0x0000000000 [0x410fd083]\n";
+    let banner = "[    0.000000][    T0] Linux version 7.2.12\n";
+    let late = "[    0.000000][    T0] BUG: Bad page state in process a  pfn:1\n";
+    assert_eq!(kinds(format!("{firmware}{first}{banner}").as_bytes()), []);
+    assert_eq!(kinds(format!("{firmware}{first}{late}{banner}").as_bytes()), [Kind::BadPageState]);
+    // More than are kept, one of which is taken back.
+    let many =
+        format!("a invoked oom-killer: gfp_mask=0x1(GFP), order=2, oom_score_adj=0\n{firmware}").repeat(100);
+    let back = "[    0.000000] Out of memory: Killed process 38 (oom-victim) total-vm:1kB\n";
+    let console = read(format!("{many}{back}{back}{banner}").as_bytes());
+    assert_eq!((console.splats_total(), console.splats().len()), (0, 0));
+}
+
+#[test]
+fn an_oom_report_that_was_interrupted_is_taken_back() {
+    let log = out_of_memory("oom-victim");
+    let bare: String = String::from_utf8(log)
+        .unwrap()
+        .lines()
+        .map(|line| format!("{}\n", line.split_once("] ").unwrap().1))
+        .collect();
+    assert_eq!(kinds(bare.as_bytes()), [Kind::MightSleep]);
+}
+
+#[test]
+fn a_kernel_line_that_lost_its_prefix_is_the_kernels() {
+    let banner = "[    0.000000][    T0] Linux version 7.2.12\n";
+    let body = "[    1.000000][   T43] in_atomic(): 1\n[    1.000000][   T43]  f+0x1/0x2\n\
+        [    1.000000][   T43]  </TASK>\n";
+    for headline in [
+        "BUG: sleeping function called from invalid context at mm/x.c:1",
+        "34567][   T43] BUG: sleeping function called from invalid context at mm/x.c:1",
+    ] {
+        let console = read(format!("{banner}{headline}\n{body}").as_bytes());
+        let [splat] = console.splats() else { panic!("{headline}: {:?}", console.splats()) };
+        assert_eq!((splat.kind, splat.text.len()), (Kind::MightSleep, 4), "{headline}");
+    }
+    for own in ["BUG: my own words", "ok 1 [x] foo: BUG: y", "WARNING: mine", "[3/9] BUG: z", "Oops, sorry"] {
+        assert_eq!(kinds(format!("{banner}{own}\n").as_bytes()), [], "{own}");
+    }
+}
+
+#[test]
 fn lockdep_s_rcu_report_is_one_splat_with_the_place_that_stands_below_its_headline() {
     let console = read(
         b"=============================\nWARNING: suspicious RCU usage\n7.2.12 #1 Not tainted\n\
@@ -235,6 +296,20 @@ fn list_corruption_with_its_bug_is_one_report() {
     let apart =
         b"list_del corruption. x\nlife goes on\n------------[ cut here ]------------\nkernel BUG at x.c:1!\n";
     assert_eq!(kinds(apart).len(), 2);
+}
+
+#[test]
+fn what_a_broken_page_table_leads_to_is_part_of_its_report() {
+    let oops = "sh: Corrupted page table at address 7f0012345000\nPGD 1 P4D 1 PUD 1 PMD 1 PTE 1\n\
+        Oops: Bad pagetable: 000f [#1] SMP\n---[ end trace 0000000000000000 ]---\n";
+    let warning = "unrecognized swap entry 0x7c00000000000001\n------------[ cut here ]------------\n\
+        WARNING: mm/memory.c:1798 at f+0x1/0x2, CPU#0: a/1\n---[ end trace 0000000000000000 ]---\n";
+    let copy = "usercopy: Kernel memory overwrite attempt detected to x (offset 1, size 2)!\n\
+        ------------[ cut here ]------------\nkernel BUG at mm/usercopy.c:102!\n\
+        Oops: invalid opcode: 0000 [#1] SMP\n---[ end trace 0000000000000000 ]---\n";
+    assert_eq!(kinds(oops.as_bytes()), [Kind::BadPageTable]);
+    assert_eq!(kinds(warning.as_bytes()), [Kind::BadPageTable]);
+    assert_eq!(kinds(copy.as_bytes()), [Kind::Usercopy]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::c_source::{Config, Source};
 use crate::kconfig::Request;
-use crate::patch::{self, Base, Overlay};
+use crate::patch::{self, Base, Content, Overlay};
 use crate::project::Project;
 
 const FILE: &str = "mm/mmu_gather.c";
@@ -17,9 +17,9 @@ const BASE_HEADER: &str = include_str!("../../testdata/patch/base/include/asm-ge
 struct Tree;
 
 impl Base for Tree {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    fn file(&self, path: &str) -> Result<Option<Content>> {
         let text = [(FILE, BASE), (HEADER, BASE_HEADER)].into_iter().find(|(name, _)| *name == path);
-        Ok(text.map(|(_, text)| text.as_bytes().to_vec()))
+        Ok(text.map(|(_, text)| Content::plain(text)))
     }
 }
 

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::prove::ProvedFile;
 use super::*;
 
-type Tree = BTreeMap<String, Vec<u8>>;
+type Tree = BTreeMap<String, Content>;
 
 struct Held<'a>(&'a Tree);
 
 impl Base for Held<'_> {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    fn file(&self, path: &str) -> Result<Option<Content>> {
         Ok(self.0.get(path).cloned())
     }
 }
@@ -84,8 +85,15 @@ fn write(dir: &Path, tree: &Tree) {
     for (path, content) in tree {
         let file = dir.join(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, content).unwrap();
+        std::fs::write(&file, &content.bytes).unwrap();
+        let mode = std::fs::Permissions::from_mode(if content.executable { 0o755 } else { 0o644 });
+        std::fs::set_permissions(&file, mode).unwrap();
     }
+}
+
+fn content(file: &Path) -> Content {
+    let mode = std::fs::metadata(file).unwrap().permissions().mode();
+    Content { bytes: std::fs::read(file).unwrap(), executable: mode & 0o100 != 0 }
 }
 
 fn read_tree(dir: &Path, below: &str, tree: &mut Tree) {
@@ -95,7 +103,7 @@ fn read_tree(dir: &Path, below: &str, tree: &mut Tree) {
         match entry.file_type().unwrap().is_dir() {
             true if name == ".git" => {}
             true => read_tree(dir, &path, tree),
-            false => _ = tree.insert(path, std::fs::read(entry.path()).unwrap()),
+            false => _ = tree.insert(path, content(&entry.path())),
         }
     }
 }
@@ -134,16 +142,16 @@ fn line(dice: &mut Dice) -> String {
     }
 }
 
-fn text(dice: &mut Dice, most: usize) -> Vec<u8> {
+fn text(dice: &mut Dice, most: usize) -> Content {
     let mut lines: Vec<String> = (0..dice.below(most)).map(|_| line(dice)).collect();
     if !dice.one_in(8) {
         lines.push(String::new());
     }
-    lines.join("\n").into_bytes()
+    Content { executable: dice.one_in(6), ..Content::plain(lines.join("\n")) }
 }
 
-fn edited(dice: &mut Dice, content: &[u8]) -> Vec<u8> {
-    let mut lines: Vec<Vec<u8>> = content.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+fn edited(dice: &mut Dice, content: &Content) -> Content {
+    let mut lines: Vec<Vec<u8>> = content.bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     for _ in 0..=dice.below(4) {
         let at = dice.below(lines.len() + 1);
         match dice.below(3) {
@@ -153,25 +161,26 @@ fn edited(dice: &mut Dice, content: &[u8]) -> Vec<u8> {
             _ => {}
         }
     }
-    lines.join(&b'\n')
+    let executable = content.executable != dice.one_in(8);
+    Content { executable, ..Content::plain(lines.join(&b'\n')) }
 }
 
 fn base(dice: &mut Dice) -> Tree {
     let names =
         ["mm/x.c", "mm/y.c", "include/x.h", "tools/include/x.h", "with space/z z.c", "top.c", "empty"];
     let mut tree: Tree = names.iter().map(|name| ((*name).to_owned(), text(dice, 60))).collect();
-    tree.insert("empty".to_owned(), Vec::new());
+    tree.insert("empty".to_owned(), Content::default());
     tree
 }
 
-/// A changed tree: edits, new and deleted files, renames, copies.
+/// A changed tree: edits, new and deleted files, renames, copies, other modes.
 fn changed(dice: &mut Dice, tree: &Tree) -> Tree {
     let mut after = tree.clone();
     let names: Vec<String> = tree.keys().cloned().collect();
     for _ in 0..=dice.below(3) {
         let name = dice.pick(&names).clone();
         let content = after.get(&name).cloned().unwrap_or_default();
-        match dice.below(12) {
+        match dice.below(14) {
             0 => _ = after.remove(&name),
             1 => _ = after.insert(format!("mm/new{}.c", dice.below(3)), text(dice, 12)),
             2 => {
@@ -180,7 +189,8 @@ fn changed(dice: &mut Dice, tree: &Tree) -> Tree {
                 after.insert(format!("moved/{}", dice.below(3)), content);
             }
             3 => _ = after.insert(format!("copied{}.c", dice.below(3)), edited(dice, &content)),
-            4 => _ = after.insert(name, Vec::new()),
+            4 => _ = after.insert(name, Content { bytes: Vec::new(), ..content }),
+            5 | 6 => _ = after.insert(name, Content { executable: !content.executable, ..content }),
             _ => _ = after.insert(name, edited(dice, &content)),
         }
     }
@@ -194,7 +204,7 @@ fn drifted(dice: &mut Dice, tree: &Tree) -> Tree {
         let name = dice.pick(&found.keys().cloned().collect::<Vec<_>>()).clone();
         let mut content = found[&name].clone();
         if dice.one_in(2) {
-            content.splice(0..0, text(dice, 6));
+            content.bytes.splice(0..0, text(dice, 6).bytes);
         } else {
             content = edited(dice, &content);
         }
@@ -209,7 +219,7 @@ fn mutated(dice: &mut Dice, patch: &[u8]) -> Vec<u8> {
     for _ in 0..=dice.below(2) {
         let at = dice.below(lines.len());
         let header = lines.iter().position(|line| line.starts_with(b"@@ ")).unwrap_or(at);
-        match dice.below(14) {
+        match dice.below(16) {
             0 => _ = lines.remove(at),
             1 => lines.insert(at, lines[at].clone()),
             2 => lines.truncate(at.max(1)),
@@ -226,6 +236,7 @@ fn mutated(dice: &mut Dice, patch: &[u8]) -> Vec<u8> {
                 lines.swap(at, other);
             }
             12 => lines.push(b"+1".to_vec()),
+            13 | 14 => swap_modes(dice, &mut lines),
             _ => {
                 let cut = lines[at].len() / 2;
                 let rest = lines[at].split_off(cut);
@@ -237,6 +248,25 @@ fn mutated(dice: &mut Dice, patch: &[u8]) -> Vec<u8> {
         }
     }
     lines.join(&b'\n')
+}
+
+/// The modes of a patch, mixed up: another one on some of the lines that name one, or one of these lines gone.
+fn swap_modes(dice: &mut Dice, lines: &mut Vec<Vec<u8>>) {
+    let names_one = |line: &[u8]| line.ends_with(b" 100644") || line.ends_with(b" 100755");
+    let at: Vec<usize> = (0..lines.len()).filter(|&at| names_one(&lines[at])).collect();
+    if at.is_empty() {
+        return;
+    }
+    let at = *dice.pick(&at);
+    match dice.below(3) {
+        0 => _ = lines.remove(at),
+        1 => lines.insert(at, b"new mode 100755".to_vec()),
+        _ => {
+            let line = String::from_utf8_lossy(&lines[at]).into_owned();
+            let (from, to) = if line.ends_with("5") { ("100755", "100644") } else { ("100644", "100755") };
+            lines[at] = line.replace(from, to).into_bytes();
+        }
+    }
 }
 
 /// A new series of cases: how many there are, and the dice.
@@ -402,6 +432,32 @@ fn a_diff_without_prefixes_is_of_the_files_that_it_names() {
         bench.compare(&bench.before, &diff, &read(&diff, "p"), &["-p0"])
     });
     assert!(counts.get("taken") > Some(&20), "{counts:?}");
+}
+
+#[test]
+fn what_is_undone_is_the_tree_as_it_was() {
+    if !has_git() {
+        return;
+    }
+    let counts = run(80, |bench, dice| {
+        let after = changed(dice, &bench.before);
+        let diff = bench.diff(&after, &[*dice.pick(&["-M", "-C", "--no-renames"]), "--abbrev=12"]);
+        let Ok(series) = read(&diff, "p") else { return "no change" };
+        let (held, _) = applied_by_us(&bench.before, &series).unwrap();
+        assert_eq!(held, after);
+        let Ok(undone) = undo(&series, &Held(&held)) else { return "refused" };
+        let mut found = held;
+        for (path, content) in undone.before {
+            match content {
+                Some(content) => found.insert(path, content),
+                None => found.remove(&path),
+            };
+        }
+        assert_eq!(found, bench.before, "{}", String::from_utf8_lossy(&diff));
+        "undone"
+    });
+    let of = |what: &str| counts.get(what).copied().unwrap_or(0);
+    assert!(of("undone") > 4 * of("refused"), "{counts:?}");
 }
 
 /// `body` in a mail, and how git mailinfo reads it.

@@ -4,25 +4,14 @@
 //! with what is wrong, for `repair` to judge; nothing is guessed here. What the harness cannot carry out
 //! (symlinks, binary content) is an error, never skipped, and so is what looks like a part of a diff and is none.
 
-use super::header::{self, Header, Paths};
+use super::header::{self, Change, Header, Paths};
+use super::scan::Scan;
 use super::text::{Line, Place, Span, Text};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 
 /// File parts and hunks that one input may have: several times those of the diff between two releases.
 const FILES_MAX: usize = 100_000;
 const HUNKS_MAX: usize = 500_000;
-
-/// What one `diff` does to its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    Modify,
-    Create,
-    Delete,
-    /// It is the file `from`, which goes.
-    Rename,
-    /// It is the file `from`, which stays.
-    Copy,
-}
 
 /// One file's part of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +34,16 @@ pub struct FileDiff {
     pub post_blob: Option<String>,
     /// The mode that is changed.
     pub old_mode: Option<String>,
-    /// The mode that the file has afterwards, where a line says so.
+    /// The mode that a line of its own gives the file, or that the deleted file has.
     pub mode: Option<String>,
+    /// The mode of the `index` line, which the file has anyway.
+    pub index_mode: Option<String>,
     pub hunks: Vec<Hunk>,
+}
+
+/// Of the two modes of a regular file.
+pub fn is_executable(mode: &str) -> bool {
+    mode == "100755"
 }
 
 /// One hunk. Line numbers and lengths count lines.
@@ -114,9 +110,12 @@ impl FileDiff {
     pub fn source(&self) -> &str {
         self.from.as_deref().unwrap_or(&self.path)
     }
-}
 
-impl FileDiff {
+    /// Whether the file may be executed afterwards, where the diff says so; else that stays as it is.
+    pub fn makes_executable(&self) -> Option<bool> {
+        self.mode.as_deref().filter(|_| self.change != Change::Delete).map(is_executable)
+    }
+
     /// Without a `diff --git` line a diff from nothing may be of a new file, and does not say so (git's apply.c,
     /// check_preimage()).
     pub fn creates_silently(&self) -> bool {
@@ -193,11 +192,10 @@ pub fn files(text: &Text, start: Place) -> Result<Found> {
     let mut hunks = 0;
     while let Some(line) = text.line(scan.at) {
         if scan.at_file_start() {
-            if let Some(file) = scan.file()? {
-                hunks += file.hunks.len();
-                found.files.push(file);
-                found.end = scan.at;
-            }
+            let file = scan.file()?;
+            hunks += file.hunks.len();
+            found.files.push(file);
+            found.end = scan.at;
             if found.files.len() > FILES_MAX || hunks > HUNKS_MAX {
                 let why = format!("more than {FILES_MAX} files or {HUNKS_MAX} hunks");
                 return Err(scan.refuse(why).next("test a part of it"));
@@ -240,25 +238,7 @@ pub fn stray_hunk(text: &Text, before: Place) -> Option<Place> {
     None
 }
 
-pub(super) struct Scan<'a> {
-    pub text: &'a Text,
-    pub at: Place,
-}
-
-impl<'a> Scan<'a> {
-    /// The line here; empty past the end.
-    pub fn line(&self) -> &'a [u8] {
-        self.text.line(self.at).unwrap_or_default()
-    }
-
-    pub fn step(&mut self) {
-        self.at = self.text.below(self.at);
-    }
-
-    pub fn refuse(&self, what: impl AsRef<str>) -> Failure {
-        Failure::rejected(format!("{}:{}: {}", self.text.name(), self.at.number, what.as_ref()))
-    }
-
+impl Scan<'_> {
     pub fn at_file_start(&self) -> bool {
         let line = self.line();
         if !line.starts_with(b"--- ") {
@@ -270,24 +250,18 @@ impl<'a> Scan<'a> {
         starts(below, b"+++ ") && starts(self.text.below(below), b"@@ -")
     }
 
-    /// `None` for a `diff --git` line with nothing below it, as git prints for a file whose times alone have changed.
-    fn file(&mut self) -> Result<Option<FileDiff>> {
+    fn file(&mut self) -> Result<FileDiff> {
         let (text, start) = (self.text.clone(), self.at);
         let line = start.number;
         let git = match self.line().starts_with(b"diff --git ") {
             true => Some(self.git_line()?),
             false => None,
         };
-        if let Some(git) = git.as_ref().filter(|_| self.line().starts_with(b"diff --git ")) {
-            if !git.is_of_one_file() {
-                return Err(
-                    self.refuse("nothing below the `diff --git` line above says what became of the file")
-                );
-            }
-            if self.line() == self.text.line(start).unwrap_or_default() {
-                return Err(self.refuse("the same `diff --git` line twice"));
-            }
-            return Ok(None);
+        if git.is_some() && self.line().starts_with(b"diff --git ") {
+            // git apply takes the names of the line above for those of the part below, or refuses both.
+            return Err(self
+                .refuse("nothing below the `diff --git` line above says what became of the file")
+                .next("leave that line out: git diff prints one for a file whose times alone have changed"));
         }
         let header = self.extended_header()?;
         let Paths { path, other_path, from, change, content } = self.paths(git.as_ref(), &header)?;
@@ -295,8 +269,8 @@ impl<'a> Scan<'a> {
         if content && hunks.is_empty() {
             return Err(self.refuse(format!("{path}: a diff without a hunk")));
         }
-        let Header { pre_blob, post_blob, mode, old_mode, .. } = header;
-        Ok(Some(FileDiff {
+        let Header { pre_blob, post_blob, mode, old_mode, index_mode, .. } = header;
+        Ok(FileDiff {
             path,
             other_path,
             from,
@@ -308,8 +282,9 @@ impl<'a> Scan<'a> {
             post_blob,
             old_mode,
             mode,
+            index_mode,
             hunks,
-        }))
+        })
     }
 
     fn hunks(&mut self) -> Result<Vec<Hunk>> {

@@ -1,17 +1,32 @@
 //! What stands above the hunks of a file's diff: its names, its modes, its blob ids, and what becomes of the file. Pure.
 
-use super::diff::{Change, Scan};
 use super::path::{self, Name};
+use super::scan::Scan;
 use crate::failure::Result;
+
+/// What one `diff` does to its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Modify,
+    Create,
+    Delete,
+    /// It is the file `from`, which goes.
+    Rename,
+    /// It is the file `from`, which stays.
+    Copy,
+}
 
 /// What the extended header lines of one file said (git-diff(1), "extended header lines").
 #[derive(Default)]
 pub struct Header {
     pub pre_blob: Option<String>,
     pub post_blob: Option<String>,
+    /// Of `new mode`, `new file mode` or `deleted file mode`.
     pub mode: Option<String>,
     /// Of `old mode`.
     pub old_mode: Option<String>,
+    /// Of the `index` line.
+    pub index_mode: Option<String>,
     created: bool,
     deleted: bool,
     /// The file was changed while it was renamed or copied.
@@ -119,7 +134,7 @@ impl Scan<'_> {
             return Err(malformed());
         }
         if let Some(mode) = mode {
-            header.mode = Some(self.regular_mode(mode.as_bytes())?);
+            header.index_mode = Some(self.regular_mode(mode.as_bytes())?);
         }
         header.pre_blob = Some(pre.to_owned());
         header.post_blob = Some(post.to_owned());
@@ -226,7 +241,8 @@ impl Scan<'_> {
             id.as_ref()
                 .is_some_and(|id| EMPTY_BLOBS.iter().any(|blob| blob.starts_with(&id.to_ascii_lowercase())))
         };
-        let changes_mode = header.old_mode.is_some() && header.mode.is_some();
+        let changes_mode =
+            header.old_mode.is_some() && header.mode.is_some() && header.old_mode != header.mode;
         let change = match (header.created, header.deleted) {
             (true, false) if is_empty(&header.post_blob) => Change::Create,
             (false, true) if is_empty(&header.pre_blob) => Change::Delete,
@@ -242,11 +258,6 @@ impl Scan<'_> {
 }
 
 impl GitLine {
-    /// Whether there is nothing to be known from lines below: one file, by one name.
-    pub fn is_of_one_file(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Whether the line can be the one of this rename or copy. What git quotes is not compared.
     fn is_of(&self, from: &str, to: &str) -> bool {
         let GitLine(_, text) = self;

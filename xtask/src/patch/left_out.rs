@@ -36,7 +36,8 @@ pub fn without_hunk(series: &Series, number: usize) -> Series {
     for (patch, before) in left.patches.iter_mut().zip(&series.patches) {
         let mut had_hunks = before.files.iter().map(|file| !file.hunks.is_empty());
         patch.files.retain(|file| {
-            !had_hunks.next().unwrap_or(false) || !file.hunks.is_empty() || file.from.is_some()
+            let goes_on = file.from.is_some() || file.old_mode.is_some();
+            !had_hunks.next().unwrap_or(false) || !file.hunks.is_empty() || goes_on
         });
     }
     left
@@ -60,5 +61,13 @@ mod tests {
         assert_eq!(places(&without_hunk(&series, 2)), ["x:1", "y:5"]);
         assert_eq!(places(&without_hunk(&series, 3)), ["x:1", "x:9"]);
         assert_eq!(without_hunk(&series, 3).patches[0].files.len(), 1);
+    }
+
+    #[test]
+    fn a_mode_stays_when_the_only_hunk_of_its_file_is_left_out() {
+        let text =
+            "diff --git a/x b/x\nold mode 100644\nnew mode 100755\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
+        let left = without_hunk(&read(text.as_bytes(), "p").unwrap(), 1);
+        assert_eq!(left.patches[0].files[0].makes_executable(), Some(true));
     }
 }

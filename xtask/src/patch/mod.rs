@@ -1,7 +1,7 @@
 //! The patch: what it is, whether it is sound, and proof that what was applied is what was posted.
 //!
 //! Bytes in, values out: the tree is read through [`Base`] and nothing is written. Each step takes the value of
-//! the step before: envelope ([`mail`], [`mime`], [`thread`]), diff ([`header`], [`diff`]), application ([`apply`]) or, for a damaged text, repair
+//! the step before: envelope ([`mail`], [`mime`], [`thread`]), diff ([`scan`], [`header`], [`diff`]), application ([`apply`]) or, for a damaged text, repair
 //! ([`align`], [`indent`], [`repair`]), and the proof by git's blob ids ([`blob`]).
 
 #[cfg(test)]
@@ -9,6 +9,7 @@ mod against_git;
 mod align;
 mod apply;
 mod blob;
+mod content;
 mod diff;
 mod header;
 mod indent;
@@ -21,6 +22,7 @@ mod prove;
 mod render;
 mod repair;
 mod reverse;
+mod scan;
 mod settle;
 mod show;
 #[cfg(test)]
@@ -29,12 +31,15 @@ mod text;
 mod thread;
 mod undo;
 
+#[cfg(test)]
+pub use blob::blob_id;
+pub use content::Content;
 pub use diff::FileDiff;
 pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::Kind;
 pub use parts::parts;
 pub use prove::{Proved, ProvedFile, prove};
-pub use show::show;
+pub use show::{EDITED, show};
 pub use undo::{Held, held, names_its_base, obstacle, other_files, undo};
 
 use crate::failure::{Failure, Result};
@@ -46,18 +51,26 @@ pub const MAX_PATCH_BYTES: usize = 64 << 20;
 
 /// A source tree, by paths relative to its top.
 pub trait Base {
-    /// The content of a regular file; `None` if there is none.
+    /// A regular file; `None` if there is none.
     ///
     /// # Errors
     /// When the file is there and cannot be read, or is not a regular file.
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>>;
+    fn file(&self, path: &str) -> Result<Option<Content>>;
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// As [`Base::file`].
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.file(path)?.map(|content| content.bytes))
+    }
 }
 
 /// A base with changes on top, so that patches stack.
 pub struct Overlay<'a> {
     below: &'a dyn Base,
     /// New content by path; `None` for a deleted file.
-    pub changed: BTreeMap<String, Option<Vec<u8>>>,
+    pub changed: BTreeMap<String, Option<Content>>,
 }
 
 impl<'a> Overlay<'a> {
@@ -73,10 +86,10 @@ impl<'a> Overlay<'a> {
 }
 
 impl Base for Overlay<'_> {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    fn file(&self, path: &str) -> Result<Option<Content>> {
         match self.changed.get(path) {
             Some(content) => Ok(content.clone()),
-            None => self.below.read(path),
+            None => self.below.file(path),
         }
     }
 }

@@ -8,11 +8,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{self, Applied, Departure, How, Why, Work};
-use super::diff::{Change, DamageKind, EditKind, Fault, FileDiff, Hunk};
+use super::diff::{DamageKind, EditKind, Fault, FileDiff, Hunk};
+use super::header::Change;
 use super::repair::{self, Unrepaired};
 use super::reverse::{quoted, undone};
 use super::settle::settled;
-use super::{Base, Overlay, Patch, Series, blob, render};
+use super::{Base, Content, Overlay, Patch, Series, blob, render};
 use crate::failure::{Failure, Result};
 
 /// A series that applies, and what proves it.
@@ -43,11 +44,11 @@ pub struct ProvedFile {
     /// Per hunk: lines it lies further down (or, negative, up) than it says.
     pub offsets: Vec<i64>,
     /// `None`: deleted.
-    pub after: Option<Vec<u8>>,
+    pub after: Option<Content>,
     /// The file that it was made from, where that is another.
     pub from: Option<String>,
-    /// Whether it may be executed, where the patch says so; else that stays as it is.
-    pub executable: Option<bool>,
+    /// Whether the file that it was made from may be executed.
+    pub was_executable: bool,
     pub repaired: bool,
     /// It applies as it stands, and the result is another one than the `index` line names: somebody edited the patch.
     pub edited: bool,
@@ -65,22 +66,14 @@ pub struct Damage {
     pub detail: String,
 }
 
-impl Proved {
-    /// By path, whether a file may be executed, where the series says so.
-    #[cfg(test)]
-    pub fn modes(&self) -> BTreeMap<&str, bool> {
-        self.files.iter().filter_map(|file| Some((file.path.as_str(), file.executable?))).collect()
-    }
-
-    /// The first file that may be executed afterwards and could not before, or the other way round.
-    pub fn sets_mode(&self) -> Option<&str> {
-        let sets = |file: &&ProvedFile| match file.executable {
-            Some(true) => true,
-            // Of a new file it is nothing special.
-            Some(false) => file.pre_full.is_some(),
-            None => false,
-        };
-        self.files.iter().find(sets).map(|file| file.path.as_str())
+impl ProvedFile {
+    /// In words, what becomes of the file's mode; none if nothing does.
+    pub fn mode_change(&self) -> Option<&'static str> {
+        match (self.was_executable, self.after.as_ref()?.executable) {
+            (false, true) => Some("executable (100755)"),
+            (true, false) => Some("no longer executable (100644)"),
+            (false, false) | (true, true) => None,
+        }
     }
 }
 
@@ -120,7 +113,7 @@ struct Stage<'a> {
     /// The tree before the patch: what is renamed or copied is taken from here, in whatever order git lists the files.
     tree: &'a Overlay<'a>,
     /// What the patch has changed so far.
-    changed: BTreeMap<String, Option<Vec<u8>>>,
+    changed: BTreeMap<String, Option<Content>>,
     /// Files that the patch moves away or deletes somewhere.
     leaving: BTreeSet<&'a str>,
     /// Files that were moved away.
@@ -139,7 +132,7 @@ impl<'a> Stage<'a> {
     fn prove(&mut self, file: &FileDiff, work: &RefCell<Work>) -> Result<Outcome> {
         let before = match (&file.from, self.changed.get(&file.path)) {
             (None, Some(staged)) => staged.clone(),
-            _ => self.tree.read(file.source())?,
+            _ => self.tree.file(file.source())?,
         };
         let in_the_way = match (file.change, self.changed.get(&file.path)) {
             (Change::Modify | Change::Delete, _) => false,
@@ -147,7 +140,7 @@ impl<'a> Stage<'a> {
             (_, None) => !self.leaving.contains(file.path.as_str()) && self.tree.read(&file.path)?.is_some(),
         };
         let before = before.filter(|_| file.change != Change::Create || in_the_way);
-        let outcome = Attempt::new(self.patch, file, before.as_deref(), in_the_way, work).prove()?;
+        let outcome = Attempt::new(self.patch, file, before.as_ref(), in_the_way, work).prove()?;
         if file.change == Change::Rename && !self.changed.contains_key(file.source()) {
             self.changed.insert(file.source().to_owned(), None);
             self.left.push(file.source().to_owned());
@@ -171,7 +164,7 @@ impl ProvedFile {
             offsets: Vec::new(),
             after: None,
             from: None,
-            executable: None,
+            was_executable: false,
             repaired: false,
             edited: false,
         }
@@ -188,7 +181,7 @@ struct Outcome {
 struct Attempt<'a> {
     patch: &'a Patch,
     file: &'a FileDiff,
-    before: Option<&'a [u8]>,
+    before: Option<&'a Content>,
     /// The full id of `before`.
     before_id: Option<String>,
     /// The file that is to be made is there.
@@ -200,11 +193,17 @@ impl<'a> Attempt<'a> {
     fn new(
         patch: &'a Patch,
         file: &'a FileDiff,
-        before: Option<&'a [u8]>,
+        before: Option<&'a Content>,
         in_the_way: bool,
         work: &'a RefCell<Work>,
     ) -> Attempt<'a> {
-        Attempt { patch, file, before, before_id: before.map(blob::blob_id), in_the_way, work }
+        let before_id = before.map(|before| blob::blob_id(&before.bytes));
+        Attempt { patch, file, before, before_id, in_the_way, work }
+    }
+
+    /// What the file holds before.
+    fn bytes(&self) -> Option<&'a [u8]> {
+        self.before.map(|before| before.bytes.as_slice())
     }
 
     fn prove(&self) -> Result<Outcome> {
@@ -218,7 +217,7 @@ impl<'a> Attempt<'a> {
                 .next("make the patch with three lines of context"));
         }
         let how = How { undo: false, is_base: self.pre_matches() == Some(true) };
-        let content = self.before.unwrap_or_default();
+        let content = self.bytes().unwrap_or_default();
         let applied = apply::apply(content, &self.file.hunks, how, &mut self.work.borrow_mut());
         match applied {
             Ok(applied) => self.judge(applied),
@@ -237,7 +236,7 @@ impl<'a> Attempt<'a> {
         if outcome.file.edited && self.looks_damaged() {
             return self.repair(vec![self.whole(DamageKind::Altered)]);
         }
-        if outcome.file.edited && !self.is_anchored(outcome.file.after.as_deref()) {
+        if outcome.file.edited && !self.is_anchored(outcome.file.after.as_ref()) {
             let failure = self
                 .reject("a hunk has no context, and the result is not the one that the `index` line names");
             return Err(failure.next("make the patch with three lines of context"));
@@ -255,15 +254,15 @@ impl<'a> Attempt<'a> {
     }
 
     /// Whether the hunks find their places by their context alone.
-    fn is_anchored(&self, after: Option<&[u8]>) -> bool {
+    fn is_anchored(&self, after: Option<&Content>) -> bool {
         if self.file.hunks.iter().any(|hunk| hunk.old_len == 0)
-            && self.before.is_some_and(|before| !before.is_empty())
+            && self.bytes().is_some_and(|before| !before.is_empty())
         {
             return false;
         }
-        let before = self.before.unwrap_or_default();
+        let before = self.bytes().unwrap_or_default();
         let applied = apply::apply(before, &self.file.hunks, How::default(), &mut self.work.borrow_mut());
-        applied.is_ok_and(|applied| applied.after == after.unwrap_or_default())
+        applied.is_ok_and(|applied| applied.after == after.map(|after| &after.bytes[..]).unwrap_or_default())
     }
 
     fn check_existence(&self) -> Result<()> {
@@ -282,7 +281,7 @@ impl<'a> Attempt<'a> {
 
     /// Whether added lines look as a mail program, a terminal or a web page leave them.
     fn looks_damaged(&self) -> bool {
-        let before = self.before.unwrap_or_default();
+        let before = self.bytes().unwrap_or_default();
         let has = |text: &[u8]| memchr::memmem::find(before, text).is_some();
         let (tabs, returns) = (has(b"\n\t"), has(b"\r\n"));
         let odd = |line: &[u8]| {
@@ -302,7 +301,7 @@ impl<'a> Attempt<'a> {
     /// Whether a hunk would go in wherever it says, into a file that is not known to be the right one.
     fn is_unanchored(&self) -> bool {
         let adds_only = |hunk: &Hunk| hunk.old_len == 0;
-        self.before.is_some_and(|content| !content.is_empty())
+        self.bytes().is_some_and(|content| !content.is_empty())
             && self.pre_matches() != Some(true)
             && self.file.hunks.iter().any(adds_only)
     }
@@ -313,8 +312,10 @@ impl<'a> Attempt<'a> {
         if goes && !after.is_empty() {
             return Err(self.reject("it deletes the file but leaves lines of it"));
         }
-        let after = (!goes).then_some(after);
-        let post_full = after.as_deref().map(blob::blob_id);
+        let was_executable = self.before.is_some_and(|before| before.executable);
+        let executable = self.file.makes_executable().unwrap_or(was_executable);
+        let after = (!goes).then_some(Content { bytes: after, executable });
+        let post_full = after.as_ref().map(|after| blob::blob_id(&after.bytes));
         let post_blob = self.file.post_blob.clone();
         let file = ProvedFile {
             path: self.file.path.clone(),
@@ -327,18 +328,11 @@ impl<'a> Attempt<'a> {
             offsets,
             after,
             from: self.file.from.clone(),
-            executable: self.executable(),
+            was_executable,
             repaired: false,
             edited: false,
         };
         Ok(Outcome { file, hunks: None, damage: Vec::new() })
-    }
-
-    /// Whether the file may be executed afterwards, where the patch says so: the mode of an `index` line is the one that
-    /// the file has anyway.
-    fn executable(&self) -> Option<bool> {
-        let sets_mode = self.file.change == Change::Create || self.file.old_mode.is_some();
-        self.file.mode.as_deref().filter(|_| sets_mode).map(|mode| mode == "100755")
     }
 
     fn pre_matches(&self) -> Option<bool> {
@@ -349,7 +343,7 @@ impl<'a> Attempt<'a> {
     /// The repaired file, or a rejection that carries the diagnosis; `known` is the damage found so far.
     fn repair(&self, known: Vec<Damage>) -> Result<Outcome> {
         let post_blob = self.provable(&known)?;
-        match repair::repair(self.file, self.before.unwrap_or_default(), post_blob) {
+        match repair::repair(self.file, self.bytes().unwrap_or_default(), post_blob) {
             Ok(repaired) => {
                 let offsets = vec![0; self.file.hunks.len()];
                 let mut outcome = self.outcome(Applied { after: repaired.after, offsets })?;
@@ -392,7 +386,7 @@ impl<'a> Attempt<'a> {
                 blob::PROOF_HEX_DIGITS
             ));
         }
-        if blob::names(post, self.before) {
+        if blob::names(post, self.bytes()) {
             return failure(format!("the tree already holds the result {post}"));
         }
         if self.pre_matches() != Some(true) {
@@ -502,7 +496,7 @@ impl<'a> Attempt<'a> {
             Some(line) => format!("line {} of the patch, {},", line.number, quoted(&line.text)),
             None => "the end of the hunk".into(),
         };
-        let content = self.before.unwrap_or_default();
+        let content = self.bytes().unwrap_or_default();
         let lines = apply::file_lines(content);
         let expected = lines.get(tree_line - 1).map_or("the end of the file".into(), |line| quoted(line));
         let failure = self.reject("the patch is damaged beyond repair").because(format!(

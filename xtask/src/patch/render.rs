@@ -1,6 +1,7 @@
 //! Writes a proved series as sound text: headers, message as found, and the diff as git writes it. Pure.
 
-use super::diff::{Change, Edit, EditKind, FileDiff, Hunk};
+use super::diff::{Edit, EditKind, FileDiff, Hunk};
+use super::header::Change;
 use super::{Patch, Series};
 
 /// The series as one mail, or as an mbox if there are several patches. Its hunks are sound.
@@ -69,9 +70,11 @@ pub fn head(out: &mut Vec<u8>, file: &FileDiff) {
     let mode = file.mode.as_deref();
     let mut put = |line: String| put_line(out, line.as_bytes());
     put(format!("diff --git {old} {new}"));
-    if let (Some(old), Some(new)) = (&file.old_mode, mode) {
-        put(format!("old mode {old}"));
-        put(format!("new mode {new}"));
+    if !matches!(file.change, Change::Create | Change::Delete) {
+        let modes = [("old", file.old_mode.as_deref()), ("new", mode)];
+        modes.iter().filter_map(|(word, mode)| Some((word, mode.as_ref()?))).for_each(|(word, mode)| {
+            put(format!("{word} mode {mode}"));
+        });
     }
     let moved = match file.change {
         Change::Create => {
@@ -91,8 +94,7 @@ pub fn head(out: &mut Vec<u8>, file: &FileDiff) {
         put(format!("{word} to {}", bare(&file.path)));
     }
     if let (Some(pre), Some(post)) = (&file.pre_blob, &file.post_blob) {
-        let kept = file.old_mode.is_none() && !matches!(file.change, Change::Create | Change::Delete);
-        let mode = mode.filter(|_| kept).map(|mode| format!(" {mode}"));
+        let mode = file.index_mode.as_ref().map(|mode| format!(" {mode}"));
         put(format!("index {pre}..{post}{}", mode.unwrap_or_default()));
     }
     if !file.hunks.is_empty() {

@@ -1,7 +1,7 @@
 //! The text of `cargo xtask patch FILE`: what the input is, what is wrong with it, and what proves it. Pure.
 
-use super::diff::Change;
 use super::diff::{DamageKind, FileDiff};
+use super::header::Change;
 use super::prove::{Damage, Proved, ProvedFile};
 use super::{Patch, Series};
 use crate::escape;
@@ -48,6 +48,9 @@ impl fmt::Display for Damage {
 const PATCHES_SHOWN: usize = 1_000;
 const FILES_SHOWN: usize = 1_000;
 const HUNKS_SHOWN: usize = 1_000;
+
+/// Of a file whose patch somebody edited.
+pub const EDITED: &str = "applies; edited after it was made: the result is not the blob that its index names";
 
 /// What people read about `series` and the attempt to prove it.
 pub fn show(series: &Series, outcome: Result<&Proved, &Failure>) -> String {
@@ -104,6 +107,7 @@ fn describe(file: &FileDiff) -> String {
     let from = file.from.as_ref().map_or(String::new(), |from| format!("{from})"));
     let mode = match (&file.old_mode, &file.mode) {
         (Some(old), Some(new)) => format!(", mode {old} to {new}"),
+        (None, Some(mode)) if file.makes_executable() == Some(true) => format!(", mode {mode}"),
         _ => String::new(),
     };
     let hunks = file.hunks.len();
@@ -124,11 +128,11 @@ fn put_proof(out: &mut String, proved: &Proved) {
         {
             line(out, &format!("    hunk {} applies {offset:+} lines from where it says", index + 1));
         }
+        if let Some(word) = file.mode_change() {
+            line(out, &format!("    mode:   {word}"));
+        }
         if file.edited {
-            line(
-                out,
-                "    applies; edited after it was made: the result is not the blob that its index names",
-            );
+            line(out, &format!("    {EDITED}"));
         }
     }
     let damage = if proved.damage.is_empty() { " none" } else { "" };

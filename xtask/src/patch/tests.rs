@@ -2,6 +2,7 @@
 
 use super::blob::blob_id;
 use super::diff::DamageKind;
+use super::prove::ProvedFile;
 use super::*;
 use crate::failure::Exit;
 use proptest::prelude::*;
@@ -16,11 +17,11 @@ const TLB: &[u8] = include_bytes!("../../testdata/patch/base/include/asm-generic
 const TLB_V2: &str = "bdcc2778ac64";
 const MMU_GATHER_V2: &str = "2c6fa8db55df";
 
-struct Files(BTreeMap<String, Vec<u8>>);
+struct Files(BTreeMap<String, Content>);
 
 impl Files {
     fn new(files: &[(&str, &[u8])]) -> Self {
-        Files(files.iter().map(|(path, content)| (path.to_string(), content.to_vec())).collect())
+        Files(files.iter().map(|(path, content)| (path.to_string(), Content::plain(*content))).collect())
     }
 
     fn seed_base() -> Self {
@@ -29,9 +30,19 @@ impl Files {
 }
 
 impl Base for Files {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    fn file(&self, path: &str) -> Result<Option<Content>> {
         Ok(self.0.get(path).cloned())
     }
+}
+
+/// What a file holds after its patch.
+fn after(file: &ProvedFile) -> Option<&[u8]> {
+    file.after.as_ref().map(|content| &content.bytes[..])
+}
+
+/// A file that may be executed.
+fn executable(bytes: &[u8]) -> Content {
+    Content { executable: true, ..Content::plain(bytes) }
 }
 
 fn prove_text(text: &[u8], base: &Files) -> Result<Proved> {
@@ -69,7 +80,7 @@ fn the_pasted_seed_is_repaired_and_proved_by_its_blob_ids() {
     assert!(proved.repaired);
     for (file, id) in proved.files.iter().zip([TLB_V2, MMU_GATHER_V2]) {
         assert_eq!((file.pre_matches, file.post_matches), (Some(true), Some(true)));
-        assert!(blob_id(file.after.as_ref().unwrap()).starts_with(id));
+        assert!(blob_id(after(file).unwrap()).starts_with(id));
     }
 }
 
@@ -105,7 +116,10 @@ fn a_tree_that_holds_the_patch_is_recognised() {
     let mut tree = Overlay::new(&base);
     tree.add(&prove(&series, &base).unwrap());
     assert_eq!(held(&series, &tree).unwrap(), Some(Held::Results(2)));
-    assert_eq!(super::undo(&series, &tree).unwrap().before["mm/mmu_gather.c"].as_deref(), Some(MMU_GATHER));
+    assert_eq!(
+        super::undo(&series, &tree).unwrap().before["mm/mmu_gather.c"],
+        Some(Content::plain(MMU_GATHER))
+    );
     assert_eq!(held(&read(SEED, "p").unwrap(), &tree).unwrap(), Some(Held::Results(2)));
     assert!(prove(&series, &tree).unwrap_err().to_string().contains("the tree already holds this change"));
 }
@@ -166,7 +180,7 @@ fn a_short_index_id_is_no_proof() {
 #[test]
 fn a_damaged_patch_for_another_base_is_not_repaired() {
     let mut base = Files::seed_base();
-    base.0.get_mut("include/asm-generic/tlb.h").unwrap().push(b'\n');
+    base.0.get_mut("include/asm-generic/tlb.h").unwrap().bytes.push(b'\n');
     let text = rejection(SEED, &base);
     assert!(text.contains("it was made on blob 4aeac0c3d3f0"), "{text}");
 }
@@ -256,12 +270,14 @@ fn files_are_created_and_deleted() {
     let text = "diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n\\ No newline at end of file\n\
                 diff --git a/f b/f\ndeleted file mode 100644\n--- a/f\n+++ /dev/null\n@@ -1,4 +0,0 @@\n-one\n-two\n-three\n-four\n";
     let proved = prove_text(text.as_bytes(), &base()).unwrap();
-    assert_eq!((proved.files[0].after.as_deref(), proved.files[0].executable), (Some(&b"x"[..]), Some(true)));
+    assert_eq!(proved.files[0].after, Some(executable(b"x")));
     assert_eq!(proved.files[1].after, None);
-    assert_eq!(proved.modes(), BTreeMap::from([("n", true)]));
     assert_eq!(proved.sound, text.as_bytes());
     let series = read(text.as_bytes(), "p").unwrap();
-    assert_eq!(held(&series, &Files::new(&[("n", b"x")])).unwrap(), Some(Held::Undoes));
+    assert_eq!(
+        held(&series, &Files([("n".to_owned(), executable(b"x"))].into())).unwrap(),
+        Some(Held::Undoes)
+    );
     assert!(rejection(text.as_bytes(), &Files::new(&[("n", b"")])).contains("the file is there already"));
     assert!(rejection(&text.as_bytes()[99..], &Files::new(&[])).contains("the tree has no such file"));
 }
@@ -282,7 +298,7 @@ fn patches_of_one_input_stack() {
     let series = read(mbox.as_bytes(), "p").unwrap();
     assert_eq!(series.patches.len(), 2);
     let proved = prove(&series, &base()).unwrap();
-    assert_eq!(proved.files[1].after.as_deref(), Some(&b"one\nII\nthree\nfour\n"[..]));
+    assert_eq!(after(&proved.files[1]), Some(&b"one\nII\nthree\nfour\n"[..]));
     let again = prove_text(&proved.sound, &base()).unwrap();
     assert_eq!(again.files, proved.files);
 }
@@ -291,7 +307,7 @@ fn patches_of_one_input_stack() {
 fn bytes_that_are_not_utf8_survive() {
     let text = [b"--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+\xff\xfe\n three\n".as_slice()].concat();
     let proved = prove_text(&text, &base()).unwrap();
-    assert_eq!(proved.files[0].after.as_deref(), Some(&b"one\n\xff\xfe\nthree\nfour\n"[..]));
+    assert_eq!(after(&proved.files[0]), Some(&b"one\n\xff\xfe\nthree\nfour\n"[..]));
 }
 
 #[test]
@@ -350,7 +366,9 @@ fn a_header_without_its_hunks_is_refused() {
         refusal("diff --git a/x b/z\ndiff --git a/y b/y\nold mode 100644\nnew mode 100755\n")
             .contains("nothing below")
     );
-    assert!(header("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n").contains("twice"));
+    assert!(header("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n").contains("nothing below"));
+    // git apply sets the mode of x.
+    assert!(header("diff --git a/y b/y\nold mode 100644\nnew mode 100755\n").contains("nothing below"));
 }
 
 /// Each row is one kind of a file list: W1 to W7 and the refusals that were wrong.
@@ -379,8 +397,8 @@ fn what_people_write_below_a_patch_is_no_part_of_it() {
         ["-- \n2.47.0\n", "--\n2.47.0\n", "--\nA. Author\n", "---\nabout it\n", "+1\n", "+1, good\n\nA.\n"]
     {
         let proved = prove_text(diff(&format!("{hunk}{below}")).as_bytes(), &base());
-        let after = proved.map(|proved| proved.files[0].after.clone());
-        assert_eq!(after.unwrap().as_deref(), Some(&b"one\nzwei\nthree\nfour\n"[..]), "{below}");
+        let proved = proved.unwrap();
+        assert_eq!(after(&proved.files[0]), Some(&b"one\nzwei\nthree\nfour\n"[..]), "{below}");
     }
 }
 
@@ -421,12 +439,9 @@ fn a_time_of_1970_says_that_there_is_no_file() {
     );
     assert_eq!(prove_text(deletes.as_bytes(), &base()).unwrap().files[0].after, None);
     let creates = format!("diff -ruN a/n b/n\n--- a/n\t{then}\n+++ b/n\t{now}\n@@ -0,0 +1 @@\n+x\n");
-    assert_eq!(prove_text(creates.as_bytes(), &base()).unwrap().files[0].after.as_deref(), Some(&b"x\n"[..]));
+    assert_eq!(after(&prove_text(creates.as_bytes(), &base()).unwrap().files[0]), Some(&b"x\n"[..]));
     let silently = "--- a/n\n+++ b/n\n@@ -0,0 +1 @@\n+x\n";
-    assert_eq!(
-        prove_text(silently.as_bytes(), &base()).unwrap().files[0].after.as_deref(),
-        Some(&b"x\n"[..])
-    );
+    assert_eq!(after(&prove_text(silently.as_bytes(), &base()).unwrap().files[0]), Some(&b"x\n"[..]));
 }
 
 #[test]
@@ -531,8 +546,8 @@ fn renames_copies_and_modes_are_carried_out() {
     let swap = "diff --git a/a b/b\nsimilarity index 100%\nrename from a\nrename to b\n\
                 diff --git a/b b/a\nsimilarity index 100%\nrename from b\nrename to a\n";
     let proved = prove_text(swap.as_bytes(), &Files::new(&[("a", b"A\n"), ("b", b"B\n")])).unwrap();
-    let after: Vec<_> = proved.files.iter().map(|file| (file.path.as_str(), file.after.as_deref())).collect();
-    assert_eq!(after, [("b", Some(&b"A\n"[..])), ("a", Some(&b"B\n"[..]))]);
+    let files: Vec<_> = proved.files.iter().map(|file| (file.path.as_str(), after(file))).collect();
+    assert_eq!(files, [("b", Some(&b"A\n"[..])), ("a", Some(&b"B\n"[..]))]);
     let moved = "diff --git a/f b/g\nrename from f\nrename to g\n--- a/f\n+++ b/g\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
     let proved = prove_text(moved.as_bytes(), &base()).unwrap();
     assert_eq!(proved.files.iter().map(|file| file.after.is_some()).collect::<Vec<_>>(), [true, false]);
@@ -540,8 +555,75 @@ fn renames_copies_and_modes_are_carried_out() {
     assert!(rejection(moved.as_bytes(), &Files::new(&[])).contains("no file f to make it from"));
     let mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n";
     let proved = prove_text(mode.as_bytes(), &base()).unwrap();
-    assert_eq!((proved.modes()["f"], proved.files[0].after.as_deref()), (true, Some(BASE)));
+    assert_eq!(proved.files[0].after, Some(executable(BASE)));
     assert_eq!(proved.sound, mode.as_bytes());
+}
+
+/// git's rules (apply.c): the mode of an `index` line is nothing but a hint, `new mode` holds without `old mode`, and
+/// what is copied or renamed takes its mode along.
+#[test]
+fn the_mode_of_a_file_is_the_one_that_git_gives_it() {
+    let hunk = "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n";
+    let moved = "diff --git a/f b/g\nrename from f\nrename to g\n";
+    let is =
+        |executable: bool| Files([("f".to_owned(), Content { executable, ..Content::plain(BASE) })].into());
+    let of = |text: String, was: bool| {
+        let proved = prove_text(text.as_bytes(), &is(was)).unwrap();
+        assert_eq!(prove_text(&proved.sound, &is(was)).unwrap().files, proved.files, "{text}");
+        proved.files[0].after.as_ref().unwrap().executable
+    };
+    let git = |head: &str| format!("diff --git a/f b/f\n{head}{hunk}");
+    for was in [false, true] {
+        assert_eq!(of(git(""), was), was);
+        assert_eq!(of(git("index f384549cbeb4..123456789012 100755\n"), was), was);
+        assert_eq!(of(git("index f384549cbeb4..123456789012 100644\n"), was), was);
+        assert_eq!(of(git("old mode 100755\nindex f384549cbeb4..123456789012 100644\n"), was), was);
+        assert!(of(git("old mode 100644\nnew mode 100755\n"), was));
+        assert!(of(git("new mode 100755\nindex f384549cbeb4..123456789012 100644\n"), was));
+        assert!(!of(git("old mode 100755\nnew mode 100644\n"), was));
+        assert_eq!(of(hunk.to_owned(), was), was);
+        assert_eq!(of(moved.to_owned(), was), was);
+        assert!(of(moved.replace("rename from", "old mode 100644\nnew mode 100755\nrename from"), was));
+    }
+    let new = "diff --git a/n b/n\nnew file mode 100755\nindex 0000000..1234567 100644\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n";
+    assert!(of(new.to_owned(), false));
+    assert!(refusal("diff --git a/f b/f\nold mode 100755\nnew mode 100755\n").contains("no content change?"));
+}
+
+/// A mode is undone like a line: the tree has to show it, and the patch has to say what it was.
+#[test]
+fn modes_are_undone_and_a_tree_that_does_not_have_them_does_not_hold_the_patch() {
+    let tree = |files: &[(&str, bool)]| {
+        let content = |executable| Content { executable, ..Content::plain(BASE) };
+        Files(files.iter().map(|(path, executable)| ((*path).to_owned(), content(*executable))).collect())
+    };
+    let undo = |text: &str, tree: &Files| undo(&read(text.as_bytes(), "p").unwrap(), tree);
+    let before = |text: &str, tree: &Files| undo(text, tree).unwrap().before;
+    let why = |text: &str, tree: &Files| undo(text, tree).unwrap_err().because.remove(0);
+    let mode = "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n";
+    assert_eq!(before(mode, &tree(&[("f", true)]))["f"], Some(Content::plain(BASE)));
+    assert_eq!(why(mode, &tree(&[("f", false)])), "f: the patch leaves it executable, and it is not");
+    let renamed = "diff --git a/f b/g\nold mode 100755\nnew mode 100644\nrename from f\nrename to g\n";
+    let undone = before(renamed, &tree(&[("g", false)]));
+    assert_eq!((&undone["f"], &undone["g"]), (&Some(executable(BASE)), &None));
+    assert_eq!(why(renamed, &tree(&[("g", true)])), "g: the patch leaves it not executable, and it is");
+    let script = "diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n";
+    let new = Files([("n".to_owned(), executable(b"x\n"))].into());
+    assert_eq!(before(script, &new)["n"], None);
+    let gone = "diff --git a/n b/n\ndeleted file mode 100755\n--- a/n\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n";
+    assert_eq!(before(gone, &tree(&[]))["n"], Some(executable(b"x\n")));
+    let (base, result) = (blob_id(BASE), blob_id(b"one\nzwei\nthree\nfour\n"));
+    let both = format!(
+        "diff --git a/f b/f\nold mode 100644\nnew mode 100755\nindex {base}..{result}\n\
+         --- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n"
+    );
+    let series = read(both.as_bytes(), "p").unwrap();
+    let result = |executable| {
+        let content = Content { executable, ..Content::plain("one\nzwei\nthree\nfour\n") };
+        Files([("f".to_owned(), content)].into())
+    };
+    assert_eq!(held(&series, &result(true)).unwrap(), Some(Held::Results(1)));
+    assert_eq!(held(&series, &result(false)).unwrap(), None);
 }
 
 /// `cargo test -p xtask shapes -- --ignored --nocapture`: hostile shapes of 1, 4 and 16 MiB, and how long each takes.
@@ -652,6 +734,45 @@ fn people_read_what_it_is_what_is_wrong_and_what_proves_it() {
 }
 
 #[test]
+fn people_read_modes_and_that_a_patch_was_edited() {
+    let ids = format!("index {}..111111111111 100644\n", &blob_id(BASE)[..12]);
+    let edited =
+        diff("@@ -1,3 +1,3 @@\n one\n-two\n+zwei\n three\n").replace("--- a", &format!("{ids}--- a"));
+    let text = format!(
+        "{edited}diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n\
+         diff --git a/s b/s\nold mode 100755\nnew mode 100644\n"
+    );
+    let mut tree = base();
+    tree.0.insert("s".to_owned(), executable(b"true\n"));
+    let series = read(text.as_bytes(), "p").unwrap();
+    let proved = prove(&series, &tree).unwrap();
+    insta::assert_snapshot!(show(&series, Ok(&proved)), @r"
+    p
+
+      what:    plain diff
+      file:    f, 1 hunk
+      file:    n (new), 1 hunk, mode 100755
+      file:    s, 0 hunks, mode 100755 to 100644
+
+      f
+        base:   f384549cbeb481e437091320de6d1f2e15e11b4a as the index line says
+        result: d7d7b5a6ce6b32444cd03d2775802627f1d6d4bd, but the index line says 111111111111
+        applies; edited after it was made: the result is not the blob that its index names
+      n
+        base:   no file (no index line)
+        result: 587be6b4c3f93f93c489c0111bba5596147a26cb (no index line)
+        mode:   executable (100755)
+      s
+        base:   27ba77ddaf61532f217964734769a42cdabc17dc (no index line)
+        result: 27ba77ddaf61532f217964734769a42cdabc17dc (no index line)
+        mode:   no longer executable (100644)
+
+      damage: none
+      proof:  sound, applied as it stands: base 1/3, result 0/3
+    ");
+}
+
+#[test]
 fn people_read_why_a_patch_is_rejected() {
     let text = replaced(
         SEED,
@@ -713,7 +834,7 @@ proptest! {
         prop_assume!(old != new);
         let text = whole_diff(old.as_bytes(), new.as_bytes());
         let proved = prove_text(&text, &Files::new(&[("f", old.as_bytes())])).unwrap();
-        prop_assert_eq!(proved.files[0].after.as_deref(), Some(new.as_bytes()));
+        prop_assert_eq!(after(&proved.files[0]), Some(new.as_bytes()));
     }
 }
 

@@ -1,11 +1,12 @@
 //! Whether a tree holds a series already, and what the tree was before it. Pure.
 
 use super::apply::Work;
-use super::diff::{Change, FileDiff};
+use super::diff::FileDiff;
+use super::header::Change;
 use super::prove::prove;
 use super::reverse::undone;
 use super::settle::settled;
-use super::{Base, Overlay, Series, blob};
+use super::{Base, Content, Overlay, Series, blob};
 use crate::failure::{Failure, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +31,7 @@ impl fmt::Display for Held {
 }
 
 /// Content by path; `None` for a file that was not there.
-type Before = BTreeMap<String, Option<Vec<u8>>>;
+type Before = BTreeMap<String, Option<Content>>;
 
 /// What a tree was before the series that it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Undone {
 pub fn held(series: &Series, base: &dyn Base) -> Result<Option<Held>> {
     let series = &*settled(series, base)?;
     let results = last_ids(series);
-    if all_are(&results, base)? {
+    if all_are(&results, base)? && have_modes(series, base)? {
         return Ok(Some(Held::Results(results.len())));
     }
     // Then it is the base, whatever else fits.
@@ -108,7 +109,7 @@ fn check(series: &Series, base: &dyn Base, undone: &Undone) -> Result<()> {
     };
     tree.add(&proved);
     for path in undone.before.keys() {
-        if tree.read(path)? != base.read(path)? {
+        if tree.file(path)? != base.file(path)? {
             return wrong(format!("{path}: undone and put on again it is another file than before"));
         }
     }
@@ -185,13 +186,35 @@ fn all_are(ids: &Ids<'_>, base: &dyn Base) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether every file has the mode that the series leaves it with, where that says so.
+fn have_modes(series: &Series, base: &dyn Base) -> Result<bool> {
+    let mut modes = BTreeMap::new();
+    for file in files(series) {
+        let carried = file.from.as_deref().and_then(|from| modes.get(from).copied());
+        match file.makes_executable().or(carried) {
+            Some(executable) => _ = modes.insert(file.path.as_str(), executable),
+            None if file.change == Change::Delete => _ = modes.remove(file.path.as_str()),
+            None => {}
+        }
+        if file.change == Change::Rename {
+            modes.remove(file.source());
+        }
+    }
+    for (path, executable) in modes {
+        if base.file(path)?.is_some_and(|content| content.executable != executable) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The files before the series, or in words why they cannot be had.
 fn revert(series: &Series, base: &dyn Base) -> Result<std::result::Result<Before, String>> {
     let mut tree = Overlay::new(base);
     let mut work = Work::new();
     for file in files(series).rev() {
         let refuse = |why: String| Ok(Err(format!("{}: {why}", file.path)));
-        let before = match undone(file, tree.read(&file.path)?.as_deref(), &mut work) {
+        let before = match undone(file, tree.file(&file.path)?.as_ref(), &mut work) {
             Ok(before) => before,
             Err(why) => return refuse(why),
         };
@@ -216,16 +239,16 @@ mod tests {
     use super::super::read;
     use super::*;
 
-    struct Files(BTreeMap<String, Vec<u8>>);
+    struct Files(BTreeMap<String, Content>);
 
     impl Base for Files {
-        fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        fn file(&self, path: &str) -> Result<Option<Content>> {
             Ok(self.0.get(path).cloned())
         }
     }
 
     fn tree(files: &[(&str, &str)]) -> Files {
-        Files(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect())
+        Files(files.iter().map(|(path, text)| ((*path).to_owned(), Content::plain(*text))).collect())
     }
 
     const OLD: &str = "one\ntwo\nthree\n";
@@ -256,9 +279,9 @@ mod tests {
     #[test]
     fn what_is_undone_is_the_base_and_the_other_changes_stay() {
         let undone = |text: &str| undo(&patch(OLD, NEW, HUNK), &tree(&[("f", text)])).unwrap();
-        assert_eq!(undone(NEW).before["f"].as_deref(), Some(OLD.as_bytes()));
+        assert_eq!(undone(NEW).before["f"].as_ref(), Some(&Content::plain(OLD.as_bytes())));
         let later = undone("one\nzwei\nthree\nfour\n");
-        assert_eq!(later.before["f"].as_deref(), Some(&b"one\ntwo\nthree\nfour\n"[..]));
+        assert_eq!(later.before["f"].as_ref(), Some(&Content::plain(&b"one\ntwo\nthree\nfour\n"[..])));
         assert_eq!(later.held, Held::Undoes);
     }
 
@@ -268,7 +291,7 @@ mod tests {
         let series = read(text.as_bytes(), "p").unwrap();
         let undone = undo(&series, &tree(&[("n", "x\n")])).unwrap();
         assert_eq!(undone.before["n"], None);
-        assert_eq!(undone.before["d"].as_deref(), Some(&b"y\n"[..]));
+        assert_eq!(undone.before["d"].as_ref(), Some(&Content::plain(&b"y\n"[..])));
         let failure = undo(&series, &tree(&[("n", "x\nmore\n")])).unwrap_err();
         assert_eq!(failure.because, ["n: it has more lines than the patch creates"]);
     }
@@ -291,7 +314,7 @@ mod tests {
             |word: &str| format!("diff --git a/f b/g\n{word} from f\n{word} to g\n--- a/f\n+++ b/g\n{HUNK}");
         let series = |word: &str| read(head(word).as_bytes(), "p").unwrap();
         let renamed = undo(&series("rename"), &tree(&[("g", NEW)])).unwrap().before;
-        assert_eq!((renamed["f"].as_deref(), &renamed["g"]), (Some(OLD.as_bytes()), &None));
+        assert_eq!((&renamed["f"], &renamed["g"]), (&Some(Content::plain(OLD)), &None));
         let copied = undo(&series("copy"), &tree(&[("f", OLD), ("g", NEW)])).unwrap().before;
         assert_eq!((copied.len(), &copied["g"]), (1, &None));
         assert_eq!(held(&series("rename"), &tree(&[("f", OLD), ("g", NEW)])).unwrap(), None);
@@ -326,7 +349,10 @@ mod tests {
         let mut both = patch(OLD, NEW, HUNK);
         both.patches.extend(patch(NEW, last, "@@ -1,3 +1,3 @@\n one\n-zwei\n+II\n three\n").patches);
         assert_eq!(held(&both, &tree(&[("f", last)])).unwrap(), Some(Held::Results(1)));
-        assert_eq!(undo(&both, &tree(&[("f", last)])).unwrap().before["f"].as_deref(), Some(OLD.as_bytes()));
+        assert_eq!(
+            undo(&both, &tree(&[("f", last)])).unwrap().before["f"].as_ref(),
+            Some(&Content::plain(OLD.as_bytes()))
+        );
         assert_eq!(held(&both, &tree(&[("f", NEW)])).unwrap(), None);
         assert_eq!(other_files(&both, &tree(&[("f", OLD)])).unwrap(), Vec::<String>::new());
         assert_eq!(other_files(&both, &tree(&[("f", NEW)])).unwrap().len(), 1);

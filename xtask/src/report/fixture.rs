@@ -123,6 +123,8 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
         post_blob: Some("2c6fa8db55df".to_owned()),
         pre_matches: Some(true),
         post_matches: Some(true),
+        edited: false,
+        mode: None,
     };
     Report {
         sandbox: "bubblewrap 0".to_owned(),
@@ -137,6 +139,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             source: "p.patch".to_owned(),
             subject: Some("[PATCH] a subject".to_owned()),
             form: "git format-patch output".to_owned(),
+            notes: Vec::new(),
             repaired: false,
             damage: Vec::new(),
             files: vec![file("mm/mmu_gather.c"), file("include/asm-generic/tlb.h")],

@@ -7,7 +7,7 @@ use protocol::sum;
 use super::effect::{Effect, Unit};
 use super::{
     CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, Shown,
-    effect_table, scenario_table, version_table,
+    TreeReport, effect_table, scenario_table, version_table,
 };
 use crate::config::{PerEach, Question, Takes};
 use crate::escape;
@@ -21,10 +21,13 @@ pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {
         text.push('\n');
     };
     line(report.patch.subject.as_deref().unwrap_or(&report.patch.source));
+    for note in &report.patch.notes {
+        line(&format!("   {note}"));
+    }
     for tree in &report.trees {
         line(&format!("on {} ({})", tree.version, tree.origin));
-        if let Some(held) = &tree.undone {
-            line(&format!("   it holds the patch ({held}), undone to make the base"));
+        for remark in remarks(tree) {
+            line(&format!("   {remark}"));
         }
     }
     if report.unconfined {
@@ -79,6 +82,17 @@ pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {
     line(&cost(report));
     line(&format!("report, consoles and repro.sh of each cell: {}", escape::line(run_dir)));
     text
+}
+
+/// What people should know about the patch on this tree, and about its other versions.
+fn remarks(tree: &TreeReport) -> Vec<String> {
+    let held = tree.undone.as_ref();
+    let held = held.map(|held| format!("it holds the patch ({held}), undone to make the base"));
+    let versions = tree.versions.iter().flat_map(|(name, patch)| {
+        let remarks = patch.notes.iter().cloned().chain(patch.edited());
+        remarks.map(move |remark| format!("{name}: {remark}"))
+    });
+    held.into_iter().chain(tree.patch.edited()).chain(versions).collect()
 }
 
 /// Evidence that this run did not make itself is never shown without saying so.
@@ -425,12 +439,41 @@ fn cost(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
+    use super::super::{EDITED_NAMED, fixture};
     use super::*;
 
     #[test]
     fn a_pass_answers_the_questions_first() {
         insta::assert_snapshot!(render(&fixture::shown(Verdict::Pass, &[]), "/runs/1", false));
+    }
+
+    #[test]
+    fn what_was_left_out_and_what_was_edited_stands_at_the_top() {
+        let mut report = fixture::report(Verdict::Pass, &[]);
+        report.patch.notes = vec![
+            "version 2; passed over: version 1".to_owned(),
+            "passed over: a reply with a diff".to_owned(),
+        ];
+        report.patch.files[0].edited = true;
+        report.patch.files[0].post_matches = Some(false);
+        report.trees[0].patch = report.patch.clone();
+        report.trees[0].versions.insert("v3".to_owned(), report.patch.clone());
+        let text = render(&Shown::new(&report).unwrap(), "/runs/1", false);
+        let top: Vec<&str> = text.lines().take_while(|line| !line.starts_with("Does it build")).collect();
+        insta::assert_snapshot!(top.join("\n"), @r"
+        [PATCH] a subject
+           version 2; passed over: version 1
+           passed over: a reply with a diff
+        on 7.2.12 (directory /src/linux)
+           mm/mmu_gather.c: applies; edited after it was made: the result is not the blob that its index names
+           v3: version 2; passed over: version 1
+           v3: passed over: a reply with a diff
+           v3: mm/mmu_gather.c: applies; edited after it was made: the result is not the blob that its index names
+
+        Does it apply as posted?          yes: 2 of 2 pre-image blobs, 1 of 2 post-image blobs
+        ");
+        report.trees[0].patch.files = vec![report.patch.files[0].clone(); EDITED_NAMED + 2];
+        assert_eq!(report.trees[0].patch.edited().last().unwrap(), "and 2 files more that were edited");
     }
 
     #[test]

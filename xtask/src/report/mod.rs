@@ -25,6 +25,7 @@ use crate::evidence::{self, Evidence, ScenarioRan};
 use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
+use crate::patch::EDITED;
 use crate::plan::{Arm, Cell};
 pub use code::CodeReport;
 pub use shown::Shown;
@@ -73,6 +74,9 @@ pub struct PatchReport {
     pub subject: Option<String>,
     /// What the file is: a mail, a diff, a page pasted as text.
     pub form: String,
+    /// How the patch was found in what was given: what was left out of a thread, and the like.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// It was damaged, and what is tested was rebuilt and proved by its post-image blobs.
     pub repaired: bool,
     pub damage: Vec<String>,
@@ -87,6 +91,12 @@ pub struct FileReport {
     pub post_blob: Option<String>,
     pub pre_matches: Option<bool>,
     pub post_matches: Option<bool>,
+    /// It applies, and the result is not the blob that its `index` line names.
+    #[serde(default)]
+    pub edited: bool,
+    /// What becomes of its mode; none if nothing does.
+    #[serde(default)]
+    pub mode: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -343,7 +353,21 @@ impl Report {
     }
 }
 
+/// Files that were edited which are named before the rest is only counted.
+const EDITED_NAMED: usize = 10;
+
 impl PatchReport {
+    /// One line for each file whose patch was edited after it was made.
+    pub fn edited(&self) -> Vec<String> {
+        let edited: Vec<_> = self.files.iter().filter(|file| file.edited).collect();
+        let named = edited.iter().take(EDITED_NAMED);
+        let mut lines: Vec<String> = named.map(|file| format!("{}: {EDITED}", file.path)).collect();
+        if let Some(more @ 1..) = edited.len().checked_sub(EDITED_NAMED) {
+            lines.push(format!("and {more} files more that were edited"));
+        }
+        lines
+    }
+
     /// By which blobs the files before and after are known to be the right ones.
     pub fn proof(&self) -> String {
         let count = |matches: fn(&FileReport) -> Option<bool>| {

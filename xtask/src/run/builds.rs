@@ -31,10 +31,9 @@ impl Run<'_> {
         if cell.arm == Arm::Base || executed.is_empty() {
             return None;
         }
-        let key = executed.into_iter().fold(Key::new("host code", 1), |key, (path, content)| {
-            key.with(path, &[u8::from(content.is_some())])
-                .with("content", content.as_deref().unwrap_or_default())
-        });
+        let key = executed
+            .into_iter()
+            .fold(Key::new("host code", 1), |key, (path, content)| key.with_file(path, content.as_ref()));
         Some(key.finish()[..12].to_owned())
     }
 
@@ -320,8 +319,8 @@ fn kconfig_files(changes: &Changes) -> String {
     let is_one = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with("Kconfig"));
     let changed = changes.iter().filter(|(path, _)| is_one(path));
     let texts = changed.map(|(path, content)| {
-        let content = content.as_deref().unwrap_or_default();
-        format!("# {path}\n{}", String::from_utf8_lossy(content))
+        let bytes = content.as_ref().map(|content| &content.bytes[..]).unwrap_or_default();
+        format!("# {path}\n{}", String::from_utf8_lossy(bytes))
     });
     texts.collect()
 }

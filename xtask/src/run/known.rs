@@ -33,8 +33,7 @@ impl Run<'_> {
             .with("requests", crate::kconfig::render(job.requests).as_bytes())
             .with("code", &[if job.keep_code { CODE_VERSION } else { 0 }]);
         for (path, content) in changes {
-            let there = [u8::from(content.is_some())];
-            key = key.with(path, &there).with("content", content.as_deref().unwrap_or_default());
+            key = key.with_file(path, content.as_ref());
         }
         for path in job.touched {
             key = key.with("touched", path.as_bytes());

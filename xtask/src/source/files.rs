@@ -9,9 +9,10 @@ use std::path::{Component, Path};
 use std::time::SystemTime;
 
 use crate::failure::{Context, Failure, Result};
+use crate::patch::Content;
 
-/// New contents by path relative to the top of the tree; `None` removes the file.
-pub type Changes = BTreeMap<String, Option<Vec<u8>>>;
+/// New files by path relative to the top of the tree; `None` removes the file.
+pub type Changes = BTreeMap<String, Option<Content>>;
 
 /// The object directory, in the source itself: kbuild then names every source by a path that begins with `..` (Makefile,
 /// `srcroot`), which is the same in all lanes, so that objects stay up to date in a copy.
@@ -36,6 +37,29 @@ pub fn read(path: &Path) -> Result<Option<(Vec<u8>, u32)>> {
     let bytes = fs::read(path).or_infra(|| format!("read {}", path.display()))?;
     let mode = fs::metadata(path).or_infra(|| format!("read {}", path.display()))?.permissions().mode();
     Ok(Some((bytes, mode & 0o7777)))
+}
+
+/// The mode of a file whose owner may execute it, or may not; one that `mode` says already stays as it is.
+pub fn with_executable(mode: u32, executable: bool) -> u32 {
+    match (is_executable(mode), executable) {
+        (false, true) => 0o755,
+        (true, false) => 0o644,
+        (false, false) | (true, true) => mode,
+    }
+}
+
+/// Whether git keeps a file of this mode as executable (git's create_ce_mode()).
+pub fn is_executable(mode: u32) -> bool {
+    mode & 0o100 != 0
+}
+
+/// What git keeps of the regular file at `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn content(path: &Path) -> Result<Option<Content>> {
+    let found = read(path)?;
+    Ok(found.map(|(bytes, mode)| Content { bytes, executable: is_executable(mode) }))
 }
 
 /// The whole file or nothing, with this modification time; an empty directory of its name makes way. `staging` is outside

@@ -5,11 +5,12 @@
 //! gives all files times that say so ([`super::stamp`]). A crash at any moment leaves a lane that the next
 //! [`Lane::begin`] makes right, or that is made again from nothing.
 
+mod follow;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk;
-use super::files::{Changes, OBJECTS, check, put, read};
+use super::files::{self, Changes, OBJECTS, check, put, read};
 use super::objects::{self, Unsettled};
 use super::stamp::{self, Chain};
 use super::worktree::WorkTree;
 use crate::failure::{Context, Failure, Result};
+use crate::patch::Content;
 use crate::process::must;
 
 const SCHEMA: u32 = 3;
@@ -66,7 +68,7 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
-    /// Of its content when the last build began; None: it was not there.
+    /// Of what it was when the last build began; None: it was not there.
     digest: Option<String>,
     /// The build before which that last changed, counted like [`State::unsettled`]; 0: all objects know it.
     since: u32,
@@ -279,7 +281,7 @@ impl Lane {
             return self.without_objects();
         }
         if self.state.place != place {
-            rename_commands(&objects.join(TOOLS), &self.state.place, place)?;
+            objects::rename_commands(&objects.join(objects::TOOLS), &self.state.place, place)?;
         }
         Ok(())
     }
@@ -299,11 +301,14 @@ impl Lane {
         let mut wanted = BTreeMap::new();
         for path in self.state.own.keys().chain(changes.keys()) {
             check(&self.dir(), path)?;
-            let original = read(&self.original.join(path))?;
-            let mode = original.as_ref().map_or(0o644, |(_, mode)| *mode);
-            let original = original.map(|(bytes, _)| bytes);
-            let before = original.as_deref().map(digest);
+            let found = read(&self.original.join(path))?;
+            let mode = found.as_ref().map_or(0o644, |(_, mode)| *mode);
+            let original =
+                found.map(|(bytes, mode)| Content { bytes, executable: files::is_executable(mode) });
+            let before = original.as_ref().map(digest);
             let content = changes.get(path).cloned().unwrap_or(original);
+            let executable = content.as_ref().is_some_and(|content| content.executable);
+            let mode = files::with_executable(mode, executable);
             wanted.insert(path.clone(), Wanted { content, mode, original: before });
         }
         Ok(wanted)
@@ -314,7 +319,7 @@ impl Lane {
         let next = self.state.unsettled + 1;
         let mut appeared = Vec::new();
         for (path, Wanted { content, original, .. }) in wanted {
-            let digest = content.as_deref().map(digest);
+            let digest = content.as_ref().map(digest);
             let own = self
                 .state
                 .own
@@ -345,11 +350,11 @@ impl Lane {
             let time = self.state.chain.source(self.state.own.get(path).map_or(0, |own| own.since));
             // A second name may be the original's, or another lane's.
             let is_own = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && found.nlink() == 1);
-            if is_own && read(&file)?.map(|(bytes, _)| bytes) == *content {
+            if is_own && files::content(&file)? == *content {
                 stamp::set(&file, time).or_infra(doing)?;
             } else {
-                let bytes = content.as_deref().unwrap_or_default();
-                put(&file, bytes, *mode, &self.home, time).or_infra(doing)?;
+                let bytes = content.as_ref().map(|content| &content.bytes[..]);
+                put(&file, bytes.unwrap_or_default(), *mode, &self.home, time).or_infra(doing)?;
             }
         }
         Ok(())
@@ -375,89 +380,6 @@ impl Lane {
         Ok(())
     }
 
-    /// Makes everything below `dir` a link to the original, except files of the lane's own and objects. Returns what becomes
-    /// the lane's own, because the objects were made from another content: that has to get a time of its own.
-    fn follow(&mut self, dir: &Path) -> Result<BTreeMap<String, Own>> {
-        let (from, to) = (self.original.join(dir), self.dir().join(dir));
-        let doing = || format!("link {} to {}", to.display(), from.display());
-        let has_objects = self.state.settled || self.state.unsettled > 0;
-        let mut own = BTreeMap::new();
-        let mut there = BTreeSet::new();
-        for entry in fs::read_dir(&from).or_infra(doing)? {
-            let entry = entry.or_infra(doing)?;
-            let (path, target) = (dir.join(entry.file_name()), to.join(entry.file_name()));
-            there.insert(entry.file_name());
-            if entry.file_type().or_infra(doing)?.is_dir() {
-                if self.is_own(&path) {
-                    continue;
-                }
-                make_dir(&target).or_infra(doing)?;
-                own.extend(self.follow(&path)?);
-            } else if self.is_own(&path) {
-                // The next build sets it.
-            } else if self.is_above(&path) {
-                // Its files go when they are set; then this one comes.
-                own.extend(path.to_str().map(|path| (path.to_owned(), Own { digest: None, since: 0 })));
-            } else if has_objects && !is_same(&entry.path(), &target) {
-                self.take_over(&path, &mut own)?;
-            } else {
-                link(&entry.path(), &target).or_infra(doing)?;
-            }
-        }
-        for entry in fs::read_dir(&to).or_infra(doing)? {
-            let entry = entry.or_infra(doing)?;
-            let path = dir.join(entry.file_name());
-            if there.contains(&entry.file_name()) || path == Path::new(OBJECTS) || self.is_above(&path) {
-                continue;
-            }
-            if has_objects {
-                self.take_over(&path, &mut own)?;
-            } else {
-                remove(&entry.path()).or_infra(doing)?;
-            }
-        }
-        Ok(own)
-    }
-
-    /// Notes what the lane has at `path`, where the original has something else by now.
-    fn take_over(&mut self, path: &Path, own: &mut BTreeMap<String, Own>) -> Result<()> {
-        let target = self.dir().join(path);
-        let doing = || format!("read {}", target.display());
-        let found = fs::symlink_metadata(&target);
-        if found.as_ref().is_ok_and(fs::Metadata::is_dir) {
-            for entry in fs::read_dir(&target).or_infra(doing)? {
-                self.take_over(&path.join(entry.or_infra(doing)?.file_name()), own)?;
-            }
-            return Ok(());
-        }
-        let original = fs::symlink_metadata(self.original.join(path));
-        let is_link = |found: &io::Result<fs::Metadata>| found.as_ref().is_ok_and(fs::Metadata::is_symlink);
-        match path.to_str() {
-            Some(name) if !is_link(&found) && !is_link(&original) => {
-                let digest = read(&target)?.map(|(bytes, _)| digest(&bytes));
-                own.insert(name.to_owned(), Own { digest, since: 0 });
-            }
-            // A symbolic link that changes is rare, and nothing says what was made through it.
-            _ => {
-                self.without_objects()?;
-                let _ = remove(&target);
-                if original.is_ok() {
-                    link(&self.original.join(path), &target).or_infra(doing)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_own(&self, path: &Path) -> bool {
-        path.to_str().is_some_and(|path| self.state.own.contains_key(path))
-    }
-
-    /// It is a file of the lane's own, or a directory that one is in.
-    fn is_above(&self, path: &Path) -> bool {
-        self.state.own.keys().any(|own| Path::new(own).starts_with(path))
-    }
-
     fn save(&self) -> Result<()> {
         let json = serde_json::to_vec_pretty(&self.state).or_infra(|| "write a lane's state".to_owned())?;
         disk::write_aside(&state_file(&self.home), &json)
@@ -467,29 +389,16 @@ impl Lane {
 /// What a path of the lane's own has to be.
 #[derive(Debug)]
 struct Wanted {
-    content: Option<Vec<u8>>,
+    content: Option<Content>,
     mode: u32,
-    /// The digest of the original's content.
+    /// The digest of the original's.
     original: Option<String>,
 }
 
-fn digest(bytes: &[u8]) -> String {
-    disk::hex(&Sha256::digest(bytes))
-}
-
-/// Both are one file, or links to the same place.
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (fs::symlink_metadata(one), fs::symlink_metadata(other)) {
-        (Ok(one), Ok(other)) if (one.dev(), one.ino()) == (other.dev(), other.ino()) => true,
-        (Ok(found), Ok(like)) if found.is_file() && like.is_file() => {
-            // A copy, because the lane is on another file system.
-            found.dev() != like.dev() && fs::read(one).ok() == fs::read(other).ok()
-        }
-        (Ok(found), Ok(like)) if found.is_symlink() && like.is_symlink() => {
-            fs::read_link(one).ok() == fs::read_link(other).ok()
-        }
-        _ => false,
-    }
+/// Of what a file holds, and of whether it may be executed.
+fn digest(content: &Content) -> String {
+    let of_bytes = disk::hex(&Sha256::digest(&content.bytes));
+    if content.executable { format!("{of_bytes}, executable") } else { of_bytes }
 }
 
 fn state_file(home: &Path) -> PathBuf {
@@ -508,74 +417,6 @@ fn links(entries: &[PathBuf], tree: &Path) -> Vec<std::ffi::OsString> {
     options.into_iter().chain([tree.into()]).chain(entries.iter().map(Into::into)).collect()
 }
 
-/// Where the kernel's own host tools are built, by full paths (tools/build/Makefile.include). What made them is on record
-/// in `.cmd` files, and one with another path would be made again, with all objects that it has gone over (objtool).
-const TOOLS: &str = "tools";
-
-/// Names the tree `to` instead of `from` in all recorded commands below `dir`.
-fn rename_commands(dir: &Path, from: &Path, to: &Path) -> Result<()> {
-    let doing = || format!("rename the commands in {}", dir.display());
-    if !dir.exists() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir).or_infra(doing)? {
-        let entry = entry.or_infra(doing)?;
-        let (path, kind) = (entry.path(), entry.file_type().or_infra(doing)?);
-        if kind.is_dir() {
-            rename_commands(&path, from, to)?;
-        } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "cmd") {
-            let text = fs::read(&path).or_infra(doing)?;
-            let renamed = replace(&text, from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
-            fs::write(&path, renamed).or_infra(doing)?;
-        }
-    }
-    Ok(())
-}
-
-/// `text` with `to` for each `from`.
-fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let mut replaced = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(byte) = rest.first() {
-        if let Some(after) = rest.strip_prefix(from) {
-            replaced.extend_from_slice(to);
-            rest = after;
-        } else {
-            replaced.push(*byte);
-            rest = &rest[1..];
-        }
-    }
-    replaced
-}
-
-fn make_dir(dir: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(dir) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => fs::remove_file(dir).and_then(|()| fs::create_dir(dir)),
-        Err(_) => fs::create_dir(dir),
-    }
-}
-
-/// Another name of `from`, in place of whatever has that name; a copy where the two are on different file systems.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(from)?;
-    match fs::symlink_metadata(to) {
-        Ok(other) if (other.dev(), other.ino()) == (found.dev(), found.ino()) => return Ok(()),
-        Ok(_) => remove(to)?,
-        Err(_) => {}
-    }
-    match fs::hard_link(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && found.is_symlink() => {
-            std::os::unix::fs::symlink(fs::read_link(from)?, to)
-        }
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            fs::copy(from, to)?;
-            stamp::set(to, stamp::original())
-        }
-        linked => linked,
-    }
-}
-
 /// That it is not there is as good.
 fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -584,10 +425,6 @@ fn remove_file(path: &Path) -> io::Result<()> {
         }
         removed => removed,
     }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use memchr::memmem;
 
 use super::stamp::{self, Chain};
+use crate::failure::{Context, Result};
 
 /// Builds that did not end well since all objects were up to date.
 #[derive(Debug, Clone, Copy)]
@@ -176,6 +177,49 @@ pub fn is_made_of(record: &[u8], endings: &[Vec<u8>]) -> bool {
     endings
         .iter()
         .any(|ending| memmem::find_iter(record, ending).any(|at| ends_line(&record[at + ending.len()..])))
+}
+
+/// Where the kernel's own host tools are built, by full paths (tools/build/Makefile.include). What made them is on record
+/// in `.cmd` files, and one with another path would be made again, with all objects that it has gone over (objtool).
+pub const TOOLS: &str = "tools";
+
+/// Names the tree `to` instead of `from` in all recorded commands below `dir`.
+///
+/// # Errors
+/// On I/O failure.
+pub fn rename_commands(dir: &Path, from: &Path, to: &Path) -> Result<()> {
+    let doing = || format!("rename the commands in {}", dir.display());
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).or_infra(doing)? {
+        let entry = entry.or_infra(doing)?;
+        let (path, kind) = (entry.path(), entry.file_type().or_infra(doing)?);
+        if kind.is_dir() {
+            rename_commands(&path, from, to)?;
+        } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "cmd") {
+            let text = fs::read(&path).or_infra(doing)?;
+            let renamed = replace(&text, from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
+            fs::write(&path, renamed).or_infra(doing)?;
+        }
+    }
+    Ok(())
+}
+
+/// `text` with `to` for each `from`.
+fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(byte) = rest.first() {
+        if let Some(after) = rest.strip_prefix(from) {
+            replaced.extend_from_slice(to);
+            rest = after;
+        } else {
+            replaced.push(*byte);
+            rest = &rest[1..];
+        }
+    }
+    replaced
 }
 
 #[cfg(test)]

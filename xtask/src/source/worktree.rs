@@ -12,6 +12,7 @@ use super::lock::Lock;
 use super::{Source, disk, files, snapshot};
 use crate::deadline;
 use crate::failure::{Context, Failure, Result};
+use crate::patch::Content;
 
 /// How long a run waits for another one in the same tree.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -111,13 +112,13 @@ impl WorkTree {
         Ok(disk::hex(&hash.finalize()))
     }
 
-    /// The content of a file; `None` when the tree has no such file.
+    /// A file as it came; `None` when the tree has no such file.
     ///
     /// # Errors
     /// When the path leads out of the tree or through a symbolic link, or cannot be read.
-    pub fn pristine(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    pub fn pristine(&self, path: &str) -> Result<Option<Content>> {
         files::check(&self.dir(), path)?;
-        Ok(files::read(&self.dir().join(path))?.map(|(bytes, _)| bytes))
+        files::content(&self.dir().join(path))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use table::{ASKED_FOR, NOISE, ORPHANS, REPEATED, TABLE, TAKEN_BACK};
+use table::{ASKED_FOR, NOISE, ORPHANS, PROGRAMS_TOO, REPEATED, TABLE, TAKEN_BACK};
 
 /// What kind of trouble a headline announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +57,7 @@ pub enum Kind {
     OtherBug,
     OtherInfo,
     BadPageTable,
+    Usercopy,
     UnhandledIrq,
     LeakedReference,
     Kobject,
@@ -138,8 +139,17 @@ impl<'de> Deserialize<'de> for Kind {
 
 /// The row of the trouble that `text` (a console line without its prefix) announces, if any.
 pub fn headline(text: &str) -> Option<&'static Row> {
+    matching(text).map(|(_, row)| *row)
+}
+
+/// As [`headline`], if no other program is likely to write such a line.
+pub fn kernel_only(text: &str) -> Option<&'static Row> {
+    matching(text).filter(|(pattern, _)| !PROGRAMS_TOO.contains(&pattern.text)).map(|(_, row)| *row)
+}
+
+fn matching(text: &str) -> Option<&'static (Pattern, &'static Row)> {
     let first = usize::from(*text.as_bytes().first()?);
-    let row = PATTERNS[first].iter().find(|(pattern, _)| pattern.matches(text))?.1;
+    let row = PATTERNS[first].iter().find(|(pattern, _)| pattern.matches(text))?;
     let noise = NOISE.iter().any(|(pattern, _)| Pattern::new(pattern).matches(text));
     (!noise && !REPEATED.iter().any(|start| text.starts_with(start))).then_some(row)
 }
@@ -201,6 +211,7 @@ fn by_first_byte(rows: &'static [Row]) -> Vec<Vec<(Pattern, &'static Row)>> {
 
 /// A headline taken apart at its `*`.
 struct Pattern {
+    text: &'static str,
     start: &'static str,
     rest: Vec<&'static str>,
 }
@@ -208,7 +219,7 @@ struct Pattern {
 impl Pattern {
     fn new(text: &'static str) -> Pattern {
         let mut parts = text.split('*');
-        Pattern { start: parts.next().unwrap_or_default(), rest: parts.collect() }
+        Pattern { text, start: parts.next().unwrap_or_default(), rest: parts.collect() }
     }
 
     fn matches(&self, text: &str) -> bool {

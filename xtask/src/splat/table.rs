@@ -7,7 +7,14 @@
 use super::{End, Kind, Row};
 
 /// What die() follows up on.
-const FAULTS: &[Kind] = &[Kind::KernelBug, Kind::PageFault, Kind::ProtectionFault, Kind::ListCorruption];
+const FAULTS: &[Kind] = &[
+    Kind::KernelBug,
+    Kind::PageFault,
+    Kind::ProtectionFault,
+    Kind::ListCorruption,
+    Kind::BadPageTable,
+    Kind::Usercopy,
+];
 
 /// The first row that matches wins: particular rows first. A kind may have several rows under one name.
 pub static TABLE: &[Row] = &[
@@ -53,6 +60,20 @@ pub static TABLE: &[Row] = &[
         End::Headline,
         &["*:*: bad pte ", "*:*: bad pmd ", "*:*: bad pud ", "*:*: bad p4d ", "*:*: bad pgd "],
     ),
+    // arch/x86/mm/fault.c, pgtable_bad(): a reserved bit is set; __die() follows.
+    row(Kind::BadPageTable, "bad-page-table", End::TraceMark, &["*: Corrupted page table at address "]),
+    // mm/memory.c, zap_nonpresent_ptes(): a WARN follows.
+    row(Kind::BadPageTable, "bad-page-table", End::TraceMark, &["unrecognized swap entry 0x"]),
+    // mm/usercopy.c, usercopy_abort(): a BUG follows.
+    row(
+        Kind::Usercopy,
+        "usercopy",
+        End::TraceMark,
+        &[
+            "usercopy: Kernel memory exposure attempt detected ",
+            "usercopy: Kernel memory overwrite attempt detected ",
+        ],
+    ),
     // kernel/irq/spurious.c, __report_bad_irq(), note_interrupt(); try_misrouted_irq() and poll_spurious_irqs() go on.
     row(
         Kind::UnhandledIrq,
@@ -62,7 +83,8 @@ pub static TABLE: &[Row] = &[
     ),
     row(Kind::UnhandledIrq, "unhandled-irq", End::Headline, &["Disabling IRQ #"])
         .part_of(&[Kind::UnhandledIrq]),
-    // net/core/dev.c, netdev_wait_allrefs_any(); lib/ref_tracker.c, __ref_tracker_dir_pr_ostream(), ref_tracker_dir_exit()
+    // net/core/dev.c, netdev_wait_allrefs_any(); lib/ref_tracker.c, __ref_tracker_dir_pr_ostream(), ref_tracker_free();
+    // fs/locks.c, locks_check_ctx_lists(), locks_check_ctx_file_list(); `leaked reference.` is older (unchecked)
     row(
         Kind::LeakedReference,
         "leaked-reference",
@@ -72,6 +94,8 @@ pub static TABLE: &[Row] = &[
             "ref_tracker: * has */* users at",
             "ref_tracker: reference already released.",
             "leaked reference.",
+            "Leaked locks on dev=",
+            "Leaked * lock on dev=",
         ],
     ),
     // lib/kobject.c, kobject_init(), kobject_add_varg(); fs/sysfs/dir.c, sysfs_warn_dup()
@@ -121,23 +145,50 @@ pub static TABLE: &[Row] = &[
             "CPU* failed to report ",
             "CPU* is stuck in mwait_play_dead()",
             "Processor * is stuck.",
-            // mm/kmemleak.c, __link_object(), delete_object_part(), lookup_object()
-            "kmemleak: Cannot insert ",
-            "kmemleak: Partially freeing unknown object at ",
-            "kmemleak: Freeing unknown object at ",
-            "kmemleak: Found object by alias at ",
+            "CPU*: died during early boot",
+            "CPU*: may not have shut down cleanly",
+            "CPU*: failed in unknown state : ",
+            "CPU*: failed to start",
+            // arch/arm64/kernel/smp.c, do_handle_IPI()
+            "CPU*: Unknown IPI message ",
             // kernel/sched/psi.c, psi_group_change(), psi_flags_change()
             "psi: task underflow! ",
             "psi: inconsistent task state! ",
-            // mm/swapfile.c, _swap_info_get(), swap_info_get()
-            "*: Bad swap file entry ",
-            "*: Bad swap offset entry ",
-            "*: Unused swap offset entry ",
+            // mm/swapfile.c, get_swap_device(), swap_dup_entry_direct(); 6.12 also _swap_info_get() and, with `Unused`,
+            // swap_info_get() (unchecked)
+            "get_swap_device: Bad swap file entry ",
+            "get_swap_device: Bad swap offset entry ",
+            "Bad swap file entry ",
+            "_swap_info_get: Bad swap file entry ",
+            "_swap_info_get: Bad swap offset entry ",
+            "swap_info_get: Unused swap offset entry ",
+            // mm/zswap.c, zswap_decompress()
+            "zswap: Decompression error from zswap ",
+            // mm/zsmalloc.c, zs_destroy_pool()
+            "zsmalloc: Class-* fullness group * is not empty",
+            // mm/hugetlb.c, hugetlb_fix_reserve_counts()
+            "hugetlb: Huge Page Reserved count may go negative.",
+            // mm/page_owner.c, dec_stack_record_count()
+            "dec_stack_record_count: refcount went to 0 for ",
+            // mm/dmapool.c, pool_check_block(), behind the driver and the device (dev_err())
+            "* pool_check_block *(corrupted)",
+            // kernel/rcu/tree.c, __call_rcu_common(); kernel/rcu/tiny.c, call_rcu()
+            "rcu: __call_rcu_common(): Double-freed CB ",
+            "call_rcu(): Double-freed CB ",
+            // kernel/params.c, lookup_or_create_module_kobject()
+            "Adding module '*' to sysfs failed ",
+            // fs/kernfs/mount.c, find_next_ancestor()
+            "BUG in find_next_ancestor: ",
+            // arch/x86/kernel/check.c, check_for_bios_corruption(): of firmware or of the kernel
+            "check: Corrupted low memory at ",
+            // arch/x86/mm/init_64.c, fill_p4d() to fill_pte()
+            "PAGETABLE BUG #",
             // lib/percpu-refcount.c, percpu_ref_switch_to_atomic_rcu()
             "percpu_ref_switch_to_atomic_rcu(): percpu_ref underflow",
             // kernel/exit.c, make_task_dead()
             "Fixing recursive fault but reboot is needed!",
-            // kernel/sched/core.c, __might_resched() and __schedule_bug() below their headlines
+            // kernel/sched/core.c, __might_resched(); arch/x86/mm/fault.c, page_fault_oops(); arch/powerpc/mm/fault.c,
+            // __bad_page_fault(): below their headlines
             "Thread overran stack, or stack corrupted",
             // kernel/capability.c, ns_capable_common()
             "capable() called with invalid cap=",
@@ -162,8 +213,21 @@ pub static TABLE: &[Row] = &[
         Kind::KernelBug,
         Kind::PageFault,
     ]),
+    // mm/kmemleak.c, __link_object(), delete_object_part(), __lookup_object(), reset_checksum(), add_scan_area(),
+    // object_set_excess_ref(), object_no_scan(): kmemleak_warn() prints a stack
+    row(
+        Kind::BrokenInvariant,
+        "broken-invariant",
+        End::Stack,
+        &[
+            "kmemleak: Cannot insert ",
+            "kmemleak: * unknown object at ",
+            "kmemleak: Found object by alias at ",
+        ],
+    ),
     // mm/page_poison.c, check_poison_mem(); kernel/time/sleep_timeout.c, schedule_timeout(); kernel/irq/manage.c,
-    // __setup_irq(); mm/slab_common.c, kmalloc_fix_flags(): with a stack
+    // __setup_irq(); mm/slab_common.c, kmalloc_fix_flags(); arch/x86/mm/extable.c, ex_handler_msr();
+    // arch/powerpc/kernel/irq.c, check_stack_overflow(): with a stack
     row(
         Kind::BrokenInvariant,
         "broken-invariant",
@@ -174,6 +238,8 @@ pub static TABLE: &[Row] = &[
             "schedule_timeout: wrong timeout value ",
             "Flags mismatch irq ",
             "Unexpected gfp: ",
+            "unchecked MSR access error: ",
+            "do_IRQ: stack overflow: ",
         ],
     ),
     // lib/smp_processor_id.c, check_preemption_disabled()
@@ -231,6 +297,9 @@ pub static TABLE: &[Row] = &[
         "rcu-stall",
         End::Unmarked,
         &[
+            "rcu: INFO: * detected stalls on CPUs/tasks:",
+            "rcu: INFO: * detected expedited stalls on CPUs/tasks:",
+            "rcu: INFO: * self-detected stall on CPU",
             "*INFO: * detected stall",
             "*INFO: * detected expedited stalls",
             "*INFO: * self-detected stall on CPU",
@@ -252,6 +321,13 @@ pub static TABLE: &[Row] = &[
     .part_of(&[Kind::RcuStall]),
     // kernel/hung_task.c, hung_task_info(); 6.12: check_hung_task(), without `in I/O wait` (seen in public patches).
     row(Kind::HungTask, "hung-task", End::Unmarked, &["INFO: task *:* blocked* for more than * seconds."]),
+    // fs/fs-writeback.c, wb_wait_for_completion_cb()
+    row(
+        Kind::HungTask,
+        "hung-task",
+        End::Headline,
+        &["INFO: The task *:* has been waiting for writeback completion for more than "],
+    ),
     // kernel/hung_task.c, debug_show_blocker() (not in 6.12)
     row(
         Kind::HungTask,
@@ -333,12 +409,18 @@ pub static TABLE: &[Row] = &[
         &["list_add corruption", "list_del corruption", "list_add double add: "],
     )
     .message_of_a_warning(),
-    // lib/debugobjects.c, debug_print_object()
+    // lib/debugobjects.c, debug_print_object(), check_results()
     row(
         Kind::DebugObjects,
         "debug-objects",
         End::TraceMark,
-        &["ODEBUG: * (active state ", "ODEBUG: selftest "],
+        // "selftest passed" is none.
+        &[
+            "ODEBUG: * (active state ",
+            "ODEBUG: selftest object not found",
+            "ODEBUG: selftest wrong state",
+            "ODEBUG: selftest * failed ",
+        ],
     )
     .message_of_a_warning(),
     // mm/oom_kill.c, dump_header(), __oom_kill_process()
@@ -363,6 +445,8 @@ pub static TABLE: &[Row] = &[
             "traps: *[*] * ip:* sp:",
             // arch/x86/kernel/cet.c, do_user_cp_fault()
             "*[*] control protection ip:",
+            // arch/powerpc/mm/fault.c, sanity_check_fault()
+            "*[*]: User access of kernel address (",
         ],
     ),
     // kernel/printk/printk.c, console_prepend_dropped(): what was lost may have been a report.
@@ -370,10 +454,13 @@ pub static TABLE: &[Row] = &[
     // kernel/panic.c, vpanic()
     row(Kind::Panic, "panic", End::PanicMark, &["Kernel panic - not syncing"]),
     // lib/bug.c, __report_bug(); arch/*/kernel/traps.c
-    row(Kind::KernelBug, "kernel-bug", End::TraceMark, &["kernel BUG at "])
-        .part_of(&[Kind::ListCorruption, Kind::KernelBug]),
+    row(Kind::KernelBug, "kernel-bug", End::TraceMark, &["kernel BUG at "]).part_of(&[
+        Kind::ListCorruption,
+        Kind::KernelBug,
+        Kind::Usercopy,
+    ]),
     // arch/x86/mm/fault.c, show_fault_oops(); arch/x86/kernel/traps.c, handle_stack_overflow();
-    // arch/powerpc/mm/fault.c, bad_page_fault(); arch/riscv/mm/fault.c and arm64's, die_kernel_fault()
+    // arch/powerpc/mm/fault.c, __bad_page_fault(); arch/riscv/mm/fault.c and arm64's, die_kernel_fault()
     row(
         Kind::PageFault,
         "page-fault",
@@ -422,15 +509,28 @@ pub static TABLE: &[Row] = &[
         Kind::Warning,
         "warning",
         End::TraceMark,
-        &["WARNING: at ", "WARNING: *:* at ", "WARNING: CPU: * PID: * at "],
+        &[
+            "WARNING: at *+0x*/0x",
+            "WARNING: *.c:* at *+0x*/0x",
+            "WARNING: *.h:* at *+0x*/0x",
+            "WARNING: CPU: * PID: * at ",
+            "WARNING: at ",
+            "WARNING: *:* at ",
+        ],
     )
-    .part_of(&[Kind::IrqRestore, Kind::RcuContextSwitch, Kind::ListCorruption, Kind::DebugObjects]),
+    .part_of(&[
+        Kind::IrqRestore,
+        Kind::RcuContextSwitch,
+        Kind::ListCorruption,
+        Kind::DebugObjects,
+        Kind::BadPageTable,
+    ]),
     // include/asm-generic/bug.h, CUT_HERE: the next headline says what it is; a cut without one is trouble too.
     Row {
         renames: &[],
         // lib/bug.c, with BUG_ON_DATA_CORRUPTION: the message, and then BUG() (include/linux/bug.h,
         // CHECK_DATA_CORRUPTION())
-        below: &[Kind::ListCorruption],
+        below: &[Kind::ListCorruption, Kind::Usercopy, Kind::BadPageTable],
         ..row(Kind::CutHere, "cut-here", End::TraceMark, &["------------[ cut here ]------------"])
     },
     // Unknown trouble is trouble.
@@ -503,14 +603,14 @@ pub const ASKED_FOR: &[(&str, End, &str)] = &[
 
 /// Lines that some row matches and that are no trouble, each with the reason. Nothing else is forgiven.
 pub const NOISE: &[(&str, &str)] = &[
-    // kernel/locking/lockdep.c, debug_show_held_locks()
+    // kernel/locking/lockdep.c, debug_show_held_locks(), debug_show_all_locks()
     (
         "INFO: lockdep is turned off.",
         "a line inside other reports: lockdep has spoken before, and that was counted",
     ),
     // arch/x86/kernel/nmi.c, nmi_check_duration()
     ("INFO: NMI handler (*) took too long to run: ", "time as an emulated machine measures it"),
-    // arch/arm64/kernel/proton-pack.c, spectre_v2_mitigation_state notices
+    // arch/arm64/kernel/proton-pack.c, unpriv_ebpf_notify()
     (
         "WARNING: Unprivileged eBPF is enabled, data leaks possible",
         "a setting that a mitigation does not cover",
@@ -518,29 +618,82 @@ pub const NOISE: &[(&str, &str)] = &[
     // fs/namespace.c, warn_mandlock() and others of its form
     ("WARNING: * deprecated", "a notice about a setting or an interface that will go"),
     ("WARNING: * will be removed", "a notice about a setting or an interface that will go"),
-    // drivers/video/fbdev/core/fbcon.c, fbcon_modechange_possible()
+    // drivers/video/fbdev/core/fbmem.c, fb_set_var()
     ("WARNING: fbcon: ", "a notice about a screen size"),
-    // init/main.c, setup_boot_config()
+    // init/main.c, warn_bootconfig()
     ("WARNING: 'bootconfig' found on the kernel command line", "a notice about the command line"),
-    // arch/x86/kernel/cpu/bugs.c, without its prefix in some versions
+    // arch/x86/kernel/cpu/bugs.c, retbleed_select_mitigation(), srso_select_mitigation(), its_update_mitigation(), without
+    // its prefix in some versions
     ("WARNING: kernel not compiled with MITIGATION_", "a mitigation that this kernel cannot have"),
     ("WARNING: CPU does not support IBPB", "a mitigation that this CPU model cannot have"),
     ("WARNING: Spectre-v2 mitigation is off", "a mitigation that this CPU model cannot have"),
-    // arch/x86/kernel/cpu/mtrr/cleanup.c, mtrr_trim_uncached_memory(); arch/x86/kernel/mpparse.c
+    // arch/x86/kernel/cpu/mtrr/cleanup.c, mtrr_trim_uncached_memory(); arch/x86/kernel/apic/io_apic.c,
+    // io_apic_init_mappings()
     ("WARNING: BIOS bug: ", "a notice about firmware"),
     ("WARNING: bogus zero IO-APIC address found in MPTABLE", "a notice about firmware"),
     // arch/arm64/kernel/setup.c, setup_arch()
     ("WARNING: x1-x3 nonzero in violation of boot protocol", "a notice about the boot loader"),
-    // arch/powerpc/kernel/time.c, mm/init_64.c and platforms: notices of the command line and of firmware
+    // arch/powerpc/mm/init_64.c, early_check_vec5(), mmu_early_init_devtree(); arch/powerpc/sysdev/xive/spapr.c,
+    // xive_spapr_disabled()
     ("WARNING: Ignoring cmdline option ", "a notice about the command line"),
+    // arch/powerpc/kernel/time.c, generic_calibrate_decr()
     ("WARNING: Estimating ", "time as firmware tells it"),
-    // drivers/tty/serial/8250/8250_omap.c
+    // drivers/tty/serial/8250/8250_omap.c, omap8250_console_fixup()
     ("WARNING: Your 'console=", "a notice about the command line"),
+    // kernel/printk/printk.c, devkmsg_write(): programs put their name and number in front
+    ("*[*]: *: BUG: ", "the word of a program that writes to /dev/kmsg"),
+    ("*[*]: BUG: ", "the word of a program that writes to /dev/kmsg"),
+    // arch/powerpc/kernel/nvram_64.c, nvram_scan_partitions()
+    ("WARNING: nvram ", "a notice about firmware"),
+    // drivers/ssb/scan.c, ssb_bus_scan(); drivers/ssb/pci.c, ssb_pci_sprom_get()
+    ("WARNING: Multiple ", "a notice about a device"),
+    ("WARNING: Using fallback SPROM failed ", "a notice about a device"),
+    // drivers/scsi/initio.c, i91u_biosparam()
+    ("WARNING: check, if the bios geometry is correct", "a notice about a device"),
+    // drivers/mtd/nftlmount.c, find_boot_record()
+    ("WARNING: Support for NFTL with UnitSizeFactor ", "a notice about a device"),
     // security/tomoyo/util.c, tomoyo_domain_quota_is_ok()
     ("WARNING: Domain '", "a notice about a rule set"),
     // mm/oom_kill.c, dump_header(): order -1 is that of sysrq alone (is_sysrq_oom())
     ("* invoked oom-killer: gfp_mask=*, order=-1, ", "it was asked for, by sysrq"),
     ("Out of memory: Killed process * (oom-victim) ", "the guest test put it up to be killed"),
+];
+
+/// Headlines that other programs write too: without a prefix such a line is theirs.
+pub const PROGRAMS_TOO: &[&str] = &[
+    "*: Corrupted page table at address ",
+    "leaked reference.",
+    "Bad swap file entry ",
+    "CPU*: failed to come online",
+    "CPU*: failed to start",
+    "CPU* failed to report ",
+    "Processor * is stuck.",
+    "tree is corrupted: ",
+    "not lowest: t: ",
+    "[ BUG: ",
+    "[ INFO: ",
+    "*INFO: * detected stall",
+    "*INFO: * detected expedited stalls",
+    "*INFO: * self-detected stall on CPU",
+    "KASAN: ",
+    "BUG * (*): ",
+    "BUG: spinlock ",
+    "BUG: rwlock ",
+    "BUG: unable to handle ",
+    "BUG: Unable to handle ",
+    "*[*]: segfault ",
+    "*[*]: unhandled signal ",
+    "general protection fault",
+    "stack segment: ",
+    "double fault: ",
+    "Oops",
+    "Internal error: ",
+    "WARNING: at ",
+    "WARNING: *:* at ",
+    "WARNING:",
+    "BUG:",
+    "*: BUG: ",
+    "INFO: ",
 ];
 
 /// Starts of lines that repeat what others wrote, whatever that is. init/main.c, start_kernel(),

@@ -36,6 +36,33 @@ fn every_noise_line_would_be_a_splat_if_the_table_did_not_forgive_it() {
 }
 
 #[test]
+fn what_programs_write_too_is_a_pattern_of_the_table() {
+    for text in PROGRAMS_TOO {
+        assert!(TABLE.iter().any(|row| row.headlines.contains(text)), "{text}");
+    }
+}
+
+#[test]
+fn a_program_that_says_bug_is_not_the_kernel() {
+    for text in
+        ["BUG: my own words", "WARNING: foo: bar at baz", "test: BUG: x", "INFO: starting", "BUG (a): b"]
+    {
+        assert!(kernel_only(text).is_none(), "{text}");
+    }
+    for text in [
+        "BUG: scheduling while atomic: a/1/0x2",
+        "WARNING: mm/x.c:12 at f+0x1/0x2, CPU#1: a/1",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "Kernel panic - not syncing: x",
+        "mm/pgtable-generic.c:54: bad pmd 0(0)",
+        "** 12 printk messages dropped **",
+    ] {
+        assert!(kernel_only(text).is_some(), "{text}");
+    }
+    assert_eq!(kind("systemd[1]: x.service: BUG: y"), None);
+}
+
+#[test]
 fn headlines_of_7_2_are_known() {
     for (text, expected) in [
         ("BUG: sleeping function called from invalid context at mm/mmu_gather.c:315", Kind::MightSleep),
@@ -144,6 +171,56 @@ fn broken_invariants_that_taint_nothing_are_known() {
         ("get_swap_device: Bad swap file entry 3ffffffffffff", Kind::BrokenInvariant),
         ("pagealloc: memory corruption", Kind::BrokenInvariant),
         ("t[101] control protection ip:401000 sp:7ffd0 ssp:7f000 error:1(near ret)", Kind::UserFault),
+        ("sh: Corrupted page table at address 7f0012345000", Kind::BadPageTable),
+        ("unrecognized swap entry 0x7c00000000000001", Kind::BadPageTable),
+        (
+            "usercopy: Kernel memory exposure attempt detected from SLUB object 'x' (offset 0, size 4097)!",
+            Kind::Usercopy,
+        ),
+        (
+            "usercopy: Kernel memory overwrite attempt detected to kernel text (offset 1, size 2)!",
+            Kind::Usercopy,
+        ),
+        ("Leaked locks on dev=0x0:0x13 ino=0x5:", Kind::LeakedReference),
+        ("Leaked POSIX lock on dev=0x0:0x13 ino=0x5  fl_owner=0000000012345678", Kind::LeakedReference),
+        ("ref_tracker: reference already released.", Kind::LeakedReference),
+        ("CPU1: died during early boot", Kind::BrokenInvariant),
+        ("CPU1: may not have shut down cleanly", Kind::BrokenInvariant),
+        ("CPU3: failed in unknown state : 0x7", Kind::BrokenInvariant),
+        ("CPU3: failed to start", Kind::BrokenInvariant),
+        ("CPU0: Unknown IPI message 0x9", Kind::BrokenInvariant),
+        ("Bad swap file entry 3ffffffffffff", Kind::BrokenInvariant),
+        ("_swap_info_get: Bad swap offset entry 3ffffffffffff", Kind::BrokenInvariant),
+        ("swap_info_get: Unused swap offset entry 0000beef", Kind::BrokenInvariant),
+        ("zswap: Decompression error from zswap (0:17 lzo 12->4095)", Kind::BrokenInvariant),
+        ("zsmalloc: Class-32 fullness group 3 is not empty", Kind::BrokenInvariant),
+        ("hugetlb: Huge Page Reserved count may go negative.", Kind::BrokenInvariant),
+        ("dec_stack_record_count: refcount went to 0 for 12 handle", Kind::BrokenInvariant),
+        ("e1000 0000:00:03.0: pool_check_block x, 00000000deadbee0 (corrupted)", Kind::BrokenInvariant),
+        (
+            "rcu: __call_rcu_common(): Double-freed CB 00000000deadbee0->f+0x0/0x10()!!!  slab x",
+            Kind::BrokenInvariant,
+        ),
+        ("Adding module 'x' to sysfs failed (-17), the system may be unstable.", Kind::BrokenInvariant),
+        ("BUG in find_next_ancestor: called with parent == child", Kind::BrokenInvariant),
+        ("check: Corrupted low memory at 00000000deadbee0 (9000 phys) = 00000001", Kind::BrokenInvariant),
+        ("PAGETABLE BUG #01! 00000000deadbee0 <-> 00000000deadbee8", Kind::BrokenInvariant),
+        ("kmemleak: Partially freeing unknown object at 0xffff888001234567 (size 8)", Kind::BrokenInvariant),
+        ("kmemleak: Not scanning unknown object at 0xffff888001234567", Kind::BrokenInvariant),
+        (
+            "unchecked MSR access error: RDMSR from 0x1a2 at rIP: 0xffffffff81000000 (f+0x1/0x2)",
+            Kind::BrokenInvariant,
+        ),
+        ("do_IRQ: stack overflow: 1024", Kind::BrokenInvariant),
+        (
+            "t[101]: User access of kernel address (c000000000000000) - exploit attempt? (uid: 0)",
+            Kind::UserFault,
+        ),
+        (
+            "INFO: The task sync:101 has been waiting for writeback completion for more than 120 seconds.",
+            Kind::HungTask,
+        ),
+        ("ODEBUG: selftest fixups failed 1 != 2", Kind::DebugObjects),
         ("list_add double add: new=ffff888001234567, prev=ffff888001234567, next=x.", Kind::ListCorruption),
         ("[ INFO: possible circular locking dependency detected ]", Kind::Lockdep),
         ("divide error: 0000 [#1] SMP", Kind::Oops),
@@ -165,6 +242,27 @@ fn notices_of_the_kernel_are_no_headlines() {
         "Kernel command line: BUG: x",
         "Kernel command line: root=/dev/vda a: BUG: x",
         "Disabling lock debugging due to kernel taint",
+    ] {
+        assert_eq!(kind(text), None, "{text}");
+    }
+}
+
+#[test]
+fn what_devices_and_settings_cause_is_not_the_kernels_fault() {
+    for text in [
+        "Write-error on swap-device (254:0:8)",
+        "pci 0000:00:02.0: Direct firmware load for x.bin failed with error -2",
+        "kmemleak: Cannot allocate a kmemleak_object structure",
+        "kmemleak: Memory pool empty, consider increasing CONFIG_DEBUG_KMEMLEAK_MEM_POOL_SIZE",
+        "__common_interrupt: 1.55 No irq handler for vector",
+        "[Firmware Bug]: TSC_DEADLINE disabled due to Errata",
+        "[Hardware Error]: Machine check events logged",
+        "CPU1: Booted secondary processor 0x0000000001 [0x410fd083]",
+        "ref_tracker: memory allocation failure, unreliable refcount tracker.",
+        "ODEBUG: selftest passed",
+        "WARNING: nvram corruption detected: 0-length partition",
+        "WARNING: Multiple ChipCommon found",
+        "RDSEED32 is broken. Disabling the corresponding CPUID bit.",
     ] {
         assert_eq!(kind(text), None, "{text}");
     }

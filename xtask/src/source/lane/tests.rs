@@ -54,7 +54,7 @@ impl Fixture {
 }
 
 fn changes(list: &[(&str, Option<&[u8]>)]) -> Changes {
-    list.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.map(<[u8]>::to_vec))).collect()
+    list.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.map(Content::plain))).collect()
 }
 
 /// Begins a build of the original plus `list`.
@@ -261,13 +261,51 @@ fn after_another_boot_of_the_host_a_build_that_was_cut_off_is_not_used() {
 }
 
 #[test]
-fn an_executable_stays_executable() {
+fn a_file_that_was_executable_is_so_if_the_changes_say_it() {
     let fixture = Fixture::new();
     let tree = fixture.fetched();
     fs::set_permissions(tree.dir().join("mm/a.c"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut lane = fixture.lane(&tree);
+    let list = [("mm/a.c".to_owned(), Some(Content { executable: true, ..Content::plain(*b"1") }))].into();
+    lane.begin(&list, Path::new("/place")).unwrap();
+    assert_eq!(mode(&lane, "mm/a.c"), 0o755);
     begin(&mut lane, &[("mm/a.c", Some(b"1"))]);
-    assert_eq!(fs::metadata(lane.dir().join("mm/a.c")).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(mode(&lane, "mm/a.c"), 0o644);
+    begin(&mut lane, &[]);
+    assert_eq!(mode(&lane, "mm/a.c"), 0o755);
+}
+
+fn mode(lane: &Lane, path: &str) -> u32 {
+    fs::metadata(lane.dir().join(path)).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_mode_is_set_counts_as_a_change_and_is_taken_back() {
+    let fixture = Fixture::new();
+    let tree = fixture.fetched();
+    let mut lane = fixture.lane(&tree);
+    let executable = |bytes: &[u8]| Some(Content { executable: true, ..Content::plain(bytes) });
+    let list: Changes = [("mm/a.c", executable(ORIGINAL)), ("n.sh", executable(b"n"))]
+        .map(|(path, to)| (path.to_owned(), to))
+        .into();
+    begin(&mut lane, &[("n.sh", Some(b"n"))]);
+    fs::write(lane.objects().join("a.o"), "object").unwrap();
+    lane.settle().unwrap();
+    lane.begin(&list, Path::new("/place")).unwrap();
+    assert_eq!((mode(&lane, "mm/a.c"), mode(&lane, "n.sh")), (0o755, 0o755));
+    let object = mtime(&lane, "patchproof-objects/a.o");
+    assert!(object < mtime(&lane, "mm/a.c") && object < mtime(&lane, "n.sh"), "make sees that they changed");
+    lane.settle().unwrap();
+    // Another lane's copy, the same again, and back.
+    let mut copy = Lane::copy(&fixture.home("a"), &tree, fixture.home("b")).unwrap();
+    copy.begin(&list, Path::new("/place")).unwrap();
+    assert_eq!(mode(&copy, "n.sh"), 0o755);
+    assert!(mtime(&copy, "n.sh") < mtime(&copy, "patchproof-objects/a.o"), "nothing changed");
+    begin(&mut lane, &[]);
+    assert_eq!(mode(&lane, "mm/a.c"), 0o644);
+    assert!(!lane.dir().join("n.sh").exists());
+    assert_eq!(fs::metadata(tree.dir().join("mm/a.c")).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(mode(&copy, "mm/a.c"), 0o755, "the other lane keeps its own");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_copy_follows_the_users_directory_and_says_so_in_its_identity() {
     let (incarnation, identity) = (tree.incarnation().to_owned(), tree.identity().unwrap());
     assert_eq!(fs::read_link(tree.dir().join("alias")).unwrap(), Path::new("mm/a.c"));
     assert_eq!(content(&tree, ".config"), None);
-    assert_eq!(tree.pristine("mm/a.c").unwrap().as_deref(), Some(b"original".as_slice()));
+    assert_eq!(tree.pristine("mm/a.c").unwrap(), Some(Content::plain(*b"original")));
     assert_eq!(tree.pristine("mm/n.c").unwrap(), None);
     drop(tree);
     fs::write(source.dir.join("mm/a.c"), "edited").unwrap();

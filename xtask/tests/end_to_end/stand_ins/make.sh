@@ -18,6 +18,8 @@ for arg; do
 done
 tree=$2
 env > "$out/make.env"
+# Which files of the source may be executed.
+(cd "$tree" && find . -path ./patchproof-objects -prune -o -type f -perm -u+x -print | sort) > "$out/make.modes"
 if [ "$target" = allnoconfig ]; then
     if [ "$does" = hangs-configuring ]; then hang; fi
     cp "$fragment" "$out/.config" || exit 2
