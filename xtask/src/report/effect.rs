@@ -33,7 +33,7 @@ pub struct Effect {
 pub enum Unit {
     Milliseconds,
     /// How much one more unit of work adds.
-    MillisecondsPerUnit,
+    MillisecondsEach,
     PerFailure,
 }
 
@@ -159,7 +159,7 @@ fn times(unit: &str, arms: Arms<'_>) -> Vec<Effect> {
         if let (Some(before), Some(after)) = slopes {
             let quiet = if forced { "" } else { ", nothing forced" };
             let what = format!("{kind}, per {unit} (slope){quiet}");
-            let effect = effect(arms, what, Unit::MillisecondsPerUnit, before, after);
+            let effect = effect(arms, what, Unit::MillisecondsEach, before, after);
             found.push(Effect { forced, ..effect });
         }
     }

@@ -62,7 +62,7 @@ fn amount(amount: &Amount, unit: Unit, failure: &str) -> String {
             short(spread.max)
         ),
         (Unit::Milliseconds, None) => format!("{} ms x{samples}", short(*value)),
-        (Unit::MillisecondsPerUnit, _) => format!("{} ms, {samples} points", short(*value)),
+        (Unit::MillisecondsEach, _) => format!("{} ms, {samples} points", short(*value)),
         (Unit::PerFailure, _) => format!("{} per {failure} x{samples}", short(*value)),
     }
 }

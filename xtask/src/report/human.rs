@@ -313,7 +313,7 @@ fn price(report: &Report, effect: &Effect, place: &str) -> Option<String> {
                 "{sign}{added:.2} ms per {failure}{place} ({before:.2} -> {after:.2} ms, median of {samples}{caveat})"
             ))
         }
-        Unit::MillisecondsPerUnit if effect.forced => {
+        Unit::MillisecondsEach if effect.forced => {
             let hung = if after > 0.0 {
                 format!(", so that {:.0} {unit}s reach the 120 s of a hung task", 120_000.0 / after)
             } else {
@@ -324,7 +324,7 @@ fn price(report: &Report, effect: &Effect, place: &str) -> Option<String> {
                 "{sign}{added:.2} ms per {unit}{place} ({before:.2} -> {after:.2} ms{caveat}{beside}){hung}"
             ))
         }
-        Unit::Milliseconds | Unit::MillisecondsPerUnit | Unit::PerFailure => None,
+        Unit::Milliseconds | Unit::MillisecondsEach | Unit::PerFailure => None,
     }
 }
 
