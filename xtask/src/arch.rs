@@ -32,6 +32,8 @@ pub struct Arch {
     pub console: &'static str,
     /// More for the kernel command line.
     pub arguments: &'static [&'static str],
+    /// Its emulated clock is the host's time-stamp counter, on a host that has one.
+    pub reads_host_tsc: bool,
     /// QEMU's device that the result channel hangs on.
     pub results_device: &'static str,
     /// Target triple of the guest binaries.
@@ -76,6 +78,7 @@ const ARCHES: [Arch; 4] = [
         // arch/x86/kernel/apic/io_apic.c): an emulator that a busy host does not let run has none to give. Seen in 2 of 9
         // boots of judged kernels at a load of 17 on two cores. It is told not to look.
         arguments: &["acpi=off", "pmtmr=0x608", "tsc=reliable", "lpj=10000000", "no_timer_check"],
+        reads_host_tsc: true,
         results_device: "virtio-serial-pci",
         rust_target: "x86_64-unknown-linux-gnu",
         cpus: 4,
@@ -97,6 +100,7 @@ const ARCHES: [Arch; 4] = [
         topology: "",
         console: "hvc0",
         arguments: &[],
+        reads_host_tsc: false,
         results_device: "virtio-serial-pci",
         rust_target: "powerpc64le-unknown-linux-gnu",
         cpus: 4,
@@ -117,6 +121,7 @@ const ARCHES: [Arch; 4] = [
         topology: "",
         console: "ttyS0",
         arguments: &[],
+        reads_host_tsc: false,
         results_device: "virtio-serial-device",
         rust_target: "riscv64gc-unknown-linux-gnu",
         cpus: 4,
@@ -138,6 +143,7 @@ const ARCHES: [Arch; 4] = [
         topology: "",
         console: "ttyAMA0",
         arguments: &[],
+        reads_host_tsc: false,
         results_device: "virtio-serial-device",
         rust_target: "aarch64-unknown-linux-gnu",
         cpus: 4,

@@ -1,6 +1,7 @@
 //! What the host has and lacks: the tools that a run needs, how to install them, and what `doctor` shows.
 //! Changes the host only in [`require`], and only when it was told to install.
 
+mod clock;
 mod tools;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use crate::arch::Arch;
 use crate::failure::{Context, Failure, Result};
 use crate::process::must;
 use crate::toolchain::Toolchain;
+pub use clock::tsc_mhz;
 use tools::{Kind, Tool, needed};
 
 /// The first executable file of this name on PATH.

@@ -11,6 +11,7 @@ use crate::accel::Accel;
 use crate::arch::Arch;
 use crate::deadline;
 use crate::failure::{Context, Failure, Result};
+use crate::host;
 use crate::process::{self, End, Limits, Watch};
 use crate::qemu::{self, Machine};
 use crate::rundir::write_whole;
@@ -343,7 +344,7 @@ fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
 }
 
 fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression {
-    let machine = Machine { arch: bench.arch, accel, cpus: bench.cpus };
+    let machine = Machine { arch: bench.arch, accel, cpus: bench.cpus, tsc_mhz: host::tsc_mhz() };
     let mut view = View::default().show(bench.kernel, Path::new("kernel"), Access::Read).show(
         console,
         Path::new("console"),

@@ -31,6 +31,8 @@ pub struct Machine<'a> {
     pub arch: &'a Arch,
     pub accel: Accel,
     pub cpus: u32,
+    /// Of the host's time-stamp counter, where it is known (`host::tsc_mhz`).
+    pub tsc_mhz: Option<u64>,
 }
 
 /// QEMU and its arguments; `more` goes to the kernel's command line. It has to be started in the cell's directory.
@@ -54,11 +56,16 @@ pub fn bare<'a>(
     console: &Path,
     words: impl IntoIterator<Item = &'a str>,
 ) -> Vec<String> {
-    let Machine { arch, accel, cpus } = machine;
+    let Machine { arch, accel, cpus, tsc_mhz } = machine;
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
     let first = format!("console={} panic=-1 {}", arch.console, ladder::kernel_arguments(accel));
-    let words = arch.arguments.iter().copied().chain(words);
-    let append = words.fold(first, |line, word| line + " " + word);
+    // The counter of the host is that of the guest (cpu_get_host_ticks() in QEMU's include/qemu/timer.h); by an emulated
+    // timer the kernel once found 45 MHz instead of 2300 on a busy host, and its clock ran 50 times too fast.
+    let clock = tsc_mhz.filter(|_| accel == Accel::Tcg && arch.reads_host_tsc);
+    let clock = clock.map(|mhz| format!("tsc_early_khz={mhz}000"));
+    let own = arch.arguments.iter().copied().map(str::to_owned).chain(clock);
+    let words = own.chain(words.into_iter().map(str::to_owned));
+    let append = words.fold(first, |line, word| line + " " + &word);
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];
     let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
     add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model(arch)]);

@@ -8,6 +8,7 @@ use crate::accel::Accel;
 use crate::build::Job;
 use crate::config;
 use crate::failure::Result;
+use crate::host;
 use crate::lanes;
 use crate::plan::Cell;
 use crate::project::{self, Loaded, Project};
@@ -86,7 +87,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
     let (initramfs, console, results) =
         (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
     let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
-    let machine = Machine { arch: cell.arch, accel: Accel::Tcg, cpus: cell.cpus() };
+    let machine = Machine { arch: cell.arch, accel: Accel::Tcg, cpus: cell.cpus(), tsc_mhz: host::tsc_mhz() };
     let boot = qemu::command(machine, files, "NONCE", &cell.variant.arguments);
     let _ = writeln!(text, "  {}", qemu::shell_line(&boot));
     Ok(())

@@ -14,6 +14,7 @@ use crate::events::{Event, Stage};
 use crate::evidence::{Boot, GuestEnd};
 use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::Binaries;
+use crate::host;
 use crate::plan::{Arm, Cell};
 use crate::probe::{self, Choice, Wish};
 use crate::qemu::Machine;
@@ -129,7 +130,8 @@ impl Run<'_> {
         let binaries = guests
             .get(cell.arch.rust_target)
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
-        let machine = Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus() };
+        let machine =
+            Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus(), tsc_mhz: host::tsc_mhz() };
         Ok(Ok(Prepared { machine, request, binaries }))
     }
 
