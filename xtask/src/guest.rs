@@ -1,12 +1,14 @@
 //! The guest side of a boot, on the host: one static program from `guest-tests`, and the initramfs that carries it,
 //! written in process.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cpio::newc::{Builder, trailer};
 use protocol::Request;
+use sha2::{Digest, Sha256};
 
 use crate::arch::Arch;
 use crate::failure::{Context, Failure, Result};
@@ -30,8 +32,12 @@ const DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// When no compiler here can make them, or cargo fails: with its log.
 pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
     let toolchain = Toolchain::find(arch)?;
-    // What one compiler has made is of no use to another.
-    let target_dir = work.join(if toolchain.with_std { "guest-with-std" } else { "guest" });
+    // What one compiler has made is of no use to another. And cargo takes what another checkout has made for its own where
+    // that is newer than the sources here: it compares times, of paths below the workspace.
+    let of = Sha256::digest(root.as_os_str().as_bytes());
+    let of: String = of.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let compiler = if toolchain.with_std { "guest-with-std" } else { "guest" };
+    let target_dir = work.join(format!("{compiler}-{of}"));
     let log = work.join(format!("guest-{}.log", arch.name));
     std::fs::create_dir_all(work).or_infra(|| format!("create {}", work.display()))?;
     let _ = std::fs::remove_file(&log);

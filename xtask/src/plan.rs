@@ -158,7 +158,7 @@ pub fn first_controls(mut cells: Vec<Cell>, most: usize) -> Vec<Cell> {
     cells
 }
 
-/// Enough to tell which scenario shows a bug that has all its fallbacks in one of them.
+/// Enough to tell which scenario shows a bug that shows in one of them alone.
 const A_LITTLE: u64 = 4;
 
 /// The scenarios of one cell: those that apply to its variant. Only what is judged is worth the long ones. A control

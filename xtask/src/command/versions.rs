@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_verdict_alone_is_not_enough() {
-        let version = version("Verdict: fail\nEvidence: rcu_sync\n").unwrap();
+        let version = version("Verdict: fail\nEvidence: waits\n").unwrap();
         let outcome = |verdict: &str, exit, reason: &str| Outcome {
             verdict: verdict.to_owned(),
             exit: Some(exit),
@@ -227,10 +227,8 @@ mod tests {
             controls: 2,
             secs: 1.0,
         };
-        assert!(is_right(&version, &outcome("fail", 1, "0 rcu_sync")));
-        for bad in
-            [outcome("fail", 1, "splat"), outcome("pass", 0, "0 rcu_sync"), outcome("fail", 3, "rcu_sync")]
-        {
+        assert!(is_right(&version, &outcome("fail", 1, "0 waits")));
+        for bad in [outcome("fail", 1, "splat"), outcome("pass", 0, "0 waits"), outcome("fail", 3, "waits")] {
             assert!(!is_right(&version, &bad), "{bad:?}");
         }
         let pass = Version { verdict: "pass".to_owned(), evidence: String::new(), ..version };

@@ -73,7 +73,7 @@ struct Step<'a> {
 /// Calls, each in the function that the one before it calls.
 type Way<'a> = Vec<Step<'a>>;
 
-/// A kernel function that calls deeper than this, within the files of one patch, is none that a fallback goes through.
+/// A kernel function that calls deeper than this, within the files of one patch, is none that a place is looked for in.
 const DEPTH_MAX: usize = 8;
 /// Ways that are followed: a file with more of them is not one that a place can be found in.
 const WAYS_MAX: usize = 64;

@@ -94,7 +94,7 @@ fn kvm_that_stays_silent_is_found_out_at_its_deadline() {
 }
 
 #[test]
-fn with_kvm_wished_for_there_is_no_fallback() {
+fn with_kvm_wished_for_nothing_else_is_taken() {
     let stand = Stand::new("[ $accel = tcg ] && up\nexit 1");
     let failure = stand.choose(Wish::Kvm).unwrap_err();
     assert_eq!(failure.what, "kvm boots no kernel here");
