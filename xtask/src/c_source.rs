@@ -358,6 +358,7 @@ mod tests {
             value: value.to_owned(),
             origin: String::new(),
             if_known: false,
+            instead: false,
         };
         Config::new(&[request])
     }

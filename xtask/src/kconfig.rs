@@ -19,10 +19,14 @@ pub struct Request {
     pub origin: String,
     /// Nothing is lost where the tree has no such symbol.
     pub if_known: bool,
+    /// It takes the place of another value that a fragment before it asks for.
+    pub instead: bool,
 }
 
 /// Above a line of a fragment: it is for those trees only that have the symbol.
 const IF_KNOWN: &str = "# Only where the tree has it:";
+/// Above a line of a fragment: [`Request::instead`].
+const INSTEAD: &str = "# Instead of what a fragment before says:";
 
 /// A requested symbol that the built `.config` does not have as asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,16 +61,17 @@ impl std::fmt::Display for Lost {
 /// On a line that is neither an assignment nor a comment: with file and line.
 pub fn parse_fragment(file: &str, text: &str) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
-    let mut if_known = false;
+    let (mut if_known, mut instead) = (false, false);
     for (index, line) in text.lines().enumerate() {
         let origin = format!("{file}:{}", index + 1);
         if let Some((symbol, value)) = assignment(line.trim()) {
-            requests.push(Request { symbol: symbol.to_owned(), value: value.to_owned(), origin, if_known });
+            let (symbol, value) = (symbol.to_owned(), value.to_owned());
+            requests.push(Request { symbol, value, origin, if_known, instead });
         } else if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
             return Err(Failure::usage(format!("{origin}: not a Kconfig line: `{}`", line.trim()))
                 .next("write CONFIG_X=y, or `# CONFIG_X is not set`"));
         }
-        if_known = line.trim() == IF_KNOWN;
+        (if_known, instead) = (line.trim() == IF_KNOWN, line.trim() == INSTEAD);
     }
     Ok(requests)
 }
@@ -85,12 +90,14 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
 /// One list of requests out of several fragments.
 ///
 /// # Errors
-/// When two lines ask for different values of one symbol: with both places. There is no last one that wins.
+/// When two lines ask for different values of one symbol: with both places. There is no last one that wins, unless it says
+/// so.
 pub fn merge(fragments: Vec<Vec<Request>>) -> Result<Vec<Request>> {
     let mut merged: Vec<Request> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for request in fragments.into_iter().flatten() {
         match places.get(&request.symbol) {
+            Some(&at) if request.instead => merged[at] = request,
             Some(&at) if merged[at].value != request.value => {
                 let first = &merged[at];
                 return Err(Failure::usage(format!("conflicting fragments: CONFIG_{}", request.symbol))
@@ -213,6 +220,15 @@ mod tests {
             merge(vec![fragment("a", "CONFIG_A=y\n"), fragment("b", "CONFIG_A=y\n")]).unwrap().len(),
             1
         );
+    }
+
+    #[test]
+    fn a_fragment_that_says_so_takes_the_place_of_one_before_it_and_of_none_behind_it() {
+        let first = || fragment("a", "# CONFIG_A is not set\n");
+        let instead = || fragment("b", "# Instead of what a fragment before says:\nCONFIG_A=y\n");
+        let merged = merge(vec![first(), instead()]).unwrap();
+        assert_eq!((merged.len(), merged[0].value.as_str()), (1, "y"));
+        assert!(merge(vec![instead(), first()]).is_err());
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn config(symbols: &[(&str, &str)]) -> Config {
         value: (*value).to_owned(),
         origin: String::new(),
         if_known: false,
+        instead: false,
     };
     Config::new(&symbols.iter().map(request).collect::<Vec<_>>())
 }
