@@ -70,6 +70,8 @@ pub enum Command {
     Attacks,
     /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
     Versions(Versions),
+    /// Write docs/controls.md, the planted bugs and what caught each, from the reports of runs
+    Docs(Docs),
 }
 
 pub const DEFAULT_CAMPAIGN: &str = "mmu-gather";
@@ -298,6 +300,13 @@ pub struct Versions {
     /// Only the version of this name; may be given several times
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Directories of runs with `--controls all`
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

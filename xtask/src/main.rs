@@ -79,5 +79,6 @@ fn run() -> failure::Result<failure::Exit> {
         Command::Attacks => command::attacks::attacks(&project),
         Command::Faults => command::faults::faults(&project),
         Command::Versions(args) => command::versions::versions(&project, args),
+        Command::Docs(args) => command::docs::run(&project, args),
     })
 }

@@ -7,6 +7,7 @@ pub mod ci;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
 pub mod console;
+pub mod docs;
 pub mod doctor;
 pub mod dry_run;
 pub mod faults;

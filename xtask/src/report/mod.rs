@@ -5,7 +5,7 @@ mod code;
 pub mod effect;
 mod effect_table;
 #[cfg(test)]
-mod fixture;
+pub mod fixture;
 pub mod human;
 pub mod junit;
 pub mod progress;
