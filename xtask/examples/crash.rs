@@ -3,12 +3,6 @@
 #[path = "../src/crash.rs"]
 mod crash;
 #[allow(dead_code, reason = "a part of it is used")]
-#[path = "../src/escape.rs"]
-mod escape;
-#[allow(dead_code, reason = "a part of it is used")]
-#[path = "../src/failure.rs"]
-mod failure;
-#[allow(dead_code, reason = "a part of it is used")]
 #[path = "../src/terminal.rs"]
 mod terminal;
 

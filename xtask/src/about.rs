@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use crate::c_source::Source;
 use crate::cli::DEFAULT_CAMPAIGN;
 use crate::config::{self, Campaign};
-use crate::failure::Result;
-use crate::patch::{self, Base, Overlay, Proved, Series};
 use crate::project::{Loaded, Project};
+use failure::Result;
+use patch::{Base, Overlay, Proved, Series};
 
 /// In a sentence, why the patch `tested` says nothing about the campaign; none if it does.
 ///

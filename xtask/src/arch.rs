@@ -1,7 +1,7 @@
 //! One small record per architecture: what QEMU, make, cargo and the package manager have to be told. No logic beyond
 //! finding a record and telling whether it is this host's own.
 
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// How one architecture is built for and booted.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::c_source::Config;
 use crate::config::{Campaign, Scenario, Tree, Variant};
 use crate::control::{Control, Place};
-use crate::failure::Result;
 use crate::ground::{Ground, ours};
 use crate::kconfig::Request;
-use crate::patch::{self, Base, Content, Overlay, Proved, Series};
 use crate::plan::{Arm, Beside, Cell};
 use crate::project::Project;
 use crate::source::files::Changes;
 use crate::source::worktree::WorkTree;
+use failure::Result;
+use patch::{Base, Content, Overlay, Proved, Series};
 use planting::Planting;
 
 /// What is tested on one tree.

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use protocol::{Hello, Message, Nonce, Trailer, Transcript};
 
 use crate::accel::Accel;
-use crate::console::Console;
 use crate::evidence::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
-use crate::failure::{Context, Failure, Result};
 use crate::ladder::Patience;
 use crate::process::{self, End, Limits, Running, Watch};
 use crate::qemu;
 use crate::rundir::write_whole;
 use crate::sandbox::{Sandbox, View};
+use console::Console;
+use failure::{Context, Failure, Result};
 use room::Room;
 use symbols::Symbols;
 

@@ -8,8 +8,8 @@ use std::ops::{ControlFlow, Range};
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
-use crate::failure::{Context, Failure, Result};
 use crate::kconfig::Request;
+use failure::{Context, Failure, Result};
 
 /// The largest C files of the kernel that are not lists of registers have 1 MiB.
 const BYTES_MAX: usize = 4 << 20;

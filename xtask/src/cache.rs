@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::evidence::{Boot, Build};
-use crate::failure::{Context, Result};
-use crate::patch::Content;
 use crate::rundir::write_whole;
 use crate::seal;
 use crate::source::disk;
+use failure::{Context, Result};
+use patch::Content;
 
 /// Kernels of this project are some 20 MiB each: a hundred of them.
 pub const LIMIT_BYTES: u64 = 3 << 30;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::terminal;
 use crate::terminal::Look;
-use crate::{escape, terminal};
+use failure::escape;
 
 /// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
 /// every sign of trouble, beside the same kernel without the patch.

@@ -5,8 +5,8 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::failure::{Exit, Failure, Result};
 use crate::terminal;
+use failure::{Exit, Failure, Result};
 
 static HAPPENED: AtomicBool = AtomicBool::new(false);
 

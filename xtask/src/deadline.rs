@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// Tests of the harness shorten its patience with this variable; what it was is part of the evidence. It does
 /// not reach the kernel's detectors.

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use crate::config::Tree;
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::patch::{self, Base, Held, Overlay, Proved, Series};
 use crate::project::Project;
+use failure::{Context, Exit, Failure, Result};
+use patch::{Base, Held, Overlay, Proved, Series};
 
 /// What is asked of one tree.
 #[derive(Debug, Clone, Copy)]
@@ -142,8 +142,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::patch::Content;
     use crate::project::Loaded;
+    use patch::Content;
 
     const V2: &[u8] = include_bytes!("../../patches/mmu_gather-v2.patch");
     const UNDO: &[u8] = include_bytes!("../../patches/7.2/undo-mmu_gather-rcu-sync.patch");

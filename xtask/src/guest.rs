@@ -9,9 +9,9 @@ use cpio::newc::{Builder, trailer};
 use protocol::Request;
 
 use crate::arch::Arch;
-use crate::failure::{Context, Failure, Result};
 use crate::process::{self, End, Watch};
 use crate::toolchain::Toolchain;
+use failure::{Context, Failure, Result};
 
 /// The static program of one architecture: `init`, and all scenarios. Its bytes, so that nothing that happens to the file
 /// afterwards reaches a guest.

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::arch::Arch;
-use crate::failure::{Context, Failure, Result};
 use crate::process::must;
 use crate::toolchain::Toolchain;
 pub use clock::tsc_mhz;
+use failure::{Context, Failure, Result};
 use tools::{Kind, Tool, needed};
 
 /// The first executable file of this name on PATH.

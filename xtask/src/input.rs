@@ -6,8 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::escape;
-use crate::failure::{Exit, Failure, Result};
+use failure::{Exit, Failure, Result, escape};
 
 /// One kind of file, and how large it may be.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +19,8 @@ pub struct Input {
 }
 
 /// A patch, or a file that holds several.
-pub const PATCH: Input = Input {
-    what: "the patch",
-    most_bytes: crate::patch::MAX_PATCH_BYTES as u64,
-    too_large: Exit::PatchRejected,
-};
+pub const PATCH: Input =
+    Input { what: "the patch", most_bytes: patch::MAX_PATCH_BYTES as u64, too_large: Exit::PatchRejected };
 /// A campaign, or the description of its trees.
 pub const CONFIG: Input = Input { what: "the configuration", most_bytes: 256 << 10, too_large: Exit::Usage };
 /// A fragment of a kernel configuration.

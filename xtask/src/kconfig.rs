@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// One line of a fragment: `CONFIG_X=value`, or `# CONFIG_X is not set`, which is the value `n`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::accel::Accel;
 use crate::deadline::scaled;
-use crate::failure::Result;
+use failure::Result;
 
 /// Seconds under KVM; an emulated guest gets [`Accel::deadline_scale`] times as long.
 const RCU_STALL_SECS: u64 = 3;

@@ -14,16 +14,13 @@ mod cache;
 mod cli;
 mod command;
 mod config;
-mod console;
 mod control;
 mod crash;
 mod deadline;
-mod escape;
 mod events;
 // Numbers of a guest may be anything, also in evidence that is read from the record: no arithmetic that can overflow.
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod evidence;
-mod failure;
 mod ground;
 mod guest;
 mod host;
@@ -33,7 +30,6 @@ mod judge;
 mod kconfig;
 mod ladder;
 mod lanes;
-mod patch;
 mod plan;
 mod probe;
 mod process;
@@ -47,7 +43,6 @@ mod sandbox;
 mod seal;
 mod sensitive;
 mod source;
-mod splat;
 mod terminal;
 mod toolchain;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]

@@ -7,8 +7,8 @@ use regex::Regex;
 use crate::arch::{self, Arch};
 use crate::config::{Campaign, Scenario, Suite, Variant};
 use crate::control::Control;
-use crate::failure::{Failure, Result};
-use crate::patch::HunkPlace;
+use failure::{Failure, Result};
+use patch::HunkPlace;
 
 /// One kernel to build and boot.
 #[derive(Debug, Clone)]

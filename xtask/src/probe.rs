@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::accel::Accel;
 use crate::arch::Arch;
 use crate::deadline;
-use crate::failure::{Context, Failure, Result};
 use crate::host;
 use crate::process::{self, End, Limits, Watch};
 use crate::qemu::{self, Machine};
 use crate::rundir::write_whole;
 use crate::sandbox::{Access, Sandbox, View};
+use failure::{Context, Failure, Result};
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

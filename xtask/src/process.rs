@@ -15,10 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::failure::{Context, Failure, Result};
 use alone::HOST;
 pub use alone::{Answer, Host};
 pub use busy::Busy;
+use failure::{Context, Failure, Result};
 
 /// This program, also if its file was replaced while it runs: whoever works on the harness does that.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -32,7 +32,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(crate::failure::Exit::Interrupted as i32);
+            std::process::exit(failure::Exit::Interrupted as i32);
         }
     })
     .map_err(|error| Failure::internal("could not catch Ctrl-C").because(error.to_string()))

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Campaign, Tree, Variant};
 use crate::control::{Control, Place};
-use crate::failure::{Context, Failure, Result};
 use crate::input;
 use crate::kconfig::{self, Request};
 use crate::source::lane;
+use failure::{Context, Failure, Result};
 
 /// Replaces `target/patchproof`.
 const WORK_VARIABLE: &str = "PATCHPROOF_WORK";

@@ -17,10 +17,8 @@ use std::time::{Duration, Instant};
 use crate::arms::Arms;
 use crate::build::Ccache;
 use crate::config::Subject;
-use crate::escape;
 use crate::events::{Event, Events, Stage};
 use crate::evidence::Evidence;
-use crate::failure::{Context, Failure, Result};
 use crate::guest::Binaries;
 use crate::kconfig;
 use crate::lanes;
@@ -30,6 +28,7 @@ use crate::project::Project;
 use crate::rundir::{RunDir, write_whole};
 use crate::sandbox::Sandbox;
 use crate::source::worktree::WorkTree;
+use failure::{Context, Failure, Result, escape};
 use queue::{Builder, Queue};
 
 /// A tree that is ready: its lanes can be set to any arm.

@@ -4,9 +4,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::failure::{Context, Failure, Result};
 use crate::plan::Cell;
 use crate::project::Project;
+use failure::{Context, Failure, Result};
 
 #[derive(Debug, Clone)]
 pub struct RunDir {

@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::failure::{Failure, Result};
 use crate::host;
 use crate::process::{self, End};
+use failure::{Failure, Result};
 
 /// The directory that holds all files of a view; nothing on a host has this name.
 pub const INSIDE: &str = "/patchproof";

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::failure::{Context, Failure, Result};
 use crate::source::disk;
+use failure::{Context, Failure, Result};
 
 const KEY_BYTES: usize = 32;
 

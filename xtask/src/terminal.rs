@@ -1,11 +1,10 @@
-//! The only module that writes to standard output and standard error; both are escaped (crate::escape). EPIPE is not an
+//! The only module that writes to standard output and standard error; both are escaped (failure::escape). EPIPE is not an
 //! error: when the reader has closed the pipe, the command goes on without output and keeps its exit code.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::escape;
-use crate::failure::{Context, Result};
+use failure::{Context, Result, escape};
 
 /// Prints one line on standard output.
 ///

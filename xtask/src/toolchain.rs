@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::arch::Arch;
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// The packages of a compiler with the source of its library.
 pub const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];

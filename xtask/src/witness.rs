@@ -1,7 +1,7 @@
 //! What a finding rests on. The header of a control names one of these, so that "caught" means: the judge would
 //! have failed a patch with this bug, and by this evidence.
 
-use crate::splat;
+use console::splat;
 
 /// What a finding rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,20 +25,15 @@ macro_rules! modules {
 modules! {
     arch: "../../src/arch.rs",
     config: "../../src/config/mod.rs",
-    console: "../../src/console/mod.rs",
     c_source: "../../src/c_source.rs",
     control: "../../src/control/mod.rs",
-    escape: "../../src/escape.rs",
     events: "../../src/events.rs",
     evidence: "../../src/evidence/mod.rs",
-    failure: "../../src/failure.rs",
     input: "../../src/input.rs",
     judge: "../../src/judge/mod.rs",
     kconfig: "../../src/kconfig.rs",
-    patch: "../../src/patch/mod.rs",
     plan: "../../src/plan.rs",
     report: "../../src/report/mod.rs",
-    splat: "../../src/splat/mod.rs",
     terminal: "../../src/terminal.rs",
     witness: "../../src/witness.rs",
 }
@@ -206,7 +201,7 @@ fn measured(subject: &Subject) -> Measured {
 fn ran(subject: &Subject, cell: &Cell) -> Ran {
     let names = || cell.scenarios.iter().map(|scenario| scenario.name.clone());
     let splat = Splat {
-        kind: splat::Kind::MightSleep,
+        kind: console::splat::Kind::MightSleep,
         headline: "BUG: sleeping function".to_owned(),
         location: Some("mm/mmu_gather.c:315".to_owned()),
         text: vec!["text".to_owned()],

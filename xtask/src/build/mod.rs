@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 
 use crate::arch::Arch;
 use crate::evidence::{Build, Built, Code};
-use crate::failure::{Context, Failure, Result};
 use crate::kconfig::{self, Request};
 use crate::process::{self, End, Limits, Watch};
 use crate::sandbox::{Access, Sandbox, View};
@@ -25,6 +24,7 @@ use crate::source::disk;
 use crate::source::files::{self, OBJECTS};
 use crate::source::lane::Lane;
 pub use ccache::Ccache;
+use failure::{Context, Failure, Result};
 pub use log::Tail;
 
 /// One kernel to build.

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::failure::{Context, Exit, Failure, Result};
 use crate::process::THIS_PROGRAM;
 use crate::project::Project;
 use crate::sandbox::INSIDE;
 use crate::source::files::OBJECTS;
 use crate::source::{disk, lane, objects};
 use crate::{build, sensitive, terminal};
+use failure::{Context, Exit, Failure, Result};
 
 /// The variant that the patch changes.
 const VARIANT: &str = "pt-reclaim-off";

@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::accel::Accel;
-use crate::failure::{Context, Exit, Failure, Result};
 use crate::lanes::{self, Took};
 use crate::plan::{self, Beside};
 use crate::process::THIS_PROGRAM;
@@ -20,7 +19,8 @@ use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
 use crate::rundir::write_whole;
 use crate::sandbox::Sandbox;
 use crate::source::disk;
-use crate::{arch, cli, escape, patch, probe, terminal};
+use crate::{arch, cli, probe, terminal};
+use failure::{Context, Exit, Failure, Result, escape};
 
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";

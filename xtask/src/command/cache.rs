@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::cache::{Cache, LIMIT_BYTES, Usage};
 use crate::cli;
-use crate::failure::{Exit, Result};
 use crate::project::Project;
 use crate::source::{self, disk, lane, worktree};
-use crate::{escape, terminal};
+use crate::terminal;
+use failure::{Exit, Result, escape};
 
 /// Shows what the cache and the lanes hold; with `--clean`, after emptying them.
 ///

@@ -5,10 +5,10 @@ use xshell::{Shell, cmd};
 use super::faults::{self, Table};
 use crate::arch;
 use crate::cli;
-use crate::failure::{Context, Exit, Failure, Result};
 use crate::host;
 use crate::project::Project;
 use crate::terminal;
+use failure::{Context, Exit, Failure, Result};
 
 /// Format, lints, tests, and a matrix of the variant that the patch changes, on a real kernel.
 ///

@@ -5,9 +5,7 @@ use crate::arms::Chosen;
 use crate::cli::Format;
 use crate::control::Control;
 use crate::evidence::{Build, Evidence};
-use crate::failure::{Context, Exit, Result};
 use crate::judge::{self, Caught};
-use crate::patch::{Proved, Series};
 use crate::plan::{Arm, Cell};
 use crate::probe::Choice;
 use crate::process;
@@ -19,6 +17,8 @@ use crate::run::Gathered;
 use crate::rundir::write_whole;
 use crate::sensitive;
 use crate::terminal::{self, Look};
+use failure::{Context, Exit, Result};
+use patch::{Proved, Series};
 
 /// Caught controls without which a kernel whose code the patch changes does not pass: enough that the detectors of two
 /// kinds were seen to see.

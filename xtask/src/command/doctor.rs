@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::cli;
-use crate::failure::{Exit, Result};
 use crate::project::Project;
 use crate::{arch, host, probe, terminal};
+use failure::{Exit, Result};
 
 /// Prints the host's facts; says with its exit code whether a run could start.
 ///

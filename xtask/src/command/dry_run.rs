@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::accel::Accel;
 use crate::build::Job;
 use crate::config;
-use crate::failure::Result;
 use crate::host;
 use crate::lanes;
 use crate::plan::Cell;
@@ -15,6 +14,7 @@ use crate::project::{self, Loaded, Project};
 use crate::qemu::{self, Files, Machine};
 use crate::sandbox::Sandbox;
 use crate::source::{self, Local, lane};
+use failure::Result;
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
 /// accelerator is shown as TCG because only a boot can tell another.

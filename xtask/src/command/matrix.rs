@@ -15,9 +15,7 @@ use crate::cli::{self, AccelWish, CcacheWish, Controls, Suite};
 use crate::config::Campaign;
 use crate::events::{Event, Events};
 use crate::evidence::Evidence;
-use crate::failure::{Exit, Failure, Result};
 use crate::judge;
-use crate::patch::{self, Proved};
 use crate::plan::{self, Arm, Beside, Cell};
 use crate::probe::Wish;
 use crate::project::{self, Loaded, Project};
@@ -28,6 +26,8 @@ use crate::sandbox::{self, Sandbox};
 use crate::source::Local;
 use crate::source::worktree::WorkTree;
 use crate::{about, config, ground, guest, host, process, terminal};
+use failure::{Exit, Failure, Result};
+use patch::Proved;
 
 /// Runs the campaign.
 ///

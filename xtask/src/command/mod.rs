@@ -22,10 +22,10 @@ use std::collections::BTreeMap;
 
 use crate::cli;
 use crate::config::{BaseWish, Tree};
-use crate::failure::{Failure, Result};
 use crate::ground;
 use crate::project::{Loaded, Project};
 use crate::source::{self, Local, Source, Wanted};
+use failure::{Failure, Result};
 
 /// What `--tree NAME=DIR[@REF]` says, by name. A name that is no tree of the campaign is a tree of the user's own:
 /// then only the trees that are named so are left of the campaign's.

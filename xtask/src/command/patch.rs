@@ -2,12 +2,11 @@
 
 use super::intake;
 use crate::cli;
-use crate::failure::{Exit, Failure, Result};
-use crate::patch;
 use crate::project::{Loaded, Project};
 use crate::rundir::write_whole;
 use crate::source::worktree::WorkTree;
-use crate::{arch, escape, ground, host, terminal};
+use crate::{arch, ground, host, terminal};
+use failure::{Exit, Failure, Result, escape};
 
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
 ///

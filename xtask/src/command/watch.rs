@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::cli;
 use crate::config;
-use crate::failure::{Context, Exit, Failure, Result};
 use crate::process;
 use crate::project::Project;
-use crate::{escape, terminal};
+use crate::terminal;
+use failure::{Context, Exit, Failure, Result, escape};
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 

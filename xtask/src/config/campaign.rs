@@ -10,8 +10,8 @@ use super::scenario::{Demand, RawScenario, Scenario};
 use super::subject::{self, Subject};
 use super::variant::Variant;
 use super::{check_name, parse};
-use crate::failure::{Failure, Result};
 use crate::input;
+use failure::{Failure, Result};
 
 /// A campaign whose names are checked and unique.
 #[derive(Debug, Clone, PartialEq, Eq)]

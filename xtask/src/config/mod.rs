@@ -12,8 +12,8 @@ use std::path::Path;
 use regex::Regex;
 use serde::de::DeserializeOwned;
 
-use crate::failure::{Failure, Result};
 use crate::input;
+use failure::{Failure, Result};
 
 pub use campaign::{BaseWish, Campaign, campaigns_in, file_of};
 pub use scenario::{Demand, ExpectedCount, Scenario, Suite};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::subject::Subject;
 use super::variant::Variant;
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// A guest test, and what it has to show where it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use protocol::{Counter, Event, Gauge, Injection, Place, Sequence, Source, Watch,
 use serde::{Deserialize, Serialize};
 
 use super::{check_name, parse};
-use crate::failure::{Failure, Result};
 use crate::input;
+use failure::{Failure, Result};
 
 /// A subject whose names are unique and whose references are there. Empty for a campaign that only counts by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

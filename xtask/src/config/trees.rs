@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{check_name, parse};
-use crate::failure::{Failure, Result};
 use crate::input;
 use crate::source::{Debian, KernelOrg};
+use failure::{Failure, Result};
 
 /// One tree of `configs/trees.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

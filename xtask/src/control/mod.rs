@@ -14,9 +14,9 @@ pub use place::{Files, Place, Search};
 pub use plant::Deed;
 
 use crate::config::{self, Subject};
-use crate::failure::{Failure, Result};
-use crate::splat;
 use crate::witness::Witness;
+use console::splat;
+use failure::{Failure, Result};
 
 /// What a file in `patches/controls/` says.
 #[derive(Debug, Clone, PartialEq, Eq)]

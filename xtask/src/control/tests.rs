@@ -6,8 +6,8 @@ use std::path::Path;
 use super::*;
 use crate::c_source::{Config, Source};
 use crate::kconfig::Request;
-use crate::patch::{self, Base, Content, Overlay};
 use crate::project::Project;
+use patch::{Base, Content, Overlay};
 
 const FILE: &str = "mm/mmu_gather.c";
 const HEADER: &str = "include/asm-generic/tlb.h";

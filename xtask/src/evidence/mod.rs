@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use protocol::{Hello, Measured, Trailer};
 use serde::{Deserialize, Serialize};
 
-use crate::console::Splat;
 use crate::kconfig::Lost;
+use console::Splat;
 
 /// Everything known of one cell.
 #[derive(Debug, Clone, Default, Serialize)]

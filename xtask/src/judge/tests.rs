@@ -7,12 +7,12 @@ use protocol::{Counts, Done, Hello, Level, Measured, Trailer};
 
 use super::*;
 use crate::config::{self, Demand, Expect, ExpectedCount, Scenario, Subject, Suite};
-use crate::console::Splat;
 use crate::control::Exposure;
 use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use crate::kconfig::Lost;
-use crate::splat::Kind;
 use crate::witness::Witness;
+use console::Splat;
+use console::splat::Kind;
 
 fn scenario(name: &str, demand: Demand) -> Scenario {
     let name = name.to_owned();

@@ -98,7 +98,7 @@ fn with_kvm_wished_for_there_is_no_fallback() {
     let stand = Stand::new("[ $accel = tcg ] && up\nexit 1");
     let failure = stand.choose(Wish::Kvm).unwrap_err();
     assert_eq!(failure.what, "kvm boots no kernel here");
-    assert_eq!(failure.exit, crate::failure::Exit::Inconclusive);
+    assert_eq!(failure.exit, failure::Exit::Inconclusive);
     assert_eq!(stand.boots(), 1);
 }
 

@@ -1,8 +1,8 @@
 //! A report for the renderers' tests: one variant, its control, and a verdict of the test's choice.
 
 use super::*;
-use crate::console::Splat;
-use crate::splat::Kind;
+use console::Splat;
+use console::splat::Kind;
 
 /// A subject whose failures led to messages and lead to waits.
 const SUBJECT: &str = "

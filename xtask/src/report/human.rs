@@ -10,8 +10,8 @@ use super::{
     TreeReport, effect_table, scenario_table, version_table,
 };
 use crate::config::{PerEach, Question, Takes};
-use crate::escape;
 use crate::judge::Verdict;
+use failure::escape;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
 pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Demand, Outcome, Subject};
 use crate::control::Control;
 use crate::evidence::{self, Evidence, ScenarioRan};
-use crate::failure::Exit;
 use crate::judge::{Repetition, Verdict};
 use crate::kconfig::Lost;
-use crate::patch::EDITED;
 use crate::plan::{Arm, Cell};
 pub use code::CodeReport;
+use failure::Exit;
+use patch::EDITED;
 pub use shown::Shown;
 
 /// Raised when a field changes its meaning or goes away.
@@ -159,7 +159,7 @@ pub struct CellReport {
     pub test_secs: Option<f64>,
     pub scenarios: Vec<ScenarioReport>,
     pub splats_total: u64,
-    pub splats: Vec<crate::console::Splat>,
+    pub splats: Vec<console::Splat>,
     pub tainted: Option<u64>,
     pub lost_symbols: Vec<Lost>,
     /// What the compiler warned of in the files that the patch changes.

@@ -12,12 +12,12 @@ use crate::config::{Scenario, Suite};
 use crate::control::Exposure;
 use crate::events::{Event, Stage};
 use crate::evidence::{Boot, GuestEnd};
-use crate::failure::{Context, Exit, Failure, Result};
 use crate::guest::Binaries;
 use crate::host;
 use crate::plan::{Arm, Cell};
 use crate::probe::{self, Choice, Wish};
 use crate::qemu::Machine;
+use failure::{Context, Exit, Failure, Result};
 
 /// The shortest time that the kernel takes for a stall.
 const STALL_SECS: u32 = 3;

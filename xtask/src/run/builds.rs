@@ -11,7 +11,6 @@ use crate::build::{self, Job, Tail};
 use crate::cache::{Cache, Key};
 use crate::events::{Event, Stage};
 use crate::evidence::{Build, Built};
-use crate::failure::{Failure, Result};
 use crate::kconfig;
 use crate::lanes::{self, Lane};
 use crate::plan::{Arm, Cell};
@@ -19,6 +18,7 @@ use crate::process::Watch;
 use crate::sensitive;
 use crate::source::files::Changes;
 use crate::source::{disk, lane};
+use failure::{Failure, Result};
 
 impl Run<'_> {
     /// A name for what the patch brings that the build of `cell` executes on the host; None: nothing.

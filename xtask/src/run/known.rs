@@ -9,12 +9,12 @@ use super::boots::Prepared;
 use super::{ReadyTree, Run, locked};
 use crate::build::{self, Job};
 use crate::cache::Key;
-use crate::failure::{Context, Failure, Result};
 use crate::plan::Cell;
 use crate::process::THIS_PROGRAM;
 use crate::qemu::{self, Files};
 use crate::source::disk;
 use crate::source::files::Changes;
+use failure::{Context, Failure, Result};
 
 /// Goes up when kernels are built in another way (the commands and their environment, crate::build), or when something
 /// else is kept of them.

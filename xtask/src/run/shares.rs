@@ -13,12 +13,12 @@ use crate::boot::{self, Guest};
 use crate::build;
 use crate::events::Event;
 use crate::evidence::Boot;
-use crate::failure::{Context, Failure, Result};
 use crate::lanes;
 use crate::plan::Cell;
 use crate::qemu::{self, Files, Machine};
 use crate::rundir::write_whole;
 use crate::sandbox::{Access, View};
+use failure::{Context, Failure, Result};
 
 /// One guest.
 pub(super) struct Share {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::failure::{Context, Failure, Result};
+use failure::{Context, Failure, Result};
 
 /// Writes `bytes` beside `path` and renames: readers see the old content or the new, never a part.
 ///

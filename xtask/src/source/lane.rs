@@ -23,9 +23,9 @@ use super::files::{self, Changes, OBJECTS, check, put, read};
 use super::objects::{self, Unsettled};
 use super::stamp::{self, Chain};
 use super::worktree::WorkTree;
-use crate::failure::{Context, Failure, Result};
-use crate::patch::Content;
 use crate::process::must;
+use failure::{Context, Failure, Result};
+use patch::Content;
 
 const SCHEMA: u32 = 3;
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::failure::{Exit, Failure, Result};
+use failure::{Exit, Failure, Result};
 pub use git::patches as patches_of;
 pub use local::Local;
 use lock::Lock;

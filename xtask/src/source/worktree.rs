@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::lock::Lock;
 use super::{Source, disk, files, snapshot};
 use crate::deadline;
-use crate::failure::{Context, Failure, Result};
-use crate::patch::Content;
+use failure::{Context, Failure, Result};
+use patch::Content;
 
 /// How long a run waits for another one in the same tree.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::fmt;
 use super::diff;
 use super::mime::{self, Headers, Leaf, header_name};
 use super::text::{Place, Text};
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// Mails that one mailbox may hold.
 const MAILS_MAX: usize = 10_000;

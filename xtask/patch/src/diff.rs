@@ -7,7 +7,7 @@
 use super::header::{self, Change, Header, Paths};
 use super::scan::Scan;
 use super::text::{Line, Place, Span, Text};
-use crate::failure::Result;
+use failure::Result;
 
 /// File parts and hunks that one input may have: several times those of the diff between two releases.
 const FILES_MAX: usize = 100_000;

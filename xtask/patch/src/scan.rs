@@ -1,7 +1,7 @@
 //! A place in a text that moves down line by line, and refusals that name it. Pure.
 
 use super::text::{Place, Text};
-use crate::failure::Failure;
+use failure::Failure;
 
 pub struct Scan<'a> {
     pub text: &'a Text,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::diff::FileDiff;
 use super::{Base, Patch, Series};
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// The series with one path for each file.
 ///

@@ -4,10 +4,10 @@ use super::blob::blob_id;
 use super::diff::DamageKind;
 use super::prove::ProvedFile;
 use super::*;
-use crate::failure::Exit;
+use failure::Exit;
 use proptest::prelude::*;
 
-const SEED: &[u8] = include_bytes!("../../testdata/patch/seed-v2-pasted.txt");
+const SEED: &[u8] = include_bytes!("../testdata/seed-v2-pasted.txt");
 const SOUND_V2: &[u8] = include_bytes!("../../../patches/mmu_gather-v2.patch");
 const UNDO: &[u8] = include_bytes!("../../../patches/7.2/undo-mmu_gather-rcu-sync.patch");
 const MMU_GATHER: &[u8] = include_bytes!("../../testdata/patch/base/mm/mmu_gather.c");

@@ -2,7 +2,7 @@
 
 use super::path::{self, Name};
 use super::scan::Scan;
-use crate::failure::Result;
+use failure::Result;
 
 /// What one `diff` does to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! Bytes in, values out: the tree is read through [`Base`] and nothing is written. Each step takes the value of
 //! the step before: envelope ([`mail`], [`mime`], [`thread`]), diff ([`scan`], [`header`], [`diff`]), application ([`apply`]) or, for a damaged text, repair
-//! ([`align`], [`indent`], [`repair`]), and the proof by git's blob ids ([`blob`]).
+//! ([`align`], [`indent`], [`repair`]), and the proof by git's blob ids ([`blob`]). Knows nothing of the harness; opens no
+//! file and starts no process.
 
 #[cfg(test)]
 mod against_git;
@@ -31,7 +32,6 @@ mod text;
 mod thread;
 mod undo;
 
-#[cfg(test)]
 pub use blob::blob_id;
 pub use content::Content;
 pub use diff::FileDiff;
@@ -42,7 +42,7 @@ pub use prove::{Proved, ProvedFile, prove};
 pub use show::{EDITED, show};
 pub use undo::{Held, held, names_its_base, obstacle, other_files, undo};
 
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 use std::collections::BTreeMap;
 use text::Span;
 

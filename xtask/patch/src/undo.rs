@@ -7,7 +7,7 @@ use super::prove::prove;
 use super::reverse::undone;
 use super::settle::settled;
 use super::{Base, Content, Overlay, Series, blob};
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 use std::collections::BTreeMap;
 use std::fmt;
 

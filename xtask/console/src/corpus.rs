@@ -1,4 +1,4 @@
-//! The corpus in `testdata/console`: every log parses to what its header says, whole and cut anywhere.
+//! The corpus in `testdata`: every log parses to what its header says, whole and cut anywhere.
 //!
 //! A log starts with lines of `# `: where it comes from, then `# expect: KIND at FILE:LINE xN` per kind and place
 //! (or `# expect: none`) and `# total: N`, then `# --- console ---`; what follows is the console byte for byte.
@@ -42,7 +42,7 @@ impl Log {
 }
 
 fn logs() -> Vec<Log> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/console");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let mut paths = Vec::new();
     for folder in [top.clone(), top.join("by-hand")] {
         paths.extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));

@@ -1,5 +1,6 @@
 //! The guest's console as a stream of hostile bytes: lines, their threads, the splats among them. Memory stays
 //! bounded whatever the guest prints, and the same bytes give the same result wherever the stream is cut.
+//! Knows nothing of the harness and of no campaign.
 //!
 //! Whose line it is says the caller that printk puts in front (PRINTK_CALLER). Two rules where it does not:
 //!
@@ -12,6 +13,7 @@
 #[cfg(test)]
 mod corpus;
 mod line;
+pub mod splat;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +22,8 @@ use std::io::{BufRead, Read};
 
 use serde::{Deserialize, Serialize};
 
-use crate::splat::{self, End, Kind, Row};
 use line::Piece;
+use splat::{End, Kind, Row};
 
 /// A line longer than this is cut: no kernel message is (kernel/printk, PRINTK_MESSAGE_MAX is 2048).
 const LINE_BYTES_MAX: usize = 4096;

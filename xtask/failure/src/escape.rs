@@ -1,7 +1,7 @@
 //! Escapes text from outside: guest messages, console lines, output of compiler and QEMU, subjects, paths. Control
 //! characters, bidirectional and invisible formatting characters, and noncharacters (XML 1.0 forbids two of them) become
 //! `\x1b` or `\u{202e}`. Pure and idempotent. Applied where text leaves the harness: to every string of a report
-//! (crate::report::Shown), to events, to failures, and to everything that is printed (crate::terminal).
+//! (`report::Shown`), to events, to failures, and to everything that is printed (`terminal`).
 
 use std::borrow::Cow;
 use std::fmt::Write;

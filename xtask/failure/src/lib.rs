@@ -1,10 +1,11 @@
 //! What the harness says when it cannot go on: written for the person who reads it, with an exit code of its
-//! own per kind. A failing *kernel* is not a `Failure`: that is a verdict, and a verdict is a value.
+//! own per kind. A failing *kernel* is not a `Failure`: that is a verdict, and a verdict is a value. Knows nothing of the
+//! harness and prints nothing.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::escape;
+pub mod escape;
 
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 

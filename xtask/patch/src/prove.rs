@@ -14,7 +14,7 @@ use super::repair::{self, Unrepaired};
 use super::reverse::{quoted, undone};
 use super::settle::settled;
 use super::{Base, Content, Overlay, Patch, Series, blob, render};
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// A series that applies, and what proves it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

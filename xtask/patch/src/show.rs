@@ -4,8 +4,7 @@ use super::diff::{DamageKind, FileDiff};
 use super::header::Change;
 use super::prove::{Damage, Proved, ProvedFile};
 use super::{Patch, Series};
-use crate::escape;
-use crate::failure::Failure;
+use failure::{Failure, escape};
 use std::fmt::{self, Write};
 
 /// Input lines that are named for one kind of damage before the rest is only counted.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Patch;
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// What a subject says about a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
