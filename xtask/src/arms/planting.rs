@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::c_source::{Config, Source};
-use crate::control::{Control, Files, Place, Search};
 use crate::source::files::Changes;
+use crate::subject::c_source::{Config, Source};
+use crate::subject::control::{Control, Files, Place, Search};
 use failure::Result;
 use patch::{Base, Content, Overlay, ProvedFile};
 

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::symbols::Symbols;
-use crate::sandbox::Sandbox;
+use crate::host::sandbox::Sandbox;
 use console::Splat;
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::sandbox::{Access, View};
-use crate::source::disk;
+use crate::host::disk;
+use crate::host::sandbox::{Access, View};
 use failure::{Context, Result};
 
 /// Objects of a few dozen kernels.

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::{self, Format};
-use crate::input::{self, shown};
-use crate::terminal;
+use crate::command::cli::{self, Format};
+use crate::host::input::{self, shown};
+use crate::host::terminal;
 use console::{Console, Splat};
 use failure::{Context, Exit, Failure, Result, escape};
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use xshell::{Shell, cmd};
 
-use crate::project::Project;
-use crate::terminal;
+use crate::campaign::project::Project;
+use crate::host::terminal;
 use failure::{Context, Exit, Failure, Result};
 
 /// Names the file that the tests write their lines to (xtask/tests/end_to_end/bench.rs).

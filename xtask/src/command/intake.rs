@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::input::{self, shown};
+use crate::host::input::{self, shown};
 use crate::source::{self, Local};
 use failure::{Context, Exit, Failure, Result};
 use patch::Series;

@@ -4,6 +4,7 @@ pub mod attacks;
 pub mod bench;
 pub mod cache;
 pub mod ci;
+pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
 pub mod console;
@@ -20,10 +21,9 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 
-use crate::cli;
-use crate::config::{BaseWish, Tree};
-use crate::ground;
-use crate::project::{Loaded, Project};
+use crate::arms::ground;
+use crate::campaign::project::{Loaded, Project};
+use crate::campaign::{BaseWish, Tree};
 use crate::source::{self, Local, Source, Wanted};
 use failure::{Failure, Result};
 

@@ -19,12 +19,13 @@ use std::fmt;
 use protocol::{Counts, Done, Level, Timing};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Demand, Outcome, Subject};
-use crate::control::Control;
-use crate::evidence::{self, Evidence, ScenarioRan};
+use crate::campaign::Demand;
+use crate::campaign::plan::{Arm, Cell};
 use crate::judge::{Repetition, Verdict};
-use crate::kconfig::Lost;
-use crate::plan::{Arm, Cell};
+use crate::observe::Lost;
+use crate::observe::{self, Evidence, ScenarioRan};
+use crate::subject::control::Control;
+use crate::subject::{Outcome, Subject};
 pub use code::CodeReport;
 use failure::Exit;
 use patch::EDITED;
@@ -454,7 +455,7 @@ impl CellReport {
 
 impl ScenarioReport {
     fn new(ran: &ScenarioRan, demand: &Demand, subject: &Subject) -> Option<ScenarioReport> {
-        let evidence::Outcome::Measured(measured) = &ran.outcome else { return None };
+        let observe::Outcome::Measured(measured) = &ran.outcome else { return None };
         Some(ScenarioReport {
             name: ran.name.clone(),
             demands: demand.describe(subject),

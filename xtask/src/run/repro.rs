@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::Run;
 use super::shares::Share;
-use crate::plan::Cell;
-use crate::qemu::{self, Machine};
-use crate::rundir::{make_executable, write_whole};
+use crate::boot::qemu::{self, Machine};
+use crate::campaign::plan::Cell;
+use crate::host::disk::{make_executable, write_whole};
 use failure::Result;
 
 impl Run<'_> {

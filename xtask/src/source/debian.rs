@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apt_sources::{self, Archive};
-use super::{Debian, disk};
-use crate::process::must;
+use crate::campaign::Debian;
+use crate::host::disk;
+use crate::host::process::must;
 use failure::{Context, Failure, Result};
 
 /// A package file whose hash the archive's signature vouches for.

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{KernelOrg, disk};
-use crate::process::must;
+use crate::campaign::KernelOrg;
+use crate::host::disk;
+use crate::host::process::must;
 use failure::{Context, Failure, Result};
 
 /// A slow line: 160 MB at 100 kB/s.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, disk, local, stamp};
-use crate::process::must;
+use super::{Source, local, stamp};
+use crate::host::disk;
+use crate::host::process::must;
 use failure::{Context, Exit, Failure, Result};
 
 const SCHEMA: u32 = 2;

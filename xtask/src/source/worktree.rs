@@ -9,8 +9,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::lock::Lock;
-use super::{Source, disk, files, snapshot};
-use crate::deadline;
+use super::{Source, files, snapshot};
+use crate::host::deadline;
+use crate::host::disk;
 use failure::{Context, Failure, Result};
 use patch::Content;
 

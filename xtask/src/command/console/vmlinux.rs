@@ -9,9 +9,9 @@ use std::path::Path;
 
 use crate::boot::places::{self, Frame};
 use crate::boot::symbols::Symbols;
-use crate::input::{self, shown};
-use crate::sandbox::Sandbox;
-use crate::{arch, host};
+use crate::host::input::{self, shown};
+use crate::host::sandbox::Sandbox;
+use crate::host::{self, arch};
 use console::Splat;
 use failure::{Context, Failure, Result};
 
