@@ -1,15 +1,9 @@
 //! Panics as the harness might, for the test of what the user then sees: `crash main|thread|scope|none`.
 
-#[path = "../src/crash.rs"]
+#[path = "../src/host/crash.rs"]
 mod crash;
 #[allow(dead_code, reason = "a part of it is used")]
-#[path = "../src/escape.rs"]
-mod escape;
-#[allow(dead_code, reason = "a part of it is used")]
-#[path = "../src/failure.rs"]
-mod failure;
-#[allow(dead_code, reason = "a part of it is used")]
-#[path = "../src/terminal.rs"]
+#[path = "../src/host/terminal.rs"]
 mod terminal;
 
 use std::process::ExitCode;

@@ -1,61 +1,33 @@
 //! `cargo xtask`: parse the command line, dispatch, turn the outcome into an exit code. No logic of its own.
 
-// println! and its kin panic on a closed pipe and escape nothing: use crate::terminal.
+// println! and its kin panic on a closed pipe and escape nothing: use crate::host::terminal.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod about;
-mod accel;
-mod arch;
 mod arms;
 mod boot;
 mod build;
-mod c_source;
 mod cache;
-mod cli;
+mod campaign;
 mod command;
-mod config;
-mod console;
-mod control;
-mod crash;
-mod deadline;
-mod escape;
-mod events;
-// Numbers of a guest may be anything, also in evidence that is read from the record: no arithmetic that can overflow.
-#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-mod evidence;
-mod failure;
-mod ground;
-mod guest;
+#[cfg(test)]
+mod floors;
 mod host;
-mod input;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
-mod kconfig;
-mod ladder;
-mod lanes;
-mod patch;
-mod plan;
-mod probe;
-mod process;
-mod project;
-mod qemu;
+// Numbers of a guest may be anything, also in evidence that is read from the record: no arithmetic that can overflow.
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod observe;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod report;
 mod run;
-mod rundir;
-mod sandbox;
-mod seal;
-mod sensitive;
 mod source;
-mod splat;
-mod terminal;
-mod toolchain;
-#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-mod witness;
+mod subject;
 
 use std::process::ExitCode;
 
-use cli::{Cli, Command};
+use campaign::project::Project;
+use command::cli::{Cli, Command};
+use host::{crash, terminal};
 
 fn main() -> ExitCode {
     let exit = crash::guarded(run).unwrap_or_else(|failure| {
@@ -67,7 +39,7 @@ fn main() -> ExitCode {
 
 fn run() -> failure::Result<failure::Exit> {
     let cli = Cli::read();
-    project::Project::here().and_then(|project| match &cli.command {
+    Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Console(args) => command::console::console(args),

@@ -1,16 +1,8 @@
 //! The console: no bytes make it panic, memory stays bounded, and the same bytes cut in two give the same result.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-#[allow(dead_code, reason = "the target uses the reader only")]
-#[path = "../../src/console/mod.rs"]
-mod console;
-#[allow(dead_code, reason = "the target uses the reader only")]
-#[path = "../../src/splat/mod.rs"]
-mod splat;
-
 use console::Console;
+use libfuzzer_sys::fuzz_target;
 
 fn read(pieces: &[&[u8]]) -> Console {
     let mut console = Console::default();

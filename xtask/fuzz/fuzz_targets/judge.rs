@@ -23,42 +23,22 @@ macro_rules! modules {
 }
 
 modules! {
-    arch: "../../src/arch.rs",
-    config: "../../src/config/mod.rs",
-    console: "../../src/console/mod.rs",
-    c_source: "../../src/c_source.rs",
-    control: "../../src/control/mod.rs",
-    escape: "../../src/escape.rs",
-    events: "../../src/events.rs",
-    evidence: "../../src/evidence/mod.rs",
-    failure: "../../src/failure.rs",
-    input: "../../src/input.rs",
+    campaign: "../../src/campaign/mod.rs",
+    host: "../../src/host/mod.rs",
     judge: "../../src/judge/mod.rs",
-    kconfig: "../../src/kconfig.rs",
-    patch: "../../src/patch/mod.rs",
-    plan: "../../src/plan.rs",
+    observe: "../../src/observe/mod.rs",
     report: "../../src/report/mod.rs",
-    splat: "../../src/splat/mod.rs",
-    terminal: "../../src/terminal.rs",
-    witness: "../../src/witness.rs",
+    subject: "../../src/subject/mod.rs",
 }
 
-/// Stands in for crate::source, of which the configuration needs two types.
-mod source {
-    #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-    pub struct Debian(serde_json::Value);
-
-    #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-    pub struct KernelOrg(serde_json::Value);
-}
-
-use config::{Campaign, Subject};
+use campaign::Campaign;
+use campaign::plan::{self, Beside, Cell};
 use console::Splat;
-use control::Control;
-use evidence::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use judge::{Arm, Asked, Verdict};
-use plan::{Beside, Cell};
+use observe::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
+use subject::Subject;
+use subject::control::Control;
 
 /// Scenarios per cell: more only make a run slower.
 const SCENARIOS: usize = 2;
@@ -156,7 +136,9 @@ impl Input<'_> {
 fn find(value: &Value, at: String, places: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| find(field, format!("{at}/{}", name.replace('/', "~1")), places));
+            fields
+                .iter()
+                .for_each(|(name, field)| find(field, format!("{at}/{}", name.replace('/', "~1")), places));
         }
         Value::Array(items) => {
             let below = |(index, item)| (format!("{at}/{index}"), item);
@@ -206,7 +188,7 @@ fn measured(subject: &Subject) -> Measured {
 fn ran(subject: &Subject, cell: &Cell) -> Ran {
     let names = || cell.scenarios.iter().map(|scenario| scenario.name.clone());
     let splat = Splat {
-        kind: splat::Kind::MightSleep,
+        kind: console::splat::Kind::MightSleep,
         headline: "BUG: sleeping function".to_owned(),
         location: Some("mm/mmu_gather.c:315".to_owned()),
         text: vec!["text".to_owned()],

@@ -3,16 +3,6 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, reason = "the target uses the reader only")]
-#[path = "../../src/escape.rs"]
-mod escape;
-#[allow(dead_code, reason = "the target uses the reader only")]
-#[path = "../../src/failure.rs"]
-mod failure;
-#[allow(dead_code, unused_imports, reason = "the target uses the reader only")]
-#[path = "../../src/patch/mod.rs"]
-mod patch;
-
 fuzz_target!(|bytes: &[u8]| {
     let first = patch::read(bytes, "input");
     if let Ok(series) = &first {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::c_source::{Config, Source};
-use crate::control::{Control, Files, Place, Search};
-use crate::failure::Result;
-use crate::patch::{Base, Content, Overlay, ProvedFile};
 use crate::source::files::Changes;
+use crate::subject::c_source::{Config, Source};
+use crate::subject::control::{Control, Files, Place, Search};
+use failure::Result;
+use patch::{Base, Content, Overlay, ProvedFile};
 
 /// Plants in the source of one arm; files are parsed when they are first asked for.
 pub struct Planting<'a> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::symbols::Symbols;
-use crate::qemu;
+use crate::boot::qemu;
 
 /// Registers and backtraces of eight CPUs take some milliseconds.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);

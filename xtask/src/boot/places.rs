@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::symbols::Symbols;
-use crate::console::Splat;
-use crate::sandbox::Sandbox;
+use crate::host::sandbox::Sandbox;
+use console::Splat;
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]
@@ -131,7 +131,7 @@ fn some_places(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::splat::Kind;
+    use console::splat::Kind;
 
     /// A program whose `deep` stands at line 2 of `deep.c`, compiled with the flags given.
     fn annotated(flags: &[&str]) -> String {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::process::{Answer, Busy, Running};
+use crate::host::process::{Answer, Busy, Running};
 
 /// Most that others may take of the host's processor time. A compiler that runs beside takes half of two processors; what
 /// any host does by itself, and the harness, is far below.
@@ -84,7 +84,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::process::Host;
+    use crate::host::process::Host;
 
     /// No group has such a number (PID_MAX_LIMIT, include/linux/threads.h): nobody is stopped.
     const GUEST: i32 = i32::MAX;

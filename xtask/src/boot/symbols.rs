@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::sandbox::Sandbox;
+use crate::host::sandbox::Sandbox;
 
 /// Sorted by address.
 #[derive(Debug, Default)]

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Context, Result};
-use crate::sandbox::{Access, View};
-use crate::source::disk;
+use crate::host::disk;
+use crate::host::sandbox::{Access, View};
+use failure::{Context, Result};
 
 /// Objects of a few dozen kernels.
 const LIMIT: &str = "2G";

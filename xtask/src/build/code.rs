@@ -9,7 +9,7 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 
 use super::Job;
-use crate::evidence::Code;
+use crate::observe::Code;
 use crate::source::{files, objects};
 
 /// The code of the objects that come from `job.touched`. What cannot be read is left out: then nothing is said about

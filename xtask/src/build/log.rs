@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use regex::Regex;
 
-use crate::evidence::{Build, CompileError};
+use crate::observe::{Build, CompileError};
 
 static DIAGNOSTIC: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant")]

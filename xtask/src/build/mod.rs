@@ -4,7 +4,9 @@
 
 mod ccache;
 mod code;
+pub mod guest;
 mod log;
+pub mod sensitive;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,16 +17,16 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::arch::Arch;
-use crate::evidence::{Build, Built, Code};
-use crate::failure::{Context, Failure, Result};
-use crate::kconfig::{self, Request};
-use crate::process::{self, End, Limits, Watch};
-use crate::sandbox::{Access, Sandbox, View};
-use crate::source::disk;
+use crate::host::arch::Arch;
+use crate::host::disk;
+use crate::host::process::{self, End, Limits, Watch};
+use crate::host::sandbox::{Access, Sandbox, View};
+use crate::observe::{Build, Built, Code, Lost};
 use crate::source::files::{self, OBJECTS};
 use crate::source::lane::Lane;
+use crate::subject::kconfig::{self, Request};
 pub use ccache::Ccache;
+use failure::{Context, Failure, Result};
 pub use log::Tail;
 
 /// One kernel to build.
@@ -296,7 +298,7 @@ fn read_log(job: &Job<'_>) -> Result<String> {
 }
 
 /// Copies what is needed of the build into the cell's directory and compares the `.config` with the requests.
-fn keep(job: &Job<'_>) -> Result<Vec<kconfig::Lost>> {
+fn keep(job: &Job<'_>) -> Result<Vec<Lost>> {
     let config = read_config(job)?;
     std::fs::write(job.cell_dir.join("config"), &config).or_infra(|| "keep the .config".to_owned())?;
     let mut kept = vec![(job.arch.image, job.arch.kept()), (SYMBOLS, SYMBOLS)];
@@ -334,7 +336,7 @@ fn read_made(job: &Job<'_>, name: &str) -> std::io::Result<Vec<u8>> {
 }
 
 /// What was asked for and is not in the `.config`.
-fn lost(job: &Job<'_>, config: &str) -> Vec<kconfig::Lost> {
+fn lost(job: &Job<'_>, config: &str) -> Vec<Lost> {
     let mut lost = kconfig::lost(job.requests, config);
     for symbol in &mut lost {
         symbol.depends_on = kconfig::depends_on(job.tree, &symbol.symbol);

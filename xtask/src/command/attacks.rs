@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::process::THIS_PROGRAM;
-use crate::project::Project;
-use crate::sandbox::INSIDE;
+use crate::build::{self, sensitive};
+use crate::campaign::project::LANES;
+use crate::campaign::project::Project;
+use crate::host::disk;
+use crate::host::process::THIS_PROGRAM;
+use crate::host::sandbox::INSIDE;
+use crate::host::terminal;
 use crate::source::files::OBJECTS;
-use crate::source::{disk, lane, objects};
-use crate::{build, sensitive, terminal};
+use crate::source::{lane, objects};
+use failure::{Context, Exit, Failure, Result};
 
 /// The variant that the patch changes.
 const VARIANT: &str = "pt-reclaim-off";
@@ -197,7 +200,7 @@ impl Place<'_> {
                 "inputs of {programs} programs that builds execute: all are known as such"
             )),
             some => Err(some.iter().fold(
-                Failure::internal("a build executes what xtask/src/sensitive.rs does not know"),
+                Failure::internal("a build executes what xtask/src/build/sensitive.rs does not know"),
                 |failure, input| failure.because(input.clone()),
             )),
         }
@@ -210,7 +213,7 @@ impl Place<'_> {
     /// The trees of the lanes of [`VARIANT`].
     fn lanes(&self) -> Result<Vec<PathBuf>> {
         let homes = crate::source::homes(&self.project.work());
-        let lanes = homes.iter().flat_map(|home| disk::entries(&home.join(lane::LANES)));
+        let lanes = homes.iter().flat_map(|home| disk::entries(&home.join(LANES)));
         let is_it = |home: &PathBuf| {
             home.file_name().is_some_and(|name| name.to_string_lossy().contains(VARIANT)) && home.is_dir()
         };

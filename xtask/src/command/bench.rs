@@ -11,16 +11,19 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::accel::Accel;
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::lanes::{self, Took};
-use crate::plan::{self, Beside};
-use crate::process::THIS_PROGRAM;
-use crate::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
-use crate::rundir::write_whole;
-use crate::sandbox::Sandbox;
-use crate::source::disk;
-use crate::{arch, cli, escape, patch, probe, terminal};
+use crate::boot::probe;
+use crate::campaign;
+use crate::campaign::plan::{self, Beside};
+use crate::campaign::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
+use crate::command::cli;
+use crate::host::accel::Accel;
+use crate::host::disk;
+use crate::host::disk::write_whole;
+use crate::host::process::THIS_PROGRAM;
+use crate::host::sandbox::Sandbox;
+use crate::host::{arch, terminal};
+use crate::run::lanes::{self, Took};
+use failure::{Context, Exit, Failure, Result, escape};
 
 /// The cell that a developer would wait for.
 const ONE_CELL: &str = "*/pt-reclaim-off/patched";
@@ -361,7 +364,7 @@ fn cells(report: &Value) -> impl Iterator<Item = &Value> {
 
 /// How long the cold matrix would take on other numbers of cores.
 fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
-    let loaded = Loaded::load(project, cli::DEFAULT_CAMPAIGN)?;
+    let loaded = Loaded::load(project, campaign::DEFAULT)?;
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
     let most = super::setting::CONTROLS_OF_A_NORMAL_RUN;
     let planned = plan::first_controls(plan::cells(&loaded.campaign, &beside)?, most);

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use crate::cache::{Cache, LIMIT_BYTES, Usage};
-use crate::cli;
-use crate::failure::{Exit, Result};
-use crate::project::Project;
-use crate::source::{self, disk, lane, worktree};
-use crate::{escape, terminal};
+use crate::campaign::project::LANES;
+use crate::campaign::project::Project;
+use crate::command::cli;
+use crate::host::disk;
+use crate::host::terminal;
+use crate::source::{self, lane, worktree};
+use failure::{Exit, Result, escape};
 
 /// Shows what the cache and the lanes hold; with `--clean`, after emptying them.
 ///
@@ -20,12 +22,12 @@ pub fn cache(project: &Project, args: &cli::Cache) -> Result<Exit> {
         terminal::print_line(&format!("removed {} entries", cache.shrink(0)))?;
         for home in &homes {
             let _tree = worktree::lock(home, &|what| terminal::say(&escape::line(what)))?;
-            disk::discard(&home.join(lane::LANES))?;
+            disk::discard(&home.join(LANES))?;
         }
         disk::discard(&project.ccache())?;
     }
     let Usage { kernels, kernel_bytes, boots, boot_bytes } = cache.usage();
-    let lanes: Vec<_> = homes.iter().flat_map(|home| disk::entries(&home.join(lane::LANES))).collect();
+    let lanes: Vec<_> = homes.iter().flat_map(|home| disk::entries(&home.join(LANES))).collect();
     let objects = |lane: &PathBuf| disk::bytes(&lane::objects_in(lane));
     let line =
         |what: &str, number: usize, bytes: u64| format!("{what:8} {number:>6}  {:>8} MiB", bytes >> 20);

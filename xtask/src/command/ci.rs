@@ -3,12 +3,12 @@
 use xshell::{Shell, cmd};
 
 use super::faults::{self, Table};
-use crate::arch;
-use crate::cli;
-use crate::failure::{Context, Exit, Failure, Result};
+use crate::campaign::project::Project;
+use crate::command::cli;
 use crate::host;
-use crate::project::Project;
-use crate::terminal;
+use crate::host::arch;
+use crate::host::terminal;
+use failure::{Context, Exit, Failure, Result};
 
 /// Format, lints, tests, and a matrix of the variant that the patch changes, on a real kernel.
 ///

@@ -2,23 +2,23 @@
 
 use super::setting::{Setting, Sources, most_controls};
 use crate::arms::Chosen;
-use crate::cli::Format;
-use crate::control::Control;
-use crate::evidence::{Build, Evidence};
-use crate::failure::{Context, Exit, Result};
+use crate::boot::probe::Choice;
+use crate::build::sensitive;
+use crate::campaign::plan::{Arm, Cell};
+use crate::command::cli::Format;
+use crate::host::disk::write_whole;
+use crate::host::process;
+use crate::host::terminal::{self, Look};
 use crate::judge::{self, Caught};
-use crate::patch::{Proved, Series};
-use crate::plan::{Arm, Cell};
-use crate::probe::Choice;
-use crate::process;
+use crate::observe::{Build, Evidence};
 use crate::report::{
     self, AccelReport, CellReport, CodeReport, ColdBuild, ControlLeftOut, ControlReport, FileReport,
     LeftOutReport, NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown,
 };
 use crate::run::Gathered;
-use crate::rundir::write_whole;
-use crate::sensitive;
-use crate::terminal::{self, Look};
+use crate::subject::control::Control;
+use failure::{Context, Exit, Result};
+use patch::{Proved, Series};
 
 /// Caught controls without which a kernel whose code the patch changes does not pass: enough that the detectors of two
 /// kinds were seen to see.

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::{self, Format};
-use crate::console::{Console, Splat};
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::input::{self, shown};
-use crate::{escape, terminal};
+use crate::command::cli::{self, Format};
+use crate::host::input::{self, shown};
+use crate::host::terminal;
+use console::{Console, Splat};
+use failure::{Context, Exit, Failure, Result, escape};
 
 /// What was found in one log.
 #[derive(Debug, Serialize)]

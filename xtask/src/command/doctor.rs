@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use crate::cli;
-use crate::failure::{Exit, Result};
-use crate::project::Project;
-use crate::{arch, host, probe, terminal};
+use crate::boot::probe;
+use crate::campaign::project::Project;
+use crate::command::cli;
+use crate::host::{self, arch, terminal};
+use failure::{Exit, Result};
 
 /// Prints the host's facts; says with its exit code whether a run could start.
 ///

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::accel::Accel;
+use crate::boot::qemu::{self, Files, Machine};
 use crate::build::Job;
-use crate::config;
-use crate::failure::Result;
+use crate::campaign;
+use crate::campaign::plan::Cell;
+use crate::campaign::project::{self, Loaded, Project};
 use crate::host;
-use crate::lanes;
-use crate::plan::Cell;
-use crate::project::{self, Loaded, Project};
-use crate::qemu::{self, Files, Machine};
-use crate::sandbox::Sandbox;
+use crate::host::accel::Accel;
+use crate::host::sandbox::Sandbox;
+use crate::run::lanes;
 use crate::source::{self, Local, lane};
+use failure::Result;
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
 /// accelerator is shown as TCG because only a boot can tell another.
@@ -29,7 +29,8 @@ pub fn render(
     jobs: usize,
 ) -> Result<String> {
     let mut text = String::new();
-    let controls = cells.iter().filter(|cell| matches!(cell.arm, crate::plan::Arm::Control(_))).count();
+    let controls =
+        cells.iter().filter(|cell| matches!(cell.arm, crate::campaign::plan::Arm::Control(_))).count();
     let _ = writeln!(
         text,
         "campaign {}: {} cells, {controls} of them controls",
@@ -52,7 +53,7 @@ pub fn render(
     let lanes = lanes::lanes(cells, lanes::builders(jobs), &|_| None);
     let jobs = lanes::jobs_each(jobs, lanes.len());
     for lane in &lanes {
-        let tree = config::find_tree(&loaded.trees, &lane.tree)?;
+        let tree = campaign::find_tree(&loaded.trees, &lane.tree)?;
         let home = source::home(&super::wanted(tree, local), &project.work())?;
         let home = project.lanes(&lane.tree, &home).join(&lane.name);
         for cell in lane.cells.iter().filter_map(|index| cells.get(*index)) {

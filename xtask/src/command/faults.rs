@@ -5,9 +5,9 @@ use std::path::Path;
 
 use xshell::{Shell, cmd};
 
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::project::Project;
-use crate::terminal;
+use crate::campaign::project::Project;
+use crate::host::terminal;
+use failure::{Context, Exit, Failure, Result};
 
 /// Names the file that the tests write their lines to (xtask/tests/end_to_end/bench.rs).
 pub const TABLE_VARIABLE: &str = "PATCHPROOF_FAULT_TABLE";

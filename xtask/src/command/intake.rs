@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::input::{self, shown};
-use crate::patch::{self, Series};
+use crate::host::input::{self, shown};
 use crate::source::{self, Local};
+use failure::{Context, Exit, Failure, Result};
+use patch::Series;
 
 /// Reads everything that `names` name, in this order, as one series. A range is one of the repository that a tree of
 /// `local` is.

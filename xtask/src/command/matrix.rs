@@ -7,27 +7,31 @@ use std::time::Instant;
 
 use super::setting::{Setting, Sources, most_controls};
 use super::{conclude, intake};
-use crate::arch::Arch;
 use crate::arms::{self, Arms, Tested};
+use crate::arms::{about, ground};
+use crate::boot::probe::Wish;
 use crate::build::Ccache;
+use crate::build::guest;
 use crate::cache::{Cache, LIMIT_BYTES};
-use crate::cli::{self, AccelWish, CcacheWish, Controls, Suite};
-use crate::config::Campaign;
-use crate::events::{Event, Events};
-use crate::evidence::Evidence;
-use crate::failure::{Exit, Failure, Result};
+use crate::campaign;
+use crate::campaign::Campaign;
+use crate::campaign::plan::{self, Arm, Beside, Cell};
+use crate::campaign::project::{self, Loaded, Project};
+use crate::command::cli::{self, AccelWish, CcacheWish, Controls, Suite};
+use crate::host::arch::Arch;
+use crate::host::disk::write_whole;
+use crate::host::sandbox::{self, Sandbox};
+use crate::host::{self, process, terminal};
 use crate::judge;
-use crate::patch::{self, Proved};
-use crate::plan::{self, Arm, Beside, Cell};
-use crate::probe::Wish;
-use crate::project::{self, Loaded, Project};
+use crate::observe::Evidence;
+use crate::observe::events::{Event, Events};
 use crate::report::{self, PatchReport, TreeReport};
+use crate::run::rundir::RunDir;
 use crate::run::{Gathered, ReadyTree, Run};
-use crate::rundir::{RunDir, write_whole};
-use crate::sandbox::{self, Sandbox};
 use crate::source::Local;
 use crate::source::worktree::WorkTree;
-use crate::{about, config, ground, guest, host, process, terminal};
+use failure::{Exit, Failure, Result};
+use patch::Proved;
 
 /// Runs the campaign.
 ///
@@ -39,10 +43,10 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
     let mut loaded = Loaded::load(project, &args.source.campaign)?;
     let local = super::local_trees(&mut loaded, &args.source)?;
     let taken = |suite| match suite {
-        config::Suite::Quick => true,
-        config::Suite::Normal => args.suite != Suite::Quick,
-        config::Suite::Full => args.suite == Suite::Full,
-        config::Suite::Soak => args.soak.is_some(),
+        campaign::Suite::Quick => true,
+        campaign::Suite::Normal => args.suite != Suite::Quick,
+        campaign::Suite::Full => args.suite == Suite::Full,
+        campaign::Suite::Soak => args.soak.is_some(),
     };
     loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
     project.require_guest_tests(&loaded.campaign)?;
@@ -329,7 +333,7 @@ impl Setting<'_> {
     /// Arguments that repeat this run from any directory.
     fn repeat_args(&self) -> Vec<String> {
         let campaign = &self.args.source.campaign;
-        let file = config::file_of(&self.project.root.join("configs"), campaign);
+        let file = campaign::file_of(&self.project.root.join("configs"), campaign);
         // A path of the user's is relative to the current directory; a name is not a path.
         let own = (file.as_os_str() == campaign.as_str()).then(|| std::path::absolute(&file).ok()).flatten();
         let campaign = own.map_or_else(|| campaign.clone(), |file| file.display().to_string());

@@ -4,6 +4,7 @@ pub mod attacks;
 pub mod bench;
 pub mod cache;
 pub mod ci;
+pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
 pub mod console;
@@ -21,12 +22,11 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 
-use crate::cli;
-use crate::config::{BaseWish, Tree};
-use crate::failure::{Failure, Result};
-use crate::ground;
-use crate::project::{Loaded, Project};
+use crate::arms::ground;
+use crate::campaign::project::{Loaded, Project};
+use crate::campaign::{BaseWish, Tree};
 use crate::source::{self, Local, Source, Wanted};
+use failure::{Failure, Result};
 
 /// What `--tree NAME=DIR[@REF]` says, by name. A name that is no tree of the campaign is a tree of the user's own:
 /// then only the trees that are named so are left of the campaign's.

@@ -1,13 +1,13 @@
 //! `cargo xtask patch FILE`: what the file is, whether it is sound, whether it fits; and no run.
 
 use super::intake;
-use crate::cli;
-use crate::failure::{Exit, Failure, Result};
-use crate::patch;
-use crate::project::{Loaded, Project};
-use crate::rundir::write_whole;
+use crate::arms::ground;
+use crate::campaign::project::{Loaded, Project};
+use crate::command::cli;
+use crate::host::disk::write_whole;
+use crate::host::{self, arch, terminal};
 use crate::source::worktree::WorkTree;
-use crate::{arch, escape, ground, host, terminal};
+use failure::{Exit, Failure, Result, escape};
 
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
 ///

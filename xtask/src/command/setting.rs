@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::arms::{Chosen, Tested, Under};
-use crate::cli;
-use crate::evidence::Evidence;
+use crate::campaign::plan::{Arm, Beside, Cell};
+use crate::campaign::project::{Loaded, Project};
+use crate::command::cli;
+use crate::host::sandbox::Sandbox;
 use crate::judge::{self, Asked};
-use crate::kconfig::Request;
-use crate::plan::{Arm, Beside, Cell};
-use crate::project::{Loaded, Project};
+use crate::observe::Evidence;
 use crate::report::TreeReport;
-use crate::rundir::RunDir;
-use crate::sandbox::Sandbox;
+use crate::run::rundir::RunDir;
 use crate::source::Local;
+use crate::subject::kconfig::Request;
 
 /// Per variant: enough to show in every run that its detectors see.
 pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;

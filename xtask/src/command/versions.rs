@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use crate::cli;
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::project::Project;
-use crate::rundir::write_whole;
-use crate::terminal;
+use crate::campaign::project::Project;
+use crate::command::cli;
+use crate::host::disk::write_whole;
+use crate::host::terminal;
+use failure::{Context, Exit, Failure, Result};
 
 /// The variant that compiles what the versions change.
 const CELLS: &str = "*/pt-reclaim-off/*";

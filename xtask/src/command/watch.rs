@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::cli;
-use crate::config;
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::process;
-use crate::project::Project;
-use crate::{escape, terminal};
+use crate::campaign;
+use crate::campaign::project::Project;
+use crate::command::cli;
+use crate::host::process;
+use crate::host::terminal;
+use failure::{Context, Exit, Failure, Result, escape};
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -50,7 +50,7 @@ pub fn watch(project: &Project, args: &cli::Watch) -> Result<Exit> {
 fn watched(project: &Project, args: &cli::Matrix) -> Result<Vec<PathBuf>> {
     let configs = project.root.join("configs");
     let mut paths = vec![
-        config::file_of(&configs, &args.source.campaign),
+        campaign::file_of(&configs, &args.source.campaign),
         configs.join("fragments"),
         project.root.join("patches"),
         project.root.join("guest-tests"),

@@ -4,9 +4,9 @@ use protocol::{Hello, Impossible, impossible};
 
 use super::finding::{Arm, Asked, Finding, Findings, Weight};
 use super::scenario::examine_scenario;
-use crate::evidence::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
-use crate::splat::Kind;
-use crate::witness::Witness;
+use crate::observe::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
+use crate::subject::witness::Witness;
+use console::splat::Kind;
 
 /// Limit on rejected lines, and on numbers out of range, that are named.
 const REJECTS_NAMED: usize = 3;

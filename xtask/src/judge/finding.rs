@@ -1,8 +1,9 @@
 //! What an arm was asked to show, and what stands between it and a pass.
 
-use crate::config::{Expect, Scenario, Subject};
-use crate::splat;
-use crate::witness::Witness;
+use crate::campaign::{Expect, Scenario};
+use crate::subject::Subject;
+use crate::subject::witness::Witness;
+use console::splat;
 
 /// What one finding is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

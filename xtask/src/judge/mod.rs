@@ -11,9 +11,9 @@ mod scenario;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Demand, Suite};
-use crate::control::Control;
-use crate::evidence::Evidence;
+use crate::campaign::{Demand, Suite};
+use crate::observe::Evidence;
+use crate::subject::control::Control;
 pub use examine::{examine, examine_boot};
 pub use finding::{Arm, Asked, Finding, Weight};
 pub use repetition::{Repetition, count};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arm, Asked, examine_boot};
-use crate::evidence::Evidence;
+use crate::observe::Evidence;
 
 /// Boots of one image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,9 +4,10 @@
 use protocol::{Level, Measured};
 
 use super::finding::{Arm, Asked, Findings, Weight};
-use crate::config::{Demand, ExpectedCount, Outcome, Scenario, Subject};
-use crate::evidence::{Outcome as Ending, Ran};
-use crate::witness::Witness;
+use crate::campaign::{Demand, ExpectedCount, Scenario};
+use crate::observe::{Outcome as Ending, Ran};
+use crate::subject::witness::Witness;
+use crate::subject::{Outcome, Subject};
 
 /// Everything that stands between this scenario and a pass.
 pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario: &Scenario, ran: &Ran) {

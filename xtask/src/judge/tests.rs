@@ -6,13 +6,15 @@ use std::sync::LazyLock;
 use protocol::{Counts, Done, Hello, Level, Measured, Trailer};
 
 use super::*;
-use crate::config::{self, Demand, Expect, ExpectedCount, Scenario, Subject, Suite};
-use crate::console::Splat;
-use crate::control::Exposure;
-use crate::evidence::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
-use crate::kconfig::Lost;
-use crate::splat::Kind;
-use crate::witness::Witness;
+use crate::campaign::{Demand, Expect, ExpectedCount, Scenario, Suite};
+use crate::host::yaml;
+use crate::observe::Lost;
+use crate::observe::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
+use crate::subject::Subject;
+use crate::subject::control::Exposure;
+use crate::subject::witness::Witness;
+use console::Splat;
+use console::splat::Kind;
 
 fn scenario(name: &str, demand: Demand) -> Scenario {
     let name = name.to_owned();
@@ -56,7 +58,7 @@ outcomes:
   - {name: nothing, about: nothing at all, absent: [give_up]}
   - {name: kept, about: one broadcast, each: {send: 1, receive: bystanders}}
 ";
-    config::parse(Path::new("s.yaml"), text).unwrap()
+    yaml::parse(Path::new("s.yaml"), text).unwrap()
 });
 
 static EXPECT: LazyLock<Expect> = LazyLock::new(|| expect("sends", "waits"));

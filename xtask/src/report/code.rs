@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Code;
+use crate::observe::Code;
 
 /// What differs between two builds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use protocol::Timing;
 use serde::{Deserialize, Serialize};
 
 use super::{PairReport, Report, ScenarioReport};
-use crate::config::Subject;
+use crate::subject::Subject;
 
 /// One quantity on both arms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

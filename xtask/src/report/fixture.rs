@@ -1,8 +1,8 @@
 //! A report for the renderers' tests: one variant, its control, and a verdict of the test's choice.
 
 use super::*;
-use crate::console::Splat;
-use crate::splat::Kind;
+use console::Splat;
+use console::splat::Kind;
 
 /// A subject whose failures led to messages and lead to waits.
 const SUBJECT: &str = "
@@ -112,7 +112,7 @@ pub fn shown(verdict: Verdict, reasons: &[&str]) -> Shown {
 /// A run whose pair came out as `verdict`, for the reasons given.
 pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    let subject = crate::config::parse(std::path::Path::new("s.yaml"), SUBJECT).unwrap();
+    let subject = crate::host::yaml::parse(std::path::Path::new("s.yaml"), SUBJECT).unwrap();
     let headline = "BUG: sleeping function called from invalid context at mm/mmu_gather.c:315".to_owned();
     let splat =
         Splat { kind: Kind::MightSleep, headline: headline.clone(), location: None, text: Vec::new() };

@@ -9,9 +9,9 @@ use super::{
     CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, Shown,
     TreeReport, effect_table, scenario_table, version_table,
 };
-use crate::config::{PerEach, Question, Takes};
-use crate::escape;
 use crate::judge::Verdict;
+use crate::subject::{PerEach, Question, Takes};
+use failure::escape;
 
 /// The whole text; `colour` adds escape sequences to the verdicts and nothing else.
 pub fn render(report: &Shown, run_dir: &str, colour: bool) -> String {

@@ -3,9 +3,9 @@
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
 use super::{PairReport, Report, Shown};
-use crate::failure::{Context, Result};
+use crate::campaign::plan::Arm;
 use crate::judge::Verdict;
-use crate::plan::Arm;
+use failure::{Context, Result};
 
 /// The report as XML.
 ///

@@ -19,15 +19,16 @@ use std::fmt;
 use protocol::{Counts, Done, Level, Timing};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Demand, Outcome, Subject};
-use crate::control::Control;
-use crate::evidence::{self, Evidence, ScenarioRan};
-use crate::failure::Exit;
+use crate::campaign::Demand;
+use crate::campaign::plan::{Arm, Cell};
 use crate::judge::{Repetition, Verdict};
-use crate::kconfig::Lost;
-use crate::patch::EDITED;
-use crate::plan::{Arm, Cell};
+use crate::observe::Lost;
+use crate::observe::{self, Evidence, ScenarioRan};
+use crate::subject::control::Control;
+use crate::subject::{Outcome, Subject};
 pub use code::CodeReport;
+use failure::Exit;
+use patch::EDITED;
 pub use shown::Shown;
 
 /// Raised when a field changes its meaning or goes away.
@@ -159,7 +160,7 @@ pub struct CellReport {
     pub test_secs: Option<f64>,
     pub scenarios: Vec<ScenarioReport>,
     pub splats_total: u64,
-    pub splats: Vec<crate::console::Splat>,
+    pub splats: Vec<console::Splat>,
     pub tainted: Option<u64>,
     pub lost_symbols: Vec<Lost>,
     /// What the compiler warned of in the files that the patch changes.
@@ -454,7 +455,7 @@ impl CellReport {
 
 impl ScenarioReport {
     fn new(ran: &ScenarioRan, demand: &Demand, subject: &Subject) -> Option<ScenarioReport> {
-        let evidence::Outcome::Measured(measured) = &ran.outcome else { return None };
+        let observe::Outcome::Measured(measured) = &ran.outcome else { return None };
         Some(ScenarioReport {
             name: ran.name.clone(),
             demands: demand.describe(subject),

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::escape;
-use crate::events::{Event, Stage};
-use crate::terminal::{self, Look};
+use crate::host::terminal::{self, Look};
+use crate::observe::events::{Event, Stage};
+use failure::escape;
 
 /// Shows events on a thread of its own until the last sender is gone.
 pub fn show(events: Receiver<Event>, verbose: bool) -> JoinHandle<()> {

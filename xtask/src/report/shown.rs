@@ -3,8 +3,7 @@
 use std::ops::Deref;
 
 use super::Report;
-use crate::escape;
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result, escape};
 
 #[derive(Debug)]
 pub struct Shown(Report);

@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 
 use super::{PairReport, Report};
-use crate::plan::Arm;
+use crate::campaign::plan::Arm;
 
 /// The lines of the table; none where only one version was tried.
 pub fn render(report: &Report) -> Vec<String> {

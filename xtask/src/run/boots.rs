@@ -7,17 +7,17 @@ use protocol::{Ask, Request};
 
 use super::queue::Queue;
 use super::{Run, Shared, locked};
+use crate::boot::probe::{self, Choice, Wish};
+use crate::boot::qemu::Machine;
+use crate::build::guest::Binaries;
 use crate::cache::{Cache, Recorded};
-use crate::config::{Scenario, Suite};
-use crate::control::Exposure;
-use crate::events::{Event, Stage};
-use crate::evidence::{Boot, GuestEnd};
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::guest::Binaries;
+use crate::campaign::plan::{Arm, Cell};
+use crate::campaign::{Scenario, Suite};
 use crate::host;
-use crate::plan::{Arm, Cell};
-use crate::probe::{self, Choice, Wish};
-use crate::qemu::Machine;
+use crate::observe::events::{Event, Stage};
+use crate::observe::{Boot, GuestEnd};
+use crate::subject::control::Exposure;
+use failure::{Context, Exit, Failure, Result};
 
 /// The shortest time that the kernel takes for a stall.
 const STALL_SECS: u32 = 3;

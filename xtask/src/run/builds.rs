@@ -7,18 +7,19 @@ use std::time::Instant;
 use super::queue::Builder;
 use super::workshop::{self, Start, Workshop};
 use super::{ReadyTree, Run, Shared, locked};
+use crate::build::sensitive;
 use crate::build::{self, Job, Tail};
 use crate::cache::{Cache, Key};
-use crate::events::{Event, Stage};
-use crate::evidence::{Build, Built};
-use crate::failure::{Failure, Result};
-use crate::kconfig;
-use crate::lanes::{self, Lane};
-use crate::plan::{Arm, Cell};
-use crate::process::Watch;
-use crate::sensitive;
+use crate::campaign::plan::{Arm, Cell};
+use crate::host::disk;
+use crate::host::process::Watch;
+use crate::observe::events::{Event, Stage};
+use crate::observe::{Build, Built};
+use crate::run::lanes::{self, Lane};
 use crate::source::files::Changes;
-use crate::source::{disk, lane};
+use crate::source::lane;
+use crate::subject::kconfig;
+use failure::{Failure, Result};
 
 impl Run<'_> {
     /// A name for what the patch brings that the build of `cell` executes on the host; None: nothing.

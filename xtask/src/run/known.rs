@@ -7,14 +7,14 @@ use std::sync::{Mutex, OnceLock};
 
 use super::boots::Prepared;
 use super::{ReadyTree, Run, locked};
+use crate::boot::qemu::{self, Files};
 use crate::build::{self, Job};
 use crate::cache::Key;
-use crate::failure::{Context, Failure, Result};
-use crate::plan::Cell;
-use crate::process::THIS_PROGRAM;
-use crate::qemu::{self, Files};
-use crate::source::disk;
+use crate::campaign::plan::Cell;
+use crate::host::disk;
+use crate::host::process::THIS_PROGRAM;
 use crate::source::files::Changes;
+use failure::{Context, Failure, Result};
 
 /// Goes up when kernels are built in another way (the commands and their environment, crate::build), or when something
 /// else is kept of them.
@@ -30,7 +30,7 @@ impl Run<'_> {
             .with("tree", tree.work.identity()?.as_bytes())
             .with("arch", job.arch.name.as_bytes())
             .with("target", job.arch.target.as_bytes())
-            .with("requests", crate::kconfig::render(job.requests).as_bytes())
+            .with("requests", crate::subject::kconfig::render(job.requests).as_bytes())
             .with("code", &[if job.keep_code { CODE_VERSION } else { 0 }]);
         for (path, content) in changes {
             key = key.with_file(path, content.as_ref());

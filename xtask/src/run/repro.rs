@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::Run;
 use super::shares::Share;
-use crate::failure::Result;
-use crate::plan::Cell;
-use crate::qemu::{self, Machine};
-use crate::rundir::{make_executable, write_whole};
+use crate::boot::qemu::{self, Machine};
+use crate::campaign::plan::Cell;
+use crate::host::disk::{make_executable, write_whole};
+use failure::Result;
 
 impl Run<'_> {
     pub(super) fn write_repro(

@@ -1,5 +1,5 @@
 //! One boot of a cell: one guest, or several that run the same kernel at the same time, each with a share of the guest
-//! tests. Prepares their directories and starts them; what they saw counts as one boot (crate::evidence).
+//! tests. Prepares their directories and starts them; what they saw counts as one boot (crate::observe).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use protocol::{Nonce, Request};
 
 use super::Run;
 use super::boots::Prepared;
-use crate::accel::Accel;
+use crate::boot::qemu::{self, Files, Machine};
 use crate::boot::{self, Guest};
 use crate::build;
-use crate::events::Event;
-use crate::evidence::Boot;
-use crate::failure::{Context, Failure, Result};
-use crate::lanes;
-use crate::plan::Cell;
-use crate::qemu::{self, Files, Machine};
-use crate::rundir::write_whole;
-use crate::sandbox::{Access, View};
+use crate::campaign::plan::Cell;
+use crate::host::accel::Accel;
+use crate::host::disk::write_whole;
+use crate::host::sandbox::{Access, View};
+use crate::observe::Boot;
+use crate::observe::events::Event;
+use crate::run::lanes;
+use failure::{Context, Failure, Result};
 
 /// One guest.
 pub(super) struct Share {

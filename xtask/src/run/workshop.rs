@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::locked;
-use crate::lanes::{self, Lane};
+use crate::run::lanes::{self, Lane};
 
 /// The lanes of a run, and others that earlier runs left.
 #[derive(Debug)]

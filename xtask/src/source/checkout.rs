@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::git::{self, Revision};
 use super::lock::Lock;
-use super::{Source, disk, local, stamp, worktree};
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::process::must;
+use super::{Source, local, stamp, worktree};
+use crate::host::disk;
+use crate::host::process::must;
+use failure::{Context, Exit, Failure, Result};
 
 const SCHEMA: u32 = 2;
 const CHECKOUT_DEADLINE: Duration = Duration::from_secs(900);

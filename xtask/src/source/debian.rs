@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apt_sources::{self, Archive};
-use super::{Debian, disk};
-use crate::failure::{Context, Failure, Result};
-use crate::process::must;
+use crate::campaign::Debian;
+use crate::host::disk;
+use crate::host::process::must;
+use failure::{Context, Failure, Result};
 
 /// A package file whose hash the archive's signature vouches for.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub fn fetch(wanted: &Debian, dir: &Path, progress: &dyn Fn(&str)) -> Result<Pac
         progress(&format!("looking for {} in {suite} at {}", wanted.package, archive.uri));
         match from_suite(&wanted.package, suite, &archive, &dir.join(suite), progress) {
             Ok(package) => return Ok(package),
-            Err(failure) if failure.exit == crate::failure::Exit::Interrupted => return Err(failure),
+            Err(failure) if failure.exit == failure::Exit::Interrupted => return Err(failure),
             Err(failure) => failures.push((suite, failure)),
         }
     }

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 use std::time::SystemTime;
 
-use crate::failure::{Context, Failure, Result};
-use crate::patch::Content;
+use failure::{Context, Failure, Result};
+use patch::Content;
 
 /// New files by path relative to the top of the tree; `None` removes the file.
 pub type Changes = BTreeMap<String, Option<Content>>;

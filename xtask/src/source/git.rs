@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::failure::{Failure, Result};
+use failure::{Failure, Result};
 
 /// How many known names a refusal lists.
 const NEAR: usize = 5;

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{KernelOrg, disk};
-use crate::failure::{Context, Failure, Result};
-use crate::process::must;
+use crate::campaign::KernelOrg;
+use crate::host::disk;
+use crate::host::process::must;
+use failure::{Context, Failure, Result};
 
 /// A slow line: 160 MB at 100 kB/s.
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(1800);

@@ -18,22 +18,19 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::disk;
 use super::files::{self, Changes, OBJECTS, check, put, read};
 use super::objects::{self, Unsettled};
 use super::stamp::{self, Chain};
 use super::worktree::WorkTree;
-use crate::failure::{Context, Failure, Result};
-use crate::patch::Content;
-use crate::process::must;
+use crate::host::disk;
+use crate::host::process::must;
+use failure::{Context, Failure, Result};
+use patch::Content;
 
 const SCHEMA: u32 = 3;
 
 /// A copy takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(900);
-
-/// The directory beside a tree that holds its lanes.
-pub const LANES: &str = "lanes";
 
 /// What a lane remembers. It lies outside the directory that builds can write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

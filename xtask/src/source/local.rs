@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::git::{self, Revision};
-use crate::failure::{Context, Failure, Result};
+use failure::{Context, Failure, Result};
 
 /// A source on the user's own disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

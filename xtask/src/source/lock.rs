@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::failure::{Context, Failure, Result};
-use crate::process;
+use crate::host::process;
+use failure::{Context, Failure, Result};
 
 /// Held until dropped. Children do not inherit it: Rust opens files close-on-exec.
 #[derive(Debug)]

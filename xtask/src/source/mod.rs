@@ -4,7 +4,6 @@
 mod apt_sources;
 mod checkout;
 mod debian;
-pub mod disk;
 pub mod files;
 mod git;
 mod kernel_org;
@@ -20,9 +19,9 @@ pub mod worktree;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::failure::{Exit, Failure, Result};
+use crate::campaign::{Debian, KernelOrg};
+use crate::host::disk;
+use failure::{Exit, Failure, Result};
 pub use git::patches as patches_of;
 pub use local::Local;
 use lock::Lock;
@@ -36,25 +35,6 @@ pub struct Wanted {
     pub local: Option<Local>,
     pub debian: Option<Debian>,
     pub kernel_org: Option<KernelOrg>,
-}
-
-/// A `linux-source` package of Debian.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Debian {
-    pub package: String,
-    /// Tried in order.
-    pub suites: Vec<String>,
-}
-
-/// A release tarball of kernel.org; without its sha256 it is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KernelOrg {
-    pub version: String,
-    pub sha256: String,
-    /// Instead of kernel.org's own address.
-    pub url: Option<String>,
 }
 
 /// A kernel source on disk.

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use memchr::memmem;
 
 use super::stamp::{self, Chain};
-use crate::failure::{Context, Result};
+use failure::{Context, Result};
 
 /// Builds that did not end well since all objects were up to date.
 #[derive(Debug, Clone, Copy)]

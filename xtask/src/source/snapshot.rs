@@ -9,9 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{disk, stamp};
-use crate::failure::{Context, Failure, Result};
-use crate::process;
+use super::stamp;
+use crate::host::disk;
+use crate::host::process;
+use failure::{Context, Failure, Result};
 
 /// First word of the index; another one is an index of another version.
 const MAGIC: &str = "patchproof-snapshot-2";

@@ -3,6 +3,7 @@ use std::fs;
 use std::process::Command;
 
 use super::*;
+use crate::host::disk;
 
 /// A tarball with the outline of a kernel, served from a file URL.
 fn serve(dir: &Path) -> Wanted {

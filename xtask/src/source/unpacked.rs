@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Source, disk, local, stamp};
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::process::must;
+use super::{Source, local, stamp};
+use crate::host::disk;
+use crate::host::process::must;
+use failure::{Context, Exit, Failure, Result};
 
 const SCHEMA: u32 = 2;
 const UNPACK_DEADLINE: Duration = Duration::from_secs(900);

@@ -9,10 +9,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::lock::Lock;
-use super::{Source, disk, files, snapshot};
-use crate::deadline;
-use crate::failure::{Context, Failure, Result};
-use crate::patch::Content;
+use super::{Source, files, snapshot};
+use crate::host::deadline;
+use crate::host::disk;
+use failure::{Context, Failure, Result};
+use patch::Content;
 
 /// How long a run waits for another one in the same tree.
 const PATIENCE: Duration = Duration::from_secs(60);

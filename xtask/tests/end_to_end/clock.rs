@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 /// Files that may read the time of day, and what for.
 const TIME_OF_DAY: [(&str, &str); 6] = [
-    ("cache.rs", "which entries were not used for longest"),
-    ("host.rs", "whether apt's lists are older than a day"),
-    ("rundir.rs", "a run's name and the date in its report"),
-    ("source/disk.rs", "a part of a unique name"),
+    ("cache/mod.rs", "which entries were not used for longest"),
+    ("host/disk.rs", "a part of a unique name"),
+    ("host/requirements.rs", "whether apt's lists are older than a day"),
+    ("run/rundir.rs", "a run's name and the date in its report"),
     ("source/objects.rs", "whether a file may be from the build that was cut off"),
     ("source/stamp.rs", "when a build began, for that"),
 ];

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::{Lanes, Place, Ran, SCRATCH, cells};
 use crate::build;
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::rundir::write_whole;
-use crate::source::disk;
-use crate::terminal;
+use crate::host::disk;
+use crate::host::disk::write_whole;
+use crate::host::terminal;
+use failure::{Context, Exit, Failure, Result};
 
 /// One cell's two kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

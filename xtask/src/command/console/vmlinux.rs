@@ -9,11 +9,11 @@ use std::path::Path;
 
 use crate::boot::places::{self, Frame};
 use crate::boot::symbols::Symbols;
-use crate::console::Splat;
-use crate::failure::{Context, Failure, Result};
-use crate::input::{self, shown};
-use crate::sandbox::Sandbox;
-use crate::{arch, host};
+use crate::host::input::{self, shown};
+use crate::host::sandbox::Sandbox;
+use crate::host::{self, arch};
+use console::Splat;
+use failure::{Context, Failure, Result};
 
 /// `e_machine` of an ELF header, and the name of the architecture.
 const MACHINES: [(u16, &str); 4] = [(62, "x86_64"), (183, "arm64"), (21, "ppc64le"), (243, "riscv64")];
@@ -106,7 +106,7 @@ fn first_number(line: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::splat::Kind;
+    use console::splat::Kind;
 
     const NM: &str = "ffff0000 T f\nffff0040 t g\nffff0080 t g\nffff0090 T _etext\n                 U x\n";
 

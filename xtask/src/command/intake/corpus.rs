@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::file;
-use crate::failure::{Exit, Result};
-use crate::patch::{self, Base, Content, Held, Overlay, Series};
+use failure::{Exit, Result};
+use patch::{Base, Content, Held, Overlay, Series};
 
 /// Line 30 says `line thirty`.
 const THIRTY: &str = "956f60637e40";

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::super::files::{OBJECTS, content};
 use super::super::stamp;
 use super::{Lane, Own, digest};
-use crate::failure::{Context, Result};
+use failure::{Context, Result};
 
 impl Lane {
     /// Makes everything below `dir` a link to the original, except files of the lane's own and objects. Returns what becomes

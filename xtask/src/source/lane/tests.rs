@@ -317,7 +317,7 @@ fn a_path_that_leaves_the_tree_is_refused_before_anything_is_written() {
     for bad in bad.into_iter().chain(["patchproof-objects/x.o"]) {
         let list = changes(&[("mm/a.c", Some(b"1")), (bad, Some(b"x"))]);
         let failure = lane.begin(&list, Path::new("/place")).unwrap_err();
-        assert_eq!(failure.exit, crate::failure::Exit::PatchRejected, "{bad}: {failure}");
+        assert_eq!(failure.exit, failure::Exit::PatchRejected, "{bad}: {failure}");
         assert_eq!(content(&lane, "mm/a.c").as_deref(), Some(ORIGINAL), "{bad}");
         assert!(tree.pristine(bad).is_err(), "{bad}");
     }

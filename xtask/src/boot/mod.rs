@@ -1,0 +1,379 @@
+//! Boots one guest, listens to its console and its result channel, and ends it when it has nothing more to say.
+//! Observes and records; whether what it saw is good is for the judge.
+
+pub mod ladder;
+mod monitor;
+pub mod places;
+pub mod probe;
+pub mod qemu;
+mod room;
+pub mod symbols;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use protocol::{Hello, Message, Nonce, Trailer, Transcript};
+
+use crate::boot::ladder::Patience;
+use crate::host::accel::Accel;
+use crate::host::disk::write_whole;
+use crate::host::process::{self, End, Limits, Running, Watch};
+use crate::host::sandbox::{Sandbox, View};
+use crate::observe::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
+use console::Console;
+use failure::{Context, Failure, Result};
+use room::Room;
+use symbols::Symbols;
+
+/// One guest to boot.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    pub sandbox: &'a Sandbox,
+    pub command: &'a [String],
+    /// What QEMU sees of the host.
+    pub view: &'a View,
+    /// Where QEMU is started, and where `registers.txt` goes.
+    pub dir: &'a Path,
+    /// The kernel as it was linked, and what stands before the names of the binutils that can read it.
+    pub symbols: &'a Path,
+    pub tools: &'a str,
+    pub console: &'a Path,
+    pub results: &'a Path,
+    /// QEMU's own output.
+    pub log: &'a Path,
+    pub nonce: &'a Nonce,
+    pub accel: Accel,
+    /// How much longer than any other it may take: what a soak was asked for.
+    pub longer: Duration,
+    /// Guest tests that have the host to themselves while they run.
+    pub alone: &'a [&'a str],
+}
+
+/// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
+const CONSOLE_BYTES_MAX: u64 = 16 << 20;
+const RESULTS_BYTES_MAX: u64 = 8 << 20;
+/// The watcher keeps the deadline, because it has a question to ask first; the child's own comes later.
+const BACKSTOP: Duration = Duration::from_secs(60);
+
+/// Boots the guest and watches it to its end; `look` hears what it does now.
+///
+/// # Errors
+/// On interruption, and when the harness's own files cannot be read or written. A QEMU that is missing or fails
+/// is a value.
+pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
+    for path in [guest.console, guest.results, guest.log] {
+        File::create(path).or_infra(|| format!("write {}", path.display()))?;
+    }
+    let monitor = guest.dir.join(qemu::MONITOR_DIR);
+    std::fs::create_dir_all(&monitor).or_infra(|| format!("create {}", monitor.display()))?;
+    let patience = Patience::new(guest.accel)?.and(guest.longer);
+    let mut watcher = Watcher::new(guest, patience);
+    let limits =
+        Limits { deadline: patience.deadline + BACKSTOP, file_bytes: Some(CONSOLE_BYTES_MAX), asked: None };
+    let started = Instant::now();
+    let command = process::batch(process::bare(guest.sandbox.command(guest.command, guest.view)));
+    let end = process::run("QEMU", command, guest.log, limits, |running| watcher.look(running, &mut look));
+    // Nobody listens any more; a socket only irritates those who copy or pack the directory.
+    let _ = std::fs::remove_dir_all(&monitor);
+    let end = match end {
+        Ok(End::Interrupted) => return Err(Failure::interrupted()),
+        Ok(end) => guest.sandbox.end(end),
+        Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
+    };
+    let took = started.elapsed();
+    watcher.finish(took);
+    let said = words_of_qemu(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
+    let mut ran = watcher.into_ran(end, took, said.trim());
+    places::add(guest.sandbox, &mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
+    Ok(Boot::Ran(Box::new(ran)))
+}
+
+/// Most of QEMU's own words that become evidence; all are in its log.
+const WORDS_BYTES_MAX: u64 = 4096;
+
+fn words_of_qemu(log: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(log)?.take(WORDS_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+struct Watcher<'a> {
+    guest: &'a Guest<'a>,
+    patience: Patience,
+    console_file: Follow,
+    results_file: Follow,
+    console: Console,
+    transcript: Transcript,
+    seen: Seen,
+    stopped: Option<GuestEnd>,
+    last_word: Instant,
+    room: Room<'a>,
+    /// What QEMU said about its CPUs when the guest was given up.
+    cpus: Vec<String>,
+}
+
+/// What the messages so far amount to.
+#[derive(Default)]
+struct Seen {
+    messages: usize,
+    /// When the kernel was about to run init.
+    ran_init: Option<Duration>,
+    hello: Option<(Hello, Duration)>,
+    planned: Vec<String>,
+    scenarios: Vec<ScenarioRan>,
+    trailer: Option<(Trailer, Duration)>,
+    /// When the running scenario began, and the splats that were on the console then.
+    began: Duration,
+    splats_before: u64,
+    out_of_order: Vec<String>,
+}
+
+/// What else there was when a message was heard.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    at: Duration,
+    /// Splats on the console.
+    splats: u64,
+    /// The test that runs had the host to itself until now.
+    alone: bool,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(guest: &'a Guest<'a>, patience: Patience) -> Self {
+        Watcher {
+            guest,
+            patience,
+            console_file: Follow::new(guest.console),
+            results_file: Follow::new(guest.results),
+            console: Console::default(),
+            transcript: Transcript::new(guest.nonce.clone()),
+            seen: Seen::default(),
+            stopped: None,
+            last_word: Instant::now(),
+            room: Room::new(guest.alone),
+            cpus: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, running: Running, look: &mut impl FnMut(&str)) -> Watch {
+        let elapsed = running.elapsed;
+        if self.read(elapsed) {
+            self.last_word = Instant::now();
+            look(&self.seen.doing());
+        }
+        self.room.look(self.seen.running(), &running);
+        self.stopped = self.reason_to_stop(elapsed);
+        if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::DeadlinePassed)) {
+            self.ask_qemu();
+        }
+        if self.stopped.is_some() { Watch::Stop } else { Watch::Continue }
+    }
+
+    /// Reads what is new on both channels; says whether there was anything.
+    fn read(&mut self, elapsed: Duration) -> bool {
+        let console = self.console_file.read();
+        self.console.feed(&console);
+        if self.console.ran_init() {
+            self.seen.ran_init.get_or_insert(elapsed);
+        }
+        let results = self.results_file.read();
+        self.transcript.feed(&results);
+        let messages = self.transcript.messages();
+        for message in &messages[self.seen.messages..] {
+            let alone = self.room.is_alone();
+            self.seen.take(message, Moment { at: elapsed, splats: self.console.splats_total(), alone });
+        }
+        self.seen.messages = messages.len();
+        !console.is_empty() || !results.is_empty()
+    }
+
+    fn reason_to_stop(&self, elapsed: Duration) -> Option<GuestEnd> {
+        let Patience { silence, after_trailer, deadline } = self.patience;
+        let trailer_at = self.seen.trailer.as_ref().map(|(_, at)| *at);
+        if self.console_file.size() >= CONSOLE_BYTES_MAX || self.results_file.size() > RESULTS_BYTES_MAX {
+            Some(GuestEnd::Flooded)
+        } else if elapsed >= deadline {
+            Some(GuestEnd::DeadlinePassed)
+        } else if trailer_at.is_some_and(|at| elapsed > at + after_trailer)
+            || self.last_word.elapsed() > silence
+        {
+            Some(GuestEnd::Silent)
+        } else {
+            None
+        }
+    }
+
+    /// A guest that hangs cannot say why; QEMU can. One that does not answer hangs itself.
+    fn ask_qemu(&mut self) {
+        let dir = self.guest.dir;
+        let symbols =
+            Symbols::of(self.guest.sandbox, self.guest.symbols, self.guest.tools, &dir.join("symbols.log"));
+        match monitor::ask(dir, &symbols) {
+            Ok(cpus) => {
+                // The backtraces are in the evidence as well.
+                let _ = write_whole(&dir.join("registers.txt"), cpus.render().as_bytes());
+                self.cpus = cpus.backtraces;
+            }
+            Err(error) => {
+                self.cpus = vec![format!("QEMU does not answer: {error}")];
+                self.stopped = Some(GuestEnd::QemuStuck);
+            }
+        }
+    }
+
+    /// What was said since the last look came before QEMU ended, after it had run for `took`.
+    fn finish(&mut self, took: Duration) {
+        // The rest of a flood would only take the host's time.
+        let rest = CONSOLE_BYTES_MAX / READ_MAX;
+        for _ in 0..=rest {
+            if !self.read(took) {
+                break;
+            }
+        }
+        self.console.finish();
+        self.transcript.finish();
+    }
+
+    fn into_ran(self, qemu_end: End, took: Duration, qemu_said: &str) -> Ran {
+        let end = match (self.stopped, qemu_end) {
+            (Some(stopped), _) => stopped,
+            (None, End::Signalled(libc::SIGXFSZ)) => GuestEnd::Flooded,
+            (None, End::Exited(0)) => GuestEnd::QemuExited,
+            (None, End::DeadlinePassed) => GuestEnd::DeadlinePassed,
+            (None, End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped) => {
+                GuestEnd::QemuFailed
+            }
+        };
+        let mut rejects: Vec<String> = self.transcript.rejects().iter().map(ToString::to_string).collect();
+        rejects.extend(self.seen.out_of_order);
+        if self.transcript.dropped() > 0 {
+            rejects.push(format!("{} messages too many", self.transcript.dropped()));
+        }
+        let boot_secs = self.seen.hello.as_ref().map(|(_, at)| at.as_secs_f64());
+        let end_secs = self.seen.trailer.as_ref().map(|(_, at)| at.as_secs_f64());
+        Ran {
+            accel: self.guest.accel.name().to_owned(),
+            guests: 1,
+            secs: took.as_secs_f64(),
+            kernel_secs: self.seen.ran_init.map(|at| at.as_secs_f64()),
+            boot_secs,
+            test_secs: end_secs.zip(boot_secs).map(|(end, boot)| end - boot),
+            end,
+            qemu_said: match end {
+                GuestEnd::QemuFailed => Some(format!("it {qemu_end} {qemu_said}").trim_end().to_owned()),
+                _ => Some(qemu_said.to_owned()).filter(|said| !said.is_empty()),
+            },
+            kernel_spoke: self.console.kernel_spoke(),
+            hello: self.seen.hello.map(|(hello, _)| hello),
+            planned: self.seen.planned,
+            scenarios: self.seen.scenarios,
+            trailer: self.seen.trailer.map(|(trailer, _)| trailer),
+            rejects,
+            splats: self.console.splats().to_vec(),
+            splats_total: self.console.splats_total(),
+            last_lines: self.console.last_lines().map(str::to_owned).collect(),
+            watched: Watched {
+                silence_secs: self.patience.silence.as_secs_f64(),
+                deadline_secs: self.patience.deadline.as_secs_f64(),
+                cpus: self.cpus,
+            },
+        }
+    }
+}
+
+impl Seen {
+    fn take(&mut self, message: &Message, when: Moment) {
+        let Moment { at, splats, .. } = when;
+        match message {
+            Message::Hello(hello) if self.hello.is_none() => self.hello = Some((hello.clone(), at)),
+            Message::Plan { scenarios } if self.planned.is_empty() => self.planned.clone_from(scenarios),
+            Message::Begin { scenario } => {
+                self.began = at;
+                self.splats_before = splats;
+                self.scenarios.push(ScenarioRan {
+                    name: scenario.clone(),
+                    outcome: Outcome::Unfinished,
+                    splats: 0,
+                    secs: 0.0,
+                    alone: false,
+                });
+            }
+            Message::Measured { scenario, measured } => {
+                self.end_scenario(scenario, Outcome::Measured(measured.clone()), when);
+            }
+            Message::Broken { scenario, why } => {
+                self.end_scenario(scenario, Outcome::Broken(why.clone()), when);
+            }
+            // That it came is what it says.
+            Message::Alive { .. } => {}
+            Message::Trailer(trailer) if self.trailer.is_none() => self.trailer = Some((trailer.clone(), at)),
+            Message::Hello(_) | Message::Plan { .. } | Message::Trailer(_) => {
+                self.out_of_order.push("a message that comes once came twice".to_owned());
+            }
+        }
+    }
+
+    fn end_scenario(&mut self, name: &str, outcome: Outcome, when: Moment) {
+        match self.scenarios.last_mut() {
+            Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
+                ran.outcome = outcome;
+                // One that was open when it began may have been taken back since.
+                ran.splats = when.splats.saturating_sub(self.splats_before);
+                ran.secs = when.at.saturating_sub(self.began).as_secs_f64();
+                ran.alone = when.alone;
+            }
+            _ => self.out_of_order.push(format!("{name} ended without having begun")),
+        }
+    }
+
+    /// The guest test that runs, and when it was heard to begin.
+    fn running(&self) -> Option<(&str, Duration)> {
+        let last = self.scenarios.last().filter(|ran| matches!(ran.outcome, Outcome::Unfinished))?;
+        Some((&last.name, self.began))
+    }
+
+    fn doing(&self) -> String {
+        match (&self.trailer, self.scenarios.last(), &self.hello) {
+            (Some(_), _, _) => "done, draining".to_owned(),
+            (None, Some(ran), _) => {
+                format!("{} ({} of {})", ran.name, self.scenarios.len(), self.planned.len().max(1))
+            }
+            (None, None, Some(_)) => "init is up".to_owned(),
+            (None, None, None) => "kernel starting".to_owned(),
+        }
+    }
+}
+
+/// Reads a file that another process appends to.
+struct Follow {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+/// Most bytes taken at one look, so that a flood cannot fill the host's memory.
+const READ_MAX: u64 = 1 << 20;
+
+impl Follow {
+    fn new(path: &Path) -> Self {
+        Follow { path: path.to_owned(), file: None }
+    }
+
+    fn read(&mut self) -> Vec<u8> {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let mut new = Vec::new();
+        if let Some(file) = &mut self.file {
+            // A channel that cannot be read is a channel that says nothing: no trailer, no pass.
+            let _ = file.take(READ_MAX).read_to_end(&mut new);
+        }
+        new
+    }
+
+    /// Of the file, whatever of it has been read.
+    fn size(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |found| found.len())
+    }
+}

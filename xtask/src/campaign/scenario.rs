@@ -1,0 +1,225 @@
+//! A guest test as a campaign names it: what it demands, and where it means something.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::variant::Variant;
+use crate::subject::Subject;
+use failure::{Failure, Result};
+
+/// A guest test, and what it has to show where it applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    pub name: String,
+    pub demand: Demand,
+    /// The injection of the subject; None: nothing is injected.
+    pub inject: Option<String>,
+    /// Without the subject's settings.
+    pub as_booted: bool,
+    /// It applies to a variant whose base has one of these outcomes; None: to all but those in which nothing follows a
+    /// failure.
+    pub on: Option<Vec<String>>,
+    /// And which has all of these fragments.
+    pub fragments: Vec<String>,
+    /// Why it says nothing about any other variant.
+    pub otherwise: Option<String>,
+    /// CPUs whose events it counts, where these are not all but the test's.
+    pub bystanders: Option<u32>,
+    pub suite: Suite,
+    /// Run by controls that must be exposed in one scenario and in no other; false for mixtures of others.
+    pub controls: bool,
+    /// Its times are held against each other: nothing else of the run goes on meanwhile.
+    pub alone: bool,
+}
+
+/// Which runs take a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suite {
+    /// Every run, also one that asks for as little as shows anything.
+    Quick,
+    /// Those that ask for no less than usual.
+    #[default]
+    Normal,
+    /// Those that ask for everything.
+    Full,
+    /// Those that say for how long.
+    Soak,
+}
+
+/// What a scenario demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// So many failures are injected, and each of them, and nothing else, leads to the outcome of the arm.
+    Failures(u64),
+    /// The outcome of the arm is reached at least so often; how often is not known beforehand.
+    AtLeast(u64),
+    /// So many operations each have this outcome, on both arms: they are none of the patch's business.
+    Operations { count: u64, outcome: String },
+    /// What the guest counts by itself comes out just so.
+    Counts(Vec<ExpectedCount>),
+}
+
+/// How often something has to be done on each arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedCount {
+    /// As the guest test calls it.
+    pub what: String,
+    pub base: u64,
+    pub patched: u64,
+}
+
+impl Demand {
+    /// What the guest is told.
+    pub fn number(&self) -> u64 {
+        match self {
+            Demand::Failures(number) | Demand::AtLeast(number) => *number,
+            Demand::Operations { count, .. } => *count,
+            Demand::Counts(counts) => {
+                counts.iter().map(|count| count.base.max(count.patched)).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// The same of no more than `most`; what is expected of counts stays.
+    pub fn at_most(&self, most: u64) -> Demand {
+        match self {
+            Demand::Failures(number) => Demand::Failures(most.min(*number)),
+            Demand::AtLeast(number) => Demand::AtLeast(most.min(*number)),
+            Demand::Operations { count, outcome } => {
+                Demand::Operations { count: most.min(*count), outcome: outcome.clone() }
+            }
+            Demand::Counts(_) => self.clone(),
+        }
+    }
+
+    /// What the variant expects of a failure decides whether it is met.
+    pub fn needs_expect(&self) -> bool {
+        matches!(self, Demand::Failures(_) | Demand::AtLeast(_))
+    }
+
+    /// What a failure is called is the subject's word.
+    pub fn describe(&self, subject: &Subject) -> String {
+        let failure = &subject.failure;
+        match self {
+            Demand::Failures(number) => format!("{number} {failure}s"),
+            Demand::AtLeast(number) => format!("at least {number} {failure}s"),
+            Demand::Operations { count, outcome } => {
+                let about = subject.outcome(outcome).map_or(outcome.as_str(), |outcome| &outcome.about);
+                format!("{count} operations: {about}")
+            }
+            Demand::Counts(counts) => {
+                let each =
+                    counts.iter().map(|count| format!("{} {} -> {}", count.what, count.base, count.patched));
+                each.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+impl Scenario {
+    /// Why it says nothing about `variant`; None: it applies.
+    pub fn not_applicable(&self, variant: &Variant, subject: &Subject) -> Option<String> {
+        if let Some(reason) = variant.without.get(&self.name) {
+            return Some(reason.clone());
+        }
+        let base = variant.expect.as_ref().and_then(|expect| subject.outcome(&expect.base));
+        let other = base.filter(|base| match &self.on {
+            Some(on) => !on.contains(&base.name),
+            None => !base.absent.is_empty() && !matches!(self.demand, Demand::Counts(_)),
+        });
+        let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
+        let reason = match (other, lacks) {
+            (None, None) => return None,
+            (Some(base), _) if !base.absent.is_empty() => format!("this kernel has no {}", subject.failure),
+            (Some(base), _) => format!("the base does {} here", base.about),
+            (None, Some(name)) => format!("the variant is built without the fragment `{name}`"),
+        };
+        Some(self.otherwise.clone().unwrap_or(reason))
+    }
+}
+
+/// A scenario as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawScenario {
+    name: String,
+    failures: Option<u64>,
+    at_least: Option<u64>,
+    operations: Option<u64>,
+    /// Of each of the operations.
+    outcome: Option<String>,
+    counts: Option<BTreeMap<String, RawCount>>,
+    inject: Option<String>,
+    #[serde(default)]
+    as_booted: bool,
+    on: Option<Vec<String>>,
+    #[serde(default)]
+    fragments: Vec<String>,
+    otherwise: Option<String>,
+    bystanders: Option<u32>,
+    #[serde(default)]
+    suite: Suite,
+    controls: Option<bool>,
+    #[serde(default)]
+    alone: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCount {
+    base: u64,
+    patched: u64,
+}
+
+fn counts(raw: BTreeMap<String, RawCount>) -> Demand {
+    let expected = |(what, RawCount { base, patched })| ExpectedCount { what, base, patched };
+    Demand::Counts(raw.into_iter().map(expected).collect())
+}
+
+impl RawScenario {
+    /// # Errors
+    /// When it demands nothing, or two things at once.
+    pub fn checked(self, path: &Path) -> Result<Scenario> {
+        let name = self.name;
+        let bad = |why: &str| {
+            Err(Failure::usage(format!("{}: scenario `{name}` {why}", crate::host::input::shown(path))))
+        };
+        let operations = match (self.operations, self.outcome) {
+            (Some(count), Some(outcome)) => Some(Demand::Operations { count, outcome }),
+            (None, None) => None,
+            _ => return bad("needs `operations` and `outcome` together"),
+        };
+        let demands = [
+            self.failures.map(Demand::Failures),
+            self.at_least.map(Demand::AtLeast),
+            operations,
+            self.counts.map(counts),
+        ];
+        let mut demands = demands.into_iter().flatten();
+        let (Some(demand), None) = (demands.next(), demands.next()) else {
+            return bad("needs one of `failures`, `at_least`, `operations` and `counts`");
+        };
+        if matches!(demand, Demand::Failures(_)) && self.inject.is_none() {
+            return bad("demands `failures`, and there is no `inject`");
+        }
+        if demand.number() == 0 {
+            return bad("demands nothing: it could not fail");
+        }
+        Ok(Scenario {
+            demand,
+            inject: self.inject,
+            as_booted: self.as_booted,
+            on: self.on,
+            fragments: self.fragments,
+            otherwise: self.otherwise,
+            bystanders: self.bystanders,
+            suite: self.suite,
+            controls: self.controls.unwrap_or(true),
+            alone: self.alone,
+            name,
+        })
+    }
+}

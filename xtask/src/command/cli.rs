@@ -1,0 +1,368 @@
+//! The command line: what can be asked, in the words of the people who ask. Nothing is decided here.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::campaign::DEFAULT;
+use crate::host::terminal;
+use crate::host::terminal::Look;
+use failure::escape;
+
+/// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
+/// every sign of trouble, beside the same kernel without the patch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
+#[command(
+    after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
+                        fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
+                        130 interrupted. A closed output pipe (`| head -1`) changes neither what the command does nor \
+                        its exit code."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the program where it asks for help or is wrong.
+    pub fn read() -> Cli {
+        // By itself clap colours a dumb terminal where `CI` is set.
+        let wanted = Look::of(&std::io::stdout()).colour || Look::of(&std::io::stderr()).colour;
+        let colour = if wanted { ColorChoice::Auto } else { ColorChoice::Never };
+        let mut command = Cli::command().color(colour);
+        let matches = command.try_get_matches_from_mut(std::env::args_os());
+        let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        read.map_err(|error| error.format(&mut command)).unwrap_or_else(|error| {
+            let is_plain = |arg: &OsString| matches!(escape::line(&arg.to_string_lossy()), Cow::Borrowed(_));
+            if std::env::args_os().all(|arg| is_plain(&arg)) {
+                error.exit();
+            }
+            // clap repeats arguments unescaped, and a shell's glob may have put any file name there.
+            terminal::say(error.render().to_string().trim_end());
+            std::process::exit(error.exit_code())
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build, boot and judge every cell of the campaign
+    Matrix(Matrix),
+    /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
+    Patch(Patch),
+    /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
+    Console(Console),
+    /// Show what this host has: tools, disk, cores, accelerator
+    Doctor(Doctor),
+    /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
+    Ci(Ci),
+    /// Measure what a matrix costs, in units of one cold kernel build
+    Bench(Bench),
+    /// Show what is kept of earlier builds and boots, or empty it
+    Cache(Cache),
+    /// Run a matrix again whenever the patch, a guest test or a configuration changes
+    Watch(Watch),
+    /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
+    Faults,
+    /// Try on a real kernel what a hostile patch, or a clock that steps, could do; needs what a matrix leaves
+    Attacks,
+    /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
+    Versions(Versions),
+    /// Write docs/controls.md, the planted bugs and what caught each, from the reports of runs
+    Docs(Docs),
+}
+
+#[derive(Debug, Args)]
+pub struct Source {
+    /// Campaign to take: a name in configs/ or a YAML file
+    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT)]
+    pub campaign: String,
+    /// Use DIR as the source of tree NAME, or revision REF of the git repository DIR; neither is ever modified. A
+    /// NAME that the campaign does not know is a tree of your own, and takes the place of the campaign's
+    #[arg(long = "tree", value_name = "NAME=DIR[@REF]")]
+    pub trees: Vec<String>,
+    /// What the tree is in relation to the patch
+    #[arg(long, value_enum, default_value = "as-is")]
+    pub base: Base,
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Base {
+    /// The base that the patch goes on
+    AsIs,
+    /// It holds the patch already: undo it to make the base
+    Undo,
+}
+
+#[derive(Debug, Args)]
+pub struct Matrix {
+    /// Patch under test: a diff, a mail, an mbox, a mail pasted from a web archive (each also as .gz), a directory of
+    /// them, `-` for standard input, or a range of commits in --tree's repository, such as HEAD~3..HEAD; several are
+    /// one series [default: the campaign's]
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+    /// Only the cells that match, such as '7.2/x86_64/pt-reclaim-off/*' (may be given several times)
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// Also leave out each hunk of the patch in turn, and say what notices
+    #[arg(long)]
+    pub without_hunk: bool,
+    /// Of a series, also test what it is after each of its patches
+    #[arg(long)]
+    pub each: bool,
+    /// Which planted bugs have to be caught
+    #[arg(long, value_enum, default_value = "auto")]
+    pub controls: Controls,
+    /// How QEMU runs the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: AccelWish,
+    /// Parallel compile jobs; beside them runs one guest for every four, with 1 nothing at all beside anything [default:
+    /// the cores of this host]
+    #[arg(long, short, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
+    /// Boot the base and the patched kernels N times each, and say what that many boots can tell
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Which guest tests run
+    #[arg(long, value_enum, default_value = "normal")]
+    pub suite: Suite,
+    /// Also keep the base and the patched kernels under load for so long, such as 90s, 30m or 8h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub soak: Option<Duration>,
+    /// Show what is on record of a boot of the same kernel, guest and machine, marked with its date, instead of booting
+    #[arg(long, conflicts_with = "fresh")]
+    pub recorded: bool,
+    /// Boot every kernel (the default); kernels that were built before are not built again
+    #[arg(long)]
+    pub fresh: bool,
+    /// Build every kernel, also those that were built before
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Compile by way of ccache if it is installed
+    #[arg(long, value_enum, default_value = "auto")]
+    pub ccache: CcacheWish,
+    /// Let builds and guests do all that you can, where they cannot be confined; the report says so
+    #[arg(long)]
+    pub no_sandbox: bool,
+    /// Directory of this run [default: a new one below target/patchproof/runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Show the plan with the exact make and QEMU commands, and stop
+    #[arg(long, visible_alias = "list")]
+    pub dry_run: bool,
+    /// Go on after a cell that went wrong (the default)
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
+    /// Stop after the first cell that went wrong
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// What standard output gets at the end
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Show every step of every cell
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Leave fault injection off: the verdict must then be vacuous
+    #[arg(long, hide = true)]
+    pub test_no_injection: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccelWish {
+    /// KVM if it has booted a kernel here, else TCG
+    Auto,
+    /// KVM or nothing
+    Kvm,
+    /// QEMU's own emulation
+    Tcg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CcacheWish {
+    /// Where it is installed
+    Auto,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Controls {
+    /// Every control of every variant
+    All,
+    /// The first two of each variant
+    Auto,
+    /// None: no variant that has controls can then pass
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// As few as show anything: for a first look, not for a verdict to rely on
+    Quick,
+    /// Those that take no long time
+    Normal,
+    /// Also those that take long
+    Full,
+}
+
+/// Threads are started for each.
+const JOBS_MAX: usize = 1024;
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let number: Option<usize> = text.parse().ok();
+    number
+        .filter(|number| *number <= JOBS_MAX)
+        .ok_or_else(|| format!("`{text}` is no number of jobs from 1 to {JOBS_MAX}"))
+}
+
+/// Deadlines are added to it, and the sum must not overflow.
+const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A time in seconds, minutes or hours.
+fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is no time such as 90s, 30m or 8h");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?);
+    let secs: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let time = number.checked_mul(secs).filter(|&secs| secs > 0).map(Duration::from_secs).ok_or_else(bad)?;
+    if time > TIME_MAX {
+        return Err(format!("`{text}` is longer than {} days", TIME_MAX.as_secs() / (24 * 3600)));
+    }
+    Ok(time)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Patch {
+    /// The patch: as --patch of the matrix
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write the sound patch here (only when every result is proved)
+    #[arg(long, value_name = "OUT")]
+    pub write: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The log, or `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The kernel that printed the logs, with debug information: adds file and line to places and stacks
+    #[arg(long, value_name = "FILE")]
+    pub vmlinux: Option<PathBuf>,
+    /// Let binutils, which read that kernel, do all that you can
+    #[arg(long, requires = "vmlinux")]
+    pub no_sandbox: bool,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Also with ccache, empty and full
+    #[arg(long)]
+    pub ccache: bool,
+    /// Instead of measuring, build every kernel from nothing as well, and compare it with the one that was built from
+    /// its neighbour's objects
+    #[arg(long, conflicts_with = "ccache")]
+    pub images: bool,
+    /// Let builds and guests do all that you can: to measure what confining them costs
+    #[arg(long)]
+    pub no_sandbox: bool,
+    /// Of the default campaign, only cells that match this pattern; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Versions {
+    /// Only the version of this name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Directories of runs with `--controls all`
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Cache {
+    /// Remove everything
+    #[arg(long)]
+    pub clean: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    #[command(flatten)]
+    pub matrix: Matrix,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ci {
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soak_is_given_in_seconds_minutes_or_hours() {
+        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("720h"), Ok(TIME_MAX));
+        let too_long = ["721h", "18446744073709551615s", "5124095576030431h"];
+        for bad in
+            ["", "30", "m", "0s", "1d", "-1s", "1.5h", "99999999999999999999h"].into_iter().chain(too_long)
+        {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn jobs_are_limited() {
+        assert_eq!((jobs("1"), jobs("1024")), (Ok(1), Ok(1024)));
+        for bad in ["", "-1", "1025", "18446744073709551615", "99999999999999999999"] {
+            assert!(jobs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,96 @@
+//! The floors of the harness: the folders of `src`, and that each uses those below it alone. Only a test; looks at sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// From the top down. A folder may use the folders that stand below it here, and none above it.
+const FLOORS: [&str; 13] = [
+    "command", "report", "run", "cache", "judge", "boot", "build", "arms", "source", "campaign", "subject",
+    "observe", "host",
+];
+
+/// Files that stand above all floors.
+const ROOF: [&str; 2] = ["main.rs", "floors.rs"];
+
+fn floor_of(name: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| *floor == name)
+}
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The first names behind `crate::` in `text`, in `use` lines, in braces and elsewhere; comments count too.
+fn used(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (at, start) in text.match_indices("crate::") {
+        let rest = &text[at + start.len()..];
+        match rest.strip_prefix('{') {
+            None => _ = names.insert(name_at(rest)),
+            Some(group) => names.extend(heads(group)),
+        }
+    }
+    names
+}
+
+fn name_at(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first name of each item of a group, up to its closing brace.
+fn heads(group: &str) -> Vec<String> {
+    let (mut depth, mut item, mut items) = (0, String::new(), Vec::new());
+    for c in group.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => items.push(std::mem::take(&mut item)),
+            c => item.push(c),
+        }
+    }
+    items.push(item);
+    items.iter().map(|item| name_at(item.trim())).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn names_are_found_in_every_form_of_use() {
+    let text = "use crate::host;\nuse crate::{boot::{self, qemu}, run as r};\nfn f() { crate::judge::f() }";
+    assert_eq!(Vec::from_iter(used(text)), ["boot", "host", "judge", "run"]);
+}
+
+#[test]
+fn every_folder_uses_the_floors_below_it_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in &files {
+        let place = file.strip_prefix(&src).unwrap();
+        let folder = place.iter().next().unwrap().to_string_lossy();
+        if ROOF.contains(&&*folder) {
+            continue;
+        }
+        let Some(own) = floor_of(&folder) else {
+            wrong.push(format!("{} is on no floor", place.display()));
+            continue;
+        };
+        let text = std::fs::read_to_string(file).unwrap();
+        for name in used(&text) {
+            match floor_of(&name) {
+                Some(other) if other >= own => {}
+                Some(_) => wrong.push(format!("{} uses {name}, which stands above it", place.display())),
+                None => wrong.push(format!("{} uses {name}, which is no floor", place.display())),
+            }
+        }
+    }
+    assert!(files.len() > 100, "{}", files.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

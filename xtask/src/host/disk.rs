@@ -1,0 +1,150 @@
+//! Writing so that a crash at any moment leaves either the old state or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use failure::{Context, Failure, Result};
+
+/// Writes `bytes` beside `path` and renames: readers see the old content or the new, never a part.
+///
+/// # Errors
+/// When the disk says no.
+pub fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut aside = tempfile::NamedTempFile::new_in(parent(path))?;
+        aside.write_all(bytes)?;
+        aside.as_file().sync_all()?;
+        aside.persist(path)?;
+        Ok(())
+    };
+    write().or_infra(|| format!("write {}", path.display()))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+/// Writes a file aside and renames it, so that nobody ever reads half of it.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    let doing = || format!("write {}", path.display());
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut aside = tempfile::Builder::new().prefix(".aside-").tempfile_in(dir).or_infra(doing)?;
+    std::io::Write::write_all(&mut aside, content).or_infra(doing)?;
+    aside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).or_infra(doing)?;
+    aside.persist(path).or_infra(doing)?;
+    Ok(())
+}
+
+/// Makes a file a program.
+///
+/// # Errors
+/// When its mode cannot be changed.
+pub fn make_executable(path: &Path) -> Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        .or_infra(|| format!("make {} executable", path.display()))
+}
+
+/// Returns once everything written below `dir` so far is on disk.
+///
+/// # Errors
+/// When the disk says no.
+pub fn sync_filesystem(dir: &Path) -> Result<()> {
+    let sync = || -> io::Result<()> {
+        let open = File::open(dir)?;
+        // SAFETY: syncfs on a descriptor that `open` keeps open.
+        if unsafe { libc::syncfs(open.as_raw_fd()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    sync().or_infra(|| format!("bring {} to disk", dir.display()))
+}
+
+/// Removes the directory `dir` if it is there: first out of the way by a rename, so that half of it is never
+/// found under its name.
+///
+/// # Errors
+/// When something in it cannot be removed.
+pub fn discard(dir: &Path) -> Result<()> {
+    let doomed = with_suffix(dir, ".discarded");
+    remove_if_there(&doomed)?;
+    match fs::rename(dir, &doomed) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).or_infra(|| format!("move {} away", dir.display())),
+        Ok(()) => remove_if_there(&doomed),
+    }
+}
+
+fn remove_if_there(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).or_infra(|| format!("remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `path` with `suffix` appended to its last component.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Creates `dir` and what is above it.
+///
+/// # Errors
+/// When the disk says no.
+pub fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).or_infra(|| format!("create {}", dir.display()))
+}
+
+/// What is in `dir`; nothing where it is not there.
+pub fn entries(dir: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    entries
+}
+
+/// Sizes of all files below `dir`.
+pub fn bytes(dir: &Path) -> u64 {
+    let of = |path: PathBuf| match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_dir() => bytes(&path),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries(dir).into_iter().map(of).sum()
+}
+
+/// The SHA-256 of a file, in lower-case hex.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    File::open(path)
+        .and_then(|mut file| io::copy(&mut file, &mut hasher))
+        .or_infra(|| format!("read {}", path.display()))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A name that no other copy of a source has had: the time and the process.
+///
+/// # Errors
+/// When the clock is before 1970.
+pub fn fresh_name() -> Result<String> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_err(|error| Failure::infra("the clock is wrong").because(error.to_string()))?;
+    Ok(format!("{:x}-{:x}", now.as_nanos(), std::process::id()))
+}

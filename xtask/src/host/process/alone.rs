@@ -1,0 +1,243 @@
+//! Gives one child the host to itself: the other children of this harness are stopped (SIGSTOP) until it gives the host
+//! back. Knows process groups and nothing of what runs in them. What others do on this host it cannot help.
+//!
+//! Nobody stays stopped for good: should the harness die meanwhile, its groups are orphans, and the kernel continues
+//! orphans that are stopped (`kill_orphaned_pgrp`, kernel/exit.c), whose guard then ends them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use libc::pid_t;
+
+/// How long a child may keep all others from running. A guest that is stopped takes it for a busy host; the first that
+/// would complain is a kernel after 3 s without a grace period, where it was told to be so impatient. Where there are no
+/// others it may go on for ever.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Of this process.
+pub static HOST: Host = Host::new();
+
+/// Who runs, and who runs alone.
+pub struct Host(Mutex<Groups>);
+
+struct Groups {
+    running: Vec<pid_t>,
+    alone: Option<(pid_t, Instant)>,
+    /// Asked to be alone while another one was, and are stopped until it is their turn.
+    waiting: Vec<pid_t>,
+}
+
+/// What became of a wish to be alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// All others stand still.
+    Alone,
+    /// Another one is: this one stands still until it is its turn.
+    Later,
+    /// It was for as long as the others can bear it; they run again.
+    NoMore,
+}
+
+impl Host {
+    pub const fn new() -> Host {
+        Host(Mutex::new(Groups { running: Vec::new(), alone: None, waiting: Vec::new() }))
+    }
+
+    /// A process group that has been started.
+    pub fn enter(&self, group: pid_t) {
+        self.groups(|groups| {
+            groups.running.push(group);
+            if groups.alone.is_some() {
+                signal(group, libc::SIGSTOP);
+            }
+        });
+    }
+
+    /// A process group that is about to be ended.
+    pub fn leave(&self, group: pid_t) {
+        self.groups(|groups| {
+            groups.running.retain(|other| *other != group);
+            groups.waiting.retain(|other| *other != group);
+            groups.give_back(group);
+        });
+    }
+
+    /// Stops all groups but this one, unless another one is alone.
+    pub fn ask(&self, group: pid_t) -> Answer {
+        self.groups(|groups| {
+            let Some((alone, since)) = groups.alone else {
+                groups.give_to(group);
+                return Answer::Alone;
+            };
+            if alone != group {
+                if !groups.waiting.contains(&group) {
+                    groups.waiting.push(group);
+                }
+                return Answer::Later;
+            }
+            if since.elapsed() < LONGEST || groups.others(group).next().is_none() {
+                return Answer::Alone;
+            }
+            groups.give_back(group);
+            Answer::NoMore
+        })
+    }
+
+    /// Ends it, if this group is alone.
+    pub fn give_back(&self, group: pid_t) {
+        self.groups(|groups| groups.give_back(group));
+    }
+
+    fn groups<T>(&self, change: impl FnOnce(&mut Groups) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Groups {
+    fn others(&self, group: pid_t) -> impl Iterator<Item = pid_t> {
+        self.running.iter().copied().filter(move |other| *other != group)
+    }
+
+    fn give_to(&mut self, group: pid_t) {
+        self.alone = Some((group, Instant::now()));
+        self.others(group).for_each(|other| signal(other, libc::SIGSTOP));
+        signal(group, libc::SIGCONT);
+    }
+
+    fn give_back(&mut self, group: pid_t) {
+        if self.alone.is_none_or(|(alone, _)| alone != group) {
+            return;
+        }
+        if self.waiting.is_empty() {
+            self.alone = None;
+            self.running.iter().for_each(|other| signal(*other, libc::SIGCONT));
+        } else {
+            // Straight to the next one: whatever ran in between would be in its times.
+            let next = self.waiting.remove(0);
+            self.give_to(next);
+        }
+    }
+}
+
+fn signal(group: pid_t, signal: i32) {
+    // SAFETY: a plain system call. A group leaves the list before its leader is waited for, so the number is its own.
+    unsafe { libc::killpg(group, signal) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+    use crate::host::process::busy::fields;
+
+    /// Children that do nothing, each in a group of its own.
+    struct Sleepers(Vec<Child>);
+
+    impl Sleepers {
+        fn new(host: &Host, number: usize) -> Sleepers {
+            let start = |_| {
+                let child = Command::new("sleep").arg("1000").process_group(0).stdin(Stdio::null()).spawn();
+                let child = child.unwrap();
+                host.enter(pid_t::try_from(child.id()).unwrap());
+                child
+            };
+            Sleepers((0..number).map(start).collect())
+        }
+
+        fn group(&self, index: usize) -> pid_t {
+            pid_t::try_from(self.0[index].id()).unwrap()
+        }
+
+        /// Of each, whether it is stopped. A stop is there for others to see a moment after it was sent.
+        fn await_stopped(&self, expected: &[bool]) {
+            let is_stopped = |child: &Child| {
+                let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+                fields(&stat).unwrap()[0] == "T"
+            };
+            let stopped = || self.0.iter().map(is_stopped).collect::<Vec<_>>();
+            let soon = |_| {
+                std::thread::sleep(Duration::from_millis(10));
+                stopped() == expected
+            };
+            assert!((0..500).any(soon), "stopped are {:?}, not {expected:?}", stopped());
+        }
+    }
+
+    impl Drop for Sleepers {
+        fn drop(&mut self) {
+            for child in &mut self.0 {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+
+    #[test]
+    fn all_others_stand_still_until_the_host_is_given_back() {
+        let host = Host::new();
+        let sleepers = Sleepers::new(&host, 3);
+        assert_eq!(host.ask(sleepers.group(1)), Answer::Alone);
+        sleepers.await_stopped(&[true, false, true]);
+        host.give_back(sleepers.group(0));
+        assert_eq!(host.ask(sleepers.group(1)), Answer::Alone);
+        sleepers.await_stopped(&[true, false, true]);
+        host.give_back(sleepers.group(1));
+        sleepers.await_stopped(&[false, false, false]);
+    }
+
+    #[test]
+    fn whoever_asks_meanwhile_has_the_host_next_and_nobody_runs_in_between() {
+        let host = Host::new();
+        let sleepers = Sleepers::new(&host, 3);
+        assert_eq!(host.ask(sleepers.group(0)), Answer::Alone);
+        assert_eq!(host.ask(sleepers.group(2)), Answer::Later);
+        host.give_back(sleepers.group(0));
+        sleepers.await_stopped(&[true, true, false]);
+        assert_eq!(host.ask(sleepers.group(2)), Answer::Alone);
+        host.give_back(sleepers.group(2));
+        sleepers.await_stopped(&[false, false, false]);
+    }
+
+    #[test]
+    fn one_that_starts_meanwhile_stands_still_as_well() {
+        let host = Host::new();
+        let sleepers = Sleepers::new(&host, 1);
+        assert_eq!(host.ask(sleepers.group(0)), Answer::Alone);
+        let late = Sleepers::new(&host, 1);
+        late.await_stopped(&[true]);
+        host.leave(sleepers.group(0));
+        late.await_stopped(&[false]);
+    }
+
+    #[test]
+    fn one_that_ends_while_it_waits_does_not_keep_the_others_waiting() {
+        let host = Host::new();
+        let sleepers = Sleepers::new(&host, 3);
+        assert_eq!(host.ask(sleepers.group(0)), Answer::Alone);
+        assert_eq!(host.ask(sleepers.group(1)), Answer::Later);
+        host.leave(sleepers.group(1));
+        host.give_back(sleepers.group(0));
+        sleepers.await_stopped(&[false, true, false]);
+    }
+
+    #[test]
+    fn nobody_is_alone_for_longer_than_is_allowed() {
+        let host = Host::new();
+        let sleepers = Sleepers::new(&host, 2);
+        let group = sleepers.group(0);
+        let asked = Instant::now();
+        while host.ask(group) == Answer::Alone {
+            assert!(asked.elapsed() < 10 * LONGEST);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(asked.elapsed() >= LONGEST);
+        sleepers.await_stopped(&[false, false]);
+        // With nobody to keep waiting there is no limit.
+        host.leave(sleepers.group(1));
+        assert_eq!(host.ask(group), Answer::Alone);
+        std::thread::sleep(LONGEST);
+        assert_eq!(host.ask(group), Answer::Alone);
+    }
+}

@@ -1,0 +1,192 @@
+//! The straight line of one run: each cell is built, then booted while others are built. Emits events and collects
+//! evidence; judges nothing.
+
+mod boots;
+mod builds;
+mod known;
+pub mod lanes;
+mod queue;
+mod repro;
+pub mod rundir;
+mod shares;
+mod workshop;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::arms::Arms;
+use crate::boot::probe::{Choice, Wish};
+use crate::build::Ccache;
+use crate::build::guest::Binaries;
+use crate::campaign::plan::Cell;
+use crate::campaign::project::Project;
+use crate::host::disk::write_whole;
+use crate::host::sandbox::Sandbox;
+use crate::observe::Evidence;
+use crate::observe::events::{Event, Events, Stage};
+use crate::run::rundir::RunDir;
+use crate::source::worktree::WorkTree;
+use crate::subject::Subject;
+use crate::subject::kconfig;
+use failure::{Context, Failure, Result, escape};
+use queue::{Builder, Queue};
+
+/// A tree that is ready: its lanes can be set to any arm.
+pub struct ReadyTree {
+    pub work: WorkTree,
+    pub arms: Arms,
+}
+
+/// Everything a run needs, decided before it starts.
+pub struct Run<'a> {
+    pub project: &'a Project,
+    pub dir: &'a RunDir,
+    pub cells: &'a [Cell],
+    /// What is forced and watched in every guest.
+    pub subject: &'a Subject,
+    pub trees: BTreeMap<String, ReadyTree>,
+    /// What each variant asks for, by its id.
+    pub requests: BTreeMap<String, Vec<kconfig::Request>>,
+    /// Makes the guest programs of every architecture, by target.
+    pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
+    pub sandbox: Sandbox,
+    pub wish: Wish,
+    pub jobs: usize,
+    pub ccache: Option<Ccache>,
+    pub fail_fast: bool,
+    /// Boots of each cell but the controls.
+    pub repeat: u32,
+    /// How long the scenarios of a soak go on.
+    pub soak: Duration,
+    /// Whether a boot of the same kernel, guest and machine that is on record may stand for another one.
+    pub recorded: bool,
+    /// Whether a kernel that was built before is built again.
+    pub rebuild: bool,
+    /// False only in the test that a run without failures comes out vacuous.
+    pub inject: bool,
+    pub events: Events,
+    /// Says of a cell's evidence whether it is as it should be, and puts it in a line.
+    pub look: &'a (dyn Fn(&Cell, &Evidence) -> (bool, String) + Sync),
+    /// What follows `cargo xtask matrix` to repeat one cell.
+    pub repeat_args: Vec<String>,
+}
+
+/// What a run brought.
+pub struct Gathered {
+    /// By index of the cell.
+    pub evidence: Vec<Evidence>,
+    /// By architecture.
+    pub accels: BTreeMap<&'static str, Choice>,
+    /// How long the guest programs took to make.
+    pub guests_secs: f64,
+    /// What ended it early.
+    pub ended: Option<Failure>,
+}
+
+/// What builder and booters share.
+struct Shared {
+    evidence: Mutex<Vec<Evidence>>,
+    accels: Mutex<BTreeMap<&'static str, Choice>>,
+    ended: Mutex<Option<Failure>>,
+    /// Made while the first kernel is compiled; whoever needs them earlier waits.
+    guests: OnceLock<Result<BTreeMap<&'static str, Binaries>>>,
+    /// Of one make.
+    jobs: usize,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn end(&self, failure: Failure) {
+        locked(&self.ended).get_or_insert(failure);
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// A panic of another thread is reported by itself; what it left is still worth reading.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Run<'_> {
+    /// Builds and boots every cell.
+    pub fn go(self) -> Gathered {
+        let mut lanes = lanes::lanes(self.cells, lanes::builders(self.jobs), &|cell| self.runs_on_host(cell));
+        let mut shared = Shared {
+            evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
+            accels: Mutex::default(),
+            ended: Mutex::new(None),
+            guests: OnceLock::new(),
+            jobs: self.jobs,
+            stop: AtomicBool::new(false),
+        };
+        let queue = Queue::new(lanes::boot_ranks(self.cells));
+        let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
+        self.take_known(&mut lanes, &builders[0], &shared);
+        shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
+        if let Err(failure) = self.discard_foreign(&lanes) {
+            shared.end(failure);
+        }
+        let workshop = self.workshop(lanes);
+        let run = &self;
+        let guests_secs = std::thread::scope(|scope| {
+            let guests = scope.spawn(|| {
+                let making = Instant::now();
+                if let Err(failure) = shared.guests.get_or_init(run.guests) {
+                    shared.end(failure.clone());
+                }
+                making.elapsed().as_secs_f64()
+            });
+            for _ in 0..lanes::booters(self.jobs) {
+                scope.spawn(|| run.boot_all(&queue, &shared));
+            }
+            for builder in builders {
+                let (shared, workshop, queue) = (&shared, &workshop, &queue);
+                scope.spawn(move || {
+                    while let Some(turn) = workshop.next() {
+                        run.build_all(&turn.lane, workshop, &builder, shared);
+                    }
+                    // Nothing is left to build: the cores are the guests'.
+                    drop(builder);
+                    run.boot_all(queue, shared);
+                });
+            }
+            guests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        Gathered {
+            evidence: shared.evidence.into_inner().unwrap_or_else(PoisonError::into_inner),
+            accels: shared.accels.into_inner().unwrap_or_else(PoisonError::into_inner),
+            guests_secs,
+            ended: shared.ended.into_inner().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    fn stage(&self, cell: &Cell, stage: Stage) {
+        self.events.send(Event::Stage { cell: cell.id(), stage });
+    }
+
+    /// A cell is done: keep its evidence and say so.
+    fn finished(&self, index: usize, shared: &Shared) {
+        let cell = &self.cells[index];
+        let evidence = locked(&shared.evidence)[index].clone();
+        let (good, line) = (self.look)(cell, &evidence);
+        if let Err(failure) = self.keep_evidence(cell, &evidence) {
+            shared.end(failure);
+        }
+        self.events.send(Event::Finished { cell: cell.id(), good, line });
+        if self.fail_fast && !good {
+            shared.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn keep_evidence(&self, cell: &Cell, evidence: &Evidence) -> Result<()> {
+        let path = self.dir.cell(cell)?.join("evidence.json");
+        let json = serde_json::to_string_pretty(evidence).or_infra(|| "encode the evidence".to_owned())?;
+        write_whole(&path, escape::json(&json).as_bytes())
+    }
+}
