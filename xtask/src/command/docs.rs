@@ -4,13 +4,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli;
-use crate::escape;
-use crate::failure::{Context, Exit, Failure, Result};
-use crate::input;
-use crate::project::Project;
+use crate::campaign::project::Project;
+use crate::command::cli;
+use crate::host::disk::write_whole;
+use crate::host::input;
 use crate::report::{ControlReport, Report, SCHEMA};
-use crate::rundir::write_whole;
+use failure::escape;
+use failure::{Context, Exit, Failure, Result};
 
 /// # Errors
 /// When a run has no report of this schema, or two runs have one control.
@@ -23,7 +23,7 @@ pub fn run(project: &Project, args: &cli::Docs) -> Result<Exit> {
     }
     let path = project.root.join("docs/controls.md");
     write_whole(&path, render(&reports).as_bytes())?;
-    crate::terminal::print_line(&format!("{} controls in {}", all().count(), path.display()))?;
+    crate::host::terminal::print_line(&format!("{} controls in {}", all().count(), path.display()))?;
     Ok(Exit::Ok)
 }
 
