@@ -153,7 +153,7 @@ impl Bench {
             args.extend(["--accel", "tcg"].map(str::to_owned));
         }
         // Faults of building are planted again and again in one and the same kernel.
-        if !more.contains(&"--recorded") {
+        if !more.contains(&"--recorded") && !more.contains(&"--rebuild") {
             args.push("--rebuild".to_owned());
         }
         args.extend(more.iter().map(|&arg| arg.to_owned()));
@@ -269,7 +269,9 @@ impl Bench {
     }
 }
 
+/// How a run of the harness ended.
 #[derive(Debug)]
+#[must_use]
 pub struct Outcome {
     pub exit: Option<i32>,
     pub stdout: String,
