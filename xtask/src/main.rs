@@ -48,6 +48,7 @@ mod seal;
 mod sensitive;
 mod source;
 mod splat;
+mod tail_file;
 mod terminal;
 mod toolchain;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]

@@ -1,5 +1,6 @@
 //! The directory of a run: made once, never shared, every file whole or absent.
 
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -7,6 +8,7 @@ use std::time::SystemTime;
 use crate::failure::{Context, Failure, Result};
 use crate::plan::Cell;
 use crate::project::Project;
+use crate::source::disk;
 
 #[derive(Debug, Clone)]
 pub struct RunDir {
@@ -68,18 +70,17 @@ fn point_latest(runs: &Path, run: &Path) -> Result<()> {
     std::fs::rename(&aside, runs.join("latest")).or_infra(doing)
 }
 
-/// Writes a file aside and renames it, so that nobody ever reads half of it.
+/// Writes a file that everyone may read aside and renames it, so that half of it is never read. Unlike
+/// [`disk::write_aside`] it does not wait for the disk: what a power cut takes is run again.
 ///
 /// # Errors
 /// When the directory cannot be written.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let doing = || format!("write {}", path.display());
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::Builder::new().prefix(".aside-").tempfile_in(dir).or_infra(doing)?;
-    std::io::Write::write_all(&mut aside, content).or_infra(doing)?;
-    aside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).or_infra(doing)?;
-    aside.persist(path).or_infra(doing)?;
-    Ok(())
+    let written = disk::replace(path, path.parent().unwrap_or(Path::new(".")), |mut file| {
+        file.write_all(content)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))
+    });
+    written.or_infra(|| format!("write {}", path.display()))
 }
 
 /// Makes a file a program.
