@@ -262,7 +262,9 @@ fn flood(path: &Path) -> ! {
     }
 }
 
+/// Named so that a test sees it (Bench::wait_until_it_hangs).
 fn sleep_forever() -> ! {
+    rustix::thread::set_name(c"hangs").expect("a name");
     loop {
         std::thread::sleep(Duration::from_secs(1000));
     }

@@ -1,8 +1,7 @@
 //! Runs one scenario as a process of its own, so that its end, however it comes, is not the end of PID 1.
 
 use std::fs::File;
-use std::io::{Error, ErrorKind};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use kit::files;
 use protocol::{Answer, Order};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// Files, not pipes: no reader is needed while the child writes, and what a killed child said is kept.
 const ANSWER: &str = "/answer";
@@ -82,33 +84,24 @@ struct End(OwnedFd);
 
 impl End {
     fn of(child: &Child) -> Result<End, String> {
-        // SAFETY: takes no memory of ours; the child is not reaped yet, so the number is its own.
-        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
-        let descriptor = RawFd::try_from(descriptor).ok().filter(|descriptor| *descriptor >= 0);
-        let descriptor = descriptor.ok_or_else(|| format!("pidfd_open: {}", Error::last_os_error()))?;
-        // SAFETY: the file descriptor is new, and nothing else owns it.
-        Ok(End(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        // The child is not reaped yet, so the number is its own.
+        let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
+        descriptor.map(End).map_err(|error| format!("pidfd_open: {error}"))
     }
 
     /// Returns at the end of the process, after `time`, or at a signal.
     fn wait(&self, time: Duration) -> Result<(), String> {
-        let mut asked = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // Rounded up, so that the last question is not in vain.
-        let millis = libc::c_int::try_from(time.as_millis() + 1).unwrap_or(libc::c_int::MAX);
-        // SAFETY: one record, which outlives the call.
-        match unsafe { libc::poll(&mut asked, 1, millis) } {
-            -1 if Error::last_os_error().kind() != ErrorKind::Interrupted => {
-                Err(format!("could not wait for the scenario: {}", Error::last_os_error()))
-            }
-            _ => Ok(()),
+        let time = Timespec::try_from(time).map_err(|error| error.to_string())?;
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(format!("could not wait for the scenario: {error}")),
         }
     }
 }
 
 fn kill_group(child: &mut Child) -> Result<Option<ExitStatus>, String> {
-    let group = libc::pid_t::try_from(child.id()).map_err(|error| error.to_string())?;
-    // SAFETY: takes no memory of ours; the group is the child's own, and the child is not reaped yet.
-    unsafe { libc::kill(-group, libc::SIGKILL) };
+    // The group is the child's own, and the child is not reaped yet. If it is gone, the wait says so.
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     wait(child, DIES_WITHIN, || Ok(()))
 }
 

@@ -1,15 +1,18 @@
 //! The machine around the tests: mounts, console, kernel command line, taint, restart.
 
-use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::Error;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::files;
+use rustix::io::Errno;
+use rustix::mount::{self, MountFlags};
+use rustix::stdio;
+use rustix::system::{RebootCommand, reboot};
+use rustix::termios::tcdrain;
 
 /// Type and mount point, in an order in which each one's mount point exists.
 const MOUNTS: [(&str, &str); 5] = [
@@ -37,28 +40,21 @@ pub fn mount_all() -> Result<(), String> {
 }
 
 fn mount(kind: &str, target: &str) -> Result<(), String> {
-    let c_string = |text: &str| CString::new(text).map_err(|error| error.to_string());
-    let (c_kind, c_target) = (c_string(kind)?, c_string(target)?);
-    // SAFETY: three C strings that outlive the call; these file systems take no data.
-    let status = unsafe { libc::mount(c_kind.as_ptr(), c_target.as_ptr(), c_kind.as_ptr(), 0, ptr::null()) };
-    let error = Error::last_os_error();
-    // EBUSY: the kernel mounted devtmpfs itself (DEVTMPFS_MOUNT).
-    if status != 0 && error.raw_os_error() != Some(libc::EBUSY) {
-        return Err(format!("could not mount {kind} on {target}: {error}"));
+    match mount::mount(kind, target, kind, MountFlags::empty(), None) {
+        // EBUSY: the kernel mounted devtmpfs itself (DEVTMPFS_MOUNT).
+        Ok(()) | Err(Errno::BUSY) => Ok(()),
+        Err(error) => Err(format!("could not mount {kind} on {target}: {error}")),
     }
-    Ok(())
 }
 
 /// Makes /dev/console our standard input, output and error, in place of what the initramfs had there at boot.
 pub fn take_console() -> Result<(), String> {
     let context = |error: Error| format!("could not open /dev/console: {error}");
     let console = OpenOptions::new().read(true).write(true).open("/dev/console").map_err(context)?;
-    for standard in 0..3 {
-        // SAFETY: both are file descriptors of this process, which has no other thread.
-        if unsafe { libc::dup2(console.as_raw_fd(), standard) } < 0 {
-            return Err(context(Error::last_os_error()));
-        }
-    }
+    let taken = stdio::dup2_stdin(&console)
+        .and_then(|()| stdio::dup2_stdout(&console))
+        .and_then(|()| stdio::dup2_stderr(&console));
+    taken.map_err(|error| context(error.into()))?;
     // One of the numbers just filled may be the file's own: closing it would undo the work.
     if console.as_raw_fd() < 3 {
         std::mem::forget(console);
@@ -73,16 +69,15 @@ pub fn wait_for_late_splats(end: Instant) {
 
 /// Waits until the UART has sent everything: a restart throws away what is still queued.
 pub fn drain_console() {
-    // SAFETY: standard error is the console; an error leaves nothing to be done about it.
-    unsafe { libc::tcdrain(libc::STDERR_FILENO) };
+    // Standard error is the console; an error leaves nothing to be done about it.
+    let _ = tcdrain(std::io::stderr());
 }
 
 /// Restarts the machine; with `-no-reboot` that ends QEMU.
 pub fn restart() -> ! {
-    // SAFETY: takes no memory of ours.
-    unsafe { libc::reboot(libc::RB_AUTOBOOT) };
+    let refused = reboot(RebootCommand::Restart);
     // A PID 1 that ends panics the kernel, which is the next best thing and visible.
-    panic!("the kernel refused to restart: {}", Error::last_os_error());
+    panic!("the kernel refused to restart: {refused:?}");
 }
 
 /// The value of `key=value` on the kernel command line.

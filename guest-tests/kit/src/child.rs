@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{Error, Read, Write};
-use std::os::fd::FromRawFd;
 use std::time::{Duration, Instant};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// Said by a child when it is prepared.
 const READY: &[u8] = b"ready";
@@ -11,7 +13,7 @@ const READY: &[u8] = b"ready";
 /// A child that is prepared and waits.
 #[derive(Debug)]
 pub struct Child {
-    pid: libc::pid_t,
+    pid: Pid,
     /// A byte in it tells the child to go on. Closing it would not: later children have it open too.
     go: Option<File>,
 }
@@ -39,7 +41,7 @@ impl Child {
                 drop((child_says, parent_says));
                 live(prepare, work, child_out, child_in)
             }
-            pid => pid,
+            pid => Pid::from_raw(pid).ok_or("a child without a number")?,
         };
         drop((child_out, child_in));
         let child = Child { pid, go: Some(parent_says) };
@@ -54,7 +56,7 @@ impl Child {
     }
 
     pub fn pid(&self) -> libc::pid_t {
-        self.pid
+        self.pid.as_raw_pid()
     }
 
     /// Tells it to go on.
@@ -68,10 +70,8 @@ impl Child {
     /// Kills it where it waits, and waits for its end; the time that took.
     pub fn kill_and_reap(self) -> Result<Duration, String> {
         let began = Instant::now();
-        // SAFETY: takes no memory of ours; the child is not reaped yet, so the number is still its own.
-        if unsafe { libc::kill(self.pid, libc::SIGKILL) } != 0 {
-            return Err(format!("could not kill the child: {}", Error::last_os_error()));
-        }
+        // The child is not reaped yet, so the number is still its own.
+        kill_process(self.pid, Signal::KILL).map_err(|error| format!("could not kill the child: {error}"))?;
         // Not `end`, which would tell it to go on.
         let status = reap(self.pid)?;
         let took = began.elapsed();
@@ -100,12 +100,11 @@ impl Child {
     }
 }
 
-fn reap(pid: libc::pid_t) -> Result<Status, String> {
-    let mut status = 0;
-    // SAFETY: `status` outlives the call, and `pid` is our own child, which no other thread waits for.
-    match unsafe { libc::waitpid(pid, &mut status, 0) } {
-        found if found == pid => Ok(Status(status)),
-        _ => Err(format!("could not wait for the child: {}", Error::last_os_error())),
+fn reap(pid: Pid) -> Result<Status, String> {
+    match waitpid(Some(pid), WaitOptions::empty()) {
+        Ok(Some((_, status))) => Ok(Status(status.as_raw())),
+        Ok(None) => Err("could not wait for the child".to_owned()),
+        Err(error) => Err(format!("could not wait for the child: {error}")),
     }
 }
 
@@ -150,11 +149,6 @@ fn live<T>(
 
 /// The reading and the writing end of a new pipe.
 pub fn pipe() -> Result<(File, File), String> {
-    let mut ends = [-1; 2];
-    // SAFETY: the call writes two numbers into the array, which has room for them.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(format!("could not make a pipe: {}", Error::last_os_error()));
-    }
-    // SAFETY: both file descriptors are new, and nothing else owns them.
-    Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
+    let ends = pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("could not make a pipe: {error}"))?;
+    Ok((ends.0.into(), ends.1.into()))
 }

@@ -1,7 +1,9 @@
 //! CPUs. The victim stays on one of them, so that every other one is a bystander; and how long a tick is.
 
-use std::io::Error;
 use std::time::Duration;
+
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
+use rustix::time::{ClockId, clock_getres};
 
 use crate::{counters, files};
 
@@ -10,18 +12,12 @@ pub const VICTIM_CPU: u32 = 0;
 
 /// Binds this thread, and what it forks, to `cpu`; fails unless it then runs there.
 pub fn pin_to(cpu: u32) -> Result<(), String> {
-    // SAFETY: a zeroed cpu_set_t is the empty set; CPU_SET stays within it, and the call only reads it.
-    let status = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu as usize, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
-    };
-    if status != 0 {
-        return Err(format!("could not pin the victim to CPU {cpu}: {}", Error::last_os_error()));
-    }
-    // SAFETY: takes no arguments and touches no memory of ours.
-    let running_on = unsafe { libc::sched_getcpu() };
-    if u32::try_from(running_on) != Ok(cpu) {
+    let mut set = CpuSet::new();
+    set.set(cpu as usize);
+    sched_setaffinity(None, &set)
+        .map_err(|error| format!("could not pin the victim to CPU {cpu}: {error}"))?;
+    let running_on = sched_getcpu();
+    if running_on != cpu as usize {
         return Err(format!("pinned to CPU {cpu} but running on {running_on}"));
     }
     Ok(())
@@ -30,13 +26,8 @@ pub fn pin_to(cpu: u32) -> Result<(), String> {
 /// The time between two ticks: the resolution of the clocks that they move (`posix_get_coarse_res()`,
 /// kernel/time/posix-timers.c).
 pub fn tick() -> Result<Duration, String> {
-    let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes one record, which outlives the call.
-    if unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) } != 0 {
-        return Err(format!("the resolution of CLOCK_MONOTONIC_COARSE: {}", Error::last_os_error()));
-    }
-    let part = |number: i64| u64::try_from(number).map_err(|error| error.to_string());
-    Ok(Duration::from_secs(part(tick.tv_sec)?) + Duration::from_nanos(part(tick.tv_nsec)?))
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    Duration::try_from(tick).map_err(|error| format!("the resolution of CLOCK_MONOTONIC_COARSE: {error}"))
 }
 
 /// How many CPUs are online; they are numbered from 0 here.

@@ -3,6 +3,9 @@
 use std::io::Error;
 use std::time::Duration;
 
+use rustix::thread::clock_nanosleep_absolute;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
 /// Makes the calling thread a SCHED_FIFO one.
 pub fn become_fifo(priority: i32) -> Result<(), String> {
     let parameters = libc::sched_param { sched_priority: priority };
@@ -15,28 +18,13 @@ pub fn become_fifo(priority: i32) -> Result<(), String> {
 
 /// Since boot.
 pub fn now() -> Result<Duration, String> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes one timespec, which outlives it.
-    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) } != 0 {
-        return Err(format!("could not read the clock: {}", Error::last_os_error()));
-    }
-    let seconds = u64::try_from(time.tv_sec).map_err(|error| error.to_string())?;
-    let nanos = u32::try_from(time.tv_nsec).map_err(|error| error.to_string())?;
-    Ok(Duration::new(seconds, nanos))
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).map_err(|error| error.to_string())
 }
 
 /// Sleeps until `due`; how much later than that it is afterwards.
 pub fn sleep_until(due: Duration) -> Result<Duration, String> {
-    let time = libc::timespec {
-        tv_sec: libc::time_t::try_from(due.as_secs()).map_err(|error| error.to_string())?,
-        tv_nsec: libc::c_long::from(due.subsec_nanos()),
-    };
-    // SAFETY: only reads `time`; with an absolute time nothing is written back.
-    let error = unsafe {
-        libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, std::ptr::null_mut())
-    };
-    match error {
-        0 => Ok(now()?.saturating_sub(due)),
-        _ => Err(format!("could not sleep: {}", Error::from_raw_os_error(error))),
-    }
+    let time = Timespec::try_from(due).map_err(|error| error.to_string())?;
+    clock_nanosleep_absolute(ClockId::Monotonic, &time)
+        .map_err(|error| format!("could not sleep: {error}"))?;
+    Ok(now()?.saturating_sub(due))
 }

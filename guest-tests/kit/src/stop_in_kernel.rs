@@ -3,9 +3,11 @@
 
 use std::fs::File;
 use std::io::{Error, Read};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::ptr;
 use std::thread;
+
+use rustix::mm::{UserfaultfdFlags, userfaultfd};
 
 use crate::page;
 
@@ -56,11 +58,9 @@ impl Trap {
         if page == libc::MAP_FAILED {
             return Err(format!("could not map a page: {}", Error::last_os_error()));
         }
-        // SAFETY: takes no memory; the file descriptor is new, and nothing else owns it.
-        let mut watcher = match unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) } {
-            -1 => return Err(format!("userfaultfd: {}", Error::last_os_error())),
-            new => unsafe { File::from_raw_fd(i32::try_from(new).map_err(|error| error.to_string())?) },
-        };
+        // SAFETY: only the page that was just made is registered, and no reference to it exists.
+        let watcher = unsafe { userfaultfd(UserfaultfdFlags::CLOEXEC) };
+        let mut watcher = File::from(watcher.map_err(|error| format!("userfaultfd: {error}"))?);
         ask(&watcher, 0x3f, &mut Api { api: UFFD_API, features: 0, ioctls: 0 })?;
         let (start, length) = (page as u64, length as u64);
         ask(&watcher, 0x00, &mut Register { start, length, mode: REGISTER_MODE_MISSING, ioctls: 0 })?;

@@ -11,7 +11,7 @@ pub mod symbols;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use protocol::{Hello, Message, Nonce, Trailer, Transcript};
@@ -21,6 +21,7 @@ use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
 use crate::host::process::{self, End, Limits, Running, Watch};
 use crate::host::sandbox::{Sandbox, View};
+use crate::host::tail_file::{READ_MAX, TailFile};
 use crate::observe::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use console::Console;
 use failure::{Context, Failure, Result};
@@ -102,8 +103,8 @@ fn words_of_qemu(log: &Path) -> std::io::Result<String> {
 struct Watcher<'a> {
     guest: &'a Guest<'a>,
     patience: Patience,
-    console_file: Follow,
-    results_file: Follow,
+    console_file: TailFile,
+    results_file: TailFile,
     console: Console,
     transcript: Transcript,
     seen: Seen,
@@ -145,8 +146,8 @@ impl<'a> Watcher<'a> {
         Watcher {
             guest,
             patience,
-            console_file: Follow::new(guest.console),
-            results_file: Follow::new(guest.results),
+            console_file: TailFile::new(guest.console),
+            results_file: TailFile::new(guest.results),
             console: Console::default(),
             transcript: Transcript::new(guest.nonce.clone()),
             seen: Seen::default(),
@@ -173,6 +174,7 @@ impl<'a> Watcher<'a> {
 
     /// Reads what is new on both channels; says whether there was anything.
     fn read(&mut self, elapsed: Duration) -> bool {
+        // A channel that cannot be read is a channel that says nothing: no trailer, no pass.
         let console = self.console_file.read();
         self.console.feed(&console);
         if self.console.ran_init() {
@@ -343,37 +345,5 @@ impl Seen {
             (None, None, Some(_)) => "init is up".to_owned(),
             (None, None, None) => "kernel starting".to_owned(),
         }
-    }
-}
-
-/// Reads a file that another process appends to.
-struct Follow {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-/// Most bytes taken at one look, so that a flood cannot fill the host's memory.
-const READ_MAX: u64 = 1 << 20;
-
-impl Follow {
-    fn new(path: &Path) -> Self {
-        Follow { path: path.to_owned(), file: None }
-    }
-
-    fn read(&mut self) -> Vec<u8> {
-        if self.file.is_none() {
-            self.file = File::open(&self.path).ok();
-        }
-        let mut new = Vec::new();
-        if let Some(file) = &mut self.file {
-            // A channel that cannot be read is a channel that says nothing: no trailer, no pass.
-            let _ = file.take(READ_MAX).read_to_end(&mut new);
-        }
-        new
-    }
-
-    /// Of the file, whatever of it has been read.
-    fn size(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |found| found.len())
     }
 }

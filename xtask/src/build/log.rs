@@ -1,14 +1,13 @@
 //! Reads a kernel build log: how far it is, and, when it failed, whose fault that is.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Instant;
 
 use regex::Regex;
 
+use crate::host::tail_file::{READ_MAX, TailFile};
 use crate::observe::{Build, CompileError};
 
 static DIAGNOSTIC: LazyLock<Regex> = LazyLock::new(|| {
@@ -110,14 +109,10 @@ fn tool_error(log: &str) -> Option<CompileError> {
 /// What all objects go into first (scripts/Makefile.vmlinux_o).
 const FIRST_LINK: &str = "LD vmlinux.o";
 
-/// Most bytes taken at one look, so that a flood cannot fill the host's memory.
-const READ_MAX: u64 = 1 << 20;
-
 /// Follows a build log that is being written.
 #[derive(Debug)]
 pub struct Tail {
-    path: PathBuf,
-    file: Option<File>,
+    file: TailFile,
     partial: Vec<u8>,
     /// Objects made so far.
     pub objects: u64,
@@ -130,8 +125,7 @@ pub struct Tail {
 impl Tail {
     pub fn new(path: &Path) -> Tail {
         Tail {
-            path: path.to_owned(),
-            file: None,
+            file: TailFile::new(path),
             partial: Vec::new(),
             objects: 0,
             last: String::new(),
@@ -141,16 +135,10 @@ impl Tail {
 
     /// Reads what is new; says whether there was anything.
     pub fn read(&mut self) -> bool {
-        if self.file.is_none() {
-            self.file = File::open(&self.path).ok();
-        }
+        // A log that cannot be read shows no progress; the build itself says what is wrong.
+        let came = self.file.read();
         let mut new = std::mem::take(&mut self.partial);
-        let before = new.len();
-        if let Some(file) = &mut self.file {
-            // A log that cannot be read shows no progress; the build itself says what is wrong.
-            let _ = file.take(READ_MAX).read_to_end(&mut new);
-        }
-        let came = new.len() > before;
+        new.extend_from_slice(&came);
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', &new) {
             self.take_line(&new[start..end]);
@@ -159,7 +147,7 @@ impl Tail {
         // No line that says what is made is longer than a look reads.
         self.partial = new.split_off(start);
         self.partial.truncate(usize::try_from(READ_MAX).unwrap_or(usize::MAX));
-        came
+        !came.is_empty()
     }
 
     fn take_line(&mut self, line: &[u8]) {

@@ -223,10 +223,10 @@ fn read<T: DeserializeOwned>(what: &str, key: &str, path: &Path) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
 
-/// A second name where the file system can, else a copy.
+/// In place of what is there.
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     let _ = fs::remove_file(to);
-    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+    disk::link_or_copy(from, to).map(drop)
 }
 
 fn used(path: &Path) {

@@ -10,37 +10,70 @@ use sha2::{Digest, Sha256};
 
 use failure::{Context, Failure, Result};
 
-/// Writes `bytes` beside `path` and renames: readers see the old content or the new, never a part.
+/// Writes `bytes` beside `path` and renames: readers see the old content or the new, never a part. It is on disk then.
 ///
 /// # Errors
-/// When the disk says no.
+/// On I/O failure.
 pub fn write_aside(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let mut aside = tempfile::NamedTempFile::new_in(parent(path))?;
-        aside.write_all(bytes)?;
-        aside.as_file().sync_all()?;
-        aside.persist(path)?;
-        Ok(())
-    };
-    write().or_infra(|| format!("write {}", path.display()))
+    let written = replace(path, parent(path), |mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.or_infra(|| format!("write {}", path.display()))
+}
+
+/// Puts the file that `fill` writes in place of `path`, by a rename: whole or not at all. It is written in `staging`, on the
+/// same file system, and is this user's alone unless `fill` says something else.
+///
+/// # Errors
+/// On I/O failure.
+pub fn replace(path: &Path, staging: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(staging)?;
+    fill(aside.as_file())?;
+    aside.persist(path)?;
+    Ok(())
+}
+
+/// What the name of a file that is not yet whole begins with.
+const ASIDE: &str = ".aside-";
+
+/// Makes `to`, which is not there, another name of `from`, or a copy where the file system cannot. Says which.
+///
+/// # Errors
+/// On I/O failure.
+pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<Made> {
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(Made::Link);
+    }
+    match fs::symlink_metadata(from)?.is_symlink() {
+        true => std::os::unix::fs::symlink(fs::read_link(from)?, to)?,
+        false => fs::copy(from, to).map(drop)?,
+    }
+    Ok(Made::Copy)
+}
+
+/// How a file came to a second place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    Link,
+    Copy,
 }
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// Writes a file aside and renames it, so that nobody ever reads half of it.
+/// Writes a file that everyone may read aside and renames it, so that half of it is never read. Unlike [`write_aside`] it
+/// does not wait for the disk: what a power cut takes is run again.
 ///
 /// # Errors
 /// When the directory cannot be written.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let doing = || format!("write {}", path.display());
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::Builder::new().prefix(".aside-").tempfile_in(dir).or_infra(doing)?;
-    std::io::Write::write_all(&mut aside, content).or_infra(doing)?;
-    aside.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).or_infra(doing)?;
-    aside.persist(path).or_infra(doing)?;
-    Ok(())
+    let written = replace(path, path.parent().unwrap_or(Path::new(".")), |mut file| {
+        file.write_all(content)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))
+    });
+    written.or_infra(|| format!("write {}", path.display()))
 }
 
 /// Makes a file a program.

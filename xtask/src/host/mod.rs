@@ -11,6 +11,7 @@ pub mod input;
 pub mod process;
 mod requirements;
 pub mod sandbox;
+pub mod tail_file;
 pub mod terminal;
 pub mod toolchain;
 pub mod yaml;

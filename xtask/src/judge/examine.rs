@@ -2,7 +2,7 @@
 
 use protocol::{Hello, Impossible, impossible};
 
-use super::finding::{Arm, Asked, Finding, Findings, Weight};
+use super::finding::{Arm, Asked, Finding, Findings, SplatAt, Weight};
 use super::scenario::examine_scenario;
 use crate::observe::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
 use crate::subject::witness::Witness;
@@ -18,17 +18,19 @@ pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding>
         return found.0;
     }
     found.0.extend(examine_boot(asked, arm, &evidence.boot));
-    for (index, boot) in evidence.repeats.iter().enumerate() {
-        let number = index.saturating_add(2);
+    for (index, boot) in evidence.boots().enumerate().skip(1) {
+        let number = index.saturating_add(1);
         let again = examine_boot(asked, arm, boot).into_iter();
-        found.0.extend(
-            again.map(|finding| Finding { text: format!("boot {number}: {}", finding.text), ..finding }),
-        );
+        found.0.extend(again.map(|finding| Finding {
+            text: format!("boot {number}: {}", finding.text),
+            splat: finding.splat.map(|splat| SplatAt { boot: index, ..splat }),
+            ..finding
+        }));
     }
     found.0
 }
 
-/// Everything that stands between one boot and a pass.
+/// Everything that stands between one boot and a pass. A splat is named as one of the first boot.
 pub fn examine_boot(asked: &Asked<'_>, arm: Arm, boot: &Boot) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     match boot {
@@ -184,7 +186,7 @@ fn end_weight(ran: &Ran) -> Weight {
 /// One finding per kind of splat and place; hundreds of one sort are one finding.
 fn examine_trouble(found: &mut Findings, ran: &Ran) {
     let mut seen: Vec<(Kind, Option<String>)> = Vec::new();
-    for splat in &ran.splats {
+    for (index, splat) in ran.splats.iter().enumerate() {
         let file =
             splat.location.as_deref().and_then(|at| at.rsplit_once(':')).map(|(file, _)| file.to_owned());
         let place = (splat.kind, file.clone());
@@ -198,7 +200,7 @@ fn examine_trouble(found: &mut Findings, ran: &Ran) {
         }
         seen.push(place);
         let text = format!("splat ({}): {}", splat.kind.name(), splat.headline);
-        found.bad(Witness::Splat { kind: splat.kind, file, stack }, text);
+        found.splat(index, Witness::Splat { kind: splat.kind, file, stack }, text);
     }
     if let Some(tainted) = ran.trailer.as_ref().map(|trailer| trailer.tainted).filter(|&bits| bits != 0) {
         let seen = if ran.splats_total == 0 { " although no splat was seen" } else { "" };

@@ -1,9 +1,10 @@
 //! What an arm was asked to show, and what stands between it and a pass.
 
 use crate::campaign::{Expect, Scenario};
+use crate::observe::{Boot, Evidence};
 use crate::subject::Subject;
 use crate::subject::witness::Witness;
-use console::splat;
+use console::{Splat, splat};
 
 /// What one finding is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,26 @@ pub struct Finding {
     pub weight: Weight,
     pub witness: Witness,
     pub text: String,
+    /// The splat that it tells of; of several of one kind and place, the first.
+    pub splat: Option<SplatAt>,
+}
+
+/// Which splat of a cell's evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplatAt {
+    /// Index in [`Evidence::boots`].
+    pub boot: usize,
+    /// Index in [`crate::evidence::Ran::splats`].
+    pub index: usize,
+}
+
+impl SplatAt {
+    pub fn find(self, evidence: &Evidence) -> Option<&Splat> {
+        match evidence.boots().nth(self.boot)? {
+            Boot::Ran(ran) => ran.splats.get(self.index),
+            Boot::NotRun | Boot::Infra { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +63,17 @@ pub struct Findings(pub Vec<Finding>);
 impl Findings {
     /// Something that keeps the experiment from proving anything.
     pub fn gap(&mut self, weight: Weight, text: impl Into<String>) {
-        self.0.push(Finding { weight, witness: Witness::Gap, text: text.into() });
+        self.add(weight, Witness::Gap, text);
     }
 
     pub fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
-        self.0.push(Finding { weight, witness, text: text.into() });
+        self.0.push(Finding { weight, witness, text: text.into(), splat: None });
+    }
+
+    /// Splat number `index` of a boot is trouble.
+    pub fn splat(&mut self, index: usize, witness: Witness, text: String) {
+        let splat = Some(SplatAt { boot: 0, index });
+        self.0.push(Finding { weight: Weight::Bad, witness, text, splat });
     }
 
     /// The witness of the splats of this kind and place.

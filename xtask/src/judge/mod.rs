@@ -181,12 +181,12 @@ pub fn noticed(asked: &Asked<'_>, evidence: &Evidence) -> Caught {
 /// Whether `control` was caught: whether the judge would have failed a patch with this bug, and by the evidence
 /// that the control's file names.
 pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caught {
-    let Some(ran) = evidence.ran() else {
+    if evidence.ran().is_none() {
         let found = examine(asked, Arm::Patched, evidence);
         let by = found.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
         let caught = found.iter().any(|finding| control.exposed_by.is(&finding.witness));
         return Caught { caught, by, splat: Vec::new() };
-    };
+    }
     let bad: Vec<Finding> = examine(asked, Arm::Patched, evidence)
         .into_iter()
         .filter(|found| found.weight == Weight::Bad)
@@ -194,7 +194,7 @@ pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caugh
     let misled = bad.iter().any(|finding| control.exposed_by.is_elsewhere(&finding.witness));
     match bad.iter().find(|finding| control.exposed_by.is(&finding.witness)) {
         Some(finding) if !misled => {
-            let splat = ran.splats.iter().find(|splat| finding.text.ends_with(&splat.headline));
+            let splat = finding.splat.and_then(|splat| splat.find(evidence));
             let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();
             Caught { caught: true, by: finding.text.clone(), splat }
         }

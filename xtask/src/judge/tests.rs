@@ -548,6 +548,23 @@ fn a_control_that_is_not_caught_takes_the_pass_away() {
 }
 
 #[test]
+fn caught_control_shows_the_splat_that_caught_it() {
+    let says = |text: &str, splat: Splat| Splat { text: vec![text.to_owned()], ..splat };
+    // All have the same headline, and the first is no trouble at the place that the control names.
+    let other = || says("other", splat(Kind::MightSleep, "kernel/x.c:1"));
+    let wanted = || says("wanted", splat(Kind::MightSleep, "mm/x.c:1"));
+    let first = change(sound(waits()), |ran| ran.splats = vec![other(), wanted()]);
+    let mut second = change(sound(waits()), |ran| ran.splats = vec![other()]);
+    second.repeats = vec![change(sound(waits()), |ran| ran.splats = vec![other(), wanted()]).boot];
+    for planted in [first, second] {
+        let found = examine(&asked(&scenarios()), Arm::Patched, &planted);
+        let at = |finding: &Finding| control().exposed_by.is(&finding.witness).then_some(finding.splat);
+        let splat = found.iter().find_map(at).flatten().unwrap();
+        assert_eq!(splat.find(&planted).unwrap().text, ["wanted"]);
+    }
+}
+
+#[test]
 fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
     let scenarios = [scenarios(), vec![scenario("exit", Demand::Failures(200))]].concat();
     let asked = asked(&scenarios);

@@ -2,6 +2,8 @@
 //! been one guest. Keeps every measurement, splat and taint of all of them; of several that did not end by themselves it tells
 //! how the first did. It came to its end only if all of them did.
 
+use protocol::Trailer;
+
 use super::{Boot, GuestEnd, Ran};
 
 impl Boot {
@@ -25,37 +27,73 @@ impl Boot {
 }
 
 impl Ran {
-    /// This, and what guest `number` saw.
-    fn and(mut self, other: Ran, number: usize) -> Ran {
+    /// This, and what guest `number` saw. Both are taken apart, so that a new field has to be merged here to compile.
+    fn and(self, other: Ran, number: usize) -> Ran {
+        let Ran {
+            accel,
+            guests,
+            secs,
+            kernel_secs,
+            boot_secs,
+            test_secs,
+            end,
+            qemu_said,
+            kernel_spoke,
+            hello,
+            mut planned,
+            mut scenarios,
+            trailer,
+            mut rejects,
+            mut splats,
+            splats_total,
+            last_lines,
+            watched,
+        } = self;
         let both = |one: Option<f64>, other: Option<f64>| Some(one?.max(other?));
-        self.guests = self.guests.saturating_add(other.guests);
-        self.secs = self.secs.max(other.secs);
-        self.kernel_secs = both(self.kernel_secs, other.kernel_secs);
-        self.boot_secs = both(self.boot_secs, other.boot_secs);
-        self.test_secs = both(self.test_secs, other.test_secs);
-        self.kernel_spoke &= other.kernel_spoke;
-        if self.hello.is_some() && other.hello.is_some() && self.hello != other.hello {
-            self.rejects.push(format!("guest {number} says that it runs on something else"));
+        if hello.is_some() && other.hello.is_some() && hello != other.hello {
+            rejects.push(format!("guest {number} says that it runs on something else"));
         }
-        self.hello = self.hello.and(other.hello);
-        self.trailer = self.trailer.zip(other.trailer).map(|(mut trailer, other)| {
-            trailer.measured = trailer.measured.saturating_add(other.measured);
-            trailer.tainted |= other.tainted;
-            trailer
-        });
+        rejects.extend(other.rejects.into_iter().map(|reject| format!("guest {number}: {reject}")));
+        planned.extend(other.planned);
+        scenarios.extend(other.scenarios);
+        splats.extend(other.splats);
         // The first that did not end by itself is the one to look at.
-        if self.end == GuestEnd::QemuExited {
-            (self.end, self.last_lines, self.watched) = (other.end, other.last_lines, other.watched);
-        }
-        self.qemu_said = match (self.qemu_said, other.qemu_said) {
-            (Some(one), Some(other)) => Some(format!("{one}; {other}")),
-            (one, other) => one.or(other),
+        let (end, last_lines, watched) = match end {
+            GuestEnd::QemuExited => (other.end, other.last_lines, other.watched),
+            _ => (end, last_lines, watched),
         };
-        self.planned.extend(other.planned);
-        self.scenarios.extend(other.scenarios);
-        self.rejects.extend(other.rejects.into_iter().map(|reject| format!("guest {number}: {reject}")));
-        self.splats.extend(other.splats);
-        self.splats_total = self.splats_total.saturating_add(other.splats_total);
-        self
+        Ran {
+            // All guests of a boot have the same machine.
+            accel,
+            guests: guests.saturating_add(other.guests),
+            secs: secs.max(other.secs),
+            kernel_secs: both(kernel_secs, other.kernel_secs),
+            boot_secs: both(boot_secs, other.boot_secs),
+            test_secs: both(test_secs, other.test_secs),
+            end,
+            qemu_said: both_said(qemu_said, other.qemu_said),
+            kernel_spoke: kernel_spoke && other.kernel_spoke,
+            hello: hello.and(other.hello),
+            planned,
+            scenarios,
+            trailer: trailer.zip(other.trailer).map(|(one, other)| both_trailers(one, other)),
+            rejects,
+            splats,
+            splats_total: splats_total.saturating_add(other.splats_total),
+            last_lines,
+            watched,
+        }
     }
+}
+
+fn both_said(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
+}
+
+fn both_trailers(one: Trailer, other: Trailer) -> Trailer {
+    let Trailer { measured, tainted } = one;
+    Trailer { measured: measured.saturating_add(other.measured), tainted: tainted | other.tainted }
 }

@@ -182,13 +182,12 @@ impl Run<'_> {
         }
         let cell = task.cell;
         self.stage(cell, Stage::WaitsForLane);
-        let place = workshop::key(lane);
-        let start = workshop.enter(&place);
+        let (start, entered) = workshop.enter(&workshop::key(lane));
         self.stage(cell, Stage::Build);
         let building = Instant::now();
-        let job = task.job(self, if start == Start::Cold { self.jobs } else { shared.jobs });
+        let job = task.job(self, if matches!(start, Start::Cold) { self.jobs } else { shared.jobs });
         let mut lane = None;
-        let build = self.build_in(&start, workshop, &job, &task, &mut lane, |tail: Option<&Tail>| {
+        let build = self.build_in(start, &job, &task, &mut lane, |tail: Option<&Tail>| {
             if let Some(tail) = tail {
                 let what = format!("{} ({} objects)", tail.last, tail.objects);
                 self.events.send(Event::Doing { cell: cell.id(), what });
@@ -201,7 +200,7 @@ impl Run<'_> {
             self.hand_on(index, build.clone(), builder, shared);
             self.keep(&build, &job, &task, lane.as_mut())
         });
-        workshop.leave(&place, lane::is_usable(&task.lane_home, task.tree.work.incarnation()));
+        entered.leave(lane::is_usable(&task.lane_home, task.tree.work.incarnation()));
         kept
     }
 
@@ -247,27 +246,22 @@ impl Run<'_> {
         }
     }
 
-    /// Builds in a lane that this thread has entered, from what `start` says.
+    /// Builds in a lane that this thread has entered, from what `start` says; the lane that is copied is free after the copy.
     fn build_in(
         &self,
-        start: &Start,
-        workshop: &Workshop,
+        start: Start<'_>,
         job: &Job<'_>,
         task: &Task<'_>,
         lane: &mut Option<lane::Lane>,
         mut look: impl FnMut(Option<&Tail>) -> Watch,
     ) -> Result<Build> {
         let home = task.lane_home.clone();
-        let stopped = look(None) == Watch::Stop;
-        if let Start::Copy(other) = start {
-            let from = home.with_file_name(&other.2);
-            let copied = (!stopped).then(|| lane::Lane::copy(&from, &task.tree.work, home.clone()));
-            // Whatever came of it: its own thread waits for that.
-            workshop.copied(other);
-            copied.transpose()?;
-        }
-        if stopped {
+        if look(None) == Watch::Stop {
             return Ok(Build::NotRun);
+        }
+        if let Start::Copy(copying) = start {
+            let from = home.with_file_name(&copying.from.2);
+            lane::Lane::copy(&from, &task.tree.work, home.clone())?;
         }
         let lane = lane.insert(lane::Lane::open(&task.tree.work, home)?);
         let has_objects = lane.begin(task.changes, &job.place())?;

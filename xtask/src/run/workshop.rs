@@ -1,8 +1,8 @@
-//! Who builds in which lane, and from what: a lane without objects starts as a copy of one that has some and that nobody
-//! builds in at that moment; and of several without any, only the first begins from nothing.
+//! Pool of build lanes. A lane without objects starts as a copy of one that has some, at a moment in which no build goes on
+//! there; of several lanes without objects, only the first builds cold.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::locked;
 use crate::run::lanes::{self, Lane};
@@ -44,24 +44,57 @@ pub struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let key = key(&self.lane);
-        let mut places = locked(&self.workshop.places);
-        places.taken.retain(|other| *other != key);
-        let place = places.at(&key);
-        // Its builder panicked in the middle of a build.
-        place.usable &= !place.building;
-        place.building = false;
-        drop(places);
-        self.workshop.changed.notify_all();
+        self.workshop.change(|places| places.taken.retain(|other| *other != key));
     }
 }
 
 /// What a build in a lane begins with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
+#[derive(Debug)]
+pub enum Start<'a> {
+    /// The objects that are in the lane.
     Own,
-    /// Nobody builds in that one until [`Workshop::copied`].
-    Copy(Key),
+    /// Those of another lane.
+    Copy(Copying<'a>),
     Cold,
+}
+
+/// No build begins in the lane `from` until this value is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Copying<'a> {
+    workshop: &'a Workshop,
+    pub from: Key,
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.workshop.change(|places| places.at(&self.from).wanted -= 1);
+    }
+}
+
+/// A build in a lane, until this value is dropped. Unless [`Building::leave`] says so, it left no objects that can be used.
+#[derive(Debug)]
+#[must_use]
+pub struct Building<'a> {
+    workshop: &'a Workshop,
+    lane: Key,
+    usable: bool,
+}
+
+impl Building<'_> {
+    /// The build is over, and left objects that can be used or not.
+    pub fn leave(mut self, usable: bool) {
+        self.usable = usable;
+    }
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.workshop.change(|places| {
+            let place = places.at(&self.lane);
+            (place.usable, place.building) = (self.usable, false);
+        });
+    }
 }
 
 pub fn key(lane: &Lane) -> Key {
@@ -84,59 +117,63 @@ impl Workshop {
         Some(Turn { workshop: self, lane })
     }
 
-    /// Waits until a build in the lane may begin. Each is followed by [`Workshop::leave`].
-    pub fn enter(&self, key: &Key) -> Start {
+    /// Waits until a build in the lane may begin.
+    pub fn enter(&self, lane: &Key) -> (Start<'_>, Building<'_>) {
         let mut places = locked(&self.places);
-        loop {
-            if places.of.get(key).is_some_and(|place| place.usable) {
-                let mut places = self.wait(places, |places| places.at(key).wanted > 0);
-                places.at(key).building = true;
-                return Start::Own;
+        let source = loop {
+            match places.begin(lane) {
+                Some(source) => break source,
+                None => places = self.changed.wait(places).unwrap_or_else(PoisonError::into_inner),
             }
-            if let Some(other) = places.nearest(key) {
-                places.at(key).building = true;
-                places.at(&other).wanted += 1;
-                drop(self.wait(places, |places| places.at(&other).building));
-                return Start::Copy(other);
+        };
+        let building = Building { workshop: self, lane: lane.clone(), usable: false };
+        let start = match source {
+            Source::Own => Start::Own,
+            Source::Cold => Start::Cold,
+            Source::Lane(from) => {
+                // Nothing begins there any more, because it is wanted.
+                while places.at(&from).building {
+                    places = self.changed.wait(places).unwrap_or_else(PoisonError::into_inner);
+                }
+                Start::Copy(Copying { workshop: self, from })
             }
-            if places.may_begin(key) {
-                places.at(key).building = true;
-                return Start::Cold;
-            }
-            // Somebody begins from nothing just now, or will: there will be something to copy.
-            places = self.changed.wait(places).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
+        };
+        (start, building)
     }
 
-    /// The copy of `other` is done, or has failed.
-    pub fn copied(&self, other: &Key) {
-        locked(&self.places).at(other).wanted -= 1;
+    fn change(&self, by: impl FnOnce(&mut Places)) {
+        by(&mut locked(&self.places));
         self.changed.notify_all();
     }
+}
 
-    /// The build in the lane is over, and left objects that can be used or not.
-    pub fn leave(&self, key: &Key, usable: bool) {
-        let mut places = locked(&self.places);
-        let place = places.at(key);
-        (place.usable, place.building) = (usable, false);
-        drop(places);
-        self.changed.notify_all();
-    }
-
-    fn wait<'a>(
-        &self,
-        places: MutexGuard<'a, Places>,
-        mut busy: impl FnMut(&mut Places) -> bool,
-    ) -> MutexGuard<'a, Places> {
-        self.changed
-            .wait_while(places, |places| busy(places))
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+/// What a build begins with.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    Own,
+    Lane(Key),
+    Cold,
 }
 
 impl Places {
     fn at(&mut self, key: &Key) -> &mut Place {
         self.of.entry(key.clone()).or_default()
+    }
+
+    /// Notes that a build in the lane has begun, and says from what; None: it has to wait.
+    fn begin(&mut self, lane: &Key) -> Option<Source> {
+        let place = *self.at(lane);
+        let source = if place.usable {
+            (place.wanted == 0).then_some(Source::Own)?
+        } else if let Some(other) = self.nearest(lane) {
+            self.at(&other).wanted += 1;
+            Source::Lane(other)
+        } else {
+            // Somebody begins from nothing just now, or will: there will be something to copy.
+            self.may_begin(lane).then_some(Source::Cold)?
+        };
+        self.at(lane).building = true;
+        Some(source)
     }
 
     /// The lane with objects that is nearest, of the same tree and architecture. Not one in which a patch executed code of
@@ -164,7 +201,6 @@ fn are_kin(one: &Key, other: &Key) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-    use std::time::Duration;
 
     use super::*;
 
@@ -172,81 +208,131 @@ mod tests {
         ("7.2".to_owned(), "x86_64", name.to_owned())
     }
 
+    fn lanes(lanes: &[(&str, bool)]) -> Workshop {
+        Workshop::new(lanes.iter().map(|(name, usable)| (lane(name), *usable)), Vec::new())
+    }
+
+    fn to_come(names: &[&str]) -> Vec<Lane> {
+        let lane = |name: &&str| Lane {
+            name: (*name).to_owned(),
+            tree: "7.2".to_owned(),
+            arch: "x86_64",
+            cells: Vec::new(),
+        };
+        names.iter().map(lane).collect()
+    }
+
+    /// What a build in the lane would begin with now. It has begun then; None: it has to wait.
+    fn begin(workshop: &Workshop, name: &str) -> Option<Source> {
+        locked(&workshop.places).begin(&lane(name))
+    }
+
     #[test]
-    fn of_lanes_without_objects_one_begins_from_nothing_and_the_others_copy_it() {
-        let workshop = Workshop::new([(lane("a"), false), (lane("b"), false)], Vec::new());
-        assert_eq!(workshop.enter(&lane("a")), Start::Cold);
+    fn first_empty_lane_builds_cold_and_the_others_copy_it() {
+        let workshop = lanes(&[("a", false), ("b", false)]);
+        let (start, building) = workshop.enter(&lane("a"));
+        assert!(matches!(start, Start::Cold));
+        assert_eq!(begin(&workshop, "b"), None);
+        building.leave(true);
+        let (start, _building) = workshop.enter(&lane("b"));
+        let Start::Copy(copying) = start else { panic!("{start:?}") };
+        assert_eq!(copying.from, lane("a"));
+    }
+
+    #[test]
+    fn no_build_begins_in_a_lane_that_is_copied() {
+        let workshop = lanes(&[("a", true), ("b", false)]);
+        let (start, _building) = workshop.enter(&lane("b"));
+        assert_eq!(begin(&workshop, "a"), None);
+        drop(start);
+        assert_eq!(begin(&workshop, "a"), Some(Source::Own));
+    }
+
+    #[test]
+    fn waiting_build_begins_when_the_other_is_over() {
+        let workshop = lanes(&[("a", false), ("b", false)]);
+        let (_, building) = workshop.enter(&lane("a"));
+        let (say, heard) = channel();
         std::thread::scope(|scope| {
-            let (say, heard) = channel();
-            let shared = &workshop;
-            scope.spawn(move || {
-                say.send(shared.enter(&lane("b"))).unwrap();
-                // Until it has the copy, nobody builds in the other.
-                std::thread::sleep(Duration::from_millis(50));
-                say.send(Start::Own).unwrap();
-                shared.copied(&lane("a"));
+            scope.spawn(|| {
+                say.send(()).unwrap();
+                assert!(matches!(workshop.enter(&lane("b")).0, Start::Copy(_)));
             });
-            assert!(heard.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the first");
-            workshop.leave(&lane("a"), true);
-            assert_eq!(heard.recv().unwrap(), Start::Copy(lane("a")));
-            assert_eq!(workshop.enter(&lane("a")), Start::Own);
-            assert_eq!(heard.try_recv(), Ok(Start::Own));
+            heard.recv().unwrap();
+            building.leave(true);
+        });
+    }
+
+    #[test]
+    fn copy_waits_for_the_end_of_a_build_in_the_lane() {
+        let workshop = lanes(&[("a", true), ("b", false)]);
+        let (_, building) = workshop.enter(&lane("a"));
+        let (say, heard) = channel();
+        std::thread::scope(|scope| {
+            let copies = scope.spawn(|| {
+                say.send(()).unwrap();
+                let (start, _building) = workshop.enter(&lane("b"));
+                assert!(matches!(start, Start::Copy(_)), "{start:?}");
+                locked(&workshop.places).at(&lane("a")).building
+            });
+            heard.recv().unwrap();
+            building.leave(true);
+            assert!(!copies.join().unwrap(), "a build goes on in a lane that is copied");
         });
     }
 
     #[test]
     fn objects_of_a_patch_that_ran_on_the_host_stay_with_that_patch() {
-        let all = [(lane("v.patch~1"), true), (lane("a.base"), true)];
-        let workshop = Workshop::new(all.clone(), Vec::new());
-        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("a.base")));
-        let workshop = Workshop::new(all.clone(), Vec::new());
-        assert_eq!(workshop.enter(&lane("v.patch~2")), Start::Copy(lane("a.base")));
-        let workshop = Workshop::new(all.into_iter().take(1), Vec::new());
-        assert_eq!(workshop.enter(&lane("w.patch")), Start::Cold);
+        let all = [("v.patch~1", true), ("a.base", true)];
+        let base = Some(Source::Lane(lane("a.base")));
+        assert_eq!(begin(&lanes(&all), "v.patch"), base);
+        assert_eq!(begin(&lanes(&all), "v.patch~2"), base);
+        assert_eq!(begin(&lanes(&all[..1]), "w.patch"), Some(Source::Cold));
     }
 
     #[test]
-    fn a_first_build_that_left_nothing_gives_the_next_one_its_turn() {
-        let workshop = Workshop::new([(lane("a"), false), (lane("b"), false)], Vec::new());
-        assert_eq!(workshop.enter(&lane("a")), Start::Cold);
-        workshop.leave(&lane("a"), false);
-        assert_eq!(workshop.enter(&lane("b")), Start::Cold);
+    fn next_lane_builds_cold_when_the_first_build_left_nothing() {
+        let workshop = lanes(&[("a", false), ("b", false)]);
+        // Neither did one that ended by an error or a panic, and said nothing.
+        for says_so in [true, false] {
+            let (start, building) = workshop.enter(&lane("a"));
+            assert!(matches!(start, Start::Cold));
+            match says_so {
+                true => building.leave(false),
+                false => drop(building),
+            }
+        }
+        assert_eq!(begin(&workshop, "b"), Some(Source::Cold));
     }
 
     #[test]
-    fn only_the_first_lane_that_is_not_over_begins_from_nothing() {
-        let to_come = ["b", "a"].map(|name| {
-            let (tree, arch, name) = lane(name);
-            Lane { name, tree, arch, cells: Vec::new() }
-        });
-        let workshop = Workshop::new([], to_come.into());
+    fn only_the_first_lane_that_is_not_over_builds_cold() {
+        let workshop = Workshop::new([], to_come(&["b", "a"]));
         let first = workshop.next().unwrap();
         let second = workshop.next().unwrap();
         assert!(workshop.next().is_none());
-        std::thread::scope(|scope| {
-            let (say, heard) = channel();
-            let (shared, second) = (&workshop, &second);
-            scope.spawn(move || say.send(shared.enter(&key(&second.lane))).unwrap());
-            assert!(heard.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the first");
-            // Its builder is gone in the middle of the build.
-            assert_eq!(workshop.enter(&key(&first.lane)), Start::Cold);
-            drop(first);
-            assert_eq!(heard.recv().unwrap(), Start::Cold);
-        });
+        let (key, second) = (key(&first.lane), key(&second.lane));
+        assert_eq!(locked(&workshop.places).begin(&second), None);
+        let (start, building) = workshop.enter(&key);
+        assert!(matches!(start, Start::Cold));
+        // Its builder is gone in the middle of the build.
+        drop((building, first));
+        assert_eq!(locked(&workshop.places).begin(&second), Some(Source::Cold));
     }
 
     #[test]
-    fn the_nearest_lane_has_the_same_of_the_patch_and_is_never_of_another_architecture_or_tree() {
+    fn nearest_lane_has_the_same_of_the_patch_and_is_of_the_same_architecture_and_tree() {
         let other_arch = ("7.2".to_owned(), "arm64", "v.patch".to_owned());
         let other_tree = ("7.3".to_owned(), "x86_64", "v.patch".to_owned());
-        let all = [(other_arch, true), (other_tree, true), (lane("v.base"), true), (lane("a.patch"), true)];
-        let workshop = Workshop::new(all.clone().into_iter().chain([(lane("v.patch-2"), true)]), Vec::new());
-        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("v.patch-2")));
-        let workshop = Workshop::new(all.clone(), Vec::new());
-        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("a.patch")));
-        let workshop = Workshop::new(all.clone().into_iter().take(3), Vec::new());
-        assert_eq!(workshop.enter(&lane("v.patch")), Start::Copy(lane("v.base")));
-        let workshop = Workshop::new(all.into_iter().take(2), Vec::new());
-        assert_eq!(workshop.enter(&lane("v.patch")), Start::Cold);
+        let all = [other_arch, other_tree, lane("v.base"), lane("a.patch"), lane("v.patch-2")];
+        let begin_of = |count: usize| {
+            let known = all.iter().take(count).map(|lane| (lane.clone(), true));
+            begin(&Workshop::new(known, Vec::new()), "v.patch")
+        };
+        let copies = |name: &str| Some(Source::Lane(lane(name)));
+        assert_eq!(begin_of(5), copies("v.patch-2"));
+        assert_eq!(begin_of(4), copies("a.patch"));
+        assert_eq!(begin_of(3), copies("v.base"));
+        assert_eq!(begin_of(2), Some(Source::Cold));
     }
 }

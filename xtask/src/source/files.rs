@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 use std::time::SystemTime;
 
+use crate::host::disk;
 use failure::{Context, Failure, Result};
 use patch::Content;
 
@@ -72,13 +73,12 @@ pub fn put(file: &Path, bytes: &[u8], mode: u32, staging: &Path, time: SystemTim
     if fs::symlink_metadata(file).is_ok_and(|found| found.is_dir()) {
         fs::remove_dir(file)?;
     }
-    let mut aside = tempfile::NamedTempFile::new_in(staging)?;
-    aside.write_all(bytes)?;
-    aside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    aside.as_file().set_modified(time)?;
-    aside.as_file().sync_all()?;
-    aside.persist(file)?;
-    Ok(())
+    disk::replace(file, staging, |mut aside| {
+        aside.write_all(bytes)?;
+        aside.set_permissions(fs::Permissions::from_mode(mode))?;
+        aside.set_modified(time)?;
+        aside.sync_all()
+    })
 }
 
 /// Opens the regular file `path` below `dir`, for reading. What lies there may have been made by somebody who is not to be

@@ -4,7 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Outcome};
 
-fn refused(bench: &Bench, more: &[&str], exit: i32, words: &[&str]) -> Outcome {
+fn refused(bench: &Bench, more: &[&str], exit: i32, words: &[&str]) {
+    let outcome = refusal(bench, more, exit, words);
+    assert_eq!(outcome.verdict(), "no verdict", "{outcome:?}");
+}
+
+/// What the run said that was refused.
+fn refusal(bench: &Bench, more: &[&str], exit: i32, words: &[&str]) -> Outcome {
     let started = Instant::now();
     let outcome = bench.run(more, &[]);
     assert!(started.elapsed() < Duration::from_secs(60), "it took {:?}", started.elapsed());
@@ -32,7 +38,7 @@ fn a_patch_that_does_not_apply_names_file_hunk_and_line() {
 fn refused_patch(what: &str, patch: &str) -> bool {
     let bench = Bench::new();
     bench.write("p.patch", patch);
-    let outcome = refused(&bench, &["--patch", "p.patch"], 4, &["p.patch"]);
+    let outcome = refusal(&bench, &["--patch", "p.patch"], 4, &["p.patch"]);
     let begun = bench.path("work/runs").exists();
     bench.survived(&format!("patch: {what}"), &outcome);
     begun
@@ -149,7 +155,7 @@ fn what_is_no_regular_file_is_refused_as_patch_and_as_campaign() {
         ("folder", "no patch in the directory"),
         ("nothing", "No such file"),
     ] {
-        let outcome = refused(&bench, &["--patch", name], 2, &[words]);
+        let outcome = refusal(&bench, &["--patch", name], 2, &[words]);
         bench.survived(&format!("patch: {name}"), &outcome);
         if name != "/dev/zero" && name != "nothing" {
             let path = format!("./{name}.yaml");
@@ -221,7 +227,7 @@ fn odd_names_of_patches_and_campaigns_are_names_and_shown_escaped() {
         bench.write(&good, &seed);
         bench.write(&bad, "no patch\n");
         bench.run(&["--patch", &good], &[]).is("pass", 0, "");
-        let outcome = refused(&bench, &["--patch", &bad], 4, &["no diff in it"]);
+        let outcome = refusal(&bench, &["--patch", &bad], 4, &["no diff in it"]);
         assert!(!outcome.stderr.contains('\u{1b}') && !outcome.stderr.contains("new\nline"), "{outcome:?}");
         bench.write(&format!("{name}.yaml"), &campaign.replace("fragments:", "fragment:"));
         let args = ["matrix", "--campaign", &format!("./{name}.yaml")].map(str::to_owned);

@@ -153,7 +153,7 @@ impl Bench {
             args.extend(["--accel", "tcg"].map(str::to_owned));
         }
         // Faults of building are planted again and again in one and the same kernel.
-        if !more.contains(&"--recorded") {
+        if !more.contains(&"--recorded") && !more.contains(&"--rebuild") {
             args.push("--rebuild".to_owned());
         }
         args.extend(more.iter().map(|&arg| arg.to_owned()));
@@ -233,17 +233,13 @@ impl Bench {
             .collect()
     }
 
-    /// Waits until a stand-in of this bench hangs: one that does not ends within some 100 ms.
+    /// Waits until a stand-in of this bench hangs: a script waits for `sleep 1000` then, and the stand-in of QEMU has this
+    /// name.
     pub fn wait_until_it_hangs(&self) {
-        let candidates = || {
-            let hangs = |process: &String| process.contains("sleep 1000") || process.contains(" -initrd ");
-            self.processes().into_iter().filter(hangs).collect::<Vec<_>>()
+        let hangs = |process: &String| {
+            process.contains("sleep 1000") || of_process(process, "comm").trim() == "hangs"
         };
-        wait_for(|| {
-            let before = candidates();
-            std::thread::sleep(Duration::from_millis(700));
-            candidates().iter().any(|process| before.contains(process)).then_some(())
-        });
+        wait_for(|| self.processes().iter().any(hangs).then_some(()));
     }
 
     /// What must hold after any fault: it gave no pass, no process is left, and the next run passes without
@@ -269,7 +265,9 @@ impl Bench {
     }
 }
 
+/// How a run of the harness ended.
 #[derive(Debug)]
+#[must_use]
 pub struct Outcome {
     pub exit: Option<i32>,
     pub stdout: String,
@@ -316,6 +314,12 @@ pub fn is_shown(text: &str) {
     };
     let found: String = text.chars().filter(|c| bad(*c)).collect();
     assert!(found.is_empty(), "{found:?} in {text:?}");
+}
+
+/// A file in /proc of a process as [`Bench::processes`] lists it; empty if it is gone.
+pub fn of_process(process: &str, file: &str) -> String {
+    let dir = process.split(' ').next().unwrap_or_default();
+    std::fs::read_to_string(Path::new(dir).join(file)).unwrap_or_default()
 }
 
 pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {

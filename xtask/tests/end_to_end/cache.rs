@@ -2,9 +2,13 @@
 
 use crate::bench::{Bench, Outcome};
 
-/// A run whose kernels may come from the cache; `--recorded` also takes its boots from the record.
+/// A run whose kernels may come from the cache, unless `more` says `--rebuild`; `--recorded` also takes its boots from the
+/// record.
 fn run(bench: &Bench, more: &[&str], env: &[(&str, &str)]) -> Outcome {
-    let args: Vec<String> = bench.matrix(more).into_iter().filter(|arg| arg != "--rebuild").collect();
+    let mut args = bench.matrix(more);
+    if !more.contains(&"--rebuild") {
+        args.retain(|arg| arg != "--rebuild");
+    }
     bench.finish(bench.command(&args, env))
 }
 
@@ -26,7 +30,7 @@ fn an_unchanged_kernel_is_not_built_again_but_booted() {
     assert!(again.stdout.contains("yes: 1 of 1 patched kernels"), "{again:?}");
     assert!(again.stderr.contains("/patched: ok, kernel from the cache"), "{again:?}");
     run(&bench, &[], &[("STAND_IN_QEMU", "taint")]).is("fail", 1, "tainted");
-    run(&bench, &["--rebuild"], &[("STAND_IN_MAKE", "compile-error")]);
+    run(&bench, &["--rebuild"], &[("STAND_IN_MAKE", "compile-error")]).is("fail", 1, "error: stand-in");
 }
 
 #[test]
@@ -35,7 +39,7 @@ fn what_did_not_compile_is_compiled_again_and_has_a_log_of_its_own() {
     let error = [("STAND_IN_MAKE", "compile-error")];
     for is_first in [true, false] {
         // Alone, so that its lane is no copy of one that is configured.
-        run(&bench, &["--only", "*/patched"], &error);
+        run(&bench, &["--only", "*/patched"], &error).is("infra", 3, "error: stand-in");
         let log = std::fs::read_to_string(bench.cell("patched").join("build.log")).unwrap();
         assert_eq!(log.matches("error: stand-in").count(), 1, "{log}");
         // What it was configured from is the same.
@@ -93,7 +97,7 @@ fn a_record_does_not_outlive_a_change_of_what_it_depends_on() {
 fn a_guest_that_was_given_up_is_not_put_on_record() {
     let bench = Bench::new();
     let silent = [("STAND_IN_QEMU", "hangs"), crate::bench::IMPATIENT];
-    run(&bench, &[], &silent);
+    run(&bench, &[], &silent).is("fail", 1, "fell silent");
     let outcome = run(&bench, &["--recorded"], &[]);
     outcome.is("pass", 0, "");
     assert_eq!(cells(&outcome)[1], (true, false), "{outcome:?}");

@@ -1,9 +1,9 @@
 //! The harness is interrupted or killed, or another one is at work: in each stage, with no process left behind.
 
 use std::process::Child;
-use std::time::Duration;
+use std::time::Instant;
 
-use crate::bench::{Bench, Outcome, wait_for};
+use crate::bench::{Bench, Outcome, of_process, wait_for};
 use crate::shares::{ROOM_FOR_TWO, many_tests};
 
 /// The stages of a run, each with what makes it hang there.
@@ -76,9 +76,9 @@ fn an_interrupted_build_keeps_the_objects_that_are_complete() {
 
 /// Of a process as [`Bench::processes`] lists it.
 fn is_stopped(process: &str) -> bool {
-    let dir = process.split(' ').next().unwrap_or_default();
-    let stat = std::fs::read_to_string(format!("{dir}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+    of_process(process, "stat")
+        .rsplit_once(')')
+        .is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
 }
 
 #[test]
@@ -100,27 +100,35 @@ fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness(
 
 #[test]
 fn sigkill_at_any_moment_is_not_in_the_way_of_the_next_run() {
+    const MOMENTS: u32 = 40;
     let bench = Bench::new();
+    // The moments are parts of what a run takes here, so that copying, building, booting and reporting are all hit.
+    let started = Instant::now();
+    bench.run(&[], &[]).is("pass", 0, "");
+    let whole_run = started.elapsed();
     let mut cut_off = 0;
-    let mut came_through = 0;
-    // Copying, building, booting and reporting are all hit, until a few runs were faster than the signal.
-    for millis in (0..3000).step_by(10) {
+    for moment in 0..MOMENTS {
         let child = bench.start(&[], &[]);
-        std::thread::sleep(Duration::from_millis(millis));
+        std::thread::sleep(whole_run * moment / MOMENTS);
         signal(&child, libc::SIGKILL);
         let output = child.wait_with_output().unwrap();
-        if output.status.code().is_some() {
-            came_through += 1;
-        } else {
+        let outcome = Outcome::new(&output, serde_json::Value::Null);
+        // Either is right: the last moments may come after the end.
+        if outcome.exit.is_none() {
             cut_off += 1;
-            let outcome = Outcome::new(&output, serde_json::Value::Null);
-            bench.survived(&format!("harness killed: after {millis} ms"), &outcome);
-        }
-        if came_through == 3 {
-            break;
+            bench.survived(&format!("harness killed: after {moment}/{MOMENTS} of a run"), &outcome);
+        } else {
+            assert_eq!(outcome.exit, Some(0), "{outcome:?}");
         }
     }
-    assert!(cut_off >= 5, "{cut_off}");
+    assert!(cut_off > 0);
+}
+
+/// Whether a file with this extension is open in the process.
+fn has_open(child: &Child, extension: &str) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
+    let mut names = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    names.any(|name| name.extension().is_some_and(|found| found == extension))
 }
 
 #[test]
@@ -134,7 +142,7 @@ fn a_second_run_on_one_tree_waits_and_then_says_who_holds_it() {
 
     // With its usual patience the next one gets the tree as soon as the first is gone.
     let third = bench.start(&[], &[]);
-    std::thread::sleep(Duration::from_millis(500));
+    wait_for(|| has_open(&third, "lock").then_some(()));
     signal(&first, libc::SIGINT);
     assert_eq!(first.wait_with_output().unwrap().status.code(), Some(130));
     let third = Outcome::new(&third.wait_with_output().unwrap(), bench.report());

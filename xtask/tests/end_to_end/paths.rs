@@ -32,7 +32,8 @@ fn a_users_tree_and_an_output_directory_may_have_any_name() {
         std::fs::rename(bench.path("tree"), bench.path(name)).unwrap();
         bench.source = vec!["--tree".to_owned(), format!("7.2={name}")];
         let out = format!("{name} out");
-        bench.run(&["--out", &out], &[]);
+        let outcome = bench.run(&["--out", &out], &[]);
+        assert_eq!(outcome.exit, Some(0), "{name}: {outcome:?}");
         let report = std::fs::read(bench.path(&out).join("report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["pairs"][0]["verdict"], "pass", "{name}: {report}");

@@ -36,9 +36,8 @@ struct Heap {
 
 impl Heap {
     fn grow(bytes: usize) -> Result<Heap, String> {
-        // A huge page would need no table.
-        // SAFETY: a flag of this process; a kernel without huge pages refuses it, which is as good.
-        unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+        // A huge page would need no table. A kernel without huge pages refuses this, which is as good.
+        let _ = rustix::thread::disable_transparent_huge_pages(true);
         let old_end = brk(0);
         match brk(old_end + bytes) == old_end + bytes {
             true => Ok(Heap { old_end }),

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Error;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::ptr;
 
 use kit::child::Child;
@@ -12,6 +12,7 @@ use kit::files;
 use kit::measure::{Trial, measure};
 use kit::meter::Performed;
 use kit::scenario;
+use rustix::fs::{MemfdFlags, memfd_create};
 
 /// Tables are shared by whole entries of the level above, for mappings that cover one (`huge_pmd_share()`).
 const SHARED_BYTES: usize = 1 << 30;
@@ -54,14 +55,8 @@ struct Shared {
 
 impl Shared {
     fn map() -> Result<Shared, String> {
-        let said = |what: &str| format!("{what}: {}", Error::last_os_error());
-        // SAFETY: the name is a C string.
-        let file = unsafe { libc::memfd_create(c"shared".as_ptr(), libc::MFD_HUGETLB | libc::MFD_CLOEXEC) };
-        if file < 0 {
-            return Err(said("memfd_create with huge pages"));
-        }
-        // SAFETY: the file descriptor is new, and nothing else owns it.
-        let file = unsafe { File::from_raw_fd(file) };
+        let file = memfd_create(c"shared", MemfdFlags::HUGETLB | MemfdFlags::CLOEXEC);
+        let file = File::from(file.map_err(|error| format!("memfd_create with huge pages: {error}"))?);
         file.set_len(SHARED_BYTES as u64).map_err(|error| format!("a file of huge pages: {error}"))?;
         let place = aligned_place()?;
         let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED;
@@ -70,7 +65,7 @@ impl Shared {
         let start = unsafe { libc::mmap(place, SHARED_BYTES, access, flags, file.as_raw_fd(), 0) };
         match start == place {
             true => Ok(Shared { start, _file: file }),
-            false => Err(said("could not map huge pages")),
+            false => Err(format!("could not map huge pages: {}", Error::last_os_error())),
         }
     }
 

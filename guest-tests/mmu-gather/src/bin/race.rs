@@ -70,10 +70,7 @@ fn unmap_under_walkers(trial: &Trial<'_>, shared: &Shared, mapping: SparseMappin
 
 fn walk(shared: &Shared, cpu: u32) -> Result<(), String> {
     cpu::pin_to(cpu)?;
-    // SAFETY: a string that ends with a zero.
-    if unsafe { libc::prctl(libc::PR_SET_NAME, WALKERS_NAME.as_ptr(), 0, 0, 0) } != 0 {
-        return Err(format!("could not name a walker: {}", std::io::Error::last_os_error()));
-    }
+    rustix::thread::set_name(WALKERS_NAME).map_err(|error| format!("could not name a walker: {error}"))?;
     let gup = GupFast::open()?;
     while !shared.over.load(Ordering::SeqCst) {
         // What is not mapped any more is not found, which is as it should be.

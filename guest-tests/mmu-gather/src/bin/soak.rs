@@ -106,7 +106,9 @@ fn add(sum: Measured, round: Measured) -> Measured {
 
 fn later(mut levels: BTreeMap<String, Level>, round: &BTreeMap<String, Level>) -> BTreeMap<String, Level> {
     for (name, level) in &mut levels {
-        level.after = round.get(name).map_or(level.after, |round| round.after);
+        let Level { before, peak, after } = *level;
+        let after = round.get(name).map_or(after, |round| round.after);
+        *level = Level { before, peak, after };
     }
     levels
 }

@@ -2,13 +2,13 @@
 //! (`d_make_root()`, fs/dcache.c). The inode has to be given back then: a superblock without a root gives back none
 //! (`generic_shutdown_super()`, fs/super.c).
 
-use std::io::Error;
-
 use kit::fault;
 use kit::measure::{Trial, measure};
 use kit::meter::Performed;
 use kit::scenario;
 use protocol::Done;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// In every kernel; no device, and each mount has a superblock of its own (`get_tree_nodev()`).
 const FILE_SYSTEM: &std::ffi::CStr = c"ramfs";
@@ -54,27 +54,20 @@ struct Stack {
 impl Stack {
     /// False: there was no memory.
     fn mount(&mut self) -> Result<bool, String> {
-        // SAFETY: C strings that outlive the call; this file system takes no data.
-        let status = unsafe {
-            libc::mount(c"none".as_ptr(), PLACE.as_ptr(), FILE_SYSTEM.as_ptr(), 0, std::ptr::null())
-        };
-        let error = Error::last_os_error();
-        match (status, error.raw_os_error()) {
-            (0, _) => {
+        match mount(c"none", PLACE, FILE_SYSTEM, MountFlags::empty(), None) {
+            Ok(()) => {
                 self.depth += 1;
                 Ok(true)
             }
-            (_, Some(libc::ENOMEM)) => Ok(false),
-            _ => Err(format!("could not mount {FILE_SYSTEM:?}: {error}")),
+            Err(Errno::NOMEM) => Ok(false),
+            Err(error) => Err(format!("could not mount {FILE_SYSTEM:?}: {error}")),
         }
     }
 
     /// The topmost.
     fn unmount(&mut self) -> Result<(), String> {
-        // SAFETY: a C string that outlives the call.
-        if unsafe { libc::umount(PLACE.as_ptr()) } != 0 {
-            return Err(format!("could not unmount {FILE_SYSTEM:?}: {}", Error::last_os_error()));
-        }
+        unmount(PLACE, UnmountFlags::empty())
+            .map_err(|error| format!("could not unmount {FILE_SYSTEM:?}: {error}"))?;
         self.depth -= 1;
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! (`process_madvise`, mm/madvise.c).
 
 use std::io::Error;
+use std::os::fd::AsRawFd;
 
 use kit::child::{self, Child};
 use kit::measure::{Trial, measure};
@@ -9,9 +10,11 @@ use kit::meter::Performed;
 use kit::page;
 use kit::scenario;
 use protocol::Done;
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, getpid, pidfd_open, set_dumpable_behavior};
+use rustix::thread::{Gid, Uid, set_thread_res_gid, set_thread_res_uid};
 
 /// A user without capabilities.
-const NOBODY: libc::uid_t = 65534;
+const NOBODY: u32 = 65534;
 
 pub fn main() {
     scenario::run(|order| measure(order, operate));
@@ -23,9 +26,9 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let (mut heard, says) = child::pipe()?;
     let meter = trial.meter()?;
     let mut other = Child::start(become_nobody, |()| Ok(()))?;
-    let pid = other.pid();
+    let pid = Pid::from_raw(other.pid()).ok_or("a child without a number")?;
     let advise = |(): &()| {
-        let own = count(times, own_pid(), 0)?;
+        let own = count(times, getpid(), 0)?;
         let refused = count(times, pid, libc::EPERM)?;
         let bytes = [own.to_le_bytes(), refused.to_le_bytes()].concat();
         std::io::Write::write_all(&mut &says, &bytes).map_err(|error| error.to_string())
@@ -42,24 +45,18 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     Ok(Performed { done: done.into(), ..meter.stop()? })
 }
 
-/// A process that changes its user is no longer open to others of that user, unless it says so.
+/// This process has one thread. A process that changes its user is no longer open to others of that user, unless it says so.
 fn become_nobody() -> Result<(), String> {
-    // SAFETY: these change nothing but what this process may do.
-    let failed = unsafe {
-        libc::setresgid(NOBODY, NOBODY, NOBODY) != 0
-            || libc::setresuid(NOBODY, NOBODY, NOBODY) != 0
-            || libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) != 0
-    };
-    if failed { Err(format!("could not become nobody: {}", Error::last_os_error())) } else { Ok(()) }
+    let (group, user) = (Gid::from_raw(NOBODY), Uid::from_raw(NOBODY));
+    set_thread_res_gid(group, group, group)
+        .and_then(|()| set_thread_res_uid(user, user, user))
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::Dumpable))
+        .map_err(|error| format!("could not become nobody: {error}"))
 }
 
 /// How many of `times` calls for the process `pid` end with `error`; 0 stands for success.
-fn count(times: u64, pid: libc::pid_t, error: i32) -> Result<u64, String> {
-    // SAFETY: takes no memory of ours.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if descriptor < 0 {
-        return Err(format!("pidfd_open: {}", Error::last_os_error()));
-    }
+fn count(times: u64, pid: Pid, error: i32) -> Result<u64, String> {
+    let descriptor = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| format!("pidfd_open: {error}"))?;
     // Every process of this program has the page with this variable at the same address.
     static PLACE: u8 = 7;
     let page = (&raw const PLACE) as usize & !(page::size() - 1);
@@ -68,15 +65,17 @@ fn count(times: u64, pid: libc::pid_t, error: i32) -> Result<u64, String> {
     for _ in 0..times {
         // SAFETY: one range, alive during the call; advice that changes no content.
         let result = unsafe {
-            libc::syscall(libc::SYS_process_madvise, descriptor, &raw const range, 1, libc::MADV_COLD, 0)
+            libc::syscall(
+                libc::SYS_process_madvise,
+                descriptor.as_raw_fd(),
+                &raw const range,
+                1,
+                libc::MADV_COLD,
+                0,
+            )
         };
         let got = if result < 0 { Error::last_os_error().raw_os_error().unwrap_or(-1) } else { 0 };
         found += u64::from(got == error);
     }
     Ok(found)
-}
-
-fn own_pid() -> libc::pid_t {
-    // SAFETY: no arguments, no failure.
-    unsafe { libc::getpid() }
 }

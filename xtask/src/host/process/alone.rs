@@ -58,15 +58,19 @@ impl Host {
         self.groups(|groups| {
             groups.running.retain(|other| *other != group);
             groups.waiting.retain(|other| *other != group);
-            groups.give_back(group);
+            groups.give_back(group, Instant::now());
         });
     }
 
     /// Stops all groups but this one, unless another one is alone.
     pub fn ask(&self, group: pid_t) -> Answer {
+        self.ask_at(group, Instant::now())
+    }
+
+    fn ask_at(&self, group: pid_t, now: Instant) -> Answer {
         self.groups(|groups| {
             let Some((alone, since)) = groups.alone else {
-                groups.give_to(group);
+                groups.give_to(group, now);
                 return Answer::Alone;
             };
             if alone != group {
@@ -75,17 +79,17 @@ impl Host {
                 }
                 return Answer::Later;
             }
-            if since.elapsed() < LONGEST || groups.others(group).next().is_none() {
+            if now.saturating_duration_since(since) < LONGEST || groups.others(group).next().is_none() {
                 return Answer::Alone;
             }
-            groups.give_back(group);
+            groups.give_back(group, now);
             Answer::NoMore
         })
     }
 
     /// Ends it, if this group is alone.
     pub fn give_back(&self, group: pid_t) {
-        self.groups(|groups| groups.give_back(group));
+        self.groups(|groups| groups.give_back(group, Instant::now()));
     }
 
     fn groups<T>(&self, change: impl FnOnce(&mut Groups) -> T) -> T {
@@ -98,13 +102,13 @@ impl Groups {
         self.running.iter().copied().filter(move |other| *other != group)
     }
 
-    fn give_to(&mut self, group: pid_t) {
-        self.alone = Some((group, Instant::now()));
+    fn give_to(&mut self, group: pid_t, now: Instant) {
+        self.alone = Some((group, now));
         self.others(group).for_each(|other| signal(other, libc::SIGSTOP));
         signal(group, libc::SIGCONT);
     }
 
-    fn give_back(&mut self, group: pid_t) {
+    fn give_back(&mut self, group: pid_t, now: Instant) {
         if self.alone.is_none_or(|(alone, _)| alone != group) {
             return;
         }
@@ -114,7 +118,7 @@ impl Groups {
         } else {
             // Straight to the next one: whatever ran in between would be in its times.
             let next = self.waiting.remove(0);
-            self.give_to(next);
+            self.give_to(next, now);
         }
     }
 }
@@ -223,21 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_alone_for_longer_than_is_allowed() {
+    fn no_child_is_alone_for_longer_than_is_allowed() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 2);
         let group = sleepers.group(0);
         let asked = Instant::now();
-        while host.ask(group) == Answer::Alone {
-            assert!(asked.elapsed() < 10 * LONGEST);
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert!(asked.elapsed() >= LONGEST);
+        assert_eq!(host.ask_at(group, asked), Answer::Alone);
+        assert_eq!(host.ask_at(group, asked + LONGEST - Duration::from_nanos(1)), Answer::Alone);
+        sleepers.await_stopped(&[false, true]);
+        assert_eq!(host.ask_at(group, asked + LONGEST), Answer::NoMore);
         sleepers.await_stopped(&[false, false]);
-        // With nobody to keep waiting there is no limit.
+        // With no other child there is no limit.
         host.leave(sleepers.group(1));
-        assert_eq!(host.ask(group), Answer::Alone);
-        std::thread::sleep(LONGEST);
-        assert_eq!(host.ask(group), Answer::Alone);
+        assert_eq!(host.ask_at(group, asked + 2 * LONGEST), Answer::Alone);
+        assert_eq!(host.ask_at(group, asked + 4 * LONGEST), Answer::Alone);
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::super::disk::{self, Made};
 use super::super::files::{OBJECTS, content};
 use super::super::stamp;
 use super::{Lane, Own, digest};
@@ -129,15 +130,9 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
         Ok(_) => remove(to)?,
         Err(_) => {}
     }
-    match fs::hard_link(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && found.is_symlink() => {
-            std::os::unix::fs::symlink(fs::read_link(from)?, to)
-        }
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            fs::copy(from, to)?;
-            stamp::set(to, stamp::original())
-        }
-        linked => linked,
+    match disk::link_or_copy(from, to)? {
+        Made::Copy if !found.is_symlink() => stamp::set(to, stamp::original()),
+        Made::Copy | Made::Link => Ok(()),
     }
 }
 
