@@ -309,6 +309,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         suite: None,
         started: "2026-01-01T00:00:00Z".to_owned(),
         interrupted: false,
+        exit_code: 0,
         patch: PatchReport { subject: Some("[PATCH] a subject".to_owned()), ..PatchReport::default() },
         trees: Vec::new(),
         accels: Vec::new(),
@@ -323,6 +324,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         cold_build: None,
     };
     report.effects = report::effect::effects(&report);
+    report.exit_code = report.exit() as u8;
     report
 }
 
@@ -341,9 +343,12 @@ fn is_text(text: &str) {
 
 fn render(report: &Report) {
     let shown = Shown::new(report).expect("a report is plain data");
-    let text = report::human::render(&shown, "/runs/1", false);
+    let text = report::human::whole(&shown, "/runs/1", false);
     is_text(&text);
-    let coloured = report::human::render(&shown, "/runs/1", true);
+    for line in text.lines() {
+        assert!(unicode_width::UnicodeWidthStr::width(line) <= usize::from(report::layout::WIDTH), "{line}");
+    }
+    let coloured = report::human::whole(&shown, "/runs/1", true);
     let plain = ["31", "32", "33", "0"]
         .iter()
         .fold(coloured, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));

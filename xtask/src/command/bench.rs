@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,6 +21,7 @@ use crate::host::disk::write_whole;
 use crate::host::process::THIS_PROGRAM;
 use crate::host::sandbox::Sandbox;
 use crate::host::{arch, terminal};
+use crate::report::layout;
 use crate::run::lanes::{self, Took};
 use failure::{Context, Exit, Failure, Result, escape};
 
@@ -258,13 +258,12 @@ impl Bench {
     }
 
     fn render(&self) -> String {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        table.set_header(["measured", "seconds", "ratio", "to"]);
-        for row in &self.rows {
+        let rows = self.rows.iter().map(|row| {
             let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-            table.add_row([&row.what, &row.seconds(), &ratio, row.against.unwrap_or_default()]);
-        }
+            vec![row.what.clone(), row.seconds(), ratio, row.against.unwrap_or_default().to_owned()]
+        });
+        let table =
+            layout::table(&["measured", "seconds", "ratio", "to"], &rows.collect::<Vec<_>>()).join("\n");
         let parts = self.parts.iter().map(|(what, secs)| format!("{what} {secs:.0} s"));
         let disk = self.disk_mib.iter().map(|(what, mib)| format!("{what} {mib} MiB"));
         let forecast = self.forecast.iter().map(|(cores, secs)| format!("{cores}: {secs:.0} s"));

@@ -168,7 +168,7 @@ pub struct Matrix {
     /// What standard output gets at the end
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
-    /// Show every step of every cell
+    /// Show every step of every cell, and at the end the details that otherwise only report.txt has
     #[arg(long, short)]
     pub verbose: bool,
     /// Leave fault injection off: the verdict must then be vacuous

@@ -1,5 +1,7 @@
 //! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
 
+use std::path::Path;
+
 use super::setting::{Setting, Sources, most_controls};
 use crate::arms::Chosen;
 use crate::boot::probe::Choice;
@@ -13,7 +15,7 @@ use crate::judge::{self, Caught};
 use crate::observe::{Build, Evidence};
 use crate::report::{
     self, AccelReport, CellReport, CodeReport, ColdBuild, ControlLeftOut, ControlReport, FileReport,
-    LeftOutReport, NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown,
+    LeftOutReport, NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown, human,
 };
 use crate::run::Gathered;
 use crate::subject::control::Control;
@@ -34,23 +36,27 @@ impl Setting<'_> {
             (None, Some(failure)) if failure.exit != Exit::Interrupted => return Err(failure.clone()),
             (None, _) => self.unproved(),
         };
-        let report = Shown::new(&self.report(gathered, sources, patch, interrupted))?;
+        let early = ended.filter(|failure| failure.exit != Exit::Interrupted);
+        let mut report = self.report(gathered, sources, patch, interrupted);
+        report.exit_code = early.as_ref().map_or(report.exit(), |failure| failure.exit) as u8;
+        let report = Shown::new(&report)?;
         let json = serde_json::to_string_pretty(&*report).or_infra(|| "encode the report".to_owned())?;
-        write_whole(&self.dir.path.join("report.json"), json.as_bytes())?;
         write_whole(&self.dir.path.join("junit.xml"), report::junit::render(&report)?.as_bytes())?;
         let run_dir = self.dir.path.display().to_string();
-        let text = report::human::render(&report, &run_dir, false);
+        let text = human::whole(&report, &run_dir, false);
         write_whole(&self.dir.path.join("report.txt"), text.as_bytes())?;
+        // The last one: it names the exit code.
+        write_whole(&self.dir.path.join("report.json"), json.as_bytes())?;
         let colour = Look::of(&std::io::stdout()).colour;
         let said = match self.args.format {
             Format::Json => json + "\n",
-            Format::Human if colour => report::human::render(&report, &run_dir, colour),
-            Format::Human => text,
+            Format::Human if self.args.verbose => human::whole(&report, &run_dir, colour),
+            Format::Human => human::screen(&report, &run_dir, colour),
         };
         terminal::print_as_it_is(&said)?;
-        match ended {
-            Some(failure) if failure.exit != Exit::Interrupted => Err(failure.log(&self.dir.path)),
-            _ => Ok(report.exit()),
+        match early {
+            Some(failure) => Err(failure.log(&self.dir.path)),
+            None => Ok(report.exit()),
         }
     }
 
@@ -66,7 +72,9 @@ impl Setting<'_> {
             .map(|(cell, evidence)| {
                 let findings = self.findings(cell, evidence);
                 let repetition = self.repetition(cell, evidence);
-                CellReport::new(cell, subject, version(&cell.tree), evidence, findings, repetition)
+                let report =
+                    CellReport::new(cell, subject, version(&cell.tree), evidence, findings, repetition);
+                CellReport { kept: kept(&self.dir.path.join(&report.dir)), ..report }
             })
             .collect();
         let wall_secs = self.started.elapsed().as_secs_f64();
@@ -83,6 +91,7 @@ impl Setting<'_> {
             suite: self.suite().map(str::to_owned),
             started: self.dir.started.clone(),
             interrupted,
+            exit_code: Exit::Internal as u8,
             patch,
             trees: sources.trees.clone(),
             sandbox: self.sandbox.describe(),
@@ -258,6 +267,16 @@ pub fn sensitive(files: &[FileReport]) -> Vec<SensitiveReport> {
     found.map(|(file, why)| SensitiveReport { path: file.path.clone(), why: why.to_owned() }).collect()
 }
 
+/// What a reader needs of a cell's directory: how to repeat the boot, and what it printed; or why there was none.
+fn kept(dir: &Path) -> Vec<String> {
+    let there = |names: &[&str]| -> Vec<String> {
+        let there = names.iter().filter(|name| dir.join(name).exists());
+        there.map(ToString::to_string).collect()
+    };
+    let booted = there(&["repro.sh", "console.log", "guest-2/console.log"]);
+    if booted.is_empty() { there(&["build.log"]) } else { booted }
+}
+
 fn control_report(
     cell: &Cell,
     arm: &str,
@@ -273,6 +292,7 @@ fn control_report(
         arm: arm.to_owned(),
         plants: control.plants.clone(),
         exposed_by: control.exposed_by.to_string(),
+        cell: format!("{}/{}", cell.pair_id(), control.arm),
         caught: caught.caught,
         by: caught.by,
         splat: caught.splat,

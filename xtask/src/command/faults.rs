@@ -7,6 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::campaign::project::Project;
 use crate::host::terminal;
+use crate::report::layout;
 use failure::{Context, Exit, Failure, Result};
 
 /// Names the file that the tests write their lines to (xtask/tests/end_to_end/bench.rs).
@@ -95,18 +96,16 @@ fn parse(line: &str) -> Result<Fault<'_>> {
 }
 
 fn render(faults: &[Fault<'_>]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["fault", "verdict", "exit", "the run after it"]);
-    for fault in faults {
+    let rows = faults.iter().map(|fault| {
         let next = if fault.next_run_passed { "passed" } else { "NEEDED HELP" };
-        table.add_row([fault.name, fault.verdict, fault.exit, next]);
-    }
+        [fault.name, fault.verdict, fault.exit, next].map(str::to_owned).to_vec()
+    });
+    let table = layout::table(&["fault", "verdict", "exit", "the run after it"], &rows.collect::<Vec<_>>());
     let passes = faults.iter().filter(|fault| fault.gave_pass).count();
     let helped = faults.iter().filter(|fault| !fault.next_run_passed).count();
     format!(
         "{}\n\n{} faults injected, {passes} gave a pass, after {helped} the next run needed help\n",
-        table.trim_fmt(),
+        table.join("\n"),
         faults.len()
     )
 }

@@ -89,8 +89,7 @@ impl Scene<'_> {
 
     /// The outcome as often as asked for, whatever led to it, each time complete.
     fn at_least(&mut self, demand: u64, outcome: &Outcome) {
-        let counts = outcome.reached_by.iter().map(|event| self.measured.forced.get(event));
-        let reached = counts.max().unwrap_or(0);
+        let reached = outcome.reached(&self.measured.forced);
         let failure = &self.subject.failure;
         if reached < demand {
             return self.gap(&format!("{reached} {failure}s of at least {demand} asked for"));

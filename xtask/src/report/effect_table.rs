@@ -1,16 +1,15 @@
 //! What gets better and what gets worse, as a table. Part of the text for people.
 
-use comfy_table::{Table, presets};
-
 use super::effect::{Amount, Effect, Unit};
-use super::{PairReport, Report};
+use super::{PairReport, Report, layout};
 
 /// Marks a time in which more than the kernel under test can be.
 const BESIDE: &str = " (*)";
 
 /// The lines of the tables, one for each pair whose outcome the patch changes.
 pub fn render(report: &Report) -> Vec<String> {
-    report.pairs.iter().filter(|pair| pair.changed()).flat_map(|pair| table(report, pair)).collect()
+    let tables = report.pairs.iter().filter(|pair| pair.changed()).map(|pair| table(report, pair));
+    tables.filter(|table| !table.is_empty()).collect::<Vec<_>>().join(&String::new())
 }
 
 fn table(report: &Report, pair: &PairReport) -> Vec<String> {
@@ -18,21 +17,17 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
     if effects.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let variant = format!("{} {} {}", pair.tree, pair.arch, pair.variant);
-    table.set_header([variant.as_str(), "base", "patched", ""]);
     let failure = &report.subject.failure;
-    for effect in &effects {
+    let rows = effects.iter().map(|effect| {
         let beside = if effect.is_quotable() { "" } else { BESIDE };
-        table.add_row([
+        vec![
             format!("{}: {}{beside}", effect.scenario, effect.what),
             amount(&effect.base, effect.unit, failure),
             amount(&effect.patched, effect.unit, failure),
             change(effect),
-        ]);
-    }
-    let mut lines: Vec<String> = table.to_string().lines().map(|row| row.trim_end().to_owned()).collect();
+        ]
+    });
+    let mut lines = layout::table(&[&pair.name(), "base", "patched", ""], &rows.collect::<Vec<_>>());
     lines.push("times: median (25 % to 75 %; 99 %; longest) over that many samples".to_owned());
     if report.accels.iter().any(|accel| accel.arch == pair.arch && accel.name == "tcg") {
         lines.push(
@@ -46,7 +41,6 @@ fn table(report: &Report, pair: &PairReport) -> Vec<String> {
             BESIDE.trim()
         ));
     }
-    lines.push(String::new());
     lines
 }
 
@@ -54,7 +48,7 @@ fn amount(amount: &Amount, unit: Unit, failure: &str) -> String {
     let Amount { value, samples, spread } = amount;
     match (unit, spread) {
         (Unit::Milliseconds, Some(spread)) => format!(
-            "{} ms ({} to {}; {}; {}) x{samples}",
+            "{} ms x{samples}\n({} to {}; {}; {})",
             short(*value),
             short(spread.p25),
             short(spread.p75),

@@ -14,8 +14,8 @@ events:
   - {name: wait, title: wait_for_all(), shown: true, effect: waits, calls: [wait_for_all]}
 counters: [{name: all, title: all messages, file: /proc/interrupts, row: messages}]
 outcomes:
-  - {name: sends, about: one broadcast per slow way, each: {send: 1, receive: bystanders}}
-  - {name: waits, about: one wait per slow way, each: {wait: 1}}
+  - {name: sends, about: one broadcast per slow way, each: {send: 1, receive: bystanders}, reached_by: [send]}
+  - {name: waits, about: one wait per slow way, each: {wait: 1}, reached_by: [wait]}
 questions:
   - {ask: 'Does it take the new path?', takes: outcome}
   - {ask: 'Does it stop the messages?', stops: receive, beside: all}
@@ -74,6 +74,7 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         findings,
         repetition: None,
         dir: format!("cells/7.2/x86_64/pt-reclaim-off/{arm}"),
+        kept: ["repro.sh", "console.log"].map(str::to_owned).to_vec(),
     }
 }
 
@@ -126,7 +127,8 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
         edited: false,
         mode: None,
     };
-    Report {
+    let mut report = Report {
+        exit_code: 0,
         sandbox: "bubblewrap 0".to_owned(),
         unconfined: false,
         schema: SCHEMA,
@@ -175,6 +177,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             arm: "patched".to_owned(),
             plants: "a bug".to_owned(),
             exposed_by: "splat might-sleep at mm/mmu_gather.c".to_owned(),
+            cell: "7.2/x86_64/pt-reclaim-off/preempt-disable".to_owned(),
             caught: verdict != Verdict::Vacuous,
             by: headline,
             splat: Vec::new(),
@@ -207,5 +210,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             secs: 160.0,
             ratio: 1.75,
         }),
-    }
+    };
+    report.exit_code = report.exit() as u8;
+    report
 }

@@ -1,14 +1,19 @@
 //! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
 //! CI systems. Renderers know nothing but this value, with every text in it escaped ([`Shown`]), and decide nothing.
 
+mod answers;
 mod code;
+mod details;
 pub mod effect;
 mod effect_table;
 #[cfg(test)]
 pub mod fixture;
 pub mod human;
 pub mod junit;
+pub mod layout;
+mod planted_table;
 pub mod progress;
+mod reasons;
 mod scenario_table;
 mod shown;
 mod version_table;
@@ -46,6 +51,8 @@ pub struct Report {
     pub started: String,
     /// The user stopped the run: what is missing was never tried.
     pub interrupted: bool,
+    /// Exit code of the run: from its verdicts, or from what ended it early.
+    pub exit_code: u8,
     /// As it was held against the first tree.
     pub patch: PatchReport,
     pub trees: Vec<TreeReport>,
@@ -171,6 +178,8 @@ pub struct CellReport {
     pub repetition: Option<Repetition>,
     /// Below the run's directory.
     pub dir: String,
+    /// Files in it to repeat it by, or to read.
+    pub kept: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -214,6 +223,8 @@ pub struct ControlReport {
     pub arm: String,
     pub plants: String,
     pub exposed_by: String,
+    /// The id of its cell.
+    pub cell: String,
     pub caught: bool,
     pub by: String,
     pub splat: Vec<String>,
@@ -297,7 +308,7 @@ pub struct ColdBuild {
 }
 
 impl Report {
-    /// The exit code of the run.
+    /// The exit code of a run that nothing ended early.
     pub fn exit(&self) -> Exit {
         if self.interrupted {
             Exit::Interrupted
@@ -346,6 +357,19 @@ impl Report {
         self.subject.outcome(pair.expect_patched.as_ref()?)
     }
 
+    /// What was measured on an arm of a pair.
+    pub fn scenarios(&self, pair: &PairReport, arm: &str) -> &[ScenarioReport] {
+        self.cell(pair, arm).map_or(&[], |cell| &cell.scenarios)
+    }
+
+    /// The tests that were measured on an arm of a pair.
+    pub fn test_names(&self, pair: &PairReport) -> BTreeSet<&str> {
+        let cells = self.cells.iter().filter(|cell| {
+            (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
+        });
+        cells.flat_map(|cell| &cell.scenarios).map(|ran| ran.name.as_str()).collect()
+    }
+
     pub fn cell(&self, pair: &PairReport, arm: &str) -> Option<&CellReport> {
         self.cells.iter().find(|cell| {
             (&cell.tree, &cell.arch, &cell.variant) == (&pair.tree, &pair.arch, &pair.variant)
@@ -391,6 +415,11 @@ impl PatchReport {
 }
 
 impl PairReport {
+    /// `TREE ARCH VARIANT`.
+    pub fn name(&self) -> String {
+        format!("{} {} {}", self.tree, self.arch, self.variant)
+    }
+
     /// It judges the patch under test, and no other version of it.
     pub fn is_main(&self) -> bool {
         self.arm == Arm::Patched.name()
@@ -449,6 +478,7 @@ impl CellReport {
             findings,
             repetition,
             dir: format!("cells/{}", cell.id()),
+            kept: Vec::new(),
         }
     }
 }

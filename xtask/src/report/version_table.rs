@@ -1,8 +1,6 @@
 //! The versions of a patch beside each other: one table for people, from what the report holds.
 
-use comfy_table::{Table, presets};
-
-use super::{PairReport, Report};
+use super::{PairReport, Report, layout};
 use crate::campaign::plan::Arm;
 
 /// The lines of the table; none where only one version was tried.
@@ -10,24 +8,15 @@ pub fn render(report: &Report) -> Vec<String> {
     if report.pairs.iter().all(PairReport::is_main) {
         return Vec::new();
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(["variant", "version", "verdict", "object code", "its control"]);
+    let mut rows = Vec::new();
     for main in report.main_pairs() {
         let same_variant = |pair: &&PairReport| {
             (&pair.tree, &pair.arch, &pair.variant) == (&main.tree, &main.arch, &main.variant)
         };
-        for pair in report.pairs.iter().filter(same_variant) {
-            table.add_row([
-                format!("{} {} {}", pair.tree, pair.arch, pair.variant),
-                pair.arm.clone(),
-                pair.verdict.name().to_owned(),
-                code(pair).join("\n"),
-                controls(report, pair),
-            ]);
-        }
+        rows.extend(report.pairs.iter().filter(same_variant).map(|pair| row(report, pair)));
     }
-    let mut lines: Vec<String> = table.to_string().lines().map(|row| row.trim_end().to_owned()).collect();
+    let mut lines =
+        layout::table(&["variant and version", "verdict", "object code, and its controls"], &rows);
     for tree in &report.trees {
         let others = tree.versions.iter().map(|(name, patch)| (name.as_str(), patch));
         let versions = std::iter::once((Arm::Patched.name(), &tree.patch)).chain(others);
@@ -36,28 +25,34 @@ pub fn render(report: &Report) -> Vec<String> {
             format!("{name} on {}: {subject}; {}", tree.name, patch.proof())
         }));
     }
-    lines.push(String::new());
     lines
+}
+
+fn row(report: &Report, pair: &PairReport) -> Vec<String> {
+    vec![
+        format!("{}\n  {}", pair.name(), pair.arm),
+        pair.verdict.name().to_owned(),
+        [code(pair), controls(report, pair)].concat().join("\n"),
+    ]
 }
 
 fn code(pair: &PairReport) -> Vec<String> {
     let beside = [("base", &pair.code), ("patched", &pair.code_beside_patched)];
     let known = beside.into_iter().filter_map(|(what, code)| {
         let code = code.as_ref()?;
-        Some(format!("beside {what}: {}", code.describe()))
+        Some(format!("next to {what}: {}", code.describe()))
     });
     let known: Vec<String> = known.collect();
-    if known.is_empty() { vec!["not known".to_owned()] } else { known }
+    if known.is_empty() { vec!["object code not known".to_owned()] } else { known }
 }
 
 /// What exposed each of its planted bugs: for one that sleeps where it must not, the place.
-fn controls(report: &Report, pair: &PairReport) -> String {
+fn controls(report: &Report, pair: &PairReport) -> Vec<String> {
     let said = report.controls_of(pair).map(|control| match control.caught {
         true => format!("{}: {}", control.name, control.by),
         false => format!("{}: NOT CAUGHT: {}", control.name, control.by),
     });
-    let said: Vec<String> = said.collect();
-    if said.is_empty() { "none".to_owned() } else { said.join("\n") }
+    said.collect()
 }
 
 #[cfg(test)]

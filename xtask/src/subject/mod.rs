@@ -10,7 +10,7 @@ pub mod witness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use protocol::{Counter, Event, Gauge, Injection, Place, Sequence, Source, Watch, Which};
+use protocol::{Counter, Counts, Event, Gauge, Injection, Place, Sequence, Source, Watch, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::host::input;
@@ -208,6 +208,13 @@ pub enum Takes {
 #[serde(rename_all = "snake_case")]
 pub enum Costs {
     Time,
+}
+
+impl Outcome {
+    /// How often it was reached, where that is not known beforehand.
+    pub fn reached(&self, counts: &Counts) -> u64 {
+        self.reached_by.iter().map(|event| counts.get(event)).max().unwrap_or(0)
+    }
 }
 
 impl Subject {

@@ -181,15 +181,22 @@ impl Bench {
         if begun {
             self.check_reports();
         }
-        Outcome::new(&output, if begun { self.report() } else { serde_json::Value::Null })
+        let outcome = Outcome::new(&output, if begun { self.report() } else { serde_json::Value::Null });
+        outcome.check_exit_code();
+        outcome
     }
 
-    /// Checks the reports of the last run, as far as they exist: no unescaped character, and well-formed XML.
+    /// Checks the reports of the last run, as far as they exist: no unescaped character, no line that is too wide for
+    /// people, and well-formed XML.
     fn check_reports(&self) {
         for name in ["report.txt", "report.json", "junit.xml"] {
             let Ok(bytes) = std::fs::read(self.path("work/runs/latest").join(name)) else { continue };
             let text = String::from_utf8(bytes).unwrap();
             is_shown(&text);
+            if name == "report.txt" {
+                let wide = text.lines().find(|line| line.chars().count() > 100);
+                assert_eq!(wide, None, "{text}");
+            }
             if name == "junit.xml" {
                 roxmltree::Document::parse(&text).unwrap();
             }
@@ -287,6 +294,19 @@ impl Outcome {
         is_shown(&outcome.stderr);
         assert!(!outcome.stderr.contains("a bug in patchproof") && outcome.exit != Some(70), "{outcome:?}");
         outcome
+    }
+
+    /// What standard output says, whatever lines it is broken into.
+    pub fn said(&self) -> String {
+        self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The exit code that a report names is the one that the program ended with.
+    fn check_exit_code(&self) {
+        let Some(exit) = self.report["exit_code"].as_i64() else { return };
+        assert_eq!(self.exit.map(i64::from), Some(exit), "{self:?}");
+        let first = self.stdout.lines().next().unwrap_or_default();
+        assert!(first.starts_with('{') || first.ends_with(&format!(", exit code {exit}")), "{self:?}");
     }
 
     pub fn verdict(&self) -> &str {

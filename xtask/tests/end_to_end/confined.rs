@@ -204,7 +204,12 @@ fn a_patch_that_brings_build_code_has_its_objects_for_itself() {
     bench.write("own.patch", &with_makefile("$(shell id)"));
     let outcome = bench.run(&["--patch", "own.patch"], &[]);
     outcome.is("pass", 0, "");
-    assert!(outcome.stdout.contains("code that the build executes: mm/Makefile"), "{outcome:?}");
+    let sensitive = &outcome.report["trees"][0]["sensitive"][0];
+    assert_eq!(
+        (&sensitive["path"], &sensitive["why"]),
+        (&"mm/Makefile".into(), &"code that the build executes".into())
+    );
+    assert!(outcome.stdout.contains("What should a reviewer look at?"), "{outcome:?}");
     let first = lanes(&bench);
     assert_eq!(first.len(), 1, "{first:?}");
     bench.write("own.patch", &with_makefile("$(shell pwd)"));

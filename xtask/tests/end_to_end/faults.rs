@@ -36,7 +36,9 @@ fn nothing_of_the_callers_environment_changes_what_is_built() {
 #[test]
 fn with_nothing_wrong_the_stand_ins_pass_so_each_fault_is_what_takes_it_away() {
     let bench = Bench::new();
-    bench.run(&[], &[]).is("pass", 0, "");
+    let outcome = bench.run(&[], &[]);
+    outcome.is("pass", 0, "");
+    assert!(outcome.stdout.starts_with("pass: 1 of 1 variants passed, 1 tests,"), "{outcome:?}");
     let run = bench.path("work/runs/latest");
     for file in ["report.txt", "junit.xml", "patch-7.2.patch", "cells/7.2/x86_64/v/patched/repro.sh"] {
         assert!(run.join(file).exists(), "{file}");
@@ -240,10 +242,16 @@ fn json_on_standard_output_is_the_report_and_nothing_else() {
 fn repeated_boots_are_counted_and_their_bound_is_stated() {
     let outcome = Bench::new().run(&["--repeat", "3"], &[]);
     outcome.is("pass", 0, "");
-    assert_eq!(outcome.stdout.matches("0 of 3 boots failed: with 95 % confidence").count(), 2, "{outcome:?}");
+    let repetition = |outcome: &Outcome, cell: usize| outcome.report["cells"][cell]["repetition"].clone();
+    for cell in 0..2 {
+        let of = repetition(&outcome, cell);
+        assert_eq!((&of["boots"], &of["failed"]), (&3.into(), &0.into()), "{outcome:?}");
+        assert!(of["bound"].is_f64(), "{outcome:?}");
+    }
+    assert!(outcome.said().contains("base: 0 of 3 boots failed: with 95 % confidence"), "{outcome:?}");
     let outcome = Bench::new().run(&["--repeat", "3"], &[("STAND_IN_QEMU", "taint")]);
     outcome.is("fail", 1, "boot 3: the kernel is tainted");
-    assert!(outcome.stdout.contains("patched: 3 of 3 boots failed"), "{outcome:?}");
+    assert_eq!(repetition(&outcome, 1)["failed"], 3, "{outcome:?}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn the_report_says_what_was_left_out_and_what_was_edited() {
     let outcome = bench.run(&["--patch", "thread.mbox"], &[]);
     outcome.is("pass", 0, "");
     for word in words {
-        assert!(outcome.stdout.lines().any(|line| line.contains(word)), "{word}: {outcome:?}");
+        assert!(outcome.said().contains(word), "{word}: {outcome:?}");
     }
     let patch = &outcome.report["trees"][0]["patch"];
     assert_eq!(patch["notes"].as_array().unwrap().len(), 2, "{patch}");
@@ -45,6 +45,6 @@ fn the_report_says_what_was_left_out_and_what_was_edited() {
     let shown = bench.finish(bench.command(&args, &[]));
     for word in words {
         let word = word.trim_start_matches("mm/mmu_gather.c: ");
-        assert!(shown.stdout.lines().any(|line| line.contains(word)), "{word}: {shown:?}");
+        assert!(shown.said().contains(word), "{word}: {shown:?}");
     }
 }

@@ -127,6 +127,39 @@ fn matrix_on_terminal(env: &[(&str, &str)]) -> String {
     written
 }
 
+#[test]
+fn details_are_in_a_file_and_on_the_screen_only_when_asked_for() {
+    let bench = Bench::new();
+    let detail = "8: 8 send -> 8 wait";
+    let outcome = bench.run(&[], &[]);
+    assert!(outcome.stdout.lines().count() < 20 && !outcome.stdout.contains(detail), "{outcome:?}");
+    let file = std::fs::read_to_string(bench.path("work/runs/latest/report.txt")).unwrap();
+    assert!(file.starts_with(&outcome.stdout) && file.contains(detail), "{file}");
+    let verbose = bench.run(&["--verbose"], &[]);
+    assert!(verbose.stdout.contains(detail), "{verbose:?}");
+}
+
+#[test]
+fn failure_names_files_that_are_there() {
+    let files = |fault: (&str, &str)| {
+        let bench = Bench::new();
+        let outcome = bench.run(&[], &[fault]);
+        let names: Vec<String> = outcome
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.split_once(" cells/"))
+            .map(|(what, path)| {
+                assert!(bench.path("work/runs/latest/cells").join(path).exists(), "{path}: {outcome:?}");
+                what.trim().to_owned()
+            })
+            .collect();
+        names
+    };
+    assert_eq!(files(("STAND_IN_QEMU", "taint")), ["repeat:", "console:"]);
+    assert_eq!(files(("STAND_IN_MAKE", "compile-error")), ["build:"]);
+    assert!(files(("STAND_IN_QEMU", "")).is_empty());
+}
+
 /// `ESC [ … m`.
 fn has_colour(written: &str) -> bool {
     written

@@ -70,7 +70,8 @@ fn patch(bench: &Bench, more: &[&str]) -> Outcome {
 fn says(outcome: &Outcome, exit: i32, words: &[&str]) {
     assert_eq!(outcome.exit, Some(exit), "{outcome:?}");
     for word in words {
-        let there = outcome.stdout.contains(word) || outcome.stderr.contains(word);
+        let there =
+            [&outcome.stdout, &outcome.said(), &outcome.stderr].iter().any(|text| text.contains(word));
         assert!(there, "`{word}` is not in {outcome:?}");
     }
 }
