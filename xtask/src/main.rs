@@ -41,6 +41,8 @@ fn run() -> failure::Result<failure::Exit> {
     let cli = Cli::read();
     Project::here().and_then(|project| match &cli.command {
         Command::Matrix(args) => command::matrix::matrix(&project, args),
+        Command::Judge(args) => command::judge::judge(&project, args),
+        Command::Report(args) => command::report::report(&project, args),
         Command::Patch(args) => command::patch::patch(&project, args),
         Command::Console(args) => command::console::console(args),
         Command::Doctor(args) => command::doctor::doctor(&project, args),

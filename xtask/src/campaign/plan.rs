@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::campaign::{Campaign, Scenario, Suite, Variant};
 use crate::host::arch::{self, Arch};
@@ -11,7 +12,7 @@ use failure::{Failure, Result};
 use patch::HunkPlace;
 
 /// One kernel to build and boot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
     pub tree: String,
     pub variant: Variant,
@@ -21,7 +22,8 @@ pub struct Cell {
     pub scenarios: Vec<Scenario>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Arm {
     Base,
     Patched,
@@ -33,7 +35,7 @@ pub enum Arm {
 }
 
 /// A hunk that is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// `without-hunk-N`.
     pub name: String,
@@ -63,7 +65,7 @@ impl Arm {
 }
 
 /// What is tried beside the base and the patched arm.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Beside {
     /// Versions of the patch, by the tree that they are made for.
     pub versions: BTreeMap<String, Vec<String>>,

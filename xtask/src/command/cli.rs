@@ -52,6 +52,10 @@ impl Cli {
 pub enum Command {
     /// Build, boot and judge every cell of the campaign
     Matrix(Matrix),
+    /// Judge a run again, from the evidence in its directory, and write its report anew
+    Judge(JudgeArgs),
+    /// Show the report of a run again; exit 0 whatever its verdict is
+    Report(ReportArgs),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
     Patch(Patch),
     /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
@@ -246,6 +250,33 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub enum Format {
     Human,
     Json,
+}
+
+#[derive(Debug, Args)]
+pub struct JudgeArgs {
+    /// The directory of the run, or its name below target/patchproof/runs
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: PathBuf,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The directory of the run, or its name below target/patchproof/runs
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: PathBuf,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+    Junit,
 }
 
 #[derive(Debug, Args)]

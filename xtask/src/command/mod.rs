@@ -12,20 +12,41 @@ pub mod doctor;
 pub mod dry_run;
 pub mod faults;
 mod intake;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+pub mod judge;
 pub mod matrix;
 pub mod patch;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod planned;
+pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod setting;
 pub mod versions;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::arms::ground;
 use crate::campaign::project::{Loaded, Project};
 use crate::campaign::{BaseWish, Tree};
+use crate::host::input;
 use crate::source::{self, Local, Source, Wanted};
 use failure::{Failure, Result};
+
+/// The directory of a run that is over: `run`, or the run of that name among those of the project.
+///
+/// # Errors
+/// When there is neither.
+fn run_dir(project: &Project, run: &Path) -> Result<PathBuf> {
+    let places = [run.to_owned(), project.runs().join(run)];
+    let found = places.iter().find(|place| place.is_dir()).and_then(|place| place.canonicalize().ok());
+    found.ok_or_else(|| {
+        Failure::usage(format!("no run {}", input::shown(run)))
+            .because(format!("there is no directory {}", input::shown(&places[1])))
+            .next("name the directory of a run; `latest` is the last one")
+    })
+}
 
 /// What `--tree NAME=DIR[@REF]` says, by name. A name that is no tree of the campaign is a tree of the user's own:
 /// then only the trees that are named so are left of the campaign's.
