@@ -11,6 +11,9 @@ use crate::subject::control::Control;
 use failure::{Failure, Result};
 use patch::HunkPlace;
 
+/// Per variant: enough to show in every run that its detectors see.
+pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
+
 /// One kernel to build and boot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {

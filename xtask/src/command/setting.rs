@@ -5,15 +5,13 @@ use std::time::Instant;
 
 use super::planned::Planned;
 use crate::arms::Tested;
+use crate::campaign::plan::CONTROLS_OF_A_NORMAL_RUN;
 use crate::campaign::project::{Loaded, Project};
 use crate::command::cli;
 use crate::host::sandbox::Sandbox;
 use crate::run::rundir::RunDir;
 use crate::source::Local;
 use crate::subject::kconfig::Request;
-
-/// Per variant: enough to show in every run that its detectors see.
-pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
 
 /// Controls that are taken of each variant and version; none: all.
 pub fn most_controls(args: &cli::Matrix) -> Option<usize> {

@@ -11,11 +11,11 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::BenchArgs;
 use crate::boot::probe;
 use crate::campaign;
 use crate::campaign::plan::{self, Beside};
 use crate::campaign::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
-use crate::command::cli;
 use crate::host::accel::Accel;
 use crate::host::disk;
 use crate::host::disk::write_whole;
@@ -122,7 +122,7 @@ struct Ran {
 /// # Errors
 /// When a matrix that is measured does not come to a report, or an image that was built from its neighbour's objects is
 /// not the one built from nothing.
-pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
+pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     let dir = project.work().join("bench");
     let mut place = Place { project, dir, only: args.only.clone(), no_sandbox: args.no_sandbox, number: 0 };
     if args.images {
@@ -366,7 +366,7 @@ fn cells(report: &Value) -> impl Iterator<Item = &Value> {
 fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
     let loaded = Loaded::load(project, campaign::DEFAULT)?;
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
-    let most = super::setting::CONTROLS_OF_A_NORMAL_RUN;
+    let most = plan::CONTROLS_OF_A_NORMAL_RUN;
     let planned = plan::first_controls(plan::cells(&loaded.campaign, &beside)?, most);
     let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
     let took = |id: String| {

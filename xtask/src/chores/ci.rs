@@ -2,9 +2,9 @@
 
 use xshell::{Shell, cmd};
 
+use super::CiArgs;
 use super::faults::{self, Table};
 use crate::campaign::project::Project;
-use crate::command::cli;
 use crate::host;
 use crate::host::arch;
 use crate::host::terminal;
@@ -14,7 +14,7 @@ use failure::{Context, Exit, Failure, Result};
 ///
 /// # Errors
 /// When a step fails; its own words stand above.
-pub fn ci(project: &Project, args: &cli::Ci) -> Result<Exit> {
+pub fn ci(project: &Project, args: &CiArgs) -> Result<Exit> {
     host::require(&[arch::DEFAULT], true, args.install_deps, &project.install_log())?;
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);

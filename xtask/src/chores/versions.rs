@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
+use super::VersionsArgs;
 use crate::campaign::project::Project;
-use crate::command::cli;
 use crate::host::disk::write_whole;
 use crate::host::terminal;
 use failure::{Context, Exit, Failure, Result};
@@ -46,7 +46,7 @@ struct Outcome {
 /// # Errors
 /// When a header says no verdict, when a name is unknown, or when a version gets another verdict or another evidence than
 /// its header says.
-pub fn versions(project: &Project, args: &cli::Versions) -> Result<Exit> {
+pub fn versions(project: &Project, args: &VersionsArgs) -> Result<Exit> {
     let all = all(&project.root.join("patches/versions"))?;
     if let Some(name) = args.only.iter().find(|name| all.iter().all(|version| version.name != **name)) {
         return Err(Failure::usage(format!("no version `{name}`"))
