@@ -8,6 +8,8 @@ use crate::campaign::project::Project;
 use crate::host;
 use crate::host::arch;
 use crate::host::terminal;
+use crate::judge::Verdict;
+use crate::report::{PairReport, Report};
 use failure::{Context, Exit, Failure, Result};
 
 /// Format, lints, tests, and a matrix of the variant that the patch changes, on a real kernel.
@@ -36,7 +38,7 @@ pub fn ci(project: &Project, args: &CiArgs) -> Result<Exit> {
     // A version that passes as no other does, and one that may not.
     let versions = ["versions", "--only", "v4-in-caller", "--only", "bad-half-waits"];
     step("the versions that were not prepared for", cmd!(shell, "{harness} {versions...}"))?;
-    without_injection(cmd!(shell, "{harness} {smoke...} --test-no-injection"))?;
+    without_injection(cmd!(shell, "{harness} {smoke...} --test-no-injection --format json"))?;
     // Built from the objects of the base and then of the patched kernel: as far from nothing as the smoke matrix gets.
     let images = ["bench", "--images", "--only", "*/pt-reclaim-off/free-before-sync"];
     step("the comparison of images", cmd!(shell, "{harness} {images...}"))?;
@@ -52,11 +54,24 @@ pub fn ci(project: &Project, args: &CiArgs) -> Result<Exit> {
 fn without_injection(command: xshell::Cmd<'_>) -> Result<()> {
     let output =
         command.ignore_status().output().or_infra(|| "run the matrix without fault injection".to_owned())?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let vacuous = said.contains("pt-reclaim-off: vacuous") && said.contains("0 failures injected");
+    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+    let vacuous = report.as_ref().is_some_and(is_vacuous);
     if output.status.code() == Some(Exit::Inconclusive as i32) && vacuous {
         return terminal::print_line("without fault injection the verdict is vacuous, as it must be");
     }
     Err(Failure::infra("a matrix without fault injection was not vacuous")
-        .because(format!("it ended with {} and said:\n{said}", output.status)))
+        .because(format!("it ended with {}", output.status))
+        .because(report.map_or_else(|| "no report".to_owned(), |report| verdicts(&report))))
+}
+
+/// Every verdict of it is, and no failure was injected in any cell.
+fn is_vacuous(report: &Report) -> bool {
+    let mut pairs = report.pairs.iter().peekable();
+    let injected = report.cells.iter().flat_map(|cell| &cell.scenarios).any(|scenario| scenario.injected > 0);
+    pairs.peek().is_some() && pairs.all(|pair| pair.verdict == Verdict::Vacuous) && !injected
+}
+
+fn verdicts(report: &Report) -> String {
+    let pair = |pair: &PairReport| format!("{}: {}", report.place(pair), pair.verdict.name());
+    report.pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
 }

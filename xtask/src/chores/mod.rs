@@ -7,10 +7,14 @@ mod ci;
 mod faults;
 mod versions;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 
 use crate::campaign::project::Project;
-use failure::{Exit, Result};
+use crate::command::report::REPORT;
+use crate::report::Report;
+use failure::{Exit, Failure, Result};
 
 #[derive(Debug, Subcommand)]
 pub enum Chore {
@@ -55,6 +59,16 @@ pub struct CiArgs {
     /// Install what is missing on this host through its package manager
     #[arg(long)]
     pub install_deps: bool,
+}
+
+/// The report of a run that is over.
+///
+/// # Errors
+/// When there is none.
+fn report_in(dir: &Path) -> Result<Report> {
+    REPORT
+        .read(&dir.join("report.json"))
+        .map_err(|failure| Failure::infra("a matrix ended without a report").because(failure.to_string()))
 }
 
 /// Does one of them.
