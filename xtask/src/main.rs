@@ -8,6 +8,8 @@ mod boot;
 mod build;
 mod cache;
 mod campaign;
+mod chores;
+mod cli;
 mod command;
 #[cfg(test)]
 mod floors;
@@ -26,7 +28,7 @@ mod subject;
 use std::process::ExitCode;
 
 use campaign::project::Project;
-use command::cli::{Cli, Command};
+use cli::{Cli, Command};
 use host::{crash, terminal};
 
 fn main() -> ExitCode {
@@ -40,17 +42,7 @@ fn main() -> ExitCode {
 fn run() -> failure::Result<failure::Exit> {
     let cli = Cli::read();
     Project::here().and_then(|project| match &cli.command {
-        Command::Matrix(args) => command::matrix::matrix(&project, args),
-        Command::Patch(args) => command::patch::patch(&project, args),
-        Command::Console(args) => command::console::console(args),
-        Command::Doctor(args) => command::doctor::doctor(&project, args),
-        Command::Ci(args) => command::ci::ci(&project, args),
-        Command::Bench(args) => command::bench::bench(&project, args),
-        Command::Cache(args) => command::cache::cache(&project, args),
-        Command::Watch(args) => command::watch::watch(&project, args),
-        Command::Attacks => command::attacks::attacks(&project),
-        Command::Faults => command::faults::faults(&project),
-        Command::Versions(args) => command::versions::versions(&project, args),
-        Command::Docs(args) => command::docs::run(&project, args),
+        Command::Product(command) => command::run(&project, command),
+        Command::Chore(chore) => chores::run(&project, chore),
     })
 }

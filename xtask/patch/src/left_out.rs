@@ -1,9 +1,11 @@
 //! A series with one of its hunks left out: a hunk that nothing notices is one that nothing tests. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use super::Series;
 
 /// Where a hunk stands: its file, and the line its header names in the old file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HunkPlace {
     pub path: String,
     pub old_start: usize,

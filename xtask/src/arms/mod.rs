@@ -7,6 +7,8 @@ mod planting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::arms::ground::{Ground, ours};
 use crate::campaign::plan::{Arm, Beside, Cell};
 use crate::campaign::project::Project;
@@ -66,7 +68,7 @@ pub struct Arms {
 pub type Under = (String, Option<String>);
 
 /// Which controls show whether a pass means something.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Chosen {
     pub controls: Vec<Control>,
     /// Those that have no place in this version of the patch, and why.

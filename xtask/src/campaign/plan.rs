@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::campaign::{Campaign, Scenario, Suite, Variant};
 use crate::host::arch::{self, Arch};
@@ -10,8 +11,11 @@ use crate::subject::control::Control;
 use failure::{Failure, Result};
 use patch::HunkPlace;
 
+/// Per variant: enough to show in every run that its detectors see.
+pub const CONTROLS_OF_A_NORMAL_RUN: usize = 2;
+
 /// One kernel to build and boot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
     pub tree: String,
     pub variant: Variant,
@@ -21,7 +25,8 @@ pub struct Cell {
     pub scenarios: Vec<Scenario>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Arm {
     Base,
     Patched,
@@ -33,7 +38,7 @@ pub enum Arm {
 }
 
 /// A hunk that is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// `without-hunk-N`.
     pub name: String,
@@ -63,7 +68,7 @@ impl Arm {
 }
 
 /// What is tried beside the base and the patched arm.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Beside {
     /// Versions of the patch, by the tree that they are made for.
     pub versions: BTreeMap<String, Vec<String>>,

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::variant::Variant;
 use crate::subject::Subject;
 use failure::{Failure, Result};
 
 /// A guest test, and what it has to show where it applies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scenario {
     pub name: String,
     pub demand: Demand,
@@ -35,7 +35,7 @@ pub struct Scenario {
 }
 
 /// Which runs take a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Suite {
     /// Every run, also one that asks for as little as shows anything.
@@ -50,7 +50,8 @@ pub enum Suite {
 }
 
 /// What a scenario demands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Demand {
     /// So many failures are injected, and each of them, and nothing else, leads to the outcome of the arm.
     Failures(u64),
@@ -63,7 +64,7 @@ pub enum Demand {
 }
 
 /// How often something has to be done on each arm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedCount {
     /// As the guest test calls it.
     pub what: String,

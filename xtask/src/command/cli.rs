@@ -1,79 +1,30 @@
-//! The command line: what can be asked, in the words of the people who ask. Nothing is decided here.
+//! What can be asked of the harness, in the words of the people who ask. Nothing is decided here.
 
-use std::borrow::Cow;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::campaign::DEFAULT;
-use crate::host::terminal;
-use crate::host::terminal::Look;
-use failure::escape;
-
-/// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
-/// every sign of trouble, beside the same kernel without the patch.
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
-#[command(
-    after_help = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
-                        fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
-                        130 interrupted. A closed output pipe (`| head -1`) changes neither what the command does nor \
-                        its exit code."
-)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-impl Cli {
-    /// Reads the command line; ends the program where it asks for help or is wrong.
-    pub fn read() -> Cli {
-        // By itself clap colours a dumb terminal where `CI` is set.
-        let wanted = Look::of(&std::io::stdout()).colour || Look::of(&std::io::stderr()).colour;
-        let colour = if wanted { ColorChoice::Auto } else { ColorChoice::Never };
-        let mut command = Cli::command().color(colour);
-        let matches = command.try_get_matches_from_mut(std::env::args_os());
-        let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-        read.map_err(|error| error.format(&mut command)).unwrap_or_else(|error| {
-            let is_plain = |arg: &OsString| matches!(escape::line(&arg.to_string_lossy()), Cow::Borrowed(_));
-            if std::env::args_os().all(|arg| is_plain(&arg)) {
-                error.exit();
-            }
-            // clap repeats arguments unescaped, and a shell's glob may have put any file name there.
-            terminal::say(error.render().to_string().trim_end());
-            std::process::exit(error.exit_code())
-        })
-    }
-}
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build, boot and judge every cell of the campaign
     Matrix(Matrix),
+    /// Judge a run again, from the evidence in its directory, and write its report anew
+    Judge(JudgeArgs),
+    /// Show the report of a run again; exit 0 whatever its verdict is
+    Report(ReportArgs),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
     Patch(Patch),
     /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
     Console(Console),
     /// Show what this host has: tools, disk, cores, accelerator
     Doctor(Doctor),
-    /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
-    Ci(Ci),
-    /// Measure what a matrix costs, in units of one cold kernel build
-    Bench(Bench),
     /// Show what is kept of earlier builds and boots, or empty it
     Cache(Cache),
     /// Run a matrix again whenever the patch, a guest test or a configuration changes
     Watch(Watch),
-    /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
-    Faults,
-    /// Try on a real kernel what a hostile patch, or a clock that steps, could do; needs what a matrix leaves
-    Attacks,
-    /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
-    Versions(Versions),
-    /// Write docs/controls.md, the planted bugs and what caught each, from the reports of runs
-    Docs(Docs),
 }
 
 #[derive(Debug, Args)]
@@ -251,6 +202,39 @@ pub enum Format {
 }
 
 #[derive(Debug, Args)]
+pub struct JudgeArgs {
+    /// The directory of the run, or its name below target/patchproof/runs
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: PathBuf,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Also the details: every guest test, what was counted and timed, each planted bug
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The directory of the run, or its name below target/patchproof/runs
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: PathBuf,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ReportFormat,
+    /// Also the details: every guest test, what was counted and timed, each planted bug
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+    Junit,
+}
+
+#[derive(Debug, Args)]
 pub struct Patch {
     /// The patch: as --patch of the matrix
     #[arg(required = true, value_name = "FILE")]
@@ -279,37 +263,6 @@ pub struct Console {
 }
 
 #[derive(Debug, Args)]
-pub struct Bench {
-    /// Also with ccache, empty and full
-    #[arg(long)]
-    pub ccache: bool,
-    /// Instead of measuring, build every kernel from nothing as well, and compare it with the one that was built from
-    /// its neighbour's objects
-    #[arg(long, conflicts_with = "ccache")]
-    pub images: bool,
-    /// Let builds and guests do all that you can: to measure what confining them costs
-    #[arg(long)]
-    pub no_sandbox: bool,
-    /// Of the default campaign, only cells that match this pattern; may be given several times
-    #[arg(long, value_name = "PATTERN")]
-    pub only: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct Versions {
-    /// Only the version of this name; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub only: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct Docs {
-    /// Directories of runs with `--controls all`
-    #[arg(required = true, value_name = "RUN")]
-    pub runs: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 pub struct Cache {
     /// Remove everything
     #[arg(long)]
@@ -324,13 +277,6 @@ pub struct Watch {
 
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Install what is missing on this host through its package manager
-    #[arg(long)]
-    pub install_deps: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Ci {
     /// Install what is missing on this host through its package manager
     #[arg(long)]
     pub install_deps: bool,
@@ -359,10 +305,5 @@ mod tests {
         for bad in ["", "-1", "1025", "18446744073709551615", "99999999999999999999"] {
             assert!(jobs(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
     }
 }

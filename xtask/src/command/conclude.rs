@@ -1,11 +1,14 @@
 //! From evidence to verdicts and report: the last part of `cargo xtask matrix`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::setting::{Setting, Sources, most_controls};
-use crate::arms::Chosen;
+use super::planned::{Course, Planned};
+use super::setting::Setting;
+use crate::arms::{Chosen, Tested};
 use crate::boot::probe::Choice;
 use crate::build::sensitive;
+use crate::campaign::Campaign;
 use crate::campaign::plan::{Arm, Cell};
 use crate::command::cli::Format;
 use crate::host::disk::write_whole;
@@ -28,93 +31,111 @@ const CONTROLS_OF_A_PASS: usize = 2;
 
 impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
-    pub fn conclude(&self, gathered: Gathered, sources: Sources) -> Result<Exit> {
-        let interrupted = process::interrupted();
-        let ended = gathered.ended.clone();
-        let patch = match (sources.trees.first(), &ended) {
-            (Some(tree), _) => tree.patch.clone(),
-            (None, Some(failure)) if failure.exit != Exit::Interrupted => return Err(failure.clone()),
-            (None, _) => self.unproved(),
+    pub fn conclude(&self, gathered: Gathered) -> Result<Exit> {
+        let Gathered { evidence, accels, guests_secs, ended } = gathered;
+        if let Some(failure) = ended.as_ref().filter(|failure| failure.exit != Exit::Interrupted)
+            && self.planned.sources.trees.is_empty()
+        {
+            return Err(failure.clone());
+        }
+        let course = Course {
+            interrupted: process::interrupted(),
+            accels: accels.into_iter().map(accel_report).collect(),
+            guests_secs,
+            wall_secs: self.started.elapsed().as_secs_f64(),
+            ended: ended
+                .as_ref()
+                .filter(|failure| failure.exit != Exit::Interrupted)
+                .map(|failure| failure.exit as u8),
         };
-        let early = ended.filter(|failure| failure.exit != Exit::Interrupted);
-        let mut report = self.report(gathered, sources, patch, interrupted);
-        report.exit_code = early.as_ref().map_or(report.exit(), |failure| failure.exit) as u8;
-        let report = Shown::new(&report)?;
-        let json = serde_json::to_string_pretty(&*report).or_infra(|| "encode the report".to_owned())?;
-        write_whole(&self.dir.path.join("junit.xml"), report::junit::render(&report)?.as_bytes())?;
-        let run_dir = self.dir.path.display().to_string();
-        let text = human::whole(&report, &run_dir, false);
-        write_whole(&self.dir.path.join("report.txt"), text.as_bytes())?;
-        // The last one: it names the exit code.
-        write_whole(&self.dir.path.join("report.json"), json.as_bytes())?;
-        let colour = Look::of(&std::io::stdout()).colour;
-        let said = match self.args.format {
-            Format::Json => json + "\n",
-            Format::Human if self.args.verbose => human::whole(&report, &run_dir, colour),
-            Format::Human => human::screen(&report, &run_dir, colour),
-        };
-        terminal::print_as_it_is(&said)?;
-        match early {
-            Some(failure) => Err(failure.log(&self.dir.path)),
-            None => Ok(report.exit()),
+        course.write(&self.dir.path)?;
+        let report = Shown::new(&self.planned.report(&evidence, course, &self.dir.path))?;
+        publish(&report, &self.dir.path, self.args.format, self.args.verbose)?;
+        match ended {
+            Some(failure) if failure.exit != Exit::Interrupted => Err(failure.log(&self.dir.path)),
+            _ => Ok(report.exit()),
         }
     }
+}
 
-    fn report(&self, gathered: Gathered, sources: Sources, patch: PatchReport, interrupted: bool) -> Report {
+/// Writes the report in each of its forms to the directory of the run, and prints it.
+///
+/// # Errors
+/// When the disk or standard output does not take it.
+pub fn publish(report: &Shown, dir: &Path, format: Format, verbose: bool) -> Result<()> {
+    let json = serde_json::to_string_pretty(&**report).or_infra(|| "encode the report".to_owned())?;
+    write_whole(&dir.join("junit.xml"), report::junit::render(report)?.as_bytes())?;
+    let run_dir = dir.display().to_string();
+    write_whole(&dir.join("report.txt"), human::whole(report, &run_dir, false).as_bytes())?;
+    // The last one: it names the exit code.
+    write_whole(&dir.join("report.json"), json.as_bytes())?;
+    let colour = Look::of(&std::io::stdout()).colour;
+    let said = match format {
+        Format::Json => json + "\n",
+        Format::Human if verbose => human::whole(report, &run_dir, colour),
+        Format::Human => human::screen(report, &run_dir, colour),
+    };
+    terminal::print_as_it_is(&said)
+}
+
+/// The patch of a run that ended before it was held against a tree.
+pub fn unproved(campaign: &Campaign, tested: &BTreeMap<String, Tested>) -> PatchReport {
+    let first = campaign.trees.first().and_then(|tree| tested.get(tree));
+    first.map(|tested| patch_report(&tested.series, &Proved::default())).unwrap_or_default()
+}
+
+impl Planned {
+    /// The report about `evidence`, by index of the cell, of a run in `dir`.
+    pub fn report(&self, evidence: &[Evidence], course: Course, dir: &Path) -> Report {
+        let sources = &self.sources;
         let version = |tree: &str| {
             sources.trees.iter().find(|found| found.name == tree).map_or("", |found| found.version.as_str())
         };
-        let subject = &self.loaded.campaign.subject;
         let cells: Vec<CellReport> = self
             .cells
             .iter()
-            .zip(&gathered.evidence)
+            .zip(evidence)
             .map(|(cell, evidence)| {
                 let findings = self.findings(cell, evidence);
                 let repetition = self.repetition(cell, evidence);
                 let report =
-                    CellReport::new(cell, subject, version(&cell.tree), evidence, findings, repetition);
-                CellReport { kept: kept(&self.dir.path.join(&report.dir)), ..report }
+                    CellReport::new(cell, &self.subject, version(&cell.tree), evidence, findings, repetition);
+                CellReport { kept: kept(&dir.join(&report.dir)), ..report }
             })
             .collect();
-        let wall_secs = self.started.elapsed().as_secs_f64();
+        let Course { interrupted, accels, guests_secs, wall_secs, ended } = course;
         let cold_build = cells.iter().find(|cell| cell.cold).and_then(|cell| {
             let secs = cell.build_secs.filter(|secs| *secs > 0.0)?;
             Some(ColdBuild { cell: cell.id.clone(), secs, ratio: (wall_secs - sources.fetch_secs) / secs })
         });
-        let (pairs, controls) = self.pairs(&gathered.evidence, &sources);
-        let left_out = self.left_out(&gathered.evidence);
+        let (pairs, controls) = self.pairs(evidence);
+        let left_out = self.left_out(evidence);
         let mut report = Report {
             schema: report::SCHEMA,
-            campaign: self.loaded.campaign.name.clone(),
-            subject: self.loaded.campaign.subject.clone(),
-            suite: self.suite().map(str::to_owned),
-            started: self.dir.started.clone(),
+            campaign: self.campaign.clone(),
+            subject: self.subject.clone(),
+            suite: self.suite.clone(),
+            started: self.started.clone(),
             interrupted,
             exit_code: Exit::Internal as u8,
-            patch,
+            patch: sources.trees.first().map_or_else(|| self.unproved.clone(), |tree| tree.patch.clone()),
             trees: sources.trees.clone(),
-            sandbox: self.sandbox.describe(),
-            unconfined: !self.sandbox.is_on(),
-            accels: gathered.accels.into_iter().map(accel_report).collect(),
+            sandbox: self.sandbox.clone(),
+            unconfined: self.unconfined,
+            accels,
             cells,
             controls,
             left_out,
             pairs,
             effects: Vec::new(),
             fetch_secs: sources.fetch_secs,
-            guests_secs: gathered.guests_secs,
+            guests_secs,
             wall_secs,
             cold_build,
         };
+        report.exit_code = ended.unwrap_or(report.exit() as u8);
         report.effects = report::effect::effects(&report);
         report
-    }
-
-    /// Of a run that ended before the patch was held against a tree.
-    fn unproved(&self) -> PatchReport {
-        let first = self.loaded.campaign.trees.first().and_then(|tree| self.tested.get(tree));
-        first.map(|tested| patch_report(&tested.series, &Proved::default())).unwrap_or_default()
     }
 
     /// What noticed each hunk that was left out.
@@ -138,7 +159,7 @@ impl Setting<'_> {
     }
 
     /// Judges every pair that has a cell in this run. A cell that was not selected counts as not run.
-    fn pairs(&self, evidence: &[Evidence], sources: &Sources) -> (Vec<PairReport>, Vec<ControlReport>) {
+    fn pairs(&self, evidence: &[Evidence]) -> (Vec<PairReport>, Vec<ControlReport>) {
         let (mut pairs, mut controls): (Vec<PairReport>, Vec<ControlReport>) = (Vec::new(), Vec::new());
         let mut seen: Vec<String> = Vec::new();
         for cell in &self.cells {
@@ -148,7 +169,7 @@ impl Setting<'_> {
             seen.push(cell.pair_id());
             let versions = self.beside.versions_on(&cell.tree).iter().map(|name| Some(name.as_str()));
             for version in std::iter::once(None).chain(versions) {
-                let (pair, its_controls) = self.pair(cell, version, evidence, sources);
+                let (pair, its_controls) = self.pair(cell, version, evidence);
                 pairs.push(pair);
                 controls.extend(its_controls);
             }
@@ -162,7 +183,6 @@ impl Setting<'_> {
         cell: &Cell,
         version: Option<&str>,
         evidence: &[Evidence],
-        sources: &Sources,
     ) -> (PairReport, Vec<ControlReport>) {
         let arm = version.unwrap_or(Arm::Patched.name());
         // The cell of an arm, or any of the pair where that arm has none in this run.
@@ -176,7 +196,7 @@ impl Setting<'_> {
         let chosen = match of(arm).1.build {
             // Nor does any bug that is planted in it.
             Build::CompileError(_) => Chosen::default(),
-            _ => self.chosen(cell, version, sources),
+            _ => self.chosen(cell, version),
         };
         let caught: Vec<_> = chosen
             .controls
@@ -192,7 +212,7 @@ impl Setting<'_> {
         let own = code(&patched);
         let beside_base = CodeReport::new(&code(&base), &own);
         let left_out: Vec<ControlLeftOut> = chosen.left_out.iter().map(ControlLeftOut::new).collect();
-        let judgement = match sources.beside_the_point.get(&cell.tree).filter(|_| version.is_none()) {
+        let judgement = match self.sources.beside_the_point.get(&cell.tree).filter(|_| version.is_none()) {
             Some(why) => judge::beside_the_point(why),
             None => {
                 let changes_code = code(&base).is_kept_in(&own) == Some(false);
@@ -221,13 +241,13 @@ impl Setting<'_> {
     }
 
     /// The controls that a pass of this pair needs. Before anything is known of the source these are the first ones.
-    fn chosen(&self, cell: &Cell, version: Option<&str>, sources: &Sources) -> Chosen {
+    fn chosen(&self, cell: &Cell, version: Option<&str>) -> Chosen {
         let under = (cell.tree.clone(), (cell.variant.id(), version.map(str::to_owned)));
-        let first = || self.beside.controls(&cell.variant, version).take(most_controls(self.args));
-        if sources.beside_the_point.contains_key(&cell.tree) {
+        let first = || self.beside.controls(&cell.variant, version).take(self.most_controls());
+        if self.sources.beside_the_point.contains_key(&cell.tree) {
             return Chosen::default();
         }
-        sources
+        self.sources
             .controls
             .get(&under)
             .cloned()
@@ -235,8 +255,8 @@ impl Setting<'_> {
     }
 
     fn pair_report(&self, cell: &Cell, arm: &str, judgement: judge::Judgement) -> PairReport {
-        let (variant, subject) = (&cell.variant, &self.loaded.campaign.subject);
-        let scenarios = self.loaded.campaign.scenarios.iter();
+        let (variant, subject) = (&cell.variant, &self.subject);
+        let scenarios = self.scenarios.iter();
         let not_applicable = scenarios.filter_map(|scenario| {
             let why = scenario.not_applicable(variant, subject)?;
             Some(NotApplicable { scenario: scenario.name.clone(), why })

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use super::setting::{Setting, Sources, most_controls};
+use super::planned::{Planned, Sources};
+use super::setting::{Setting, most_controls, suite};
 use super::{conclude, intake};
 use crate::arms::{self, Arms, Tested};
 use crate::arms::{about, ground};
@@ -62,7 +63,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     if args.dry_run {
         // Only the source says which of them have a place in it.
-        let cells = plan::first_controls(cells, most_controls(args));
+        let cells = plan::first_controls(cells, most_controls(args).unwrap_or(usize::MAX));
         terminal::print(&super::dry_run::render(project, &loaded, &local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
@@ -80,21 +81,33 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
         args,
         loaded: &loaded,
         local: &local,
-        cells,
         dir: &dir,
         tested: &tested,
-        beside: &beside,
+        planned: Planned {
+            campaign: loaded.campaign.name.clone(),
+            subject: loaded.campaign.subject.clone(),
+            scenarios: loaded.campaign.scenarios.clone(),
+            beside,
+            most_controls: most_controls(args),
+            suite: suite(args).map(str::to_owned),
+            started: dir.started.clone(),
+            sandbox: sandbox.describe(),
+            unconfined: !sandbox.is_on(),
+            unproved: conclude::unproved(&loaded.campaign, &tested),
+            sources: Sources::default(),
+            cells,
+        },
         sandbox,
         requests,
         started,
     };
     let (sender, receiver) = channel();
     let shown = report::progress::show(receiver, args.verbose);
-    let (gathered, sources) = setting.run(Events::new(sender), jobs);
+    let gathered = setting.run(Events::new(sender), jobs);
     Cache::new(project.cache()).shrink(LIMIT_BYTES);
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();
-    setting.conclude(gathered, sources)
+    setting.conclude(gathered)
 }
 
 /// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
@@ -167,7 +180,7 @@ fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
 
 impl Setting<'_> {
     /// Everything up to the last piece of evidence; what ended it early is part of the result.
-    fn run(&mut self, events: Events, jobs: usize) -> (Gathered, Sources) {
+    fn run(&mut self, events: Events, jobs: usize) -> Gathered {
         let mut sources = Sources::default();
         let early = |cells: &[Cell], ended| Gathered {
             evidence: vec![Evidence::default(); cells.len()],
@@ -176,22 +189,25 @@ impl Setting<'_> {
             ended,
         };
         let ready = self.ready_trees(&events, &mut sources).and_then(|trees| Ok((trees, self.ccache()?)));
-        self.keep_cells(&sources);
+        self.planned.sources = sources;
+        self.keep_cells();
+        let planned = &self.planned;
+        let ready = ready.and_then(|ready| planned.write(&self.dir.path).map(|()| ready));
         let (trees, ccache) = match ready {
             Ok(ready) => ready,
-            Err(failure) => return (early(&self.cells, Some(failure)), sources),
+            Err(failure) => return early(&planned.cells, Some(failure)),
         };
-        if self.cells.iter().all(|cell| sources.beside_the_point.contains_key(&cell.tree)) {
-            return (early(&self.cells, None), sources);
+        if planned.cells.iter().all(|cell| planned.sources.beside_the_point.contains_key(&cell.tree)) {
+            return early(&planned.cells, None);
         }
-        events.send(Event::Planned(self.cells.iter().map(Cell::id).collect()));
+        events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
         let setting = &*self;
         let guests = || setting.guests();
         let look = |cell: &Cell, evidence: &Evidence| setting.look(cell, evidence);
         let run = Run {
             project: self.project,
             dir: self.dir,
-            cells: &setting.cells,
+            cells: &setting.planned.cells,
             subject: &setting.loaded.campaign.subject,
             trees,
             requests: self.requests.clone(),
@@ -214,14 +230,15 @@ impl Setting<'_> {
             look: &look,
             repeat_args: self.repeat_args(),
         };
-        (run.go(), sources)
+        run.go()
     }
 
     fn ready_trees(&self, events: &Events, sources: &mut Sources) -> Result<BTreeMap<String, ReadyTree>> {
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let mut ready = BTreeMap::new();
         // A tree that no cell is built from is not fetched.
-        let needed = self.loaded.trees.iter().filter(|tree| self.cells.iter().any(|c| c.tree == tree.name));
+        let needed =
+            self.loaded.trees.iter().filter(|tree| self.planned.cells.iter().any(|c| c.tree == tree.name));
         for tree in needed {
             let fetching = Instant::now();
             let source = super::fetch(self.project, tree, self.local, &progress)?;
@@ -259,12 +276,12 @@ impl Setting<'_> {
                     project: self.project,
                     tree,
                     tested,
-                    cells: &self.cells,
-                    beside: self.beside,
+                    cells: &self.planned.cells,
+                    beside: &self.planned.beside,
                     campaign: &self.loaded.campaign,
                     places: &self.loaded.places,
                     requests: &self.requests,
-                    most_controls: most_controls(self.args),
+                    most_controls: self.planned.most_controls(),
                 },
                 ground,
             )?;
@@ -285,7 +302,7 @@ impl Setting<'_> {
 
     /// What each control changes, beside what comes of it.
     fn write_planted(&self, arms: &Arms) -> Result<()> {
-        for cell in &self.cells {
+        for cell in &self.planned.cells {
             if let Some(patch) = arms.planted.get(&cell.id()) {
                 write_whole(&self.dir.cell(cell)?.join("planted.patch"), patch.as_bytes())?;
             }
@@ -294,9 +311,10 @@ impl Setting<'_> {
     }
 
     /// Of the controls, those cells that have a place in the source.
-    fn keep_cells(&mut self, sources: &Sources) {
-        let most = most_controls(self.args);
-        let cells = std::mem::take(&mut self.cells);
+    fn keep_cells(&mut self) {
+        let most = self.planned.most_controls();
+        let sources = &self.planned.sources;
+        let cells = std::mem::take(&mut self.planned.cells);
         let (known, unknown): (Vec<Cell>, Vec<Cell>) =
             cells.into_iter().partition(|cell| sources.trees.iter().any(|tree| tree.name == cell.tree));
         let kept = known.into_iter().filter(|cell| match &cell.arm {
@@ -307,12 +325,12 @@ impl Setting<'_> {
             _ => true,
         });
         // Nothing is known of the others, because the run ended before.
-        self.cells = kept.chain(plan::first_controls(unknown, most)).collect();
+        self.planned.cells = kept.chain(plan::first_controls(unknown, most)).collect();
     }
 
     fn ccache(&self) -> Result<Option<Ccache>> {
         let compilers: Vec<String> =
-            arches(&self.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
+            arches(&self.planned.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
         match self.args.ccache {
             CcacheWish::Auto => Ccache::find(&self.project.ccache(), &compilers),
             CcacheWish::Off => Ok(None),
@@ -321,7 +339,7 @@ impl Setting<'_> {
 
     fn guests(&self) -> Result<BTreeMap<&'static str, guest::Binaries>> {
         let mut guests = BTreeMap::new();
-        for cell in &self.cells {
+        for cell in &self.planned.cells {
             if !guests.contains_key(cell.arch.rust_target) {
                 let binaries = guest::build(&self.project.root, &self.project.work(), cell.arch)?;
                 guests.insert(cell.arch.rust_target, binaries);
@@ -347,7 +365,7 @@ impl Setting<'_> {
         if self.args.no_sandbox {
             args.push("--no-sandbox".to_owned());
         }
-        if let Some(suite) = self.suite() {
+        if let Some(suite) = suite(self.args) {
             args.extend(["--suite".to_owned(), suite.to_owned()]);
         }
         if let Some(soak) = self.args.soak {
@@ -364,11 +382,12 @@ impl Setting<'_> {
 
     /// For the live display: whether the cell is as it should be, and a line about it.
     fn look(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
-        let findings = self.findings(cell, evidence);
+        let planned = &self.planned;
+        let findings = planned.findings(cell, evidence);
         let good = match &cell.arm {
             Arm::Base | Arm::Patched | Arm::Version(_) => findings.is_empty(),
-            Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
-            Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
+            Arm::Control(control) => judge::catch(&planned.asked(cell), control, evidence).caught,
+            Arm::WithoutHunk(_) => judge::noticed(&planned.asked(cell), evidence).caught,
         };
         let mut words = Vec::new();
         match (evidence.built(), evidence.build_secs) {

@@ -1,32 +1,65 @@
 //! One file per subcommand: each wires modules together and turns the outcome into an exit code.
 
-pub mod attacks;
-pub mod bench;
-pub mod cache;
-pub mod ci;
+mod cache;
 pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
-pub mod console;
-pub mod docs;
-pub mod doctor;
-pub mod dry_run;
-pub mod faults;
+mod console;
+mod doctor;
+mod dry_run;
 mod intake;
-pub mod matrix;
-pub mod patch;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod judge;
+mod matrix;
+mod patch;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod planned;
+pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod setting;
-pub mod versions;
-pub mod watch;
+mod watch;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::arms::ground;
 use crate::campaign::project::{Loaded, Project};
 use crate::campaign::{BaseWish, Tree};
+use crate::host::input;
 use crate::source::{self, Local, Source, Wanted};
-use failure::{Failure, Result};
+use cli::Command;
+use failure::{Exit, Failure, Result};
+
+/// Does what is asked.
+///
+/// # Errors
+/// As the command.
+pub fn run(project: &Project, command: &Command) -> Result<Exit> {
+    match command {
+        Command::Matrix(args) => matrix::matrix(project, args),
+        Command::Judge(args) => judge::judge(project, args),
+        Command::Report(args) => report::report(project, args),
+        Command::Patch(args) => patch::patch(project, args),
+        Command::Console(args) => console::console(args),
+        Command::Doctor(args) => doctor::doctor(project, args),
+        Command::Cache(args) => cache::cache(project, args),
+        Command::Watch(args) => watch::watch(project, args),
+    }
+}
+
+/// The directory of a run that is over: `run`, or the run of that name among those of the project.
+///
+/// # Errors
+/// When there is neither.
+fn run_dir(project: &Project, run: &Path) -> Result<PathBuf> {
+    let places = [run.to_owned(), project.runs().join(run)];
+    let found = places.iter().find(|place| place.is_dir()).and_then(|place| place.canonicalize().ok());
+    found.ok_or_else(|| {
+        Failure::usage(format!("no run {}", input::shown(run)))
+            .because(format!("there is no directory {}", input::shown(&places[1])))
+            .next("name the directory of a run; `latest` is the last one")
+    })
+}
 
 /// What `--tree NAME=DIR[@REF]` says, by name. A name that is no tree of the campaign is a tree of the user's own:
 /// then only the trees that are named so are left of the campaign's.

@@ -2,6 +2,8 @@
 //! finding a record and telling whether it is this host's own.
 
 use failure::{Failure, Result};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How one architecture is built for and booted.
 #[derive(Debug, PartialEq, Eq)]
@@ -165,6 +167,19 @@ impl Arch {
     /// The name that the image is kept under.
     pub fn kept(&self) -> &'static str {
         self.image.rsplit('/').next().unwrap_or(self.image)
+    }
+}
+
+/// As its name.
+impl Serialize for Arch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for &'static Arch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<&'static Arch, D::Error> {
+        find(&String::deserialize(deserializer)?).map_err(|failure| D::Error::custom(failure.what))
     }
 }
 

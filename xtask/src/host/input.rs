@@ -29,8 +29,6 @@ pub const FRAGMENT: Input = Input { what: "the fragment", most_bytes: 256 << 10,
 pub const CONSOLE: Input = Input { what: "the log", most_bytes: 4 << 30, too_large: Exit::Usage };
 /// A kernel with its debug information.
 pub const VMLINUX: Input = Input { what: "the kernel", most_bytes: 16 << 30, too_large: Exit::Usage };
-/// The report of a run.
-pub const REPORT: Input = Input { what: "the report", most_bytes: 256 << 20, too_large: Exit::Usage };
 /// The description of a control.
 pub const CONTROL: Input = Input { what: "the control", most_bytes: 1 << 20, too_large: Exit::Usage };
 

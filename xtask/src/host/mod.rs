@@ -8,6 +8,7 @@ pub mod crash;
 pub mod deadline;
 pub mod disk;
 pub mod input;
+pub mod json_file;
 pub mod process;
 mod requirements;
 pub mod sandbox;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use console::Splat;
 
 /// Everything known of one cell.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Evidence {
     pub build: Build,
     /// How long the build took, whatever came of it.

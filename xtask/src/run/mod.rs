@@ -22,7 +22,7 @@ use crate::build::Ccache;
 use crate::build::guest::Binaries;
 use crate::campaign::plan::Cell;
 use crate::campaign::project::Project;
-use crate::host::disk::write_whole;
+use crate::host::json_file::JsonFile;
 use crate::host::sandbox::Sandbox;
 use crate::observe::Evidence;
 use crate::observe::events::{Event, Events, Stage};
@@ -30,8 +30,16 @@ use crate::run::rundir::RunDir;
 use crate::source::worktree::WorkTree;
 use crate::subject::Subject;
 use crate::subject::kconfig;
-use failure::{Context, Failure, Result, escape};
+use failure::{Failure, Result};
 use queue::{Builder, Queue};
+
+/// What was measured in a cell.
+pub const EVIDENCE: JsonFile = JsonFile {
+    what: "the evidence of a cell",
+    schema: 1,
+    most_bytes: 256 << 20,
+    remedy: "run the matrix again: cargo xtask matrix",
+};
 
 /// A tree that is ready: its lanes can be set to any arm.
 pub struct ReadyTree {
@@ -186,7 +194,6 @@ impl Run<'_> {
 
     fn keep_evidence(&self, cell: &Cell, evidence: &Evidence) -> Result<()> {
         let path = self.dir.cell(cell)?.join("evidence.json");
-        let json = serde_json::to_string_pretty(evidence).or_infra(|| "encode the evidence".to_owned())?;
-        write_whole(&path, escape::json(&json).as_bytes())
+        EVIDENCE.write(&path, evidence)
     }
 }

@@ -21,6 +21,7 @@ mod own_versions;
 mod paths;
 mod power_cut;
 mod shares;
+mod stages;
 mod terminal;
 mod trees;
 mod versions;

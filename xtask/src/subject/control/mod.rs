@@ -8,7 +8,7 @@ mod tests;
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use place::{Files, Place, Search};
 pub use plant::Deed;
@@ -20,7 +20,7 @@ use console::splat;
 use failure::{Failure, Result};
 
 /// What a file in `patches/controls/` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     pub name: String,
     /// The bug, one line.
@@ -44,7 +44,8 @@ struct Raw {
 
 /// The one kind of evidence that counts as catching a control. A scenario, where one is named, must be the only
 /// one that shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exposure {
     /// A splat of this kind, whose headline names this source file, or whose stack this function, if one is given.
     Splat { kind: splat::Kind, file: Option<String>, under: Option<String> },

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tree_sitter::Node;
 
 use super::place::{Search, Spot, is_block};
@@ -10,7 +10,7 @@ use crate::subject::c_source::descendants;
 
 /// What a control does to the code, as its file in `patches/controls/` describes it. In every text `$it` is the
 /// statement (of `condition`: the condition) as the version under test has it, `$1` the first argument of the call.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Deed {
     /// The name of a place in `patches/places.yaml`.

@@ -8,13 +8,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::Value;
 
+use super::BenchArgs;
 use crate::boot::probe;
 use crate::campaign;
 use crate::campaign::plan::{self, Beside};
 use crate::campaign::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
-use crate::command::cli;
 use crate::host::accel::Accel;
 use crate::host::disk;
 use crate::host::disk::write_whole;
@@ -22,6 +21,7 @@ use crate::host::process::THIS_PROGRAM;
 use crate::host::sandbox::Sandbox;
 use crate::host::{arch, terminal};
 use crate::report::layout;
+use crate::report::{CellReport, Report};
 use crate::run::lanes::{self, Took};
 use failure::{Context, Exit, Failure, Result, escape};
 
@@ -113,7 +113,7 @@ enum Lanes<'a> {
 
 struct Ran {
     secs: f64,
-    report: Value,
+    report: Report,
     dir: PathBuf,
 }
 
@@ -122,7 +122,7 @@ struct Ran {
 /// # Errors
 /// When a matrix that is measured does not come to a report, or an image that was built from its neighbour's objects is
 /// not the one built from nothing.
-pub fn bench(project: &Project, args: &cli::Bench) -> Result<Exit> {
+pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     let dir = project.work().join("bench");
     let mut place = Place { project, dir, only: args.only.clone(), no_sandbox: args.no_sandbox, number: 0 };
     if args.images {
@@ -152,13 +152,13 @@ impl Bench {
     /// held against it most, because this machine's speed changes within minutes.
     fn cold(&mut self, place: &mut Place<'_>) -> Result<f64> {
         let cold = place.run("the whole matrix, cold", &[])?;
-        let cell = cold.report["cold_build"]["cell"].as_str().unwrap_or_default();
-        let ones = [cold_secs(&cold)?, place.cold_kernel(cell, "one cold kernel, once more", "off")?];
+        let cell = cold.report.cold_build.as_ref().map(|build| build.cell.clone()).unwrap_or_default();
+        let ones = [cold_secs(&cold)?, place.cold_kernel(&cell, "one cold kernel, once more", "off")?];
         disk::discard(&place.dir.join(SCRATCH))?;
         let one = f64::midpoint(ones[0], ones[1]);
         // Fetching and unpacking sources is paid once, and by the network.
-        let secs = cold.secs - cold.report["fetch_secs"].as_f64().unwrap_or_default();
-        self.cells = cells(&cold.report).count();
+        let secs = cold.secs - cold.report.fetch_secs;
+        self.cells = cold.report.cells.len();
         self.rows.push(Row { secs: one, ..Row::of("one cold kernel build", &ones, None) });
         self.add("the whole matrix, cold", &[secs], one);
         #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
@@ -219,13 +219,13 @@ impl Bench {
     /// From the start of QEMU to the guest's first word: beside what the kernel of the same boot took to come to init, and
     /// beside other boots of the image, with nothing to run.
     fn boots(&mut self, place: &mut Place<'_>, fresh: &Ran) -> Result<()> {
-        let id = cells(&fresh.report).find_map(|cell| {
-            let id = cell["id"].as_str()?;
-            id.ends_with("/pt-reclaim-off/base").then(|| (id.to_owned(), cell["boot_secs"].as_f64()))
-        });
-        let Some((id, Some(_))) = id else { return Ok(()) };
+        let is_it =
+            |cell: &&CellReport| cell.id.ends_with("/pt-reclaim-off/base") && cell.boot_secs.is_some();
+        let Some(id) = fresh.report.cells.iter().find(is_it).map(|cell| cell.id.clone()) else {
+            return Ok(());
+        };
         let kernel = fresh.dir.join("cells").join(&id).join(arch::DEFAULT.kept());
-        let accel = match fresh.report["accels"][0]["name"].as_str() {
+        let accel = match fresh.report.accels.first().map(|accel| accel.name.as_str()) {
             Some("kvm") => Accel::Kvm,
             _ => Accel::Tcg,
         };
@@ -237,12 +237,12 @@ impl Bench {
             bare.push(probe::bare_boot(&sandbox, accel, arch::DEFAULT, &kernel, &work)?);
             // One job: a second guest of the same cell would be in the time.
             let ran = place.run("a boot beside it", &["--only", &id, "--suite", "quick", "--jobs", "1"])?;
-            let secs = |name: &str| {
-                let secs = cells(&ran.report).find_map(|cell| cell[name].as_f64());
+            let secs = |name: &str, of: fn(&CellReport) -> Option<f64>| {
+                let secs = ran.report.cells.iter().find_map(of);
                 secs.ok_or_else(|| Failure::infra(format!("{id}: its boot has no {name}")).log(&ran.dir))
             };
-            kernel_alone.push(secs("kernel_secs")?);
-            guest.push(secs("boot_secs")?);
+            kernel_alone.push(secs("time to init", |cell| cell.kernel_secs)?);
+            guest.push(secs("time to its first test", |cell| cell.boot_secs)?);
         }
         let bare = Row::of(&format!("bare boot, {} CPUs", arch::DEFAULT.cpus), &bare, None);
         let against = ("a bare boot", bare.secs);
@@ -318,10 +318,8 @@ impl Place<'_> {
         let started = Instant::now();
         let status = command.status().or_infra(|| "start the matrix".to_owned())?;
         let secs = started.elapsed().as_secs_f64();
-        let report = std::fs::read(out.join("report.json")).ok();
-        let report = report.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let report = report.ok_or_else(|| {
-            Failure::infra(format!("{what}: the matrix ended with {status} and without a report")).log(&out)
+        let report = super::report_in(&out).map_err(|failure| {
+            failure.because(format!("{what}: the matrix ended with {status}")).log(&out)
         })?;
         Ok(Ran { secs, report, dir: out })
     }
@@ -353,28 +351,23 @@ pub fn edited(project: &Project, number: usize) -> Result<String> {
 }
 
 fn cold_secs(ran: &Ran) -> Result<f64> {
-    let secs = ran.report["cold_build"]["secs"].as_f64();
+    let secs = ran.report.cold_build.as_ref().map(|build| build.secs);
     secs.ok_or_else(|| Failure::infra("a run that began with nothing has no cold build").log(&ran.dir))
 }
 
-fn cells(report: &Value) -> impl Iterator<Item = &Value> {
-    report["cells"].as_array().into_iter().flatten()
-}
-
 /// How long the cold matrix would take on other numbers of cores.
-fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec<(usize, f64)>> {
+fn forecast(project: &Project, report: &Report, measured_on: usize) -> Result<Vec<(usize, f64)>> {
     let loaded = Loaded::load(project, campaign::DEFAULT)?;
     let beside = Beside { controls: loaded.controls.clone(), ..Beside::default() };
-    let most = super::setting::CONTROLS_OF_A_NORMAL_RUN;
+    let most = plan::CONTROLS_OF_A_NORMAL_RUN;
     let planned = plan::first_controls(plan::cells(&loaded.campaign, &beside)?, most);
-    let secs = |cell: &Value, name: &str| cell[name].as_f64().unwrap_or_default();
     let took = |id: String| {
-        let cell = cells(report).find(|cell| cell["id"] == id.as_str())?;
+        let cell = report.cells.iter().find(|cell| cell.id == id)?;
         Some(Took {
-            build_secs: secs(cell, "build_secs"),
-            cold: cell["cold"].as_bool().unwrap_or_default(),
-            boot_secs: secs(cell, "boot_secs"),
-            test_secs: secs(cell, "test_secs"),
+            build_secs: cell.build_secs.unwrap_or_default(),
+            cold: cell.cold,
+            boot_secs: cell.boot_secs.unwrap_or_default(),
+            test_secs: cell.test_secs.unwrap_or_default(),
         })
     };
     let took: Vec<Took> = planned.iter().map(|cell| took(cell.id()).unwrap_or_default()).collect();
@@ -383,18 +376,17 @@ fn forecast(project: &Project, report: &Value, measured_on: usize) -> Result<Vec
 
 /// What the cells of a matrix were busy with.
 fn parts(ran: &Ran) -> Vec<(String, f64)> {
-    let sum = |name: &str| cells(&ran.report).filter_map(|cell| cell[name].as_f64()).sum::<f64>();
-    let whole = |name: &str| ran.report[name].as_f64().unwrap_or_default();
-    let (configure, link) = (sum("configure_secs"), sum("link_secs"));
+    let sum = |of: fn(&CellReport) -> Option<f64>| ran.report.cells.iter().filter_map(of).sum::<f64>();
+    let (configure, link) = (sum(|cell| cell.configure_secs), sum(|cell| cell.link_secs));
     let parts = [
-        ("sources", whole("fetch_secs")),
-        ("guest programs", whole("guests_secs")),
+        ("sources", ran.report.fetch_secs),
+        ("guest programs", ran.report.guests_secs),
         ("configure", configure),
-        ("compile", sum("build_secs") - configure - link),
+        ("compile", sum(|cell| cell.build_secs) - configure - link),
         ("link", link),
-        ("boot", sum("boot_secs")),
-        ("test", sum("test_secs")),
-        ("start and report", ran.secs - whole("wall_secs")),
+        ("boot", sum(|cell| cell.boot_secs)),
+        ("test", sum(|cell| cell.test_secs)),
+        ("start and report", ran.secs - ran.report.wall_secs),
         ("wall", ran.secs),
     ];
     parts.map(|(part, secs)| (part.to_owned(), secs)).into()

@@ -2,20 +2,18 @@
 //! Takes what is there: runs nothing and judges nothing.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
+use super::{DocsArgs, report_in};
 use crate::campaign::project::Project;
-use crate::command::cli;
 use crate::host::disk::write_whole;
-use crate::host::input;
-use crate::report::{ControlReport, Report, SCHEMA};
+use crate::report::{ControlReport, Report};
 use failure::escape;
-use failure::{Context, Exit, Failure, Result};
+use failure::{Exit, Failure, Result};
 
 /// # Errors
 /// When a run has no report of this schema, or two runs have one control.
-pub fn run(project: &Project, args: &cli::Docs) -> Result<Exit> {
-    let reports = args.runs.iter().map(|run| read(run)).collect::<Result<Vec<_>>>()?;
+pub fn run(project: &Project, args: &DocsArgs) -> Result<Exit> {
+    let reports = args.runs.iter().map(|run| report_in(run)).collect::<Result<Vec<_>>>()?;
     let all = || reports.iter().flat_map(|report| &report.controls);
     if all().next().is_none() {
         return Err(Failure::usage("these runs have no control")
@@ -25,17 +23,6 @@ pub fn run(project: &Project, args: &cli::Docs) -> Result<Exit> {
     write_whole(&path, render(&reports).as_bytes())?;
     crate::host::terminal::print_line(&format!("{} controls in {}", all().count(), path.display()))?;
     Ok(Exit::Ok)
-}
-
-fn read(run: &Path) -> Result<Report> {
-    let path: PathBuf = run.join("report.json");
-    let text = input::REPORT.read_text(&path)?;
-    let report: Report = serde_json::from_str(&text).or_infra(|| format!("read {}", path.display()))?;
-    if report.schema != SCHEMA {
-        return Err(Failure::usage(format!("{}: a report of schema {}", path.display(), report.schema))
-            .next(format!("run it again: this harness writes schema {SCHEMA}")));
-    }
-    Ok(report)
 }
 
 fn render(reports: &[Report]) -> String {

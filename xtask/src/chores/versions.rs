@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use xshell::{Shell, cmd};
 
+use super::VersionsArgs;
 use crate::campaign::project::Project;
-use crate::command::cli;
 use crate::host::disk::write_whole;
 use crate::host::terminal;
+use crate::report::Report;
 use failure::{Context, Exit, Failure, Result};
 
 /// The variant that compiles what the versions change.
@@ -46,7 +46,7 @@ struct Outcome {
 /// # Errors
 /// When a header says no verdict, when a name is unknown, or when a version gets another verdict or another evidence than
 /// its header says.
-pub fn versions(project: &Project, args: &cli::Versions) -> Result<Exit> {
+pub fn versions(project: &Project, args: &VersionsArgs) -> Result<Exit> {
     let all = all(&project.root.join("patches/versions"))?;
     if let Some(name) = args.only.iter().find(|name| all.iter().all(|version| version.name != **name)) {
         return Err(Failure::usage(format!("no version `{name}`"))
@@ -125,23 +125,17 @@ fn run(project: &Project, version: &Version) -> Result<Outcome> {
     if output.status.code() == Some(Exit::Interrupted as i32) {
         return Err(Failure::interrupted());
     }
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let pair = &report["pairs"][0];
-    let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut reasons: Vec<String> = pair["reasons"].as_array().into_iter().flatten().map(words).collect();
-    let verdict = match pair["verdict"].as_str() {
-        Some(verdict) => verdict.to_owned(),
-        None => {
-            reasons.extend(String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned));
-            "none".to_owned()
-        }
-    };
-    let controls: Vec<&Value> = report["controls"].as_array().into_iter().flatten().collect();
+    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+    let pair = report.as_ref().and_then(|report| report.pairs.first());
+    let controls = report.as_ref().map(|report| report.controls.as_slice()).unwrap_or_default();
     Ok(Outcome {
-        verdict,
+        verdict: pair.map_or("none", |pair| pair.verdict.name()).to_owned(),
         exit: output.status.code(),
-        reasons,
-        caught: controls.iter().filter(|control| control["caught"] == true).count(),
+        reasons: match pair {
+            Some(pair) => pair.reasons.clone(),
+            None => String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect(),
+        },
+        caught: controls.iter().filter(|control| control.caught).count(),
         controls: controls.len(),
         secs: started.elapsed().as_secs_f64(),
     })

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::build::{self, sensitive};
 use crate::campaign::project::LANES;
 use crate::campaign::project::Project;
@@ -257,20 +255,20 @@ impl Place<'_> {
         let mut command = Command::new(THIS_PROGRAM);
         command.args(["matrix", "--suite", "quick", "--recorded", "--out"]).arg(&out).args(cells).args(more);
         let output = command.arg("--patch").arg(patch).output().or_infra(|| "start the matrix".to_owned())?;
-        let report = std::fs::read(out.join("report.json")).ok();
-        let report: Option<Value> = report.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let report = report.ok_or_else(|| {
-            Failure::infra(format!("the matrix of {} ended without a report", patch.display()))
-                .because(String::from_utf8_lossy(&output.stderr).into_owned())
+        let no_report = |failure: Failure| {
+            failure
+                .because(format!("of {}", patch.display()))
+                .because(String::from_utf8_lossy(&output.stderr))
                 .log(&out)
-        })?;
-        let pair = &report["pairs"][0];
-        let tree = pair["tree"].as_str().unwrap_or_default();
+        };
+        let report = super::report_in(&out).map_err(no_report)?;
+        let pair = report.pairs.first();
+        let tree = pair.map_or("", |pair| pair.tree.as_str());
         let cell = out.join("cells").join(tree).join("x86_64").join(VARIANT).join("patched");
         Ok(Ran {
             exit: output.status.code(),
-            verdict: pair["verdict"].as_str().unwrap_or("no verdict").to_owned(),
-            reasons: pair["reasons"].to_string(),
+            verdict: pair.map_or("no verdict", |pair| pair.verdict.name()).to_owned(),
+            reasons: pair.map(|pair| pair.reasons.join("; ")).unwrap_or_default(),
             kernel: disk::sha256(&cell.join(build::SYMBOLS)).unwrap_or_default(),
         })
     }

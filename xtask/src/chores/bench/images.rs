@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Lanes, Place, Ran, SCRATCH, cells};
+use super::{Lanes, Place, Ran, SCRATCH};
 use crate::build;
 use crate::host::disk;
 use crate::host::disk::write_whole;
@@ -32,9 +32,8 @@ pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
     let args: Vec<&str> =
         ["--rebuild", "--suite", "quick"].into_iter().chain(asked.iter().map(String::as_str)).collect();
     let all = place.run_in(Lanes::Users, "kernels from their neighbours' objects", &args)?;
-    let built: Vec<(String, bool)> = cells(&all.report)
-        .filter_map(|cell| Some((cell["id"].as_str()?.to_owned(), cell["cold"] == true)))
-        .collect();
+    let built: Vec<(String, bool)> =
+        all.report.cells.iter().map(|cell| (cell.id.clone(), cell.cold)).collect();
     let mut compared = Vec::new();
     for (cell, cold) in built {
         disk::discard(&place.dir.join(SCRATCH))?;

@@ -1,0 +1,97 @@
+//! Chores of those who work on patchproof itself: they run the harness as a program, and read what it wrote by its types. The
+//! harness does not use them.
+
+mod attacks;
+mod bench;
+mod ci;
+mod docs;
+mod faults;
+mod versions;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use crate::campaign::project::Project;
+use crate::command::report::REPORT;
+use crate::report::Report;
+use failure::{Exit, Failure, Result};
+
+#[derive(Debug, Subcommand)]
+pub enum Chore {
+    /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
+    Ci(CiArgs),
+    /// Measure what a matrix costs, in units of one cold kernel build
+    Bench(BenchArgs),
+    /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
+    Faults,
+    /// Try on a real kernel what a hostile patch, or a clock that steps, could do; needs what a matrix leaves
+    Attacks,
+    /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
+    Versions(VersionsArgs),
+    /// Write docs/controls.md, the planted bugs and what caught each, from the reports of runs
+    Docs(DocsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Also with ccache, empty and full
+    #[arg(long)]
+    pub ccache: bool,
+    /// Instead of measuring, build every kernel from nothing as well, and compare it with the one that was built from
+    /// its neighbour's objects
+    #[arg(long, conflicts_with = "ccache")]
+    pub images: bool,
+    /// Let builds and guests do all that you can: to measure what confining them costs
+    #[arg(long)]
+    pub no_sandbox: bool,
+    /// Of the default campaign, only cells that match this pattern; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VersionsArgs {
+    /// Only the version of this name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// Directories of runs with `--controls all`
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CiArgs {
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
+}
+
+/// The report of a run that is over.
+///
+/// # Errors
+/// When there is none.
+fn report_in(dir: &Path) -> Result<Report> {
+    REPORT
+        .read(&dir.join("report.json"))
+        .map_err(|failure| Failure::infra("a matrix ended without a report").because(failure.to_string()))
+}
+
+/// Does one of them.
+///
+/// # Errors
+/// When something is not as it has to be.
+pub fn run(project: &Project, chore: &Chore) -> Result<Exit> {
+    match chore {
+        Chore::Ci(args) => ci::ci(project, args),
+        Chore::Bench(args) => bench::bench(project, args),
+        Chore::Faults => faults::faults(project),
+        Chore::Attacks => attacks::attacks(project),
+        Chore::Versions(args) => versions::versions(project, args),
+        Chore::Docs(args) => docs::run(project, args),
+    }
+}

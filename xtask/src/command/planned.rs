@@ -1,0 +1,182 @@
+//! What a run left for those that come after it: what was planned and found out before its first build (`plan.json`), the
+//! evidence of each cell (`evidence.json`), and how the run went (`run.json`). Verdicts rest on these three and on nothing
+//! else, so that they can be given again. Writes and reads them, and judges nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::arms::{Chosen, Under};
+use crate::campaign::Scenario;
+use crate::campaign::plan::{Arm, Beside, Cell};
+use crate::host::json_file::JsonFile;
+use crate::judge::{self, Asked};
+use crate::observe::Evidence;
+use crate::report::{AccelReport, PatchReport, TreeReport};
+use crate::run::EVIDENCE;
+use crate::subject::Subject;
+use failure::{Failure, Result};
+
+const REMEDY: &str = "run the matrix again: cargo xtask matrix";
+
+const PLAN: JsonFile =
+    JsonFile { what: "the plan of a run", schema: 1, most_bytes: 64 << 20, remedy: REMEDY };
+const RUN: JsonFile =
+    JsonFile { what: "the record of a run", schema: 1, most_bytes: 1 << 20, remedy: REMEDY };
+
+/// What verdicts rest on beside the evidence, as it is known before the first build.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Planned {
+    pub campaign: String,
+    pub subject: Subject,
+    /// Those of the campaign that this run takes.
+    pub scenarios: Vec<Scenario>,
+    pub beside: Beside,
+    /// Controls that are taken of each variant and version; none: all.
+    pub most_controls: Option<usize>,
+    /// The guest tests that were asked for, where these are not the usual ones.
+    pub suite: Option<String>,
+    /// UTC, RFC 3339.
+    pub started: String,
+    /// What confines builds and guests, and whether nothing does.
+    pub sandbox: String,
+    pub unconfined: bool,
+    /// The patch, for a run that ended before it was held against a tree.
+    pub unproved: PatchReport,
+    pub sources: Sources,
+    /// In the end those of the controls that have a place in the source.
+    pub cells: Vec<Cell>,
+}
+
+/// What was found out about the sources before the first build.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Sources {
+    pub trees: Vec<TreeReport>,
+    pub fetch_secs: f64,
+    /// What became of the controls, by tree, variant and version.
+    #[serde(with = "pairs")]
+    pub controls: BTreeMap<(String, Under), Chosen>,
+    /// Trees on which the patch changes nothing of what the campaign is about, with a sentence about that.
+    pub beside_the_point: BTreeMap<String, String>,
+}
+
+/// How the run went.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Course {
+    pub interrupted: bool,
+    pub accels: Vec<AccelReport>,
+    pub guests_secs: f64,
+    pub wall_secs: f64,
+    /// Exit code of the failure that ended it before all of its cells were tried.
+    pub ended: Option<u8>,
+}
+
+/// Of a run that did not come to its end.
+impl Default for Course {
+    fn default() -> Course {
+        Course { interrupted: true, accels: Vec::new(), guests_secs: 0.0, wall_secs: 0.0, ended: None }
+    }
+}
+
+/// JSON has no keys but strings.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+impl Course {
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        RUN.write(&dir.join("run.json"), self)
+    }
+
+    /// # Errors
+    /// When the file is not what a run writes. One that is not there is of a run that did not come to its end.
+    pub fn read(dir: &Path) -> Result<Course> {
+        let path = dir.join("run.json");
+        if path.exists() { RUN.read(&path) } else { Ok(Course::default()) }
+    }
+}
+
+impl Planned {
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        PLAN.write(&dir.join("plan.json"), self)
+    }
+
+    /// # Errors
+    /// When the file is not what a run writes, or a cell's id leads out of the run's directory.
+    pub fn read(dir: &Path) -> Result<Planned> {
+        let path = dir.join("plan.json");
+        let planned: Planned = PLAN.read(&path)?;
+        for id in planned.cells.iter().map(Cell::id) {
+            let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
+            if id.is_empty() || !Path::new(&id).components().all(inside) {
+                return Err(Failure::usage(format!("{}: `{id}` is no name for a cell", path.display())));
+            }
+        }
+        Ok(planned)
+    }
+
+    /// What was measured, by index of the cell. A cell without a file did not run.
+    ///
+    /// # Errors
+    /// When a file is not what a run writes.
+    pub fn evidence(&self, dir: &Path) -> Result<Vec<Evidence>> {
+        let read = |cell: &Cell| {
+            let path = dir.join("cells").join(cell.id()).join("evidence.json");
+            if path.exists() { EVIDENCE.read(&path) } else { Ok(Evidence::default()) }
+        };
+        self.cells.iter().map(read).collect()
+    }
+
+    /// Controls that are taken of each variant and version.
+    pub fn most_controls(&self) -> usize {
+        self.most_controls.unwrap_or(usize::MAX)
+    }
+
+    /// What `cell` has to show.
+    pub fn asked<'c>(&'c self, cell: &'c Cell) -> Asked<'c> {
+        Asked {
+            subject: &self.subject,
+            expect: cell.variant.expect.as_ref(),
+            scenarios: &cell.scenarios,
+            cpus: cell.cpus(),
+        }
+    }
+
+    /// What stands between a cell and a pass; for a control, what became of it.
+    pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
+        let arm = match &cell.arm {
+            Arm::Base => judge::Arm::Base,
+            Arm::Patched | Arm::Version(_) => judge::Arm::Patched,
+            Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
+            Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
+        };
+        let found = judge::examine(&self.asked(cell), arm, evidence);
+        found.into_iter().map(|finding| finding.text).collect()
+    }
+
+    /// Of a cell that was booted more than once.
+    pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
+        let arm = match &cell.arm {
+            Arm::Base => judge::Arm::Base,
+            Arm::Patched | Arm::Version(_) => judge::Arm::Patched,
+            Arm::Control(_) | Arm::WithoutHunk(_) => return None,
+        };
+        (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
+    }
+}
