@@ -19,6 +19,7 @@ use crate::plan::Cell;
 use crate::qemu::{self, Files, Machine};
 use crate::rundir::write_whole;
 use crate::sandbox::{Access, View};
+use crate::seal::random;
 
 /// One guest.
 pub(super) struct Share {
@@ -148,8 +149,6 @@ const INITRAMFS: &str = "initramfs.cpio";
 
 fn fresh_nonce() -> Result<Nonce> {
     let mut bytes = [0; 16];
-    let doing = || "read /dev/urandom for a nonce".to_owned();
-    let mut random = std::fs::File::open("/dev/urandom").or_infra(doing)?;
-    std::io::Read::read_exact(&mut random, &mut bytes).or_infra(doing)?;
+    random(&mut bytes).or_infra(|| "get random bytes for a nonce".to_owned())?;
     Ok(Nonce::from_bytes(bytes))
 }
