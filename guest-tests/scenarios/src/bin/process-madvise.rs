@@ -65,7 +65,14 @@ fn count(times: u64, pid: Pid, error: i32) -> Result<u64, String> {
     for _ in 0..times {
         // SAFETY: one range, alive during the call; advice that changes no content.
         let result = unsafe {
-            libc::syscall(libc::SYS_process_madvise, descriptor.as_raw_fd(), &raw const range, 1, libc::MADV_COLD, 0)
+            libc::syscall(
+                libc::SYS_process_madvise,
+                descriptor.as_raw_fd(),
+                &raw const range,
+                1,
+                libc::MADV_COLD,
+                0,
+            )
         };
         let got = if result < 0 { Error::last_os_error().raw_os_error().unwrap_or(-1) } else { 0 };
         found += u64::from(got == error);
