@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::{Counts, Done, Hello, Level, Measured, Message, Nonce, Request, Timing, Trailer, Watch};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getppid, kill_process, prlimit};
 use serde_json::Value;
 
 /// What the test campaign demands.
@@ -249,8 +250,8 @@ fn goes_wrong(fault: &str, console: &Path, results: &Path) -> bool {
             say(console, "still here");
             std::thread::sleep(Duration::from_millis(100));
         },
-        "is-killed" => raise(libc::SIGKILL),
-        "is-stopped" => raise(libc::SIGSTOP),
+        "is-killed" => raise(Signal::KILL),
+        "is-stopped" => raise(Signal::STOP),
         _ => return false,
     }
     true
@@ -270,18 +271,14 @@ fn sleep_forever() -> ! {
     }
 }
 
-fn raise(signal: i32) {
-    // SAFETY: a signal to this process.
-    unsafe { libc::raise(signal) };
+fn raise(signal: Signal) {
+    kill_process(getpid(), signal).expect("a signal to this process");
 }
 
 /// From now on no file of the harness grows beyond so many bytes. Only without a sandbox the harness can be reached.
 fn limit_the_harness(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: reads `limit`; the parent is the harness, which waits for this process.
-    let status =
-        unsafe { libc::prlimit(libc::getppid(), libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) };
-    assert_eq!(status, 0, "the harness could not be limited");
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    prlimit(getppid(), Resource::Fsize, limit).expect("the parent is the harness");
 }
 
 /// Answers as QEMU's monitor does, for one CPU whose frame pointer leads nowhere.

@@ -85,10 +85,7 @@ fn escape(path: &Path) -> String {
 
 /// The command as a line for a shell.
 pub fn shell_line(command: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    let quote = |word: &String| match !word.is_empty() && word.chars().all(plain) {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
-    command.iter().map(quote).collect::<Vec<_>>().join(" ")
+    let words = command.iter().map(String::as_str);
+    // The one error is a zero byte, which no word of a command can have.
+    shlex::Quoter::new().allow_nul(true).join(words).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //! that it depends on is the same. Entries are never changed, appear whole, are sealed (crate::cache::seal), and are checked when
 //! they are used, so that any number of runs may use them at once. Decides nothing about what a key is made of.
 
-mod seal;
+pub mod seal;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,12 +1,12 @@
 //! Seals what the harness keeps between runs, so that nothing else can write it: a message authentication code under a key
 //! of this user, which lies where no build and no guest can see it. Knows bytes and names; keeps nothing itself.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use hmac::{Hmac, Mac};
+use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::Sha256;
 
 use crate::host::disk;
@@ -77,24 +77,32 @@ fn read_or_make(file: &Path) -> Result<[u8; KEY_BYTES]> {
     let dir = file.parent().unwrap_or(Path::new("."));
     disk::create_dir(dir)?;
     let mut key = [0; KEY_BYTES];
-    std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).or_infra(doing)?;
-    // Whole or not at all, and the first of several runs decides.
-    let aside = dir.join(format!(".seal-{}", std::process::id()));
-    let mut made = std::fs::OpenOptions::new();
-    let write = |mut file: std::fs::File| file.write_all(&key).and_then(|()| file.sync_all());
-    made.write(true).create(true).truncate(true).mode(0o600).open(&aside).and_then(write).or_infra(doing)?;
+    random(&mut key).or_infra(doing)?;
+    // Whole or not at all, and for this user alone.
+    let mut aside = tempfile::Builder::new().prefix(".seal-").tempfile_in(dir).or_infra(doing)?;
+    aside.write_all(&key).and_then(|()| aside.as_file().sync_all()).or_infra(doing)?;
     if std::fs::metadata(file).is_ok() {
-        // One that is cut off is of no use to anybody.
-        std::fs::rename(&aside, file).or_infra(doing)?;
-        return read(file).ok_or_else(|| Failure::infra(format!("could not {}", doing())));
+        // One that is cut off is of no use.
+        aside.persist(file).or_infra(doing)?;
+    } else if let Err(error) = aside.persist_noclobber(file)
+        && error.error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(error).or_infra(doing);
     }
-    let first = std::fs::hard_link(&aside, file);
-    let _ = std::fs::remove_file(&aside);
-    match (first, read(file)) {
-        (_, Some(key)) => Ok(key),
-        (Err(error), None) => Err(error).or_infra(doing),
-        (Ok(()), None) => Err(Failure::infra(format!("could not {}", doing()))),
+    // The first of several runs decides.
+    read(file).ok_or_else(|| Failure::infra(format!("could not {}", doing())))
+}
+
+/// Fills `bytes` with random ones of the kernel's.
+///
+/// # Errors
+/// When the kernel has none.
+pub fn random(bytes: &mut [u8]) -> std::io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
     }
+    Ok(())
 }
 
 fn read(file: &Path) -> Option<[u8; KEY_BYTES]> {

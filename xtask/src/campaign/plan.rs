@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
+use wildmatch::WildMatch;
 
 use crate::campaign::{Campaign, Scenario, Suite, Variant};
 use crate::host::arch::{self, Arch};
@@ -204,10 +204,11 @@ fn left_out(places: &[HunkPlace]) -> impl Iterator<Item = LeftOut> {
 /// # Errors
 /// When a glob matches no cell: with the cells there are.
 pub fn select(cells: Vec<Cell>, globs: &[String]) -> Result<Vec<Cell>> {
-    let patterns = globs.iter().map(|glob| pattern(glob)).collect::<Result<Vec<_>>>()?;
+    // In which `*` and `?` also match `/`.
+    let patterns: Vec<WildMatch> = globs.iter().map(|glob| WildMatch::new(glob)).collect();
     let ids: Vec<String> = cells.iter().map(Cell::id).collect();
     for (glob, pattern) in globs.iter().zip(&patterns) {
-        if !ids.iter().any(|id| pattern.is_match(id)) {
+        if !ids.iter().any(|id| pattern.matches(id)) {
             let mut failure = Failure::usage(format!("no cell matches `{glob}`"));
             for id in &ids {
                 failure = failure.next(format!("there is {id}"));
@@ -215,15 +216,8 @@ pub fn select(cells: Vec<Cell>, globs: &[String]) -> Result<Vec<Cell>> {
             return Err(failure);
         }
     }
-    let wanted = |id: &String| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(id));
+    let wanted = |id: &String| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(id));
     Ok(cells.into_iter().zip(&ids).filter(|(_, id)| wanted(id)).map(|(cell, _)| cell).collect())
-}
-
-/// A shell glob in which `*` and `?` also match `/`, as a regular expression.
-fn pattern(glob: &str) -> Result<Regex> {
-    let escaped = regex::escape(glob).replace(r"\*", ".*").replace(r"\?", ".");
-    Regex::new(&format!("^{escaped}$"))
-        .map_err(|error| Failure::usage(format!("`{glob}` is no glob")).because(error.to_string()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -91,9 +90,8 @@ pub fn make_executable(path: &Path) -> Result<()> {
 /// When the disk says no.
 pub fn sync_filesystem(dir: &Path) -> Result<()> {
     let sync = || -> io::Result<()> {
-        let open = File::open(dir)?;
-        // SAFETY: syncfs on a descriptor that `open` keeps open.
-        if unsafe { libc::syncfs(open.as_raw_fd()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        rustix::fs::syncfs(File::open(dir)?)?;
+        Ok(())
     };
     sync().or_infra(|| format!("bring {} to disk", dir.display()))
 }

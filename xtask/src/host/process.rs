@@ -15,6 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, setrlimit,
+};
+
 use alone::HOST;
 pub use alone::{Answer, Host};
 pub use busy::Busy;
@@ -140,20 +144,12 @@ pub fn confined(child: u32) -> u32 {
 fn with_files_up_to(command: duct::Expression, bytes: u64) -> duct::Expression {
     command.before_spawn(move |command| {
         let set = move || {
-            // SAFETY: plain numbers; the calls write and read them, and change the calling process.
-            unsafe {
-                let mut limit: libc::rlimit = std::mem::zeroed();
-                if libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) != 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                // A limit of the caller's may be lower.
-                limit.rlim_max = limit.rlim_max.min(bytes);
-                limit.rlim_cur = limit.rlim_cur.min(limit.rlim_max);
-                match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
-                    0 => Ok(()),
-                    _ => Err(io::Error::last_os_error()),
-                }
-            }
+            // A limit of the caller's may be lower; None is no limit.
+            let Rlimit { current, maximum } = getrlimit(Resource::Fsize);
+            let maximum = maximum.map_or(bytes, |maximum| maximum.min(bytes));
+            let current = current.map_or(maximum, |current| current.min(maximum));
+            setrlimit(Resource::Fsize, Rlimit { current: Some(current), maximum: Some(maximum) })?;
+            Ok(())
         };
         // SAFETY: it makes two system calls, after fork and before exec.
         unsafe { command.pre_exec(set) };
@@ -261,10 +257,11 @@ pub fn run<'l>(
 
 /// Whether the child ended when it was asked to.
 fn ask_to_end(child: u32, handle: &duct::Handle) -> bool {
-    let Ok(program) = libc::pid_t::try_from(confined(child)) else { return false };
-    for signal in [libc::SIGTERM, libc::SIGCONT] {
-        // SAFETY: two numbers; the process is a child of ours that has not been waited for, or one of its own.
-        unsafe { libc::kill(program, signal) };
+    // A child of ours that has not been waited for, or one of its own.
+    let program = libc::pid_t::try_from(confined(child)).ok().and_then(Pid::from_raw);
+    let Some(program) = program else { return false };
+    for signal in [Signal::TERM, Signal::CONT] {
+        let _ = kill_process(program, signal);
     }
     matches!(handle.wait_timeout(ENDS_WITHIN), Ok(Some(_)))
 }
@@ -337,8 +334,8 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         HOST.leave(self.number);
-        // SAFETY: the leader has not been waited for, so the number is still that of our group.
-        unsafe { libc::killpg(self.number, libc::SIGKILL) };
+        // The leader has not been waited for, so the number is still that of our group.
+        let _ = kill_process_group(Pid::from_child(&self.leader), Signal::KILL);
         let _ = self.leader.wait();
     }
 }

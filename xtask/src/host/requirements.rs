@@ -128,8 +128,7 @@ fn lacks(missing: &[Tool], distribution: &Distribution, root: bool) -> Failure {
 }
 
 fn is_root() -> bool {
-    // SAFETY: no arguments, no failure.
-    unsafe { libc::geteuid() == 0 }
+    rustix::process::geteuid().is_root()
 }
 
 const UPDATE_DEADLINE: Duration = Duration::from_secs(300);
@@ -260,17 +259,9 @@ fn memory_mib(meminfo: &str) -> Option<u64> {
 /// # Errors
 /// When the file system does not tell.
 pub fn free_mib(path: &Path) -> Result<u64> {
-    use std::os::unix::ffi::OsStrExt;
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let name = std::ffi::CString::new(there.as_os_str().as_bytes())
-        .or_infra(|| format!("look at {}", there.display()))?;
-    // SAFETY: statvfs is plain data for which all zeroes is a value.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: a C string and a place to write to, both alive.
-    if unsafe { libc::statvfs(name.as_ptr(), &raw mut stat) } != 0 {
-        return Err(std::io::Error::last_os_error())
-            .or_infra(|| format!("read the free space of {}", there.display()));
-    }
+    let stat =
+        rustix::fs::statvfs(there).or_infra(|| format!("read the free space of {}", there.display()))?;
     Ok((stat.f_bavail * stat.f_frsize) >> 20)
 }
 

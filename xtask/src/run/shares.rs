@@ -11,6 +11,7 @@ use super::boots::Prepared;
 use crate::boot::qemu::{self, Files, Machine};
 use crate::boot::{self, Guest};
 use crate::build;
+use crate::cache::seal::random;
 use crate::campaign::plan::Cell;
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
@@ -148,8 +149,6 @@ const INITRAMFS: &str = "initramfs.cpio";
 
 fn fresh_nonce() -> Result<Nonce> {
     let mut bytes = [0; 16];
-    let doing = || "read /dev/urandom for a nonce".to_owned();
-    let mut random = std::fs::File::open("/dev/urandom").or_infra(doing)?;
-    std::io::Read::read_exact(&mut random, &mut bytes).or_infra(doing)?;
+    random(&mut bytes).or_infra(|| "get random bytes for a nonce".to_owned())?;
     Ok(Nonce::from_bytes(bytes))
 }

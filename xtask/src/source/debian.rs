@@ -135,8 +135,7 @@ fn prepare(dir: &Path, archive: &Archive, suite: &str) -> Result<PathBuf> {
             .because("apt.conf has no way to write this path")
             .next("work in a directory whose path has no quotes and no line breaks"));
     };
-    // SAFETY: no arguments, no failure.
-    let root = unsafe { libc::geteuid() } == 0;
+    let root = rustix::process::geteuid().is_root();
     disk::write_aside(&dir.join("status"), b"")?;
     disk::write_aside(&dir.join("sources/debian.sources"), stanza(archive, suite).as_bytes())?;
     let config = dir.join("apt.conf");

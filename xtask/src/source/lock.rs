@@ -3,12 +3,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::host::process;
 use failure::{Context, Failure, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// Held until dropped. Children do not inherit it: Rust opens files close-on-exec.
 #[derive(Debug)]
@@ -18,8 +19,7 @@ impl Drop for Lock {
     /// Closing the file is not enough: a child that another thread has forked and that has not yet executed its
     /// program still holds a copy of it, and with it the lock.
     fn drop(&mut self) {
-        // SAFETY: flock on a descriptor that the file keeps open.
-        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
@@ -64,12 +64,11 @@ impl Lock {
 }
 
 fn try_lock(file: &File) -> std::io::Result<bool> {
-    // SAFETY: flock on a descriptor that `file` keeps open.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(true);
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    let error = std::io::Error::last_os_error();
-    if error.kind() == std::io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) }
 }
 
 fn write_holder(file: &mut File) -> std::io::Result<()> {

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 const CAMPAIGN: &str = "
 patch: patches/mmu_gather-v2.patch
 subject: s
@@ -340,6 +342,11 @@ pub fn is_shown(text: &str) {
 pub fn of_process(process: &str, file: &str) -> String {
     let dir = process.split(' ').next().unwrap_or_default();
     std::fs::read_to_string(Path::new(dir).join(file)).unwrap_or_default()
+}
+
+/// To a child of the test that has not been waited for.
+pub fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {

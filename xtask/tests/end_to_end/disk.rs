@@ -5,6 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use crate::bench::{Bench, IMPATIENT};
 
 /// What the kernel does at the limit is to be an error and not a signal, here and in every child.
@@ -14,11 +16,7 @@ fn survives_its_limit(command: &mut Command, first_limit: Option<u64>) {
         command.pre_exec(move || {
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             let Some(bytes) = first_limit else { return Ok(()) };
-            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-            match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
+            Ok(setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), maximum: Some(bytes) })?)
         });
     }
 }

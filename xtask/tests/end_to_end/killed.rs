@@ -3,7 +3,9 @@
 use std::process::Child;
 use std::time::Instant;
 
-use crate::bench::{Bench, Outcome, of_process, wait_for};
+use rustix::process::Signal;
+
+use crate::bench::{Bench, Outcome, of_process, signal, wait_for};
 use crate::shares::{ROOM_FOR_TWO, many_tests};
 
 /// The stages of a run, each with what makes it hang there.
@@ -15,11 +17,6 @@ const STAGES: [(&str, (&str, &str)); 5] = [
     ("boot", ("STAND_IN_QEMU", "hangs")),
 ];
 
-fn signal(child: &Child, signal: i32) {
-    // SAFETY: a signal to a child of this test that has not been waited for.
-    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), signal) };
-}
-
 /// Starts a run and waits until it hangs where `hang` says.
 fn hanging(bench: &Bench, hang: (&str, &str)) -> Child {
     let child = bench.start(&[], &[hang]);
@@ -27,7 +24,7 @@ fn hanging(bench: &Bench, hang: (&str, &str)) -> Child {
     child
 }
 
-fn ended_by(what: i32, stage: &str, hang: (&str, &str)) -> Outcome {
+fn ended_by(what: Signal, stage: &str, hang: (&str, &str)) -> Outcome {
     let bench = Bench::with_archive();
     let child = hanging(&bench, hang);
     let there = bench.processes();
@@ -35,7 +32,7 @@ fn ended_by(what: i32, stage: &str, hang: (&str, &str)) -> Outcome {
     assert!(there.len() >= 3, "{there:?}");
     signal(&child, what);
     let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
-    let name = if what == libc::SIGKILL { "killed" } else { "interrupted" };
+    let name = if what == Signal::KILL { "killed" } else { "interrupted" };
     bench.survived(&format!("harness {name}: {stage}"), &outcome);
     outcome
 }
@@ -43,7 +40,7 @@ fn ended_by(what: i32, stage: &str, hang: (&str, &str)) -> Outcome {
 #[test]
 fn ctrl_c_in_any_stage_leaves_no_process_and_says_that_it_was_interrupted() {
     for (stage, hang) in STAGES {
-        let outcome = ended_by(libc::SIGINT, stage, hang);
+        let outcome = ended_by(Signal::INT, stage, hang);
         assert_eq!(outcome.exit, Some(130), "{stage}: {outcome:?}");
         if stage != "fetch" {
             assert_eq!(outcome.report["interrupted"], true, "{stage}: {outcome:?}");
@@ -54,7 +51,7 @@ fn ctrl_c_in_any_stage_leaves_no_process_and_says_that_it_was_interrupted() {
 #[test]
 fn sigkill_in_any_stage_leaves_no_process_and_no_report() {
     for (stage, hang) in STAGES {
-        let outcome = ended_by(libc::SIGKILL, stage, hang);
+        let outcome = ended_by(Signal::KILL, stage, hang);
         assert_eq!(outcome.exit, None, "{stage}: {outcome:?}");
         assert!(outcome.report.is_null(), "{stage}: {outcome:?}");
     }
@@ -62,15 +59,15 @@ fn sigkill_in_any_stage_leaves_no_process_and_no_report() {
 
 #[test]
 fn an_interrupted_build_keeps_the_objects_that_are_complete() {
-    for (what, kept) in [(libc::SIGINT, true), (libc::SIGKILL, false)] {
+    for (what, kept) in [(Signal::INT, true), (Signal::KILL, false)] {
         let bench = Bench::new();
         let child = hanging(&bench, ("STAND_IN_MAKE", "hangs"));
         signal(&child, what);
         child.wait_with_output().unwrap();
         bench.run(&[], &[]).is("pass", 0, "");
         // Nothing says of it that it is complete: one that was killed may have left it half written.
-        assert_eq!(!bench.find("whole.o").is_empty(), kept, "{what}");
-        assert!(bench.find("half.o").is_empty(), "{what}");
+        assert_eq!(!bench.find("whole.o").is_empty(), kept, "{what:?}");
+        assert!(bench.find("half.o").is_empty(), "{what:?}");
     }
 }
 
@@ -83,7 +80,7 @@ fn is_stopped(process: &str) -> bool {
 
 #[test]
 fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness() {
-    for (what, name) in [(libc::SIGINT, "interrupted"), (libc::SIGKILL, "killed")] {
+    for (what, name) in [(Signal::INT, "interrupted"), (Signal::KILL, "killed")] {
         let bench = many_tests();
         let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
         bench.write(
@@ -110,7 +107,7 @@ fn sigkill_at_any_moment_is_not_in_the_way_of_the_next_run() {
     for moment in 0..MOMENTS {
         let child = bench.start(&[], &[]);
         std::thread::sleep(whole_run * moment / MOMENTS);
-        signal(&child, libc::SIGKILL);
+        signal(&child, Signal::KILL);
         let output = child.wait_with_output().unwrap();
         let outcome = Outcome::new(&output, serde_json::Value::Null);
         // Either is right: the last moments may come after the end.
@@ -143,7 +140,7 @@ fn a_second_run_on_one_tree_waits_and_then_says_who_holds_it() {
     // With its usual patience the next one gets the tree as soon as the first is gone.
     let third = bench.start(&[], &[]);
     wait_for(|| has_open(&third, "lock").then_some(()));
-    signal(&first, libc::SIGINT);
+    signal(&first, Signal::INT);
     assert_eq!(first.wait_with_output().unwrap().status.code(), Some(130));
     let third = Outcome::new(&third.wait_with_output().unwrap(), bench.report());
     third.is("pass", 0, "");

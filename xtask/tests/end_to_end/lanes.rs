@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::bench::{Bench, Outcome};
+use crate::bench::{Bench, Outcome, signal};
 
 const SECOND_VARIANT: &str = "
   - name: w
@@ -55,8 +55,7 @@ fn an_interrupted_run_ends_although_one_lane_waits_for_another() {
     let bench = two_variants();
     let child = bench.start(&["--jobs", "4"], &[("STAND_IN_MAKE", "hangs")]);
     bench.wait_until_it_hangs();
-    // SAFETY: a signal to a child of this test that has not been waited for.
-    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
+    signal(&child, rustix::process::Signal::INT);
     let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
     assert_eq!(outcome.exit, Some(130), "{outcome:?}");
     bench.survived("harness interrupted: one lane waits for another", &outcome);

@@ -1,10 +1,12 @@
 //! Closed pipes, NO_COLOR, and terminals that show plain text only.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::bench::Bench;
 
@@ -88,18 +90,12 @@ fn output_to_a_full_disk_is_an_error_and_the_report_is_written() {
 
 /// Both ends of a new pseudoterminal.
 fn terminal() -> (File, File) {
-    // SAFETY: calls of the C library that take no memory of ours but a buffer of the length given.
-    unsafe {
-        let near = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
-        assert!(near >= 0 && libc::grantpt(near) == 0 && libc::unlockpt(near) == 0);
-        let mut name = [0; 64];
-        assert_eq!(libc::ptsname_r(near, name.as_mut_ptr(), name.len()), 0);
-        let name = CStr::from_ptr(name.as_ptr()).to_str().unwrap();
-        let size = libc::winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
-        assert_eq!(libc::ioctl(near, libc::TIOCSWINSZ, &raw const size), 0);
-        let far = File::options().read(true).write(true).open(name).unwrap();
-        (File::from(OwnedFd::from_raw_fd(near)), far)
-    }
+    let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&near).and_then(|()| unlockpt(&near)).unwrap();
+    let name = ptsname(&near, Vec::new()).unwrap().into_string().unwrap();
+    tcsetwinsize(&near, Winsize { ws_row: 40, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let far = File::options().read(true).write(true).open(name).unwrap();
+    (File::from(near), far)
 }
 
 /// What `command` writes to a terminal.

@@ -1,9 +1,9 @@
 //! Shrinking a mapping: `mremap` unmaps the tail.
 
-use kit::fault;
 use kit::measure::{Trial, measure};
 use kit::meter::Performed;
 use kit::scenario;
+use mmu_gather::freeing;
 use mmu_gather::mapping::SparseMapping;
 
 pub fn main() {
@@ -12,9 +12,5 @@ pub fn main() {
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let mapping = SparseMapping::populate(trial.units)?;
-    fault::while_armed(trial.forced, || {
-        let meter = trial.meter()?;
-        mapping.shrink(1)?;
-        meter.stop()
-    })
+    freeing::measured(trial, || mapping.shrink(1).map(drop))
 }

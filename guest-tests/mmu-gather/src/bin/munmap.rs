@@ -1,9 +1,9 @@
 //! Unmapping memory: `munmap` frees the page tables of what it unmaps.
 
-use kit::fault;
 use kit::measure::{Trial, measure};
 use kit::meter::Performed;
 use kit::scenario;
+use mmu_gather::freeing;
 use mmu_gather::mapping::SparseMapping;
 
 pub fn main() {
@@ -12,9 +12,5 @@ pub fn main() {
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let mapping = SparseMapping::populate(trial.units)?;
-    fault::while_armed(trial.forced, || {
-        let meter = trial.meter()?;
-        mapping.unmap()?;
-        meter.stop()
-    })
+    freeing::measured(trial, || mapping.unmap())
 }

@@ -8,12 +8,9 @@ use kit::child::Child;
 use kit::measure::{Trial, measure};
 use kit::meter::Performed;
 use kit::{fault, files, scenario};
-use mmu_gather::mapping::SparseMapping;
+use mmu_gather::freeing;
 use mmu_gather::walkers;
 use protocol::{Done, Level, Measured, Order};
-
-/// Beyond what fails, so that a process's own upper tables come after the failures.
-const SPARE_TABLES: u64 = 16;
 
 pub fn main() {
     scenario::run(soak);
@@ -40,10 +37,10 @@ fn soak(order: &Order) -> Result<Measured, String> {
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let third = trial.ask.demand / 3;
-    let exiting = Child::start(|| armed_mapping(trial, third), |_| Ok(()))?;
-    let killed = Child::start(|| armed_mapping(trial, third), |_| Ok(()))?;
+    let exiting = Child::start(|| freeing::armed_mapping(trial, third), |_| Ok(()))?;
+    let killed = Child::start(|| freeing::armed_mapping(trial, third), |_| Ok(()))?;
     let rest = trial.ask.demand - 2 * third;
-    let unmapped = SparseMapping::populate(rest + SPARE_TABLES)?;
+    let unmapped = freeing::mapping(rest)?;
     let other = Child::start(|| Ok(()), |()| Ok(()))?;
     let meter = trial.meter()?;
     let ((), done) = walkers::beside(other.pid(), || {
@@ -57,12 +54,6 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let performed = meter.stop()?;
     other.finish()?;
     Ok(Performed { done, ..performed })
-}
-
-fn armed_mapping(trial: &Trial<'_>, tables: u64) -> Result<SparseMapping, String> {
-    let mapping = SparseMapping::populate(tables + SPARE_TABLES)?;
-    fault::arm_this_task(trial.forced)?;
-    Ok(mapping)
 }
 
 /// What two rounds did. A leak of both together is seen by what the last one leaves.

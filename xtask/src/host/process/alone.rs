@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libc::pid_t;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How long a child may keep all others from running. A guest that is stopped takes it for a busy host; the first that
 /// would complain is a kernel after 3 s without a grace period, where it was told to be so impatient. Where there are no
@@ -48,7 +49,7 @@ impl Host {
         self.groups(|groups| {
             groups.running.push(group);
             if groups.alone.is_some() {
-                signal(group, libc::SIGSTOP);
+                signal(group, Signal::STOP);
             }
         });
     }
@@ -104,8 +105,8 @@ impl Groups {
 
     fn give_to(&mut self, group: pid_t, now: Instant) {
         self.alone = Some((group, now));
-        self.others(group).for_each(|other| signal(other, libc::SIGSTOP));
-        signal(group, libc::SIGCONT);
+        self.others(group).for_each(|other| signal(other, Signal::STOP));
+        signal(group, Signal::CONT);
     }
 
     fn give_back(&mut self, group: pid_t, now: Instant) {
@@ -114,7 +115,7 @@ impl Groups {
         }
         if self.waiting.is_empty() {
             self.alone = None;
-            self.running.iter().for_each(|other| signal(*other, libc::SIGCONT));
+            self.running.iter().for_each(|other| signal(*other, Signal::CONT));
         } else {
             // Straight to the next one: whatever ran in between would be in its times.
             let next = self.waiting.remove(0);
@@ -123,9 +124,11 @@ impl Groups {
     }
 }
 
-fn signal(group: pid_t, signal: i32) {
-    // SAFETY: a plain system call. A group leaves the list before its leader is waited for, so the number is its own.
-    unsafe { libc::killpg(group, signal) };
+/// A group leaves the list before its leader is waited for, so the number is its own.
+fn signal(group: pid_t, signal: Signal) {
+    if let Some(group) = Pid::from_raw(group) {
+        let _ = kill_process_group(group, signal);
+    }
 }
 
 #[cfg(test)]
