@@ -34,7 +34,7 @@ modules! {
 use campaign::Campaign;
 use campaign::plan::{self, Beside, Cell};
 use console::Splat;
-use judge::{Arm, Asked, Verdict};
+use judge::{JudgedArm, Asked, Verdict};
 use observe::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
 use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
 use subject::Subject;
@@ -268,7 +268,7 @@ fn no_guest_can_have_measured(evidence: &Evidence) -> bool {
 }
 
 fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked: &Asked<'_>) -> Report {
-    let cells = [(plan::Arm::Base, Arm::Base), (plan::Arm::Patched, Arm::Patched)];
+    let cells = [(plan::Arm::Base, JudgedArm::Base), (plan::Arm::Patched, JudgedArm::Patched)];
     let cells = cells.into_iter().zip(arms).map(|((arm, judged), evidence)| {
         let cell = Cell { arm, ..cell.clone() };
         let findings = judge::examine(asked, judged, evidence).into_iter().map(|finding| finding.text);

@@ -232,14 +232,14 @@ fn is_postmark(line: &[u8]) -> bool {
 }
 
 /// One message of an mbox: its `From ` line, the rest, and the number of the line the rest starts on.
-struct Entry<'a> {
+struct MboxEntry<'a> {
     postmark: &'a [u8],
     text: &'a [u8],
     first_line: usize,
 }
 
 /// Splits an mbox.
-fn entries(bytes: &[u8], first_line: usize) -> Vec<Entry<'_>> {
+fn entries(bytes: &[u8], first_line: usize) -> Vec<MboxEntry<'_>> {
     let mut starts = Vec::new();
     let (mut at, mut number) = (0, first_line);
     while at < bytes.len() {
@@ -250,7 +250,7 @@ fn entries(bytes: &[u8], first_line: usize) -> Vec<Entry<'_>> {
         (at, number) = (at + len, number + 1);
     }
     let ends = starts.iter().skip(1).map(|(at, ..)| *at).chain([bytes.len()]);
-    let entry = |(&(at, below, number), end): (&(usize, usize, usize), usize)| Entry {
+    let entry = |(&(at, below, number), end): (&(usize, usize, usize), usize)| MboxEntry {
         postmark: &bytes[at..below],
         text: &bytes[below..end],
         first_line: number + 1,
@@ -258,7 +258,7 @@ fn entries(bytes: &[u8], first_line: usize) -> Vec<Entry<'_>> {
     starts.iter().zip(ends).map(entry).collect()
 }
 
-fn mbox_entry(entry: &Entry<'_>, origin: &Origin, letters: &mut Vec<Letter>) -> Result<()> {
+fn mbox_entry(entry: &MboxEntry<'_>, origin: &Origin, letters: &mut Vec<Letter>) -> Result<()> {
     // git writes this constant date into every file it formats.
     let from_git = entry.postmark.trim_ascii_end().ends_with(b"Mon Sep 17 00:00:00 2001");
     let text = without_quoted_from(entry.text);

@@ -94,7 +94,7 @@ impl Binaries {
     /// # Errors
     /// When the functions cannot be read.
     pub fn initramfs(&self, request: &Request, kallsyms: &Path) -> Result<Vec<u8>> {
-        let mut archive = Archive { bytes: Vec::new(), inode: 0 };
+        let mut archive = CpioArchive { bytes: Vec::new(), inode: 0 };
         let scenarios = inside(protocol::SCENARIO_DIR);
         for dir in ["dev", "proc", "sys", "tmp", scenarios] {
             archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
@@ -124,12 +124,12 @@ fn inside(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-struct Archive {
+struct CpioArchive {
     bytes: Vec<u8>,
     inode: u32,
 }
 
-impl Archive {
+impl CpioArchive {
     fn add(&mut self, entry: Builder, content: &[u8]) -> Result<()> {
         self.inode += 1;
         let size = u32::try_from(content.len()).or_infra(|| "write the initramfs".to_owned())?;

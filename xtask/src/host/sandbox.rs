@@ -33,7 +33,7 @@ pub enum Sandbox {
 pub struct View {
     mounts: Vec<Mount>,
     /// The child's working directory.
-    dir: Option<Place>,
+    dir: Option<StartDir>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum Access {
 
 /// One file or directory, by its two names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct StartDir {
     outside: PathBuf,
     inside: PathBuf,
 }
@@ -305,7 +305,7 @@ impl View {
     #[must_use]
     pub fn start_in(mut self, outside: &Path) -> View {
         let inside = self.inside(outside).unwrap_or_else(|| PathBuf::from(INSIDE));
-        self.dir = Some(Place { outside: outside.to_owned(), inside });
+        self.dir = Some(StartDir { outside: outside.to_owned(), inside });
         self
     }
 

@@ -2,7 +2,7 @@
 
 use protocol::{Hello, Impossible, impossible};
 
-use super::finding::{Arm, Asked, Finding, Findings, Weight};
+use super::finding::{Asked, Finding, Findings, JudgedArm, Weight};
 use super::scenario::examine_scenario;
 use crate::observe::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
 use crate::subject::witness::Witness;
@@ -12,7 +12,7 @@ use console::splat::Kind;
 const REJECTS_NAMED: usize = 3;
 
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
-pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding> {
+pub fn examine(asked: &Asked<'_>, arm: JudgedArm, evidence: &Evidence) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     if !examine_build(&mut found, evidence) {
         return found.0;
@@ -29,7 +29,7 @@ pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding>
 }
 
 /// Everything that stands between one boot and a pass.
-pub fn examine_boot(asked: &Asked<'_>, arm: Arm, boot: &Boot) -> Vec<Finding> {
+pub fn examine_boot(asked: &Asked<'_>, arm: JudgedArm, boot: &Boot) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     match boot {
         Boot::NotRun => found.gap(Weight::Infra, "built and not booted"),

@@ -21,7 +21,7 @@ pub struct Finding {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arm {
+pub enum JudgedArm {
     Base,
     Patched,
 }

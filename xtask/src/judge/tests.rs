@@ -465,7 +465,7 @@ fn hostile_numbers_neither_panic_nor_pass() {
                     );
                     catch(&asked, &control(), &patched);
                     noticed(&asked, &patched);
-                    count(&asked, Arm::Patched, &patched);
+                    count(&asked, JudgedArm::Patched, &patched);
                     tried += 1;
                 }
             }
@@ -630,7 +630,7 @@ fn one_bad_boot_among_many_takes_the_pass_away() {
     assert_eq!(verdict(&again(sends(), true), &again(waits(), true)), Verdict::BaseAlsoFails);
     let scenarios = scenarios();
     assert_eq!(
-        count(&asked(&scenarios), Arm::Patched, &again(waits(), true)).to_string(),
+        count(&asked(&scenarios), JudgedArm::Patched, &again(waits(), true)).to_string(),
         "1 of 4 boots failed"
     );
 }
@@ -751,7 +751,7 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
         ..splat(Kind::MightSleep, "kernel/rcu/tree.c:1")
     };
     let patched = change(sound(waits()), |ran| ran.splats = vec![at("do_exit"), at("give_up.part.0")]);
-    let found = examine(&asked(&scenarios()), Arm::Patched, &patched);
+    let found = examine(&asked(&scenarios()), JudgedArm::Patched, &patched);
     let stacks: Vec<_> = found
         .iter()
         .filter_map(|finding| match &finding.witness {
