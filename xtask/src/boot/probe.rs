@@ -13,7 +13,7 @@ use crate::host::accel::Accel;
 use crate::host::arch::Arch;
 use crate::host::deadline;
 use crate::host::disk::write_whole;
-use crate::host::process::{self, End, Limits, Watch};
+use crate::host::process::{self, ChildEnd, Limits, Watch};
 use crate::host::sandbox::{Access, Sandbox, View};
 use failure::{Context, Failure, Result};
 
@@ -329,7 +329,7 @@ fn probe(accel: Accel, bench: &Trial<'_>) -> Result<ProbeOutcome> {
         limits,
         |_| if seen() == ConsoleLog::CameUp { Watch::Stop } else { Watch::Continue },
     )?;
-    if end == End::Interrupted {
+    if end == ChildEnd::Interrupted {
         return Err(Failure::interrupted());
     }
     let said = fs::read(&log).unwrap_or_default();
@@ -394,10 +394,10 @@ impl ConsoleLog {
 }
 
 /// Completes "kvm …". What QEMU itself said is the best reason there is.
-fn failed_because(deadline: Duration, end: End, console: &ConsoleLog, said: &str) -> String {
+fn failed_because(deadline: Duration, end: ChildEnd, console: &ConsoleLog, said: &str) -> String {
     let how = match end {
-        End::DeadlinePassed => format!("did not boot a kernel within {} s", deadline.as_secs()),
-        End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped => {
+        ChildEnd::DeadlinePassed => format!("did not boot a kernel within {} s", deadline.as_secs()),
+        ChildEnd::Exited(_) | ChildEnd::Signalled(_) | ChildEnd::Interrupted | ChildEnd::Stopped => {
             format!("did not boot a kernel: QEMU {end}")
         }
     };

@@ -9,7 +9,7 @@ use cpio::newc::{Builder, trailer};
 use protocol::Request;
 
 use crate::host::arch::Arch;
-use crate::host::process::{self, End, Watch};
+use crate::host::process::{self, ChildEnd, Watch};
 use crate::host::toolchain::Toolchain;
 use failure::{Context, Failure, Result};
 
@@ -37,8 +37,8 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
     let _ = std::fs::remove_file(&log);
     let command = cargo(&toolchain, arch).dir(root).env("CARGO_TARGET_DIR", &target_dir);
     match process::run("the build of the guest binaries", command, &log, DEADLINE, |_| Watch::Continue)? {
-        End::Exited(0) => {}
-        End::Interrupted => return Err(Failure::interrupted()),
+        ChildEnd::Exited(0) => {}
+        ChildEnd::Interrupted => return Err(Failure::interrupted()),
         end => {
             return Err(Failure::infra("the guest binaries do not build")
                 .because(format!("{}: {end:?}", toolchain.cargo.display()))

@@ -5,7 +5,7 @@ use protocol::{Level, Measured};
 
 use super::finding::{Asked, Findings, JudgedArm, Weight};
 use crate::campaign::{Demand, ExpectedCount, Scenario};
-use crate::observe::{Outcome as Ending, Ran};
+use crate::observe::{Ending, Ran};
 use crate::subject::witness::Witness;
 use crate::subject::{Outcome, Subject};
 

@@ -186,10 +186,10 @@ fn the_console_tells_how_far_a_kernel_came() {
 #[test]
 fn the_reason_prefers_qemus_own_words_and_skips_its_warnings() {
     let said = "qemu: warning: host lacks a feature\nqemu: could not access KVM\n";
-    let reason = failed_because(Duration::from_secs(8), End::Exited(1), &ConsoleLog::Silent, said);
+    let reason = failed_because(Duration::from_secs(8), ChildEnd::Exited(1), &ConsoleLog::Silent, said);
     assert_eq!(reason, "did not boot a kernel: QEMU ended with status 1: qemu: could not access KVM");
     let stuck = ConsoleLog::Stuck("x".to_owned());
-    let reason = failed_because(Duration::from_secs(8), End::DeadlinePassed, &stuck, "");
+    let reason = failed_because(Duration::from_secs(8), ChildEnd::DeadlinePassed, &stuck, "");
     assert_eq!(reason, "did not boot a kernel within 8 s: the kernel stopped after \"x\"");
 }
 
