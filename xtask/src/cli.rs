@@ -17,7 +17,7 @@ use failure::escape;
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Verb,
 }
 
 impl Cli {
@@ -42,7 +42,7 @@ impl Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Verb {
     #[command(flatten)]
     Product(command::cli::Command),
     #[command(flatten)]

@@ -28,7 +28,7 @@ mod subject;
 use std::process::ExitCode;
 
 use campaign::project::Project;
-use cli::{Cli, Command};
+use cli::{Cli, Verb};
 use host::{crash, terminal};
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 fn run() -> failure::Result<failure::Exit> {
     let cli = Cli::read();
     Project::here().and_then(|project| match &cli.command {
-        Command::Product(command) => command::run(&project, command),
-        Command::Chore(chore) => chores::run(&project, chore),
+        Verb::Product(command) => command::run(&project, command),
+        Verb::Chore(chore) => chores::run(&project, chore),
     })
 }

@@ -34,8 +34,8 @@ modules! {
 use campaign::Campaign;
 use campaign::plan::{self, Beside, Cell};
 use console::Splat;
-use judge::{Arm, Asked, Verdict};
-use observe::{Boot, Build, Built, Evidence, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
+use judge::{Asked, JudgedArm, Verdict};
+use observe::{Boot, Build, Built, Ending, Evidence, GuestEnd, Ran, ScenarioRan, Watched};
 use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
 use subject::Subject;
 use subject::control::Control;
@@ -195,7 +195,7 @@ fn ran(subject: &Subject, cell: &Cell) -> Ran {
     };
     let scenario = |name| ScenarioRan {
         name,
-        outcome: Outcome::Measured(Box::new(measured(subject))),
+        outcome: Ending::Measured(Box::new(measured(subject))),
         splats: 0,
         secs: 1.0,
         alone: true,
@@ -256,7 +256,7 @@ fn no_guest_can_have_measured(evidence: &Evidence) -> bool {
     let in_boot = |boot: &Boot| match boot {
         Boot::Ran(ran) => {
             let measured = ran.scenarios.iter().any(|scenario| {
-                matches!(&scenario.outcome, Outcome::Measured(m) if protocol::impossible(m).is_some())
+                matches!(&scenario.outcome, Ending::Measured(m) if protocol::impossible(m).is_some())
             });
             measured
                 || protocol::impossible(&ran.hello).is_some()
@@ -268,7 +268,7 @@ fn no_guest_can_have_measured(evidence: &Evidence) -> bool {
 }
 
 fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked: &Asked<'_>) -> Report {
-    let cells = [(plan::Arm::Base, Arm::Base), (plan::Arm::Patched, Arm::Patched)];
+    let cells = [(plan::Arm::Base, JudgedArm::Base), (plan::Arm::Patched, JudgedArm::Patched)];
     let cells = cells.into_iter().zip(arms).map(|((arm, judged), evidence)| {
         let cell = Cell { arm, ..cell.clone() };
         let findings = judge::examine(asked, judged, evidence).into_iter().map(|finding| finding.text);

@@ -12,9 +12,9 @@ use super::*;
 
 type Tree = BTreeMap<String, Content>;
 
-struct Held<'a>(&'a Tree);
+struct HeldTree<'a>(&'a Tree);
 
-impl Base for Held<'_> {
+impl Base for HeldTree<'_> {
     fn file(&self, path: &str) -> Result<Option<Content>> {
         Ok(self.0.get(path).cloned())
     }
@@ -120,7 +120,7 @@ fn applied_by_git(dir: &Path, tree: &Tree, patch: &[u8], options: &[&str]) -> Op
 }
 
 fn applied_by_us(tree: &Tree, series: &Series) -> Result<(Tree, Proved)> {
-    let proved = prove(series, &Held(tree))?;
+    let proved = prove(series, &HeldTree(tree))?;
     let mut after = tree.clone();
     for file in &proved.files {
         match &file.after {
@@ -279,14 +279,14 @@ fn cases(standard: usize) -> (usize, Dice) {
 }
 
 /// What is to be held against each other.
-struct Bench {
+struct GitBench {
     dir: tempfile::TempDir,
     before: Tree,
 }
 
-impl Bench {
-    fn new(dice: &mut Dice) -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap(), before: base(dice) };
+impl GitBench {
+    fn new(dice: &mut Dice) -> GitBench {
+        let bench = GitBench { dir: tempfile::tempdir().unwrap(), before: base(dice) };
         for dir in ["git", "apply"] {
             std::fs::create_dir(bench.dir.path().join(dir)).unwrap();
         }
@@ -372,14 +372,14 @@ impl Bench {
 
 fn run(
     standard: usize,
-    mut each: impl FnMut(&Bench, &mut Dice) -> &'static str,
+    mut each: impl FnMut(&GitBench, &mut Dice) -> &'static str,
 ) -> BTreeMap<&'static str, usize> {
     let (cases, mut dice) = cases(standard);
     let mut counts = BTreeMap::new();
-    let mut bench = Bench::new(&mut dice);
+    let mut bench = GitBench::new(&mut dice);
     for case in 0..cases {
         if case % 20 == 19 {
-            bench = Bench::new(&mut dice);
+            bench = GitBench::new(&mut dice);
         }
         *counts.entry(each(&bench, &mut dice)).or_default() += 1;
     }
@@ -445,7 +445,7 @@ fn what_is_undone_is_the_tree_as_it_was() {
         let Ok(series) = read(&diff, "p") else { return "no change" };
         let (held, _) = applied_by_us(&bench.before, &series).unwrap();
         assert_eq!(held, after);
-        let Ok(undone) = undo(&series, &Held(&held)) else { return "refused" };
+        let Ok(undone) = undo(&series, &HeldTree(&held)) else { return "refused" };
         let mut found = held;
         for (path, content) in undone.before {
             match content {

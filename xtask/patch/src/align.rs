@@ -73,8 +73,8 @@ pub fn align(hunk: &Hunk, old: &[&[u8]]) -> Result<Aligned, Misfit> {
         next_old: 0,
         new_len: 0,
         steps: Vec::new(),
-        gap: Gap::default(),
-        seen: Seen::default(),
+        gap: AlignGap::default(),
+        seen: SeenLine::default(),
     };
     let mut at = 0;
     while let Some(&line) = body.get(at) {
@@ -101,18 +101,18 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 #[derive(Default)]
-struct Gap {
+struct AlignGap {
     added: Vec<Added>,
     blanks: usize,
 }
 
 /// What was noticed on the way, per kind.
 #[derive(Default)]
-struct Seen {
+struct SeenLine {
     lines: BTreeMap<DamageKind, Vec<usize>>,
 }
 
-impl Seen {
+impl SeenLine {
     fn note(&mut self, kind: DamageKind, line: usize) {
         self.lines.entry(kind).or_default().push(line);
     }
@@ -131,8 +131,8 @@ struct Walk<'a> {
     /// Lines of the new side so far.
     new_len: usize,
     steps: Vec<Step>,
-    gap: Gap,
-    seen: Seen,
+    gap: AlignGap,
+    seen: SeenLine,
 }
 
 impl Walk<'_> {
@@ -193,7 +193,7 @@ impl Walk<'_> {
     }
 
     fn close_gap(&mut self) {
-        let Gap { added, blanks } = std::mem::take(&mut self.gap);
+        let AlignGap { added, blanks } = std::mem::take(&mut self.gap);
         if !added.is_empty() || blanks > 0 {
             self.steps.push(Step::Gap { added, blanks });
         }

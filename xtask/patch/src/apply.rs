@@ -86,11 +86,11 @@ pub fn apply(before: &[u8], hunks: &[Hunk], how: How, work: &mut Work) -> Result
     let mut offsets = Vec::with_capacity(hunks.len());
     if !work.spend(before.len()) {
         let piece =
-            Piece { old: Vec::new(), old_lines: 0, stated: 0, image: 0, at_start: false, at_end: false };
+            HunkPiece { old: Vec::new(), old_lines: 0, stated: 0, image: 0, at_start: false, at_end: false };
         return Err(file.departure(&piece, 1, Why::TooMuch));
     }
     for (index, hunk) in hunks.iter().enumerate() {
-        let piece = Piece::new(hunk, how);
+        let piece = HunkPiece::new(hunk, how);
         let at = file.place(&piece, work).map_err(|why| file.departure(&piece, index + 1, why))?;
         // Lengths of real files and `@@` numbers (32 bits) fit.
         offsets.push(at as i64 - piece.stated as i64);
@@ -106,7 +106,7 @@ pub fn stated_index(old_start: usize, old_len: usize) -> usize {
 }
 
 /// What of a hunk has to be there already, and where.
-struct Piece {
+struct HunkPiece {
     old: Vec<u8>,
     old_lines: usize,
     /// Index in the file as it was.
@@ -118,13 +118,13 @@ struct Piece {
     at_end: bool,
 }
 
-impl Piece {
-    fn new(hunk: &Hunk, how: How) -> Piece {
+impl HunkPiece {
+    fn new(hunk: &Hunk, how: How) -> HunkPiece {
         let (without, start, old_lines, image) = match how.undo {
             false => (EditKind::Add, hunk.old_start, hunk.old_len, hunk.new_start),
             true => (EditKind::Remove, hunk.new_start, hunk.new_len, hunk.old_start),
         };
-        Piece {
+        HunkPiece {
             old: hunk.side(without),
             old_lines,
             stated: stated_index(start, old_lines),
@@ -145,7 +145,7 @@ struct Region {
 
 /// Lines that no hunk has taken, and how far they moved.
 #[derive(Clone, Copy)]
-struct Gap {
+struct HunkGap {
     from: usize,
     to: usize,
     shift: i64,
@@ -182,7 +182,7 @@ impl<'a> File<'a> {
         self.before.get(*self.starts.get(from)? as usize..*self.starts.get(to)? as usize)
     }
 
-    fn fits(&self, piece: &Piece, at: usize) -> bool {
+    fn fits(&self, piece: &HunkPiece, at: usize) -> bool {
         self.text(at, at + piece.old_lines).is_some_and(|there| there == piece.old)
     }
 
@@ -204,7 +204,7 @@ impl<'a> File<'a> {
     }
 
     /// Where the hunk goes, as an index into the file as it was.
-    fn place(&self, piece: &Piece, work: &mut Work) -> Result<usize, Why> {
+    fn place(&self, piece: &HunkPiece, work: &mut Work) -> Result<usize, Why> {
         let stated_fits =
             self.is_free(piece.stated, piece.stated + piece.old_lines) && self.fits(piece, piece.stated);
         if (self.how.is_base || self.how.undo) && stated_fits {
@@ -225,7 +225,7 @@ impl<'a> File<'a> {
         }
     }
 
-    fn place_at_edge(&self, piece: &Piece, work: &mut Work) -> Result<usize, Why> {
+    fn place_at_edge(&self, piece: &HunkPiece, work: &mut Work) -> Result<usize, Why> {
         let at = if piece.at_start { Some(0) } else { self.lines().checked_sub(piece.old_lines) };
         let fits = |at: &usize| {
             let (from, to) = (*at, *at + piece.old_lines);
@@ -254,34 +254,34 @@ impl<'a> File<'a> {
         Err(Why::Departs)
     }
 
-    fn gaps(&self) -> Vec<Gap> {
+    fn gaps(&self) -> Vec<HunkGap> {
         let (mut from, mut shift) = (0, 0);
         let mut gaps = Vec::with_capacity(self.regions.len() + 1);
         for region in &self.regions {
-            gaps.push(Gap { from, to: region.start, shift });
+            gaps.push(HunkGap { from, to: region.start, shift });
             shift += region.new_lines as i64 - (region.end - region.start) as i64;
             from = region.end;
         }
-        gaps.push(Gap { from, to: self.lines(), shift });
+        gaps.push(HunkGap { from, to: self.lines(), shift });
         gaps
     }
 
     /// The nearest place; of two at the same distance the one below.
-    fn nearest(&self, piece: &Piece, work: &mut Work) -> Result<usize, Why> {
+    fn nearest(&self, piece: &HunkPiece, work: &mut Work) -> Result<usize, Why> {
         let gaps = self.gaps();
         let target = piece.image as i64;
         // Where a hunk may begin in a gap, and from which index on that is at or below the target.
-        let range = |gap: &Gap| {
+        let range = |gap: &HunkGap| {
             let last = gap.to.checked_sub(piece.old_lines).filter(|&last| last >= gap.from);
             let to = last.map_or(gap.from, |last| last + 1);
             let middle = usize::try_from(target - gap.shift).unwrap_or(0).clamp(gap.from, to);
             (gap.from, middle, to, gap.shift)
         };
-        let down = |gap: &Gap| {
+        let down = |gap: &HunkGap| {
             let (_, middle, to, shift) = range(gap);
             (middle..to).map(move |at| (at, at as i64 + shift))
         };
-        let up = |gap: &Gap| {
+        let up = |gap: &HunkGap| {
             let (from, middle, _, shift) = range(gap);
             (from..middle).rev().map(move |at| (at, at as i64 + shift))
         };
@@ -309,7 +309,7 @@ impl<'a> File<'a> {
         }
     }
 
-    fn only_place(&self, piece: &Piece, work: &mut Work) -> Result<usize, Why> {
+    fn only_place(&self, piece: &HunkPiece, work: &mut Work) -> Result<usize, Why> {
         // Without lines that have to be there every place fits.
         if piece.old_lines == 0 {
             return Err(Why::Departs);
@@ -330,7 +330,7 @@ impl<'a> File<'a> {
         }
     }
 
-    fn departure(&self, piece: &Piece, hunk: usize, why: Why) -> Departure {
+    fn departure(&self, piece: &HunkPiece, hunk: usize, why: Why) -> Departure {
         let last_end = self.regions.last().map_or(0, |region| region.end);
         let at = piece.stated.max(last_end);
         let old = file_lines(&piece.old);

@@ -6,7 +6,7 @@
 
 use super::header::{self, Change, Header, Paths};
 use super::scan::Scan;
-use super::text::{Line, Place, Span, Text};
+use super::text::{Line, Span, Text, TextPlace};
 use failure::Result;
 
 /// File parts and hunks that one input may have: several times those of the diff between two releases.
@@ -179,14 +179,14 @@ impl<'a> Iterator for Edits<'a> {
 #[derive(Debug)]
 pub struct Found {
     pub files: Vec<FileDiff>,
-    pub end: Place,
+    pub end: TextPlace,
 }
 
 /// Reads every file diff of `text` from `start` on; text around them is passed over.
 ///
 /// # Errors
 /// Rejected, with `name:line`, for what the harness refuses or does not support.
-pub fn files(text: &Text, start: Place) -> Result<Found> {
+pub fn files(text: &Text, start: TextPlace) -> Result<Found> {
     let mut scan = Scan { text, at: start };
     let mut found = Found { files: Vec::new(), end: start };
     let mut hunks = 0;
@@ -215,7 +215,7 @@ pub fn files(text: &Text, start: Place) -> Result<Found> {
 }
 
 /// Where the first line of `text` stands that belongs to a diff.
-pub fn first_diff(text: &Text) -> Option<Place> {
+pub fn first_diff(text: &Text) -> Option<TextPlace> {
     let mut scan = Scan { text, at: text.start() };
     while text.line(scan.at).is_some() {
         if scan.at_file_start() {
@@ -227,7 +227,7 @@ pub fn first_diff(text: &Text) -> Option<Place> {
 }
 
 /// Where a hunk stands above the first file's part of `text`.
-pub fn stray_hunk(text: &Text, before: Place) -> Option<Place> {
+pub fn stray_hunk(text: &Text, before: TextPlace) -> Option<TextPlace> {
     let mut at = text.start();
     while at < before {
         if parse_header(text.line(at)?).is_some() {
@@ -326,7 +326,7 @@ impl Scan<'_> {
         if faults.is_empty() {
             let len = body.bytes().len();
             // A sound body has a line for each of its line ends.
-            self.at = Place {
+            self.at = TextPlace {
                 at: from.at + len,
                 number: from.number + memchr::memchr_iter(b'\n', body.bytes()).count(),
             };
@@ -360,13 +360,13 @@ fn parse_header(text: &[u8]) -> Option<HunkHeader> {
 
 /// A body that its counts describe.
 struct Sound {
-    end: Place,
+    end: TextPlace,
     leading: usize,
     trailing: usize,
 }
 
 /// Reads a body by its counts; `None` when lines and counts do not agree.
-fn strict(text: &Text, from: Place, old_len: usize, new_len: usize) -> Option<Sound> {
+fn strict(text: &Text, from: TextPlace, old_len: usize, new_len: usize) -> Option<Sound> {
     let bytes = text.bytes();
     let (mut at, mut lines) = (from.at, 0);
     let (mut old, mut new, mut leading, mut trailing) = (0, 0, 0, 0);
@@ -428,14 +428,14 @@ fn strict(text: &Text, from: Place, old_len: usize, new_len: usize) -> Option<So
         last = Some(kind);
         (at, lines) = (at + len + 1, lines + 1);
     }
-    let end = Place { at, number: from.number + lines };
+    let end = TextPlace { at, number: from.number + lines };
     // git takes no line that has no end either.
     (changed && !text.is_cut_at(end) && !more_follows(text, end)).then_some(Sound { end, leading, trailing })
 }
 
 /// Whether the line after a hunk's last still looks like part of the hunk. What people write below a patch may begin so
 /// too: a rule of dashes, or `+1`.
-fn more_follows(text: &Text, at: Place) -> bool {
+fn more_follows(text: &Text, at: TextPlace) -> bool {
     let is_part =
         |line: &[u8]| matches!(line.first(), Some(b'+' | b'-' | b' ')) && !line.trim_ascii().is_empty();
     let Some(next) = text.line(at).filter(|line| is_part(line)) else { return false };
@@ -452,7 +452,7 @@ fn more_follows(text: &Text, at: Place) -> bool {
 }
 
 /// `-- ` and git's version below the last hunk of a mail; a page may have eaten the space.
-pub fn is_signature(text: &Text, at: Place) -> bool {
+pub fn is_signature(text: &Text, at: TextPlace) -> bool {
     match text.line(at) {
         Some(b"-- ") => true,
         Some(b"--") => {
@@ -463,7 +463,7 @@ pub fn is_signature(text: &Text, at: Place) -> bool {
 }
 
 /// Where a body that its counts do not describe ends: at the next header or the signature.
-fn loose_end(text: &Text, from: Place) -> Place {
+fn loose_end(text: &Text, from: TextPlace) -> TextPlace {
     let mut scan = Scan { text, at: from };
     while let Some(line) = text.line(scan.at) {
         if scan.at_file_start() || line.starts_with(b"@@ -") || is_signature(text, scan.at) {

@@ -36,7 +36,7 @@ pub use blob::blob_id;
 pub use content::Content;
 pub use diff::FileDiff;
 pub use left_out::{HunkPlace, hunks, without_hunk};
-pub use mail::Kind;
+pub use mail::MailKind;
 pub use parts::parts;
 pub use prove::{Proved, ProvedFile, prove};
 pub use show::{EDITED, show};
@@ -108,7 +108,7 @@ pub struct Series {
 /// One patch as found, before any proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
-    pub kind: Kind,
+    pub kind: MailKind,
     pub subject: Option<String>,
     pub author: Option<String>,
     pub date: Option<String>,
@@ -213,7 +213,8 @@ fn patch(letter: mail::Letter) -> Result<Option<Patch>> {
         if index == 0 {
             message = text.span(text.start(), first);
             // Above a diff that is not in a mail there is nobody's text, but what was cut off.
-            if let Some(stray) = diff::stray_hunk(text, first).filter(|_| letter.kind == Kind::PlainDiff) {
+            if let Some(stray) = diff::stray_hunk(text, first).filter(|_| letter.kind == MailKind::PlainDiff)
+            {
                 let what = format!("{}:{}: a hunk that belongs to no file", text.name(), stray.number);
                 return Err(Failure::rejected(what));
             }

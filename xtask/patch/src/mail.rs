@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::diff;
 use super::mime::{self, Headers, Leaf, header_name};
-use super::text::{Place, Text};
+use super::text::{Text, TextPlace};
 use failure::{Failure, Result};
 
 /// Mails that one mailbox may hold.
@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 4;
 
 /// What the input turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum MailKind {
     PlainDiff,
     FormatPatch,
     /// `encoding` is the Content-Transfer-Encoding of the part that holds the patch.
@@ -30,14 +30,14 @@ pub enum Kind {
     WebPage,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MailKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::PlainDiff => write!(f, "plain diff"),
-            Kind::FormatPatch => write!(f, "git format-patch output"),
-            Kind::Mail { encoding } => write!(f, "mail ({encoding})"),
-            Kind::MboxEntry { encoding } => write!(f, "mail in an mbox ({encoding})"),
-            Kind::WebPage => write!(f, "text pasted from a web page of a mail"),
+            MailKind::PlainDiff => write!(f, "plain diff"),
+            MailKind::FormatPatch => write!(f, "git format-patch output"),
+            MailKind::Mail { encoding } => write!(f, "mail ({encoding})"),
+            MailKind::MboxEntry { encoding } => write!(f, "mail in an mbox ({encoding})"),
+            MailKind::WebPage => write!(f, "text pasted from a web page of a mail"),
         }
     }
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Kind {
 /// One patch out of its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    pub kind: Kind,
+    pub kind: MailKind,
     pub author: Option<String>,
     pub date: Option<String>,
     pub subject: Option<String>,
@@ -100,9 +100,9 @@ fn open_at(bytes: &[u8], origin: &Origin, letters: &mut Vec<Letter>) -> Result<(
     }
     match Shape::of(text) {
         Shape::Diff => {
-            letters.push(bare(Kind::PlainDiff, Text::new(&origin.name, origin.line, bytes.to_vec())))
+            letters.push(bare(MailKind::PlainDiff, Text::new(&origin.name, origin.line, bytes.to_vec())))
         }
-        Shape::Mail => mail(text, &inside, |encoding| Kind::Mail { encoding }, letters)?,
+        Shape::Mail => mail(text, &inside, |encoding| MailKind::Mail { encoding }, letters)?,
         Shape::Page => letters.push(page(text, &inside)),
     }
     Ok(())
@@ -126,7 +126,7 @@ impl Letter {
 
     /// The first lines of a mail's text may name another author and subject than its headers do (git-am(1)).
     fn take_inner_headers(&mut self) {
-        if matches!(self.kind, Kind::PlainDiff | Kind::WebPage) {
+        if matches!(self.kind, MailKind::PlainDiff | MailKind::WebPage) {
             return;
         }
         let text = &self.texts[0];
@@ -232,14 +232,14 @@ fn is_postmark(line: &[u8]) -> bool {
 }
 
 /// One message of an mbox: its `From ` line, the rest, and the number of the line the rest starts on.
-struct Entry<'a> {
+struct MboxEntry<'a> {
     postmark: &'a [u8],
     text: &'a [u8],
     first_line: usize,
 }
 
 /// Splits an mbox.
-fn entries(bytes: &[u8], first_line: usize) -> Vec<Entry<'_>> {
+fn entries(bytes: &[u8], first_line: usize) -> Vec<MboxEntry<'_>> {
     let mut starts = Vec::new();
     let (mut at, mut number) = (0, first_line);
     while at < bytes.len() {
@@ -250,7 +250,7 @@ fn entries(bytes: &[u8], first_line: usize) -> Vec<Entry<'_>> {
         (at, number) = (at + len, number + 1);
     }
     let ends = starts.iter().skip(1).map(|(at, ..)| *at).chain([bytes.len()]);
-    let entry = |(&(at, below, number), end): (&(usize, usize, usize), usize)| Entry {
+    let entry = |(&(at, below, number), end): (&(usize, usize, usize), usize)| MboxEntry {
         postmark: &bytes[at..below],
         text: &bytes[below..end],
         first_line: number + 1,
@@ -258,12 +258,12 @@ fn entries(bytes: &[u8], first_line: usize) -> Vec<Entry<'_>> {
     starts.iter().zip(ends).map(entry).collect()
 }
 
-fn mbox_entry(entry: &Entry<'_>, origin: &Origin, letters: &mut Vec<Letter>) -> Result<()> {
+fn mbox_entry(entry: &MboxEntry<'_>, origin: &Origin, letters: &mut Vec<Letter>) -> Result<()> {
     // git writes this constant date into every file it formats.
     let from_git = entry.postmark.trim_ascii_end().ends_with(b"Mon Sep 17 00:00:00 2001");
     let text = without_quoted_from(entry.text);
     let inside = Origin { name: origin.name.clone(), line: entry.first_line, depth: origin.depth };
-    let kind = |encoding| if from_git { Kind::FormatPatch } else { Kind::MboxEntry { encoding } };
+    let kind = |encoding| if from_git { MailKind::FormatPatch } else { MailKind::MboxEntry { encoding } };
     mail(&text, &inside, kind, letters)
 }
 
@@ -281,7 +281,7 @@ fn without_quoted_from(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(unquoted.collect::<Vec<_>>().concat())
 }
 
-fn bare(kind: Kind, text: Text) -> Letter {
+fn bare(kind: MailKind, text: Text) -> Letter {
     Letter {
         kind,
         author: None,
@@ -297,7 +297,7 @@ fn bare(kind: Kind, text: Text) -> Letter {
 fn mail(
     text: &[u8],
     origin: &Origin,
-    kind: impl Fn(String) -> Kind,
+    kind: impl Fn(String) -> MailKind,
     letters: &mut Vec<Letter>,
 ) -> Result<()> {
     let unreadable = |why: String| {
@@ -333,7 +333,7 @@ fn mail(
             Some(_) => _ = encoding.get_or_insert(leaf.encoding),
             None if is_first => {}
             None => {
-                let end = Place { at: part.bytes().len(), number: 0 };
+                let end = TextPlace { at: part.bytes().len(), number: 0 };
                 if let Some(place) = diff::stray_hunk(&part, end) {
                     return Err(Failure::rejected(format!(
                         "{}:{}: a hunk that belongs to no file",
@@ -365,7 +365,7 @@ fn mail(
     Ok(())
 }
 
-fn with_headers(kind: Kind, headers: &Headers) -> Letter {
+fn with_headers(kind: MailKind, headers: &Headers) -> Letter {
     Letter {
         kind,
         author: headers.value("from"),
@@ -403,7 +403,7 @@ fn is_mail_within(leaf: &Leaf, depth: usize) -> bool {
 
 /// Whether a part of a mail holds the same diff as one before it, or one before it quotes from this one: that one is then
 /// taken out.
-fn repeats(part: &Text, first: Place, texts: &mut [Text], notes: &mut Vec<String>, index: usize) -> bool {
+fn repeats(part: &Text, first: TextPlace, texts: &mut [Text], notes: &mut Vec<String>, index: usize) -> bool {
     let Ok(own) = diff::files(part, first) else { return false };
     for other in texts.iter_mut() {
         let Some(Ok(before)) = diff::first_diff(other).map(|first| diff::files(other, first)) else {
@@ -493,7 +493,7 @@ fn page(bytes: &[u8], origin: &Origin) -> Letter {
     let (author, date, subject, message_id) =
         (field("from"), field("date"), field("subject"), field("message-id"));
     let body = Text::new(&origin.name, at.number, bytes.get(at.at..).unwrap_or_default().to_vec());
-    Letter { author, date, subject, message_id, ..bare(Kind::WebPage, body) }
+    Letter { author, date, subject, message_id, ..bare(MailKind::WebPage, body) }
 }
 
 /// A line of a page that is longer is no header.
@@ -527,7 +527,7 @@ mod tests {
     #[test]
     fn a_plain_diff_keeps_its_line_numbers() {
         let letter = only(DIFF.as_bytes());
-        assert_eq!((letter.kind.clone(), letter.texts[0].start().number), (Kind::PlainDiff, 1));
+        assert_eq!((letter.kind.clone(), letter.texts[0].start().number), (MailKind::PlainDiff, 1));
         assert_eq!(text(&letter), DIFF);
     }
 
@@ -536,7 +536,7 @@ mod tests {
         let postmark = "From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\n";
         let mail = format!("{postmark}From: A <a@b>\nSubject: [PATCH] long\n subject\n\nwhy\n---\n{DIFF}");
         let letter = only(mail.as_bytes());
-        assert_eq!(letter.kind, Kind::FormatPatch);
+        assert_eq!(letter.kind, MailKind::FormatPatch);
         assert_eq!(letter.subject.as_deref(), Some("[PATCH] long subject"));
         let body = letter.texts[0].all();
         let first = body.lines().next().unwrap();
@@ -550,7 +550,7 @@ mod tests {
             "From: a@b\nSubject: =?utf-8?q?caf=C3=A9?=\nContent-Transfer-Encoding: quoted-printable\n\n{body}"
         );
         let letter = only(mail.as_bytes());
-        assert_eq!(letter.kind, Kind::Mail { encoding: "quoted-printable".into() });
+        assert_eq!(letter.kind, MailKind::Mail { encoding: "quoted-printable".into() });
         assert_eq!(letter.subject.as_deref(), Some("caf\u{e9}"));
         assert_eq!(letter.texts[0].name(), "p (decoded body)");
         assert_eq!((text(&letter), letter.crlf), (DIFF.into(), false));
@@ -570,7 +570,7 @@ mod tests {
         let letter = only(multi.as_bytes());
         assert_eq!(
             (letter.kind.clone(), text(&letter)),
-            (Kind::Mail { encoding: "base64".into() }, format!("hello\n{DIFF}"))
+            (MailKind::Mail { encoding: "base64".into() }, format!("hello\n{DIFF}"))
         );
     }
 
@@ -589,7 +589,7 @@ mod tests {
         let pasted = "From: A <a@b>\nTo: c@d,\ne@f\nSubject: s\nDate: today [thread overview]\n\
                       Message-ID: <1@b> (raw)\nFrom: A <a@b>\nWhy.\n";
         let letter = only(pasted.as_bytes());
-        assert_eq!(letter.kind, Kind::WebPage);
+        assert_eq!(letter.kind, MailKind::WebPage);
         assert_eq!(letter.date.as_deref(), Some("today"));
         assert_eq!(letter.message_id.as_deref(), Some("<1@b>"));
         assert_eq!(text(&letter), "From: A <a@b>\nWhy.\n");

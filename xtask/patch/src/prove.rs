@@ -88,9 +88,9 @@ pub fn prove(series: &Series, base: &dyn Base) -> Result<Proved> {
     let work = RefCell::new(Work::new());
     let mut sound = Cow::Borrowed(&*series);
     for (number, patch) in series.patches.iter().enumerate() {
-        let mut stage = Stage::new(&tree, patch);
+        let mut stage = Staged::new(&tree, patch);
         for (index, file) in patch.files.iter().enumerate() {
-            let Outcome { file, hunks, damage } = stage.prove(file, &work)?;
+            let Merged { file, hunks, damage } = stage.prove(file, &work)?;
             if let Some(hunks) = hunks {
                 sound.to_mut().patches[number].files[index].hunks = hunks;
             }
@@ -98,7 +98,7 @@ pub fn prove(series: &Series, base: &dyn Base) -> Result<Proved> {
             proved.damage.extend(damage);
             proved.files.push(file);
         }
-        let Stage { changed, left, .. } = stage;
+        let Staged { changed, left, .. } = stage;
         let gone = left.into_iter().filter(|path| changed.get(path).is_some_and(Option::is_none));
         proved.files.extend(gone.map(ProvedFile::gone));
         tree.changed.extend(changed);
@@ -108,7 +108,7 @@ pub fn prove(series: &Series, base: &dyn Base) -> Result<Proved> {
 }
 
 /// One patch being applied.
-struct Stage<'a> {
+struct Staged<'a> {
     patch: &'a Patch,
     /// The tree before the patch: what is renamed or copied is taken from here, in whatever order git lists the files.
     tree: &'a Overlay<'a>,
@@ -120,16 +120,16 @@ struct Stage<'a> {
     left: Vec<String>,
 }
 
-impl<'a> Stage<'a> {
-    fn new(tree: &'a Overlay<'a>, patch: &'a Patch) -> Stage<'a> {
+impl<'a> Staged<'a> {
+    fn new(tree: &'a Overlay<'a>, patch: &'a Patch) -> Staged<'a> {
         let leaving = patch.files.iter().filter_map(|file| match file.change {
             Change::Rename | Change::Delete => Some(file.source()),
             Change::Modify | Change::Create | Change::Copy => None,
         });
-        Stage { patch, tree, changed: BTreeMap::new(), leaving: leaving.collect(), left: Vec::new() }
+        Staged { patch, tree, changed: BTreeMap::new(), leaving: leaving.collect(), left: Vec::new() }
     }
 
-    fn prove(&mut self, file: &FileDiff, work: &RefCell<Work>) -> Result<Outcome> {
+    fn prove(&mut self, file: &FileDiff, work: &RefCell<Work>) -> Result<Merged> {
         let before = match (&file.from, self.changed.get(&file.path)) {
             (None, Some(staged)) => staged.clone(),
             _ => self.tree.file(file.source())?,
@@ -171,7 +171,7 @@ impl ProvedFile {
     }
 }
 
-struct Outcome {
+struct Merged {
     file: ProvedFile,
     /// Of a file that was repaired.
     hunks: Option<Vec<Hunk>>,
@@ -206,7 +206,7 @@ impl<'a> Attempt<'a> {
         self.before.map(|before| before.bytes.as_slice())
     }
 
-    fn prove(&self) -> Result<Outcome> {
+    fn prove(&self) -> Result<Merged> {
         self.check_existence()?;
         if !self.file.hunks.iter().all(Hunk::is_sound) {
             return self.repair(self.found_damage());
@@ -230,7 +230,7 @@ impl<'a> Attempt<'a> {
 
     /// A text that applies is still damaged when its line ends are, or when base and ids say that the result is
     /// not the one that was posted and the text looks so. A patch that was edited does not.
-    fn judge(&self, applied: Applied) -> Result<Outcome> {
+    fn judge(&self, applied: Applied) -> Result<Merged> {
         let mut outcome = self.outcome(applied)?;
         outcome.file.edited = self.pre_matches() == Some(true) && outcome.file.post_matches == Some(false);
         if outcome.file.edited && self.looks_damaged() {
@@ -306,7 +306,7 @@ impl<'a> Attempt<'a> {
             && self.file.hunks.iter().any(adds_only)
     }
 
-    fn outcome(&self, applied: Applied) -> Result<Outcome> {
+    fn outcome(&self, applied: Applied) -> Result<Merged> {
         let Applied { after, offsets } = applied;
         let goes = self.file.change == Change::Delete;
         if goes && !after.is_empty() {
@@ -332,7 +332,7 @@ impl<'a> Attempt<'a> {
             repaired: false,
             edited: false,
         };
-        Ok(Outcome { file, hunks: None, damage: Vec::new() })
+        Ok(Merged { file, hunks: None, damage: Vec::new() })
     }
 
     fn pre_matches(&self) -> Option<bool> {
@@ -341,7 +341,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The repaired file, or a rejection that carries the diagnosis; `known` is the damage found so far.
-    fn repair(&self, known: Vec<Damage>) -> Result<Outcome> {
+    fn repair(&self, known: Vec<Damage>) -> Result<Merged> {
         let post_blob = self.provable(&known)?;
         match repair::repair(self.file, self.bytes().unwrap_or_default(), post_blob) {
             Ok(repaired) => {
@@ -395,7 +395,7 @@ impl<'a> Attempt<'a> {
         Ok(post)
     }
 
-    fn as_repaired(&self, mut outcome: Outcome, mut damage: Vec<Damage>) -> Outcome {
+    fn as_repaired(&self, mut outcome: Merged, mut damage: Vec<Damage>) -> Merged {
         if self.patch.crlf {
             damage.insert(0, self.whole(DamageKind::CrLf));
         }

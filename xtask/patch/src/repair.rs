@@ -72,7 +72,7 @@ pub fn repair(file: &FileDiff, before: &[u8], post_blob: &str) -> Result<Repaire
         })?;
         aligned.push(fitted);
     }
-    let search = Search { hunks, aligned: &aligned, lines: &lines, before, post_blob };
+    let search = RepairSearch { hunks, aligned: &aligned, lines: &lines, before, post_blob };
     let faults = || aligned.iter().map(|hunk| hunk.faults.clone()).collect::<Vec<_>>();
     let (found, tried) = search.run();
     let found = found.and_then(|(edits, after)| Some((sound(file, &edits)?, edits, after)));
@@ -129,7 +129,7 @@ fn without_newline(text: &[u8]) -> &[u8] {
 
 type Found = (Vec<Vec<OwnEdit>>, Vec<u8>);
 
-struct Search<'a> {
+struct RepairSearch<'a> {
     hunks: &'a [Hunk],
     aligned: &'a [Aligned],
     lines: &'a [&'a [u8]],
@@ -137,7 +137,7 @@ struct Search<'a> {
     post_blob: &'a str,
 }
 
-impl Search<'_> {
+impl RepairSearch<'_> {
     /// Tries candidates by rising distance from the first guess everywhere; also says how many were hashed.
     fn run(&self) -> (Option<Found>, usize) {
         let limits = self.limits();

@@ -1,11 +1,11 @@
 //! A place in a text that moves down line by line, and refusals that name it. Pure.
 
-use super::text::{Place, Text};
+use super::text::{Text, TextPlace};
 use failure::Failure;
 
 pub struct Scan<'a> {
     pub text: &'a Text,
-    pub at: Place,
+    pub at: TextPlace,
 }
 
 impl<'a> Scan<'a> {

@@ -27,7 +27,7 @@ impl Text {
     }
 
     /// Whether `place` is the end of a text whose last line had no line end: there may have been more of it.
-    pub fn is_cut_at(&self, place: Place) -> bool {
+    pub fn is_cut_at(&self, place: TextPlace) -> bool {
         self.0.is_cut && place.at == self.0.bytes.len()
     }
 
@@ -39,26 +39,26 @@ impl Text {
         &self.0.bytes
     }
 
-    pub fn start(&self) -> Place {
-        Place { at: 0, number: self.0.first_line }
+    pub fn start(&self) -> TextPlace {
+        TextPlace { at: 0, number: self.0.first_line }
     }
 
     /// The line at `place`, without its line end; `None` at the end of the text.
-    pub fn line(&self, place: Place) -> Option<&[u8]> {
+    pub fn line(&self, place: TextPlace) -> Option<&[u8]> {
         let rest = &self.0.bytes[place.at..];
         (!rest.is_empty()).then(|| &rest[..line_len(rest)])
     }
 
     /// The place of the line below `place`, or the end.
-    pub fn below(&self, place: Place) -> Place {
+    pub fn below(&self, place: TextPlace) -> TextPlace {
         let rest = &self.0.bytes[place.at..];
         match rest.is_empty() {
             true => place,
-            false => Place { at: place.at + line_len(rest) + 1, number: place.number + 1 },
+            false => TextPlace { at: place.at + line_len(rest) + 1, number: place.number + 1 },
         }
     }
 
-    pub fn span(&self, from: Place, to: Place) -> Span {
+    pub fn span(&self, from: TextPlace, to: TextPlace) -> Span {
         Span { text: self.clone(), from, end: to.at }
     }
 
@@ -88,7 +88,7 @@ fn line_len(text: &[u8]) -> usize {
 
 /// Where a line starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct TextPlace {
     /// Bytes before it.
     pub at: usize,
     /// From 1.
@@ -99,7 +99,7 @@ pub struct Place {
 #[derive(Clone)]
 pub struct Span {
     text: Text,
-    pub from: Place,
+    pub from: TextPlace,
     end: usize,
 }
 
@@ -167,7 +167,7 @@ mod tests {
         let lines: Vec<_> = text.all().lines().map(|line| (line.number, line.text.to_vec())).collect();
         assert_eq!(lines, [(7, b"a".to_vec()), (8, b"".to_vec()), (9, b"b".to_vec())]);
         let second = text.below(text.start());
-        assert_eq!((second, text.line(second)), (Place { at: 2, number: 8 }, Some(&b""[..])));
+        assert_eq!((second, text.line(second)), (TextPlace { at: 2, number: 8 }, Some(&b""[..])));
         let end = text.below(text.below(second));
         assert_eq!((text.line(end), text.below(end)), (None, end));
         assert_eq!(text.bytes(), b"a\n\nb\n");

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::campaign::DEFAULT;
 use crate::campaign::project::{Loaded, Project};
 use crate::campaign::{self, Campaign};
-use crate::subject::c_source::Source;
+use crate::subject::c_source::CSource;
 use failure::Result;
 use patch::{Base, Overlay, Proved, Series};
 
@@ -67,7 +67,7 @@ fn changed(
         if !path.ends_with(".c") && !path.ends_with(".h") {
             return Ok(None);
         }
-        let (before, after) = (Source::parse(&before)?, Source::parse(&after)?);
+        let (before, after) = (CSource::parse(&before)?, CSource::parse(&after)?);
         if !before.is_whole() || !after.is_whole() {
             return Ok(None);
         }
@@ -100,7 +100,7 @@ fn own_functions(project: &Project, loaded: &Loaded, base: &Overlay<'_>) -> Resu
     for path in &files {
         let (Some(before), Some(after)) = (base.read(path)?, patched.read(path)?) else { continue };
         let (before, after) =
-            (Source::parse(&before)?.words_by_function(), Source::parse(&after)?.words_by_function());
+            (CSource::parse(&before)?.words_by_function(), CSource::parse(&after)?.words_by_function());
         let all = before.functions.keys().chain(after.functions.keys());
         names.extend(all.filter(|name| before.functions.get(*name) != after.functions.get(*name)).cloned());
     }
@@ -118,7 +118,7 @@ fn with_callers(
     let mut calls: Vec<(String, String)> = Vec::new();
     for path in files.iter().filter(|path| path.ends_with(".c") || path.ends_with(".h")) {
         let Some(text) = tree.read(path)? else { continue };
-        let source = Source::parse(&text)?;
+        let source = CSource::parse(&text)?;
         for function in source.functions() {
             let called = source.calls(function.body).into_iter();
             calls.extend(called.map(|call| (function.name.to_owned(), call.callee.to_owned())));

@@ -10,7 +10,7 @@ use patch::{Base, Held, Overlay, Proved, Series};
 
 /// What is asked of one tree.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct BaseRequest<'a> {
     pub project: &'a Project,
     pub tree: &'a Tree,
     /// Trees of the campaign that this one stands in for.
@@ -32,7 +32,7 @@ pub struct Ground<'a> {
 /// # Errors
 /// When a preparation does not fit; rejected, when the patch does not apply or the tree holds it already; usage,
 /// when it was to be undone and the tree does not hold it.
-pub fn find<'a>(asked: &Asked<'_>, pristine: &'a dyn Base, series: &Series) -> Result<Ground<'a>> {
+pub fn find<'a>(asked: &BaseRequest<'_>, pristine: &'a dyn Base, series: &Series) -> Result<Ground<'a>> {
     let mut base = prepared(asked.project, asked.tree, pristine)?;
     let mut undone = None;
     if asked.undo {
@@ -85,7 +85,7 @@ pub fn ours(overlay: &mut Overlay<'_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn holds_it(asked: &Asked<'_>, series: &Series, held: Held) -> Failure {
+fn holds_it(asked: &BaseRequest<'_>, series: &Series, held: Held) -> Failure {
     Failure::rejected(format!("tree {} already holds {}", asked.tree.name, series.source))
         .because(held.to_string())
         .next("--base undo takes it out to make the base, and puts it on again for the patched arm")
@@ -103,7 +103,7 @@ fn advise_against(failure: Failure, series: &Series, base: &dyn Base) -> Failure
 
 /// A patch that applies neither forward nor backward: which files are others, and which base is known.
 fn explain(
-    asked: &Asked<'_>,
+    asked: &BaseRequest<'_>,
     pristine: &dyn Base,
     base: &dyn Base,
     series: &Series,
@@ -192,7 +192,7 @@ mod tests {
         let project = Project::here().unwrap();
         let known = Loaded::load(&project, "mmu-gather").unwrap().trees;
         let tree = Tree::own("mine", &known[0]).unwrap();
-        let asked = Asked { project: &project, tree: &tree, replaced: &known, undo };
+        let asked = BaseRequest { project: &project, tree: &tree, replaced: &known, undo };
         let ground = find(&asked, base, &series(bytes))?;
         Ok((ground.base.changed.into_keys().collect(), ground.undone))
     }

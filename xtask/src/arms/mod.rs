@@ -32,7 +32,7 @@ pub struct Tested {
 }
 
 /// What the arms of one tree are made from.
-pub struct Asked<'a> {
+pub struct ArmsRequest<'a> {
     pub project: &'a Project,
     pub tree: &'a Tree,
     pub tested: &'a Tested,
@@ -75,7 +75,7 @@ pub struct Chosen {
     pub left_out: Vec<(Control, String)>,
 }
 
-impl Asked<'_> {
+impl ArmsRequest<'_> {
     /// In a sentence, that the one guest test that may show the bug is not run.
     fn scenario_of(&self, control: &Control, variant: &Variant) -> Result<(), String> {
         let Some(name) = control.exposed_by.scenario() else { return Ok(()) };
@@ -101,7 +101,7 @@ impl Arms {
     ///
     /// # Errors
     /// When a version of the patch is refused, or a helper of ours does not fit the tree.
-    pub fn resolve(asked: &Asked<'_>, ground: Ground<'_>) -> Result<Arms> {
+    pub fn resolve(asked: &ArmsRequest<'_>, ground: Ground<'_>) -> Result<Arms> {
         let Ground { base: prepared, proved, .. } = ground;
         let mut versions = BTreeMap::new();
         for (name, series) in &asked.tested.versions {
@@ -127,7 +127,7 @@ impl Arms {
     }
 
     /// The source of a cell that holds no control.
-    fn add(&mut self, asked: &Asked<'_>, prepared: &Overlay<'_>, cell: &Cell) -> Result<()> {
+    fn add(&mut self, asked: &ArmsRequest<'_>, prepared: &Overlay<'_>, cell: &Cell) -> Result<()> {
         let mut overlay = Overlay::new(prepared);
         let made = match &cell.arm {
             Arm::Base => Ok(()),
@@ -152,7 +152,7 @@ impl Arms {
     /// Plants the controls of one variant in one version of the patch, those first that were selected.
     fn choose(
         &mut self,
-        asked: &Asked<'_>,
+        asked: &ArmsRequest<'_>,
         prepared: &Overlay<'_>,
         of: &Cell,
         version: Option<&str>,
@@ -197,7 +197,7 @@ impl Arms {
 }
 
 fn add_helpers(
-    asked: &Asked<'_>,
+    asked: &ArmsRequest<'_>,
     overlay: &mut Overlay<'_>,
     prepared: &dyn Base,
     variant: &Variant,

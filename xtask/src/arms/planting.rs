@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::source::files::Changes;
-use crate::subject::c_source::{Config, Source};
+use crate::subject::c_source::{CSource, Config};
 use crate::subject::control::{Control, Files, Place, Search};
 use failure::Result;
 use patch::{Base, Content, Overlay, ProvedFile};
@@ -90,7 +90,7 @@ impl<'a> Planting<'a> {
         for file in touched.iter().filter(|file| file.path.ends_with(".c") || file.path.ends_with(".h")) {
             self.read(&file.path)?;
             if let Some(text) = self.prepared.read(&file.path)? {
-                self.before.insert(file.path.clone(), Source::parse(&text)?);
+                self.before.insert(file.path.clone(), CSource::parse(&text)?);
             }
         }
         Ok(())
@@ -100,7 +100,7 @@ impl<'a> Planting<'a> {
         if !self.files.contains_key(path)
             && let Some(text) = self.patched.read(path)?
         {
-            self.files.insert(path.to_owned(), Source::parse(&text)?);
+            self.files.insert(path.to_owned(), CSource::parse(&text)?);
         }
         Ok(())
     }
@@ -127,9 +127,9 @@ pub fn call_added_stubs(patched: &mut Overlay<'_>, prepared: &dyn Base) -> Resul
     let (mut includes, mut calls) = (String::new(), String::new());
     for (path, text) in &patched.changed {
         let (Some(name), Some(text)) = (as_included(path), text) else { continue };
-        let before = prepared.read(path)?.map(|text| Source::parse(&text)).transpose()?;
-        let known = before.as_ref().map(Source::declared).unwrap_or_default();
-        let header = Source::parse(&text.bytes)?;
+        let before = prepared.read(path)?.map(|text| CSource::parse(&text)).transpose()?;
+        let known = before.as_ref().map(CSource::declared).unwrap_or_default();
+        let header = CSource::parse(&text.bytes)?;
         let added: Vec<&str> = header
             .functions()
             .into_iter()

@@ -19,10 +19,10 @@ use protocol::{Hello, Message, Nonce, Trailer, Transcript};
 use crate::boot::ladder::Patience;
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
-use crate::host::process::{self, End, Limits, Running, Watch};
+use crate::host::process::{self, ChildEnd, Limits, Running, Watch};
 use crate::host::sandbox::{Sandbox, View};
 use crate::host::tail_file::{READ_MAX, TailFile};
-use crate::observe::{Boot, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
+use crate::observe::{Boot, Ending, GuestEnd, Ran, ScenarioRan, Watched};
 use console::Console;
 use failure::{Context, Failure, Result};
 use room::Room;
@@ -79,7 +79,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     // Nobody listens any more; a socket only irritates those who copy or pack the directory.
     let _ = std::fs::remove_dir_all(&monitor);
     let end = match end {
-        Ok(End::Interrupted) => return Err(Failure::interrupted()),
+        Ok(ChildEnd::Interrupted) => return Err(Failure::interrupted()),
         Ok(end) => guest.sandbox.end(end),
         Err(failure) => return Ok(Boot::Infra { why: failure.to_string().replace('\n', ";") }),
     };
@@ -238,15 +238,16 @@ impl<'a> Watcher<'a> {
         self.transcript.finish();
     }
 
-    fn into_ran(self, qemu_end: End, took: Duration, qemu_said: &str) -> Ran {
+    fn into_ran(self, qemu_end: ChildEnd, took: Duration, qemu_said: &str) -> Ran {
         let end = match (self.stopped, qemu_end) {
             (Some(stopped), _) => stopped,
-            (None, End::Signalled(libc::SIGXFSZ)) => GuestEnd::Flooded,
-            (None, End::Exited(0)) => GuestEnd::QemuExited,
-            (None, End::DeadlinePassed) => GuestEnd::DeadlinePassed,
-            (None, End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped) => {
-                GuestEnd::QemuFailed
-            }
+            (None, ChildEnd::Signalled(libc::SIGXFSZ)) => GuestEnd::Flooded,
+            (None, ChildEnd::Exited(0)) => GuestEnd::QemuExited,
+            (None, ChildEnd::DeadlinePassed) => GuestEnd::DeadlinePassed,
+            (
+                None,
+                ChildEnd::Exited(_) | ChildEnd::Signalled(_) | ChildEnd::Interrupted | ChildEnd::Stopped,
+            ) => GuestEnd::QemuFailed,
         };
         let mut rejects: Vec<String> = self.transcript.rejects().iter().map(ToString::to_string).collect();
         rejects.extend(self.seen.out_of_order);
@@ -296,17 +297,17 @@ impl Seen {
                 self.splats_before = splats;
                 self.scenarios.push(ScenarioRan {
                     name: scenario.clone(),
-                    outcome: Outcome::Unfinished,
+                    outcome: Ending::Unfinished,
                     splats: 0,
                     secs: 0.0,
                     alone: false,
                 });
             }
             Message::Measured { scenario, measured } => {
-                self.end_scenario(scenario, Outcome::Measured(measured.clone()), when);
+                self.end_scenario(scenario, Ending::Measured(measured.clone()), when);
             }
             Message::Broken { scenario, why } => {
-                self.end_scenario(scenario, Outcome::Broken(why.clone()), when);
+                self.end_scenario(scenario, Ending::Broken(why.clone()), when);
             }
             // That it came is what it says.
             Message::Alive { .. } => {}
@@ -317,9 +318,9 @@ impl Seen {
         }
     }
 
-    fn end_scenario(&mut self, name: &str, outcome: Outcome, when: Moment) {
+    fn end_scenario(&mut self, name: &str, outcome: Ending, when: Moment) {
         match self.scenarios.last_mut() {
-            Some(ran) if ran.name == name && matches!(ran.outcome, Outcome::Unfinished) => {
+            Some(ran) if ran.name == name && matches!(ran.outcome, Ending::Unfinished) => {
                 ran.outcome = outcome;
                 // One that was open when it began may have been taken back since.
                 ran.splats = when.splats.saturating_sub(self.splats_before);
@@ -332,7 +333,7 @@ impl Seen {
 
     /// The guest test that runs, and when it was heard to begin.
     fn running(&self) -> Option<(&str, Duration)> {
-        let last = self.scenarios.last().filter(|ran| matches!(ran.outcome, Outcome::Unfinished))?;
+        let last = self.scenarios.last().filter(|ran| matches!(ran.outcome, Ending::Unfinished))?;
         Some((&last.name, self.began))
     }
 

@@ -13,7 +13,7 @@ use crate::host::accel::Accel;
 use crate::host::arch::Arch;
 use crate::host::deadline;
 use crate::host::disk::write_whole;
-use crate::host::process::{self, End, Limits, Watch};
+use crate::host::process::{self, ChildEnd, Limits, Watch};
 use crate::host::sandbox::{Access, Sandbox, View};
 use failure::{Context, Failure, Result};
 
@@ -35,7 +35,7 @@ pub struct Choice {
 /// Whether a kernel came up under an accelerator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Outcome {
+pub enum ProbeOutcome {
     Booted {
         millis: u64,
     },
@@ -48,7 +48,7 @@ pub enum Outcome {
 /// What a memory is about; another host, another QEMU or other permissions make it worthless.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Key {
+pub struct ProbeKey {
     qemu_version: String,
     kernel_release: String,
     cpu_model: String,
@@ -63,17 +63,17 @@ const SCHEMA: u32 = 2;
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     schema: u32,
-    key: Key,
-    kvm: Option<Outcome>,
-    tcg: Option<Outcome>,
+    key: ProbeKey,
+    kvm: Option<ProbeOutcome>,
+    tcg: Option<ProbeOutcome>,
 }
 
 impl Memory {
-    fn new(key: Key) -> Memory {
+    fn new(key: ProbeKey) -> Memory {
         Memory { schema: SCHEMA, key, kvm: None, tcg: None }
     }
 
-    fn outcome(&mut self, accel: Accel) -> &mut Option<Outcome> {
+    fn outcome(&mut self, accel: Accel) -> &mut Option<ProbeOutcome> {
         match accel {
             Accel::Kvm => &mut self.kvm,
             Accel::Tcg => &mut self.tcg,
@@ -90,7 +90,7 @@ impl Memory {
 }
 
 /// What is remembered for `key`; anything unreadable, foreign or about another host counts as nothing.
-fn recall(file: &Path, key: &Key) -> Option<Memory> {
+fn recall(file: &Path, key: &ProbeKey) -> Option<Memory> {
     let memory: Memory = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     (memory.schema == SCHEMA && memory.key == *key).then_some(memory)
 }
@@ -104,9 +104,9 @@ pub fn remembered(qemu: &Path, memory_file: &Path) -> Option<Memory> {
 pub fn describe(memory: Option<&Memory>) -> String {
     match memory {
         None => "not yet proven: no kernel has been built here".to_owned(),
-        Some(Memory { kvm: Some(Outcome::Booted { millis }), .. }) => booted(Accel::Kvm, *millis),
-        Some(Memory { kvm, tcg: Some(Outcome::Booted { millis }), .. }) => match kvm {
-            Some(Outcome::Failed { reason }) => format!("tcg: kvm {reason}"),
+        Some(Memory { kvm: Some(ProbeOutcome::Booted { millis }), .. }) => booted(Accel::Kvm, *millis),
+        Some(Memory { kvm, tcg: Some(ProbeOutcome::Booted { millis }), .. }) => match kvm {
+            Some(ProbeOutcome::Failed { reason }) => format!("tcg: kvm {reason}"),
             _ => booted(Accel::Tcg, *millis),
         },
         Some(_) => "none is proven: the last kernel did not boot".to_owned(),
@@ -136,7 +136,7 @@ pub fn choose(
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     choose_with(
         wish,
-        &Bench { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: patience },
+        &Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: patience },
         memory_file,
     )
 }
@@ -154,7 +154,7 @@ fn foreign(wish: Wish, arch: &Arch) -> Result<Choice> {
 }
 
 /// What a probe works with.
-struct Bench<'a> {
+struct Trial<'a> {
     sandbox: &'a Sandbox,
     arch: &'a Arch,
     qemu: &'a Path,
@@ -166,52 +166,52 @@ struct Bench<'a> {
     deadline: fn(Accel) -> Duration,
 }
 
-fn choose_with(wish: Wish, bench: &Bench<'_>, memory_file: &Path) -> Result<Choice> {
+fn choose_with(wish: Wish, bench: &Trial<'_>, memory_file: &Path) -> Result<Choice> {
     let key = key(bench.qemu, bench.kvm_device)?;
     let mut memory = recall(memory_file, &key).unwrap_or_else(|| Memory::new(key));
     let before = memory.clone();
     let choice = decide(wish, &mut memory, bench);
     // A kernel that comes up nowhere says nothing about accelerators, so that is not remembered.
-    let learnt = choice.is_ok() || matches!(memory.tcg, Some(Outcome::Booted { .. }));
+    let learnt = choice.is_ok() || matches!(memory.tcg, Some(ProbeOutcome::Booted { .. }));
     if learnt && memory != before {
         memory.save(memory_file)?;
     }
     choice.map_err(|failure| match before.kvm {
-        Some(Outcome::Failed { .. }) if wish == Wish::Kvm => {
+        Some(ProbeOutcome::Failed { .. }) if wish == Wish::Kvm => {
             failure.next(format!("remove {} to try it again", memory_file.display()))
         }
         _ => failure,
     })
 }
 
-fn decide(wish: Wish, memory: &mut Memory, bench: &Bench<'_>) -> Result<Choice> {
+fn decide(wish: Wish, memory: &mut Memory, bench: &Trial<'_>) -> Result<Choice> {
     let kvm_failed = match wish {
         Wish::Tcg => None,
         Wish::Auto | Wish::Kvm => match proven(Accel::Kvm, memory, bench)? {
-            Outcome::Booted { millis } => {
+            ProbeOutcome::Booted { millis } => {
                 return Ok(Choice { accel: Accel::Kvm, reason: booted(Accel::Kvm, millis) });
             }
-            Outcome::Failed { reason } if wish == Wish::Kvm => {
+            ProbeOutcome::Failed { reason } if wish == Wish::Kvm => {
                 return Err(cannot(Accel::Kvm, &reason, bench).next("use --accel auto or --accel tcg"));
             }
-            Outcome::Failed { reason } => Some(reason),
+            ProbeOutcome::Failed { reason } => Some(reason),
         },
     };
     match (proven(Accel::Tcg, memory, bench)?, kvm_failed) {
-        (Outcome::Booted { .. }, Some(reason)) => {
+        (ProbeOutcome::Booted { .. }, Some(reason)) => {
             Ok(Choice { accel: Accel::Tcg, reason: format!("kvm {reason}") })
         }
-        (Outcome::Booted { millis }, None) => {
+        (ProbeOutcome::Booted { millis }, None) => {
             Ok(Choice { accel: Accel::Tcg, reason: booted(Accel::Tcg, millis) })
         }
-        (Outcome::Failed { reason }, kvm) => {
+        (ProbeOutcome::Failed { reason }, kvm) => {
             let failure = cannot(Accel::Tcg, &reason, bench);
             Err(kvm.into_iter().fold(failure, |failure, reason| failure.because(format!("kvm {reason}"))))
         }
     }
 }
 
-fn cannot(accel: Accel, reason: &str, bench: &Bench<'_>) -> Failure {
+fn cannot(accel: Accel, reason: &str, bench: &Trial<'_>) -> Failure {
     let failure = Failure::infra(format!("{} boots no kernel here", accel.name()))
         .because(format!("{} {reason}", accel.name()))
         .because(format!("tried {}", bench.kernel.display()));
@@ -223,28 +223,28 @@ fn cannot(accel: Accel, reason: &str, bench: &Bench<'_>) -> Failure {
 }
 
 /// The outcome remembered, or else that of a boot now.
-fn proven(accel: Accel, memory: &mut Memory, bench: &Bench<'_>) -> Result<Outcome> {
+fn proven(accel: Accel, memory: &mut Memory, bench: &Trial<'_>) -> Result<ProbeOutcome> {
     let denied = memory.key.kvm_denied.clone();
     let slot = memory.outcome(accel);
     if let Some(outcome) = slot {
         return Ok(outcome.clone());
     }
     let outcome = match (accel, denied) {
-        (Accel::Kvm, Some(denied)) => Outcome::Failed { reason: format!("cannot be used: {denied}") },
+        (Accel::Kvm, Some(denied)) => ProbeOutcome::Failed { reason: format!("cannot be used: {denied}") },
         (Accel::Kvm | Accel::Tcg, _) => probe(accel, bench)?,
     };
     *slot = Some(outcome.clone());
     Ok(outcome)
 }
 
-fn key(qemu: &Path, kvm_device: &Path) -> Result<Key> {
+fn key(qemu: &Path, kvm_device: &Path) -> Result<ProbeKey> {
     // As an OsStr: duct takes a bare Path for one relative to the current directory and not for a name on PATH.
     let version = duct::cmd!(qemu.as_os_str(), "--version").stdin_null().read().map_err(|error| {
         Failure::infra(format!("could not run {}", qemu.display())).because(error.to_string())
     })?;
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Ok(Key {
+    Ok(ProbeKey {
         qemu_version: version.lines().next().unwrap_or_default().to_owned(),
         kernel_release: release.trim().to_owned(),
         cpu_model: cpu_model(&cpuinfo),
@@ -270,12 +270,12 @@ fn kvm_denied(device: &Path) -> Option<String> {
     })
 }
 
-fn console_file(bench: &Bench<'_>, accel: Accel) -> PathBuf {
+fn console_file(bench: &Trial<'_>, accel: Accel) -> PathBuf {
     bench.work_dir.join(format!("accel-{}.console", accel.name()))
 }
 
 /// What QEMU itself said.
-fn log_file(bench: &Bench<'_>, accel: Accel) -> PathBuf {
+fn log_file(bench: &Trial<'_>, accel: Accel) -> PathBuf {
     bench.work_dir.join(format!("accel-{}.log", accel.name()))
 }
 
@@ -292,10 +292,10 @@ pub fn bare_boot(
 ) -> Result<f64> {
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     let cpus = arch.cpus;
-    let bench = Bench { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: patience };
+    let bench = Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: patience };
     match probe(accel, &bench)? {
-        Outcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
-        Outcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
+        ProbeOutcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
+        ProbeOutcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
     }
 }
 
@@ -311,7 +311,7 @@ fn patience(accel: Accel) -> Duration {
 const PROBE_BYTES_MAX: u64 = 1 << 20;
 
 /// Boots the kernel without a user space: it prints its banner, finds no init, panics, and that ends QEMU.
-fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
+fn probe(accel: Accel, bench: &Trial<'_>) -> Result<ProbeOutcome> {
     fs::create_dir_all(bench.work_dir).or_infra(|| format!("create {}", bench.work_dir.display()))?;
     let console = console_file(bench, accel);
     let log = log_file(bench, accel);
@@ -320,30 +320,30 @@ fn probe(accel: Accel, bench: &Bench<'_>) -> Result<Outcome> {
     }
     let deadline = deadline::scaled((bench.deadline)(accel))?;
     let started = Instant::now();
-    let seen = || Console::of(&fs::read(&console).unwrap_or_default());
+    let seen = || ConsoleLog::of(&fs::read(&console).unwrap_or_default());
     let limits = Limits { deadline, file_bytes: Some(PROBE_BYTES_MAX), asked: None };
     let end = process::run(
         &format!("the {} probe", accel.name()),
         command(accel, bench, &console),
         &log,
         limits,
-        |_| if seen() == Console::CameUp { Watch::Stop } else { Watch::Continue },
+        |_| if seen() == ConsoleLog::CameUp { Watch::Stop } else { Watch::Continue },
     )?;
-    if end == End::Interrupted {
+    if end == ChildEnd::Interrupted {
         return Err(Failure::interrupted());
     }
     let said = fs::read(&log).unwrap_or_default();
     Ok(match seen() {
-        Console::CameUp => {
-            Outcome::Booted { millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) }
+        ConsoleLog::CameUp => {
+            ProbeOutcome::Booted { millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) }
         }
-        state => {
-            Outcome::Failed { reason: failed_because(deadline, end, &state, &String::from_utf8_lossy(&said)) }
-        }
+        state => ProbeOutcome::Failed {
+            reason: failed_because(deadline, end, &state, &String::from_utf8_lossy(&said)),
+        },
     })
 }
 
-fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression {
+fn command(accel: Accel, bench: &Trial<'_>, console: &Path) -> duct::Expression {
     let machine = Machine { arch: bench.arch, accel, cpus: bench.cpus, tsc_mhz: host::tsc_mhz() };
     let mut view = View::default().show(bench.kernel, Path::new("kernel"), Access::Read).show(
         console,
@@ -361,7 +361,7 @@ fn command(accel: Accel, bench: &Bench<'_>, console: &Path) -> duct::Expression 
 
 /// How far a kernel came, by its console.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Console {
+enum ConsoleLog {
     Silent,
     /// Something wrote, but no kernel said its name: firmware, or a decompressor. Its last line.
     NoBanner(String),
@@ -371,8 +371,8 @@ enum Console {
     CameUp,
 }
 
-impl Console {
-    fn of(bytes: &[u8]) -> Console {
+impl ConsoleLog {
+    fn of(bytes: &[u8]) -> ConsoleLog {
         // The kernel's own words when there is no init and no root file system to be found.
         const NO_USER_SPACE: [&str; 2] = ["No working init found", "Unable to mount root fs"];
         let text = String::from_utf8_lossy(bytes);
@@ -385,29 +385,29 @@ impl Console {
             |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
         let last = text.lines().map(printable).rfind(|line| !line.is_empty());
         match last {
-            None => Console::Silent,
-            Some(_) if banner && text.lines().any(panic) => Console::CameUp,
-            Some(last) if banner => Console::Stuck(last),
-            Some(last) => Console::NoBanner(last),
+            None => ConsoleLog::Silent,
+            Some(_) if banner && text.lines().any(panic) => ConsoleLog::CameUp,
+            Some(last) if banner => ConsoleLog::Stuck(last),
+            Some(last) => ConsoleLog::NoBanner(last),
         }
     }
 }
 
 /// Completes "kvm …". What QEMU itself said is the best reason there is.
-fn failed_because(deadline: Duration, end: End, console: &Console, said: &str) -> String {
+fn failed_because(deadline: Duration, end: ChildEnd, console: &ConsoleLog, said: &str) -> String {
     let how = match end {
-        End::DeadlinePassed => format!("did not boot a kernel within {} s", deadline.as_secs()),
-        End::Exited(_) | End::Signalled(_) | End::Interrupted | End::Stopped => {
+        ChildEnd::DeadlinePassed => format!("did not boot a kernel within {} s", deadline.as_secs()),
+        ChildEnd::Exited(_) | ChildEnd::Signalled(_) | ChildEnd::Interrupted | ChildEnd::Stopped => {
             format!("did not boot a kernel: QEMU {end}")
         }
     };
     let qemu = said.lines().map(str::trim).find(|line| !line.is_empty() && !line.contains("warning:"));
     let why = match (qemu, console) {
         (Some(line), _) => line.to_owned(),
-        (None, Console::Silent) => "console silent".to_owned(),
-        (None, Console::NoBanner(last)) => format!("no kernel banner, last line {last:?}"),
-        (None, Console::Stuck(last)) => format!("the kernel stopped after {last:?}"),
-        (None, Console::CameUp) => "console complete".to_owned(),
+        (None, ConsoleLog::Silent) => "console silent".to_owned(),
+        (None, ConsoleLog::NoBanner(last)) => format!("no kernel banner, last line {last:?}"),
+        (None, ConsoleLog::Stuck(last)) => format!("the kernel stopped after {last:?}"),
+        (None, ConsoleLog::CameUp) => "console complete".to_owned(),
     };
     format!("{how}: {why}")
 }

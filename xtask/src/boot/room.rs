@@ -18,12 +18,12 @@ pub struct Room<'a> {
     looked: Duration,
     /// When the one that runs and wants it was heard to begin.
     began: Option<Duration>,
-    state: State,
+    state: RoomState,
     measure: fn(u32) -> Option<Busy>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum RoomState {
     /// As everybody else.
     Shared,
     /// Another guest has it.
@@ -36,12 +36,12 @@ enum State {
 
 impl<'a> Room<'a> {
     pub fn new(wanted: &'a [&'a str]) -> Self {
-        Room { wanted, looked: Duration::ZERO, began: None, state: State::Shared, measure: Busy::now }
+        Room { wanted, looked: Duration::ZERO, began: None, state: RoomState::Shared, measure: Busy::now }
     }
 
     /// Nothing else ran beside the test that runs, as far as this harness can tell.
     pub fn is_alone(&self) -> bool {
-        let State::Alone { qemu, then } = self.state else { return false };
+        let RoomState::Alone { qemu, then } = self.state else { return false };
         (self.measure)(qemu).is_some_and(|now| now.others_since(then) <= OTHERS_MAX)
     }
 
@@ -52,30 +52,30 @@ impl<'a> Room<'a> {
         if began != self.began {
             // That test is over.
             running.share();
-            (self.began, self.state) = (began, State::Shared);
+            (self.began, self.state) = (began, RoomState::Shared);
         }
         let Some(began) = began else { return };
         let heard_late = began == running.elapsed && began - since > protocol::ROOM;
         self.state = match self.state {
-            State::Lost => State::Lost,
-            State::Shared if heard_late => State::Lost,
+            RoomState::Lost => RoomState::Lost,
+            RoomState::Shared if heard_late => RoomState::Lost,
             state => match running.alone() {
-                Answer::Alone if matches!(state, State::Alone { .. }) => state,
+                Answer::Alone if matches!(state, RoomState::Alone { .. }) => state,
                 Answer::Alone => self.first_alone(running),
-                Answer::Later => State::Waits,
-                Answer::NoMore => State::Lost,
+                Answer::Later => RoomState::Waits,
+                Answer::NoMore => RoomState::Lost,
             },
         };
     }
 
-    fn first_alone(&self, running: &Running) -> State {
+    fn first_alone(&self, running: &Running) -> RoomState {
         let qemu = running.child;
         let Some(then) = (self.measure)(qemu) else {
             // Nobody stands still for what will not count.
             running.share();
-            return State::Lost;
+            return RoomState::Lost;
         };
-        State::Alone { qemu, then }
+        RoomState::Alone { qemu, then }
     }
 }
 
@@ -104,14 +104,14 @@ mod tests {
     }
 
     /// A guest on an idle host, and what it is asked at so many milliseconds.
-    struct Guest {
+    struct GuestStandIn {
         room: Room<'static>,
         host: &'static Host,
     }
 
-    impl Guest {
-        fn on(host: &'static Host) -> Guest {
-            Guest { room: Room { measure, ..Room::new(&["latency"]) }, host }
+    impl GuestStandIn {
+        fn on(host: &'static Host) -> GuestStandIn {
+            GuestStandIn { room: Room { measure, ..Room::new(&["latency"]) }, host }
         }
 
         /// Whether it is alone after a look, in which the test that runs, if any, is one that began at so many.
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn only_the_tests_that_want_the_host_have_it_and_then_give_it_back() {
-        let mut guest = Guest::on(host());
+        let mut guest = GuestStandIn::on(host());
         assert!(!guest.alone(25, Some(("munmap", 25))));
         assert!(guest.alone(50, Some(("latency", 50))));
         assert!(guest.alone(75, Some(("latency", 50))));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn one_whose_beginning_was_heard_too_late_was_not_alone() {
-        let mut guest = Guest::on(host());
+        let mut guest = GuestStandIn::on(host());
         let late = 25 + u64::try_from(protocol::ROOM.as_millis()).unwrap() + 1;
         assert!(!guest.alone(25, None));
         assert!(!guest.alone(late, Some(("latency", late))));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn one_that_has_to_wait_is_alone_when_it_is_its_turn() {
-        let mut guest = Guest::on(host());
+        let mut guest = GuestStandIn::on(host());
         assert_eq!(guest.host.ask(OTHER), Answer::Alone);
         assert!(!guest.alone(25, Some(("latency", 25))));
         guest.host.give_back(OTHER);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_beside_which_programs_of_others_ran_was_not_alone() {
-        let mut guest = Guest::on(host());
+        let mut guest = GuestStandIn::on(host());
         for (ticks, alone) in
             [((500, 300), true), ((600, 320), true), ((700, 380), false), ((800, 370), true)]
         {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_host_that_tells_nothing_of_others_is_not_kept() {
         TICKS.set(None);
-        let mut guest = Guest::on(host());
+        let mut guest = GuestStandIn::on(host());
         assert!(!guest.alone(25, Some(("latency", 25))));
         assert_eq!(guest.host.ask(OTHER), Answer::Alone);
     }

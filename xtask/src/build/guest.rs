@@ -11,7 +11,7 @@ use protocol::Request;
 use sha2::{Digest, Sha256};
 
 use crate::host::arch::Arch;
-use crate::host::process::{self, End, Watch};
+use crate::host::process::{self, ChildEnd, Watch};
 use crate::host::toolchain::Toolchain;
 use failure::{Context, Failure, Result};
 
@@ -43,8 +43,8 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
     let _ = std::fs::remove_file(&log);
     let command = cargo(&toolchain, arch).dir(root).env("CARGO_TARGET_DIR", &target_dir);
     match process::run("the build of the guest binaries", command, &log, DEADLINE, |_| Watch::Continue)? {
-        End::Exited(0) => {}
-        End::Interrupted => return Err(Failure::interrupted()),
+        ChildEnd::Exited(0) => {}
+        ChildEnd::Interrupted => return Err(Failure::interrupted()),
         end => {
             return Err(Failure::infra("the guest binaries do not build")
                 .because(format!("{}: {end:?}", toolchain.cargo.display()))
@@ -100,7 +100,7 @@ impl Binaries {
     /// # Errors
     /// When the functions cannot be read.
     pub fn initramfs(&self, request: &Request, kallsyms: &Path) -> Result<Vec<u8>> {
-        let mut archive = Archive { bytes: Vec::new(), inode: 0 };
+        let mut archive = CpioArchive { bytes: Vec::new(), inode: 0 };
         let scenarios = inside(protocol::SCENARIO_DIR);
         for dir in ["dev", "proc", "sys", "tmp", scenarios] {
             archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
@@ -130,12 +130,12 @@ fn inside(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-struct Archive {
+struct CpioArchive {
     bytes: Vec<u8>,
     inode: u32,
 }
 
-impl Archive {
+impl CpioArchive {
     fn add(&mut self, entry: Builder, content: &[u8]) -> Result<()> {
         self.inode += 1;
         let size = u32::try_from(content.len()).or_infra(|| "write the initramfs".to_owned())?;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::arch::Arch;
 use crate::host::disk;
-use crate::host::process::{self, End, Limits, Watch};
+use crate::host::process::{self, ChildEnd, Limits, Watch};
 use crate::host::sandbox::{Access, Sandbox, View};
 use crate::observe::{Build, Built, Code, Lost};
 use crate::source::files::{self, OBJECTS};
@@ -161,8 +161,8 @@ pub fn build(
             lane.pause()?;
         }
         match end {
-            End::Exited(0) if what == CONFIGURE => configure_secs = started.elapsed().as_secs_f64(),
-            End::Exited(0) => {}
+            ChildEnd::Exited(0) if what == CONFIGURE => configure_secs = started.elapsed().as_secs_f64(),
+            ChildEnd::Exited(0) => {}
             end => return ended(job, lane, &what, end),
         }
     }
@@ -188,7 +188,7 @@ fn make(
     what: &str,
     command: &[String],
     mut look: impl FnMut() -> Watch,
-) -> Result<(End, bool)> {
+) -> Result<(ChildEnd, bool)> {
     let view = job.view();
     let confined = clean(job.sandbox.command(command, &view));
     let confined = match job.ccache {
@@ -208,17 +208,17 @@ fn is_flooded(job: &Job<'_>) -> bool {
 }
 
 /// What a make that did not end with 0 means.
-fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: End) -> Result<Build> {
+fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: ChildEnd) -> Result<Build> {
     let how = match end {
-        End::Stopped if is_flooded(job) => {
+        ChildEnd::Stopped if is_flooded(job) => {
             let why = format!("make {what} printed more than {} MiB", LOG_BYTES_MAX >> 20);
             return Ok(Build::Infra { why });
         }
-        End::Stopped => return Ok(Build::NotRun),
-        End::Interrupted => return Err(Failure::interrupted()),
-        End::Exited(status) => format!("make {what} ended with status {status}"),
-        End::Signalled(signal) => format!("make {what} was killed by signal {signal}"),
-        End::DeadlinePassed => format!("make {what} took too long"),
+        ChildEnd::Stopped => return Ok(Build::NotRun),
+        ChildEnd::Interrupted => return Err(Failure::interrupted()),
+        ChildEnd::Exited(status) => format!("make {what} ended with status {status}"),
+        ChildEnd::Signalled(signal) => format!("make {what} was killed by signal {signal}"),
+        ChildEnd::DeadlinePassed => format!("make {what} took too long"),
     };
     let build = log::diagnose(&read_log(job)?, &job.place(), job.touched, &how);
     // make removes the target of a command that failed. A host that fails may have cut off any file.

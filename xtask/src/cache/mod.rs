@@ -68,7 +68,7 @@ pub struct Recorded {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct CacheEntry {
     build: Build,
     /// sha256 by name.
     files: BTreeMap<String, String>,
@@ -105,7 +105,7 @@ impl Cache {
     /// None: it is not wanted, not here, or not sound any more.
     pub fn kernel(&self, key: &str, into: &Path, wanted: impl FnOnce(&Build) -> bool) -> Option<Build> {
         let home = self.kernels().join(key);
-        let entry = match read::<Entry>("kernel", key, &home.join(ENTRY)) {
+        let entry = match read::<CacheEntry>("kernel", key, &home.join(ENTRY)) {
             Some(entry) => Some(entry).filter(|entry| wanted(&entry.build))?,
             None => {
                 let _ = fs::remove_dir_all(&home);
@@ -137,7 +137,7 @@ impl Cache {
             link(&from.join(name), &aside.path().join(name)).or_infra(doing)?;
             files.insert((*name).to_owned(), disk::sha256(&from.join(name))?);
         }
-        let entry = Entry { build: build.clone(), files };
+        let entry = CacheEntry { build: build.clone(), files };
         let json = serde_json::to_vec(&entry).or_infra(doing)?;
         write_whole(&aside.path().join(ENTRY), &seal::seal(&format!("kernel {key}"), &json)?)?;
         // Another run may have been faster: its entry is as good.
@@ -162,7 +162,7 @@ impl Cache {
 
     pub fn usage(&self) -> Usage {
         let (kernels, boots) = (entries(&self.kernels()), entries(&self.boots()));
-        let bytes = |entries: &[Found]| entries.iter().map(|found| found.bytes).sum();
+        let bytes = |entries: &[FoundEntry]| entries.iter().map(|found| found.bytes).sum();
         Usage {
             kernels: kernels.len(),
             kernel_bytes: bytes(&kernels),
@@ -196,14 +196,14 @@ impl Cache {
 }
 
 #[derive(Debug, Clone)]
-struct Found {
+struct FoundEntry {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
 }
 
 /// Also what a run that was cut off left: it is removed like any other that nobody uses.
-fn entries(dir: &Path) -> Vec<Found> {
+fn entries(dir: &Path) -> Vec<FoundEntry> {
     let found = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| {
         let path = entry.path();
         let inside: Vec<_> = fs::read_dir(&path).into_iter().flatten().flatten().collect();
@@ -211,7 +211,7 @@ fn entries(dir: &Path) -> Vec<Found> {
         let own = fs::metadata(&path).map_or(0, |found| if found.is_file() { found.len() } else { 0 });
         let used = fs::metadata(path.join(ENTRY)).or_else(|_| fs::metadata(&path));
         let used = used.and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        Found { bytes: own + sizes.sum::<u64>(), path, used }
+        FoundEntry { bytes: own + sizes.sum::<u64>(), path, used }
     });
     found.collect()
 }

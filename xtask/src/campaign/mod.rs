@@ -56,7 +56,7 @@ pub enum BaseWish {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct RawCampaign {
     patch: PathBuf,
     #[serde(default)]
     base: BaseWish,
@@ -79,12 +79,12 @@ impl Campaign {
     /// # Errors
     /// When it is not there, or not valid: with file and line.
     pub fn load(configs: &Path, wanted: &str) -> Result<Campaign> {
-        let (path, text, raw) = Raw::read(configs, wanted)?;
+        let (path, text, raw) = RawCampaign::read(configs, wanted)?;
         let bad = |why: &str| Failure::usage(format!("{}: {why}", input::shown(&path)));
         let scenarios = match (raw.scenarios, &raw.scenarios_of) {
             (Some(own), None) => checked(&path, own)?,
             (None, Some(other)) => {
-                let (path, _, other) = Raw::read(configs, other)?;
+                let (path, _, other) = RawCampaign::read(configs, other)?;
                 let borrowed = other.scenarios.ok_or_else(|| {
                     Failure::usage(format!("{}: has no scenarios of its own", input::shown(&path)))
                 })?;
@@ -190,9 +190,9 @@ fn reserved() -> [String; 2] {
     ["base".to_owned(), "patched".to_owned()]
 }
 
-impl Raw {
+impl RawCampaign {
     /// The file, its text, and what it says.
-    fn read(configs: &Path, wanted: &str) -> Result<(PathBuf, String, Raw)> {
+    fn read(configs: &Path, wanted: &str) -> Result<(PathBuf, String, RawCampaign)> {
         let path = file_of(configs, wanted);
         if !path.exists() {
             return Err(Failure::usage(format!("no campaign `{wanted}`"))

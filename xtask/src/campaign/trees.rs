@@ -69,7 +69,7 @@ pub struct KernelOrg {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct RawTrees {
     trees: Vec<Tree>,
 }
 
@@ -79,7 +79,7 @@ struct Raw {
 /// When it is missing or not valid: with file and line.
 pub fn load(path: &Path) -> Result<Vec<Tree>> {
     let text = input::CONFIG.read_text(path)?;
-    let raw: Raw = parse(path, &text)?;
+    let raw: RawTrees = parse(path, &text)?;
     for tree in &raw.trees {
         check_name(path, "tree", &tree.name)?;
         for patch in &tree.prepare {

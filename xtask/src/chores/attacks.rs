@@ -32,7 +32,7 @@ pub fn attacks(project: &Project) -> Result<Exit> {
     disk::discard(&dir)?;
     disk::create_dir(&dir)?;
     // Each run's patches are others: no kernel of an earlier one is theirs.
-    let mut place = Place { project, dir, number: std::process::id() as usize % 10_000 * 100 };
+    let mut place = AttackDir { project, dir, number: std::process::id() as usize % 10_000 * 100 };
     place.build_code()?;
     place.host_inputs()?;
     for secs in STEPS {
@@ -41,7 +41,7 @@ pub fn attacks(project: &Project) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-struct Place<'a> {
+struct AttackDir<'a> {
     project: &'a Project,
     dir: PathBuf,
     /// Makes each patch another one, so that no kernel is from the cache.
@@ -49,7 +49,7 @@ struct Place<'a> {
 }
 
 /// What a run said of the pair of [`VARIANT`].
-struct Ran {
+struct AttackRun {
     exit: Option<i32>,
     verdict: String,
     reasons: String,
@@ -57,7 +57,7 @@ struct Ran {
     kernel: String,
 }
 
-impl Place<'_> {
+impl AttackDir<'_> {
     /// Builds a sound patch, lets the clock step, and builds a bad one, which must fail by what it lacks; then steps again,
     /// and builds the sound one, which must be the same kernel as before.
     fn clock(&mut self, secs: i64) -> Result<()> {
@@ -249,7 +249,7 @@ impl Place<'_> {
         Ok(file)
     }
 
-    fn run(&self, patch: &Path, more: &[&str]) -> Result<Ran> {
+    fn run(&self, patch: &Path, more: &[&str]) -> Result<AttackRun> {
         let out = self.dir.join(format!("run-{}", self.number));
         let cells = ["base", "patched"].map(|arm| format!("--only=*/x86_64/{VARIANT}/{arm}"));
         let mut command = Command::new(THIS_PROGRAM);
@@ -265,7 +265,7 @@ impl Place<'_> {
         let pair = report.pairs.first();
         let tree = pair.map_or("", |pair| pair.tree.as_str());
         let cell = out.join("cells").join(tree).join("x86_64").join(VARIANT).join("patched");
-        Ok(Ran {
+        Ok(AttackRun {
             exit: output.status.code(),
             verdict: pair.map_or("no verdict", |pair| pair.verdict.name()).to_owned(),
             reasons: pair.map(|pair| pair.reasons.join("; ")).unwrap_or_default(),
@@ -281,7 +281,7 @@ const RAN: &str = "patchproof-attack-ran";
 const PROCESS: &str = "patchproof_attack_process";
 
 /// A patch that does not wait where it must.
-fn must_fail(ran: &Ran, when: &str) -> Result<()> {
+fn must_fail(ran: &AttackRun, when: &str) -> Result<()> {
     let found = ran.reasons.contains("; measured: 0");
     if ran.verdict == "fail" && ran.exit == Some(Exit::PatchFailed as i32) && found {
         return Ok(());
@@ -334,6 +334,6 @@ fn input(line: &str, ran_in: &Path) -> Option<String> {
     (!path.contains(' ')).then(|| plain.display().to_string())
 }
 
-fn tree_has(place: &Place<'_>, input: &str) -> bool {
+fn tree_has(place: &AttackDir<'_>, input: &str) -> bool {
     place.tree().is_ok_and(|tree| tree.join(input).is_file()) && !input.starts_with("patchproof-objects/")
 }

@@ -43,7 +43,7 @@ const CORES: [usize; 6] = [2, 4, 8, 16, 32, 64];
 
 /// One measured thing.
 #[derive(Debug, Serialize)]
-struct Row {
+struct Measurement {
     what: String,
     /// The median of `times`; of a cold kernel, the mean.
     secs: f64,
@@ -54,11 +54,11 @@ struct Row {
     ratio: Option<f64>,
 }
 
-impl Row {
+impl Measurement {
     /// `against`: what it is held against, and the seconds of that.
-    fn of(what: &str, times: &[f64], against: Option<(&'static str, f64)>) -> Row {
+    fn of(what: &str, times: &[f64], against: Option<(&'static str, f64)>) -> Measurement {
         let secs = median(times.to_vec());
-        Row {
+        Measurement {
             what: what.to_owned(),
             secs,
             times: times.to_vec(),
@@ -79,10 +79,10 @@ impl Row {
 
 /// Everything that was measured, as it is written to `bench.json`.
 #[derive(Debug, Default, Serialize)]
-struct Bench {
+struct Measurements {
     cells: usize,
     cores: usize,
-    rows: Vec<Row>,
+    rows: Vec<Measurement>,
     /// Where the time of the cold matrix went: sums over its cells, which overlap.
     parts: Vec<(String, f64)>,
     /// Wall time of the cold matrix by cores, computed from the times of its cells.
@@ -92,7 +92,7 @@ struct Bench {
 }
 
 /// A directory of its own, whose runs share lanes and a cache.
-struct Place<'a> {
+struct BenchDir<'a> {
     project: &'a Project,
     dir: PathBuf,
     /// Patterns of the cells that are meant; none: all.
@@ -111,7 +111,7 @@ enum Lanes<'a> {
     Own(&'a str),
 }
 
-struct Ran {
+struct MeasuredRun {
     secs: f64,
     report: Report,
     dir: PathBuf,
@@ -124,7 +124,8 @@ struct Ran {
 /// not the one built from nothing.
 pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     let dir = project.work().join("bench");
-    let mut place = Place { project, dir, only: args.only.clone(), no_sandbox: args.no_sandbox, number: 0 };
+    let mut place =
+        BenchDir { project, dir, only: args.only.clone(), no_sandbox: args.no_sandbox, number: 0 };
     if args.images {
         disk::create_dir(&place.dir)?;
         return images::compare(&mut place);
@@ -132,7 +133,7 @@ pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     disk::discard(&place.dir)?;
     disk::create_dir(&place.dir)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut bench = Bench { cores, ..Bench::default() };
+    let mut bench = Measurements { cores, ..Measurements::default() };
     let cold = bench.cold(&mut place)?;
     bench.again(&mut place, cold)?;
     if args.ccache {
@@ -147,10 +148,10 @@ pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-impl Bench {
+impl Measurements {
     /// The whole matrix from nothing but its sources; what one cold kernel takes. That is measured before and after what is
     /// held against it most, because this machine's speed changes within minutes.
-    fn cold(&mut self, place: &mut Place<'_>) -> Result<f64> {
+    fn cold(&mut self, place: &mut BenchDir<'_>) -> Result<f64> {
         let cold = place.run("the whole matrix, cold", &[])?;
         let cell = cold.report.cold_build.as_ref().map(|build| build.cell.clone()).unwrap_or_default();
         let ones = [cold_secs(&cold)?, place.cold_kernel(&cell, "one cold kernel, once more", "off")?];
@@ -159,19 +160,19 @@ impl Bench {
         // Fetching and unpacking sources is paid once, and by the network.
         let secs = cold.secs - cold.report.fetch_secs;
         self.cells = cold.report.cells.len();
-        self.rows.push(Row { secs: one, ..Row::of("one cold kernel build", &ones, None) });
+        self.rows.push(Measurement { secs: one, ..Measurement::of("one cold kernel build", &ones, None) });
         self.add("the whole matrix, cold", &[secs], one);
         #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
         let each_cold = one * self.cells as f64;
         let against = ("a cold build for each cell", each_cold);
-        self.rows.push(Row::of("the whole matrix, cold", &[secs], Some(against)));
+        self.rows.push(Measurement::of("the whole matrix, cold", &[secs], Some(against)));
         self.parts = parts(&cold);
         self.forecast = forecast(place.project, &cold.report, self.cores)?;
         Ok(one)
     }
 
     /// The same with nothing changed, and with one line changed.
-    fn again(&mut self, place: &mut Place<'_>, one: f64) -> Result<()> {
+    fn again(&mut self, place: &mut BenchDir<'_>, one: f64) -> Result<()> {
         for (what, args) in [
             ("nothing changed, on record", &["--recorded"][..]),
             ("nothing changed, booted again, quick suite", &["--suite", "quick"]),
@@ -180,7 +181,8 @@ impl Bench {
             self.add(what, &[secs], one);
         }
         let what = "nothing changed, booted again";
-        let fresh: Vec<Ran> = (0..TIMES).map(|_| place.run(what, &["--fresh"])).collect::<Result<_>>()?;
+        let fresh: Vec<MeasuredRun> =
+            (0..TIMES).map(|_| place.run(what, &["--fresh"])).collect::<Result<_>>()?;
         self.add(what, &fresh.iter().map(|ran| ran.secs).collect::<Vec<_>>(), one);
         for (what, more, times) in [
             ("one line edited, one cell", &["--only", ONE_CELL][..], TIMES),
@@ -202,7 +204,7 @@ impl Bench {
     }
 
     /// One kernel from nothing, by way of ccache: when it knows nothing yet, and when it knows everything.
-    fn by_ccache(&mut self, place: &mut Place<'_>) -> Result<()> {
+    fn by_ccache(&mut self, place: &mut BenchDir<'_>) -> Result<()> {
         let one = self.rows.first().map_or(f64::NAN, |row| row.secs);
         disk::discard(&place.project.ccache())?;
         for what in ["one cold kernel build, ccache empty", "one cold kernel build, ccache full"] {
@@ -213,12 +215,12 @@ impl Bench {
     }
 
     fn add(&mut self, what: &str, times: &[f64], one: f64) {
-        self.rows.push(Row::of(what, times, Some(("one cold build", one))));
+        self.rows.push(Measurement::of(what, times, Some(("one cold build", one))));
     }
 
     /// From the start of QEMU to the guest's first word: beside what the kernel of the same boot took to come to init, and
     /// beside other boots of the image, with nothing to run.
-    fn boots(&mut self, place: &mut Place<'_>, fresh: &Ran) -> Result<()> {
+    fn boots(&mut self, place: &mut BenchDir<'_>, fresh: &MeasuredRun) -> Result<()> {
         let is_it =
             |cell: &&CellReport| cell.id.ends_with("/pt-reclaim-off/base") && cell.boot_secs.is_some();
         let Some(id) = fresh.report.cells.iter().find(is_it).map(|cell| cell.id.clone()) else {
@@ -244,15 +246,15 @@ impl Bench {
             kernel_alone.push(secs("time to init", |cell| cell.kernel_secs)?);
             guest.push(secs("time to its first test", |cell| cell.boot_secs)?);
         }
-        let bare = Row::of(&format!("bare boot, {} CPUs", arch::DEFAULT.cpus), &bare, None);
+        let bare = Measurement::of(&format!("bare boot, {} CPUs", arch::DEFAULT.cpus), &bare, None);
         let against = ("a bare boot", bare.secs);
-        let beside_bare = Row::of("boot to the first test", &guest, Some(against));
-        let within = Row {
+        let beside_bare = Measurement::of("boot to the first test", &guest, Some(against));
+        let within = Measurement {
             against: Some("the same boot to init"),
             ratio: Some(median_ratio(&guest, &kernel_alone)),
-            ..Row::of("boot to the first test, each by itself", &guest, None)
+            ..Measurement::of("boot to the first test, each by itself", &guest, None)
         };
-        let to_init = Row::of("boot to init", &kernel_alone, None);
+        let to_init = Measurement::of("boot to init", &kernel_alone, None);
         self.rows.extend([bare, beside_bare, to_init, within]);
         Ok(())
     }
@@ -279,10 +281,10 @@ impl Bench {
     }
 }
 
-impl Place<'_> {
+impl BenchDir<'_> {
     /// Runs the matrix of the default campaign with `more` arguments, by the compiler alone. Its own `--only` takes the
     /// place of what was asked for.
-    fn run(&mut self, what: &str, more: &[&str]) -> Result<Ran> {
+    fn run(&mut self, what: &str, more: &[&str]) -> Result<MeasuredRun> {
         let asked = if more.contains(&"--only") { Vec::new() } else { self.asked() };
         let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
         self.run_in(Lanes::Own("lanes"), what, &[&["--ccache", "off"], more, &asked].concat())
@@ -301,7 +303,7 @@ impl Place<'_> {
     }
 
     /// Runs the matrix of the default campaign with just these arguments.
-    fn run_in(&mut self, lanes: Lanes<'_>, what: &str, more: &[&str]) -> Result<Ran> {
+    fn run_in(&mut self, lanes: Lanes<'_>, what: &str, more: &[&str]) -> Result<MeasuredRun> {
         self.number += 1;
         terminal::say(&escape::line(&format!("bench: {what}")));
         let out = self.dir.join(format!("run-{}", self.number));
@@ -321,7 +323,7 @@ impl Place<'_> {
         let report = super::report_in(&out).map_err(|failure| {
             failure.because(format!("{what}: the matrix ended with {status}")).log(&out)
         })?;
-        Ok(Ran { secs, report, dir: out })
+        Ok(MeasuredRun { secs, report, dir: out })
     }
 
     /// [`edited`], in a file.
@@ -350,7 +352,7 @@ pub fn edited(project: &Project, number: usize) -> Result<String> {
     Ok(text.lines().filter(|line| !line.starts_with("index ")).map(|line| format!("{line}\n")).collect())
 }
 
-fn cold_secs(ran: &Ran) -> Result<f64> {
+fn cold_secs(ran: &MeasuredRun) -> Result<f64> {
     let secs = ran.report.cold_build.as_ref().map(|build| build.secs);
     secs.ok_or_else(|| Failure::infra("a run that began with nothing has no cold build").log(&ran.dir))
 }
@@ -375,7 +377,7 @@ fn forecast(project: &Project, report: &Report, measured_on: usize) -> Result<Ve
 }
 
 /// What the cells of a matrix were busy with.
-fn parts(ran: &Ran) -> Vec<(String, f64)> {
+fn parts(ran: &MeasuredRun) -> Vec<(String, f64)> {
     let sum = |of: fn(&CellReport) -> Option<f64>| ran.report.cells.iter().filter_map(of).sum::<f64>();
     let (configure, link) = (sum(|cell| cell.configure_secs), sum(|cell| cell.link_secs));
     let parts = [
@@ -434,7 +436,7 @@ mod tests {
     fn the_patch_can_be_edited_and_still_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let project = Project::here().unwrap();
-        let place = Place {
+        let place = BenchDir {
             project: &project,
             dir: dir.path().to_owned(),
             only: Vec::new(),
@@ -472,8 +474,8 @@ mod tests {
 
     #[test]
     fn what_was_measured_several_times_shows_them_all() {
-        let several = Row::of("a", &[30.0, 10.0, 20.0], Some(("b", 40.0)));
+        let several = Measurement::of("a", &[30.0, 10.0, 20.0], Some(("b", 40.0)));
         assert_eq!((several.seconds().as_str(), several.ratio), ("20.0 (30.0 10.0 20.0)", Some(0.5)));
-        assert_eq!(Row::of("a", &[1.25], None).seconds(), "1.2");
+        assert_eq!(Measurement::of("a", &[1.25], None).seconds(), "1.2");
     }
 }

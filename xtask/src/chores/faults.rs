@@ -15,7 +15,7 @@ pub const TABLE_VARIABLE: &str = "PATCHPROOF_FAULT_TABLE";
 
 /// One fault that was injected.
 #[derive(Debug, PartialEq, Eq)]
-struct Fault<'a> {
+struct TableLine<'a> {
     name: &'a str,
     verdict: &'a str,
     exit: &'a str,
@@ -72,7 +72,7 @@ impl Table {
         let mut faults = text.lines().map(parse).collect::<Result<Vec<_>>>()?;
         faults.sort_by_key(|fault| fault.name);
         terminal::print(&render(&faults))?;
-        let bad = |fault: &&Fault<'_>| fault.gave_pass || !fault.next_run_passed;
+        let bad = |fault: &&TableLine<'_>| fault.gave_pass || !fault.next_run_passed;
         match faults.iter().find(bad) {
             Some(fault) => Err(Failure::internal(format!("the fault `{}` was not survived", fault.name))),
             None if faults.is_empty() => Err(Failure::internal("no fault was injected")),
@@ -81,10 +81,10 @@ impl Table {
     }
 }
 
-fn parse(line: &str) -> Result<Fault<'_>> {
+fn parse(line: &str) -> Result<TableLine<'_>> {
     let fields: Vec<&str> = line.split('\t').collect();
     match fields.as_slice() {
-        [name, verdict, exit, gave_pass @ ("true" | "false"), next @ ("true" | "false")] => Ok(Fault {
+        [name, verdict, exit, gave_pass @ ("true" | "false"), next @ ("true" | "false")] => Ok(TableLine {
             name,
             verdict,
             exit,
@@ -95,7 +95,7 @@ fn parse(line: &str) -> Result<Fault<'_>> {
     }
 }
 
-fn render(faults: &[Fault<'_>]) -> String {
+fn render(faults: &[TableLine<'_>]) -> String {
     let rows = faults.iter().map(|fault| {
         let next = if fault.next_run_passed { "passed" } else { "NEEDED HELP" };
         [fault.name, fault.verdict, fault.exit, next].map(str::to_owned).to_vec()
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_fault_that_gave_a_pass_or_was_in_the_way_is_counted() {
         let lines = ["guest: hangs\tfail\t1\tfalse\ttrue", "x\tpass\t0\ttrue\tfalse"];
-        let faults: Vec<Fault<'_>> = lines.iter().map(|line| parse(line).unwrap()).collect();
+        let faults: Vec<TableLine<'_>> = lines.iter().map(|line| parse(line).unwrap()).collect();
         let text = render(&faults);
         assert!(
             text.ends_with("2 faults injected, 1 gave a pass, after 1 the next run needed help\n"),

@@ -31,7 +31,7 @@ struct Version {
 
 /// What it came to.
 #[derive(Debug, Serialize, Deserialize)]
-struct Outcome {
+struct VersionOutcome {
     verdict: String,
     exit: Option<i32>,
     reasons: Vec<String>,
@@ -72,7 +72,7 @@ pub fn versions(project: &Project, args: &VersionsArgs) -> Result<Exit> {
         }
     }
     let known = |version: &Version| serde_json::from_slice(&std::fs::read(file(version)).ok()?).ok();
-    if let Some(outcomes) = all.iter().map(known).collect::<Option<Vec<Outcome>>>() {
+    if let Some(outcomes) = all.iter().map(known).collect::<Option<Vec<VersionOutcome>>>() {
         let docs = project.root.join("docs");
         std::fs::create_dir_all(&docs).or_infra(|| format!("make {}", docs.display()))?;
         write_whole(&docs.join("versions.md"), render(&all, &outcomes).as_bytes())?;
@@ -115,7 +115,7 @@ fn parse(path: PathBuf, text: &str) -> Result<Version> {
     Ok(Version { name, subject: field("Subject: [PATCH]"), verdict, evidence, path })
 }
 
-fn run(project: &Project, version: &Version) -> Result<Outcome> {
+fn run(project: &Project, version: &Version) -> Result<VersionOutcome> {
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
     let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
@@ -128,7 +128,7 @@ fn run(project: &Project, version: &Version) -> Result<Outcome> {
     let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
     let pair = report.as_ref().and_then(|report| report.pairs.first());
     let controls = report.as_ref().map(|report| report.controls.as_slice()).unwrap_or_default();
-    Ok(Outcome {
+    Ok(VersionOutcome {
         verdict: pair.map_or("none", |pair| pair.verdict.name()).to_owned(),
         exit: output.status.code(),
         reasons: match pair {
@@ -141,7 +141,7 @@ fn run(project: &Project, version: &Version) -> Result<Outcome> {
     })
 }
 
-fn is_right(version: &Version, outcome: &Outcome) -> bool {
+fn is_right(version: &Version, outcome: &VersionOutcome) -> bool {
     let exit = match version.verdict.as_str() {
         "pass" => Exit::Ok,
         "fail" => Exit::PatchFailed,
@@ -154,11 +154,11 @@ fn is_right(version: &Version, outcome: &Outcome) -> bool {
 }
 
 /// The reason that the header asks for.
-fn shown<'a>(version: &Version, outcome: &'a Outcome) -> Option<&'a str> {
+fn shown<'a>(version: &Version, outcome: &'a VersionOutcome) -> Option<&'a str> {
     outcome.reasons.iter().map(String::as_str).find(|reason| reason.contains(&version.evidence))
 }
 
-fn wrong(version: &Version, outcome: &Outcome) -> String {
+fn wrong(version: &Version, outcome: &VersionOutcome) -> String {
     match is_right(version, outcome) {
         true => String::new(),
         false => format!(
@@ -171,7 +171,7 @@ fn wrong(version: &Version, outcome: &Outcome) -> String {
     }
 }
 
-fn render(versions: &[Version], outcomes: &[Outcome]) -> String {
+fn render(versions: &[Version], outcomes: &[VersionOutcome]) -> String {
     let mut text = "# Versions of the patch that were not prepared for\n\n\
         Written by `cargo xtask versions`, which runs each of `patches/versions/` with `--suite quick` on the variant\n\
         pt-reclaim-off of 7.2 and compares the verdict and its evidence with the header of the file.\n\n\
@@ -180,7 +180,7 @@ fn render(versions: &[Version], outcomes: &[Outcome]) -> String {
     for (version, outcome) in versions.iter().zip(outcomes) {
         let evidence = shown(version, outcome).filter(|_| !version.evidence.is_empty()).unwrap_or_default();
         let right = if is_right(version, outcome) { "" } else { ", NOT WHAT IT SHOULD BE" };
-        let Outcome { verdict, caught, controls, secs, .. } = outcome;
+        let VersionOutcome { verdict, caught, controls, secs, .. } = outcome;
         let _ = writeln!(
             text,
             "| `{}`: {} | {verdict}{right} | {} | {caught} of {controls} | {secs:.0} s |",
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_verdict_alone_is_not_enough() {
         let version = version("Verdict: fail\nEvidence: waits\n").unwrap();
-        let outcome = |verdict: &str, exit, reason: &str| Outcome {
+        let outcome = |verdict: &str, exit, reason: &str| VersionOutcome {
             verdict: verdict.to_owned(),
             exit: Some(exit),
             reasons: vec![reason.to_owned()],
@@ -227,7 +227,7 @@ mod tests {
         }
         let pass = Version { verdict: "pass".to_owned(), evidence: String::new(), ..version };
         assert!(is_right(&pass, &outcome("pass", 0, "")));
-        assert!(!is_right(&pass, &Outcome { caught: 1, ..outcome("pass", 0, "") }));
+        assert!(!is_right(&pass, &VersionOutcome { caught: 1, ..outcome("pass", 0, "") }));
         let text = render(&[pass], &[outcome("fail", 1, "x")]);
         assert!(
             text.contains("NOT WHAT IT SHOULD BE")

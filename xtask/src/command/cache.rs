@@ -15,7 +15,7 @@ use failure::{Exit, Result, escape};
 ///
 /// # Errors
 /// When a lane cannot be removed, or another run uses its tree. What of the cache cannot be removed is still shown.
-pub fn cache(project: &Project, args: &cli::Cache) -> Result<Exit> {
+pub fn cache(project: &Project, args: &cli::CacheArgs) -> Result<Exit> {
     let cache = Cache::new(project.cache());
     let homes = source::homes(&project.work());
     if args.clean {

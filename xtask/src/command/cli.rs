@@ -10,25 +10,25 @@ use crate::campaign::DEFAULT;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build, boot and judge every cell of the campaign
-    Matrix(Matrix),
+    Matrix(MatrixArgs),
     /// Judge a run again, from the evidence in its directory, and write its report anew
     Judge(JudgeArgs),
     /// Show the report of a run again; exit 0 whatever its verdict is
     Report(ReportArgs),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
-    Patch(Patch),
+    Patch(PatchArgs),
     /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
-    Console(Console),
+    Console(ConsoleArgs),
     /// Show what this host has: tools, disk, cores, accelerator
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Show what is kept of earlier builds and boots, or empty it
-    Cache(Cache),
+    Cache(CacheArgs),
     /// Run a matrix again whenever the patch, a guest test or a configuration changes
-    Watch(Watch),
+    Watch(WatchArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct Source {
+pub struct SourceArgs {
     /// Campaign to take: a name in configs/ or a YAML file
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT)]
     pub campaign: String,
@@ -53,14 +53,14 @@ pub enum Base {
 }
 
 #[derive(Debug, Args)]
-pub struct Matrix {
+pub struct MatrixArgs {
     /// Patch under test: a diff, a mail, an mbox, a mail pasted from a web archive (each also as .gz), a directory of
     /// them, `-` for standard input, or a range of commits in --tree's repository, such as HEAD~3..HEAD; several are
     /// one series [default: the campaign's]
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
     /// Only the cells that match, such as '7.2/x86_64/pt-reclaim-off/*' (may be given several times)
     #[arg(long, value_name = "GLOB")]
     pub only: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Matrix {
     pub repeat: u32,
     /// Which guest tests run
     #[arg(long, value_enum, default_value = "normal")]
-    pub suite: Suite,
+    pub suite: SuiteWish,
     /// Also keep the base and the patched kernels under load for so long, such as 90s, 30m or 8h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub soak: Option<Duration>,
@@ -155,7 +155,7 @@ pub enum Controls {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Suite {
+pub enum SuiteWish {
     /// As few as show anything: for a first look, not for a verdict to rely on
     Quick,
     /// Those that take no long time
@@ -235,7 +235,7 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
-pub struct Patch {
+pub struct PatchArgs {
     /// The patch: as --patch of the matrix
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -243,11 +243,11 @@ pub struct Patch {
     #[arg(long, value_name = "OUT")]
     pub write: Option<PathBuf>,
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct Console {
+pub struct ConsoleArgs {
     /// The log, or `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -263,20 +263,20 @@ pub struct Console {
 }
 
 #[derive(Debug, Args)]
-pub struct Cache {
+pub struct CacheArgs {
     /// Remove everything
     #[arg(long)]
     pub clean: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Watch {
+pub struct WatchArgs {
     #[command(flatten)]
-    pub matrix: Matrix,
+    pub matrix: MatrixArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Install what is missing on this host through its package manager
     #[arg(long)]
     pub install_deps: bool,

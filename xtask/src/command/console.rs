@@ -16,7 +16,7 @@ use failure::{Context, Exit, Failure, Result, escape};
 
 /// What was found in one log.
 #[derive(Debug, Serialize)]
-struct Found {
+struct FoundSplats {
     file: String,
     /// All reports, also those beyond the ones that are kept.
     total: u64,
@@ -27,7 +27,7 @@ struct Found {
 ///
 /// # Errors
 /// When a file cannot be read, or `--vmlinux` is not the kernel that printed the logs.
-pub fn console(args: &cli::Console) -> Result<Exit> {
+pub fn console(args: &cli::ConsoleArgs) -> Result<Exit> {
     let mut all = Vec::new();
     for path in &args.files {
         all.push(read(path)?);
@@ -47,7 +47,7 @@ pub fn console(args: &cli::Console) -> Result<Exit> {
 }
 
 /// One look into the kernel for the reports of all logs.
-fn add_places(kernel: &Path, no_sandbox: bool, all: &mut [Found]) -> Result<()> {
+fn add_places(kernel: &Path, no_sandbox: bool, all: &mut [FoundSplats]) -> Result<()> {
     let counts: Vec<usize> = all.iter().map(|found| found.reports.len()).collect();
     let mut reports: Vec<Splat> =
         all.iter_mut().flat_map(|found| std::mem::take(&mut found.reports)).collect();
@@ -59,7 +59,7 @@ fn add_places(kernel: &Path, no_sandbox: bool, all: &mut [Found]) -> Result<()> 
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Found> {
+fn read(path: &Path) -> Result<FoundSplats> {
     let (file, from): (String, Box<dyn Read>) = match path.as_os_str() == "-" {
         true => ("standard input".to_owned(), Box::new(std::io::stdin().lock())),
         false => (shown(path), Box::new(input::CONSOLE.open_regular(path)?)),
@@ -81,10 +81,10 @@ fn read(path: &Path) -> Result<Found> {
         return Err(Failure::usage(format!("{file}: larger than {} MiB", input::CONSOLE.most_bytes >> 20)));
     }
     console.finish();
-    Ok(Found { file, total: console.splats_total(), reports: console.splats().to_vec() })
+    Ok(FoundSplats { file, total: console.splats_total(), reports: console.splats().to_vec() })
 }
 
-fn show(found: &Found) -> String {
+fn show(found: &FoundSplats) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = match found.total {

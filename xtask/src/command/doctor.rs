@@ -12,7 +12,7 @@ use failure::{Exit, Result};
 ///
 /// # Errors
 /// When something is missing and could not be installed.
-pub fn doctor(project: &Project, args: &cli::Doctor) -> Result<Exit> {
+pub fn doctor(project: &Project, args: &cli::DoctorArgs) -> Result<Exit> {
     if args.install_deps {
         host::require(&[arch::DEFAULT], true, true, &project.install_log())?;
     }

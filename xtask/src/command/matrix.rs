@@ -18,7 +18,7 @@ use crate::campaign;
 use crate::campaign::Campaign;
 use crate::campaign::plan::{self, Arm, Beside, Cell};
 use crate::campaign::project::{self, Loaded, Project};
-use crate::command::cli::{self, AccelWish, CcacheWish, Controls, Suite};
+use crate::command::cli::{self, AccelWish, CcacheWish, Controls, SuiteWish};
 use crate::host::arch::Arch;
 use crate::host::disk::write_whole;
 use crate::host::sandbox::{self, Sandbox};
@@ -39,14 +39,14 @@ use patch::Proved;
 /// # Errors
 /// When there can be no report: bad input, a refused patch, a host that lacks something. Everything else, an
 /// interruption too, ends in a report and its exit code.
-pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
+pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
     let started = Instant::now();
     let mut loaded = Loaded::load(project, &args.source.campaign)?;
     let local = super::local_trees(&mut loaded, &args.source)?;
     let taken = |suite| match suite {
         campaign::Suite::Quick => true,
-        campaign::Suite::Normal => args.suite != Suite::Quick,
-        campaign::Suite::Full => args.suite == Suite::Full,
+        campaign::Suite::Normal => args.suite != SuiteWish::Quick,
+        campaign::Suite::Full => args.suite == SuiteWish::Full,
         campaign::Suite::Soak => args.soak.is_some(),
     };
     loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
@@ -113,7 +113,7 @@ pub fn matrix(project: &Project, args: &cli::Matrix) -> Result<Exit> {
 /// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
 fn tested(
     project: &Project,
-    args: &cli::Matrix,
+    args: &cli::MatrixArgs,
     campaign: &Campaign,
     local: &BTreeMap<String, Local>,
 ) -> Result<BTreeMap<String, Tested>> {
@@ -142,7 +142,7 @@ fn tested(
     Ok(all)
 }
 
-fn beside(args: &cli::Matrix, loaded: &Loaded, tested: &BTreeMap<String, Tested>) -> Beside {
+fn beside(args: &cli::MatrixArgs, loaded: &Loaded, tested: &BTreeMap<String, Tested>) -> Beside {
     let names = |tested: &Tested| tested.versions.keys().cloned().collect();
     let first = loaded.campaign.trees.first().and_then(|tree| tested.get(tree));
     let hunks = first.map(|tested| patch::hunks(&tested.series)).unwrap_or_default();
@@ -154,7 +154,7 @@ fn beside(args: &cli::Matrix, loaded: &Loaded, tested: &BTreeMap<String, Tested>
 }
 
 /// What confines builds and guests.
-fn sandbox(project: &Project, args: &cli::Matrix, arches: &[&Arch]) -> Result<Sandbox> {
+fn sandbox(project: &Project, args: &cli::MatrixArgs, arches: &[&Arch]) -> Result<Sandbox> {
     if args.no_sandbox && sandbox::hostile_to_make(&project.work()) {
         return Err(Failure::usage(format!("make cannot work in {}", project.work().display()))
             .because("kbuild refuses paths with spaces, colons and the like; the sandbox hides them")
@@ -272,7 +272,7 @@ impl Setting<'_> {
                 continue;
             }
             let arms = Arms::resolve(
-                &arms::Asked {
+                &arms::ArmsRequest {
                     project: self.project,
                     tree,
                     tested,

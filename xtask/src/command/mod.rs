@@ -66,7 +66,7 @@ fn run_dir(project: &Project, run: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When an option is not of this form, or names what is not there.
-fn local_trees(loaded: &mut Loaded, options: &cli::Source) -> Result<BTreeMap<String, Local>> {
+fn local_trees(loaded: &mut Loaded, options: &cli::SourceArgs) -> Result<BTreeMap<String, Local>> {
     let mut places = BTreeMap::new();
     let mut own = Vec::new();
     for option in &options.trees {
@@ -122,8 +122,8 @@ fn asked<'a>(
     project: &'a Project,
     loaded: &'a Loaded,
     tree: &'a Tree,
-    options: &cli::Source,
-) -> ground::Asked<'a> {
+    options: &cli::SourceArgs,
+) -> ground::BaseRequest<'a> {
     let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
-    ground::Asked { project, tree, replaced: &loaded.replaced, undo }
+    ground::BaseRequest { project, tree, replaced: &loaded.replaced, undo }
 }

@@ -161,8 +161,8 @@ impl Planned {
     /// What stands between a cell and a pass; for a control, what became of it.
     pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let arm = match &cell.arm {
-            Arm::Base => judge::Arm::Base,
-            Arm::Patched | Arm::Version(_) => judge::Arm::Patched,
+            Arm::Base => judge::JudgedArm::Base,
+            Arm::Patched | Arm::Version(_) => judge::JudgedArm::Patched,
             Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
             Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
         };
@@ -173,8 +173,8 @@ impl Planned {
     /// Of a cell that was booted more than once.
     pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
         let arm = match &cell.arm {
-            Arm::Base => judge::Arm::Base,
-            Arm::Patched | Arm::Version(_) => judge::Arm::Patched,
+            Arm::Base => judge::JudgedArm::Base,
+            Arm::Patched | Arm::Version(_) => judge::JudgedArm::Patched,
             Arm::Control(_) | Arm::WithoutHunk(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))

@@ -14,14 +14,14 @@ use crate::source::Local;
 use crate::subject::kconfig::Request;
 
 /// Controls that are taken of each variant and version; none: all.
-pub fn most_controls(args: &cli::Matrix) -> Option<usize> {
+pub fn most_controls(args: &cli::MatrixArgs) -> Option<usize> {
     (args.controls != cli::Controls::All).then_some(CONTROLS_OF_A_NORMAL_RUN)
 }
 
 /// What the whole command stands on.
 pub struct Setting<'a> {
     pub project: &'a Project,
-    pub args: &'a cli::Matrix,
+    pub args: &'a cli::MatrixArgs,
     pub loaded: &'a Loaded,
     /// The sources that the user names, by tree.
     pub local: &'a BTreeMap<String, Local>,
@@ -35,10 +35,10 @@ pub struct Setting<'a> {
 }
 
 /// The guest tests that were asked for, where these are not the usual ones.
-pub fn suite(args: &cli::Matrix) -> Option<&'static str> {
+pub fn suite(args: &cli::MatrixArgs) -> Option<&'static str> {
     match args.suite {
-        cli::Suite::Quick => Some("quick"),
-        cli::Suite::Normal => None,
-        cli::Suite::Full => Some("full"),
+        cli::SuiteWish::Quick => Some("quick"),
+        cli::SuiteWish::Normal => None,
+        cli::SuiteWish::Full => Some("full"),
     }
 }

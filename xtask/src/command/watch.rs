@@ -22,7 +22,7 @@ type State = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
 ///
 /// # Errors
 /// When the matrix cannot be started. That it fails is what is watched for.
-pub fn watch(project: &Project, args: &cli::Watch) -> Result<Exit> {
+pub fn watch(project: &Project, args: &cli::WatchArgs) -> Result<Exit> {
     let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
     // As they were typed, behind the name of this command.
     let typed: Vec<String> = std::env::args().skip_while(|arg| arg != "watch").skip(1).collect();
@@ -47,7 +47,7 @@ pub fn watch(project: &Project, args: &cli::Watch) -> Result<Exit> {
 }
 
 /// The patch, the campaign, and what campaigns name.
-fn watched(project: &Project, args: &cli::Matrix) -> Result<Vec<PathBuf>> {
+fn watched(project: &Project, args: &cli::MatrixArgs) -> Result<Vec<PathBuf>> {
     let configs = project.root.join("configs");
     let mut paths = vec![
         campaign::file_of(&configs, &args.source.campaign),

@@ -48,7 +48,7 @@ pub fn interrupted() -> bool {
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ChildEnd {
     /// Its exit status.
     Exited(i32),
     /// The signal that killed it.
@@ -61,20 +61,20 @@ pub enum End {
     Stopped,
 }
 
-impl End {
+impl ChildEnd {
     pub fn success(self) -> bool {
-        self == End::Exited(0)
+        self == ChildEnd::Exited(0)
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ChildEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Exited(status) => write!(f, "ended with status {status}"),
-            End::Signalled(signal) => write!(f, "was killed by signal {signal}"),
-            End::DeadlinePassed => write!(f, "did not end before its deadline"),
-            End::Interrupted => write!(f, "was interrupted"),
-            End::Stopped => write!(f, "was stopped"),
+            ChildEnd::Exited(status) => write!(f, "ended with status {status}"),
+            ChildEnd::Signalled(signal) => write!(f, "was killed by signal {signal}"),
+            ChildEnd::DeadlinePassed => write!(f, "did not end before its deadline"),
+            ChildEnd::Interrupted => write!(f, "was interrupted"),
+            ChildEnd::Stopped => write!(f, "was stopped"),
         }
     }
 }
@@ -200,7 +200,7 @@ pub fn run<'l>(
     log: &Path,
     limits: impl Into<Limits<'l>>,
     mut watch: impl FnMut(Running) -> Watch,
-) -> Result<End> {
+) -> Result<ChildEnd> {
     let Limits { deadline, file_bytes, asked } = limits.into();
     let command = match file_bytes {
         Some(bytes) => with_files_up_to(command, bytes),
@@ -226,26 +226,27 @@ pub fn run<'l>(
         if let Some(output) = handle.wait_timeout(wait).or_infra(|| format!("wait for {what}"))? {
             let status = output.status;
             break match (status.code(), status.signal()) {
-                (Some(code), _) => End::Exited(code),
-                (None, Some(signal)) => End::Signalled(signal),
+                (Some(code), _) => ChildEnd::Exited(code),
+                (None, Some(signal)) => ChildEnd::Signalled(signal),
                 (None, None) => {
                     return Err(Failure::internal(format!("{what} ended with neither status nor signal")));
                 }
             };
         }
         if interrupted() {
-            break End::Interrupted;
+            break ChildEnd::Interrupted;
         }
         let elapsed = started.elapsed();
         if elapsed >= deadline {
-            break End::DeadlinePassed;
+            break ChildEnd::DeadlinePassed;
         }
         if watch(Running { elapsed, child, group: group.number, host: &HOST }) == Watch::Stop {
-            break End::Stopped;
+            break ChildEnd::Stopped;
         }
         wait = LOOK_EVERY;
     };
-    if let (Some(asked), End::DeadlinePassed | End::Interrupted | End::Stopped) = (asked, end) {
+    if let (Some(asked), ChildEnd::DeadlinePassed | ChildEnd::Interrupted | ChildEnd::Stopped) = (asked, end)
+    {
         HOST.give_back(group.number);
         asked.set(ask_to_end(child, &handle));
     }
@@ -282,7 +283,7 @@ pub fn must(what: &str, command: duct::Expression, log: &Path, deadline: Duratio
     if end.success() {
         return Ok(output);
     }
-    if end == End::Interrupted {
+    if end == ChildEnd::Interrupted {
         return Err(Failure::interrupted());
     }
     let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -344,7 +345,7 @@ impl Drop for Group {
 mod tests {
     use super::*;
 
-    fn sh(script: &str, deadline_ms: u64) -> (End, String) {
+    fn sh(script: &str, deadline_ms: u64) -> (ChildEnd, String) {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let end = run("sh", duct::cmd!("sh", "-c", script), &log, Duration::from_millis(deadline_ms), |_| {
@@ -357,7 +358,7 @@ mod tests {
     #[test]
     fn both_outputs_go_to_the_log_and_the_status_is_kept() {
         let (end, log) = sh("echo out; echo err >&2; exit 3", 10_000);
-        assert_eq!((end, log.as_str()), (End::Exited(3), "out\nerr\n"));
+        assert_eq!((end, log.as_str()), (ChildEnd::Exited(3), "out\nerr\n"));
     }
 
     #[test]
@@ -373,13 +374,13 @@ mod tests {
 
     #[test]
     fn a_killed_child_is_a_signal_and_not_a_status() {
-        assert_eq!(sh("kill -9 $$", 10_000).0, End::Signalled(9));
+        assert_eq!(sh("kill -9 $$", 10_000).0, ChildEnd::Signalled(9));
     }
 
     #[test]
     fn a_deadline_ends_the_grandchildren_too() {
         let (end, log) = sh("sleep 1000 & echo $!; wait", 300);
-        assert_eq!(end, End::DeadlinePassed);
+        assert_eq!(end, ChildEnd::DeadlinePassed);
         let grandchild = Path::new("/proc").join(log.trim());
         let gone = |_| {
             std::thread::sleep(Duration::from_millis(20));

@@ -12,7 +12,7 @@ use crate::host::arch::Arch;
 use crate::host::process::must;
 use crate::host::toolchain::Toolchain;
 use failure::{Context, Failure, Result};
-use tools::{Kind, Tool, needed};
+use tools::{Tool, ToolKind, needed};
 
 /// The first executable file of this name on PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
@@ -26,10 +26,10 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// Without gcc every header counts as missing: its package is then installed along with gcc.
 fn there(tool: &Tool) -> bool {
     match tool.kind {
-        Kind::Program => find_program(&tool.name).is_some(),
-        Kind::Header { compiler } => finds(compiler, &tool.name),
-        Kind::CrossHeader(arch) => finds(&format!("{}gcc", arch.prefix()), "stdio.h"),
-        Kind::Rust(arch) => Toolchain::find(arch).is_ok(),
+        ToolKind::Program => find_program(&tool.name).is_some(),
+        ToolKind::Header { compiler } => finds(compiler, &tool.name),
+        ToolKind::CrossHeader(arch) => finds(&format!("{}gcc", arch.prefix()), "stdio.h"),
+        ToolKind::Rust(arch) => Toolchain::find(arch).is_ok(),
     }
 }
 
@@ -228,10 +228,10 @@ pub fn facts(arches: &[&'static Arch], target: &Path, accelerator: String) -> Re
     let lacking = missing(tools.clone(), there);
     let version = |tool: Tool| {
         let found = (!lacking.contains(&tool)).then(|| match tool.kind {
-            Kind::Program => {
+            ToolKind::Program => {
                 first_line(&tool.name, &["--version"]).unwrap_or_else(|| "version unknown".to_owned())
             }
-            Kind::Header { .. } | Kind::CrossHeader(_) | Kind::Rust(_) => "found".to_owned(),
+            ToolKind::Header { .. } | ToolKind::CrossHeader(_) | ToolKind::Rust(_) => "found".to_owned(),
         });
         (tool.name, found)
     };

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::host;
-use crate::host::process::{self, End};
+use crate::host::process::{self, ChildEnd};
 use failure::{Failure, Result};
 
 /// The directory that holds all files of a view; nothing on a host has this name.
@@ -33,7 +33,7 @@ pub enum Sandbox {
 pub struct View {
     mounts: Vec<Mount>,
     /// The child's working directory.
-    dir: Option<Place>,
+    dir: Option<StartDir>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum Access {
 
 /// One file or directory, by its two names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct StartDir {
     outside: PathBuf,
     inside: PathBuf,
 }
@@ -178,9 +178,9 @@ impl Sandbox {
 
     /// How the program ended, where `end` is what became of the command: bubblewrap ends with 128 and the signal that killed
     /// the program.
-    pub fn end(&self, end: End) -> End {
+    pub fn end(&self, end: ChildEnd) -> ChildEnd {
         match end {
-            End::Exited(status @ 129..=159) if self.is_on() => End::Signalled(status - 128),
+            ChildEnd::Exited(status @ 129..=159) if self.is_on() => ChildEnd::Signalled(status - 128),
             other => other,
         }
     }
@@ -305,7 +305,7 @@ impl View {
     #[must_use]
     pub fn start_in(mut self, outside: &Path) -> View {
         let inside = self.inside(outside).unwrap_or_else(|| PathBuf::from(INSIDE));
-        self.dir = Some(Place { outside: outside.to_owned(), inside });
+        self.dir = Some(StartDir { outside: outside.to_owned(), inside });
         self
     }
 

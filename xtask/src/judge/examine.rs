@@ -2,9 +2,9 @@
 
 use protocol::{Hello, Impossible, impossible};
 
-use super::finding::{Arm, Asked, Finding, Findings, SplatAt, Weight};
+use super::finding::{Asked, Finding, Findings, JudgedArm, SplatAt, Weight};
 use super::scenario::examine_scenario;
-use crate::observe::{Boot, Build, Evidence, GuestEnd, Outcome, Ran};
+use crate::observe::{Boot, Build, Ending, Evidence, GuestEnd, Ran};
 use crate::subject::witness::Witness;
 use console::splat::Kind;
 
@@ -12,7 +12,7 @@ use console::splat::Kind;
 const REJECTS_NAMED: usize = 3;
 
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
-pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding> {
+pub fn examine(asked: &Asked<'_>, arm: JudgedArm, evidence: &Evidence) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     if !examine_build(&mut found, evidence) {
         return found.0;
@@ -31,7 +31,7 @@ pub fn examine(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Vec<Finding>
 }
 
 /// Everything that stands between one boot and a pass. A splat is named as one of the first boot.
-pub fn examine_boot(asked: &Asked<'_>, arm: Arm, boot: &Boot) -> Vec<Finding> {
+pub fn examine_boot(asked: &Asked<'_>, arm: JudgedArm, boot: &Boot) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     match boot {
         Boot::NotRun => found.gap(Weight::Infra, "built and not booted"),
@@ -83,8 +83,8 @@ fn examine_trust(found: &mut Findings, ran: &Ran) {
         |why: &str| found.gap(Weight::Infra, format!("the result channel cannot be trusted: {why}"));
     ran.rejects.iter().take(REJECTS_NAMED).for_each(|reject| distrust(reject));
     let measured = ran.scenarios.iter().filter_map(|scenario| match &scenario.outcome {
-        Outcome::Measured(measured) => Some((scenario.name.as_str(), impossible(measured)?)),
-        Outcome::Unfinished | Outcome::Broken(_) => None,
+        Ending::Measured(measured) => Some((scenario.name.as_str(), impossible(measured)?)),
+        Ending::Unfinished | Ending::Broken(_) => None,
     });
     let impossible: Vec<(&str, Impossible)> = [
         ran.hello.as_ref().and_then(|hello| Some(("hello", impossible(hello)?))),
@@ -113,12 +113,12 @@ fn examine_plan(found: &mut Findings, asked: &Asked<'_>, ran: &Ran) {
     for name in begun.iter().filter(|name| !asked.contains(name)) {
         gap(format!("{name}: run without having been asked for"));
     }
-    let ended = |is: fn(&Outcome) -> bool| {
+    let ended = |is: fn(&Ending) -> bool| {
         let count = ran.scenarios.iter().filter(|scenario| is(&scenario.outcome)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     };
-    let measured = ended(|outcome| matches!(outcome, Outcome::Measured(_)));
-    let ended = ended(|outcome| matches!(outcome, Outcome::Measured(_) | Outcome::Broken(_)));
+    let measured = ended(|outcome| matches!(outcome, Ending::Measured(_)));
+    let ended = ended(|outcome| matches!(outcome, Ending::Measured(_) | Ending::Broken(_)));
     if !(measured..=ended).contains(&trailer.measured) {
         gap(format!("the trailer counts {} measured tests, and {measured} were heard", trailer.measured));
     }

@@ -42,7 +42,7 @@ impl SplatAt {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arm {
+pub enum JudgedArm {
     Base,
     Patched,
 }

@@ -15,7 +15,7 @@ use crate::campaign::{Demand, Suite};
 use crate::observe::Evidence;
 use crate::subject::control::Control;
 pub use examine::{examine, examine_boot};
-pub use finding::{Arm, Asked, Finding, Weight};
+pub use finding::{Asked, Finding, JudgedArm, Weight};
 pub use repetition::{Repetition, count};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +90,8 @@ pub fn with_the_same_code(judgement: Judgement) -> Judgement {
 
 /// Judges one pair.
 pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
-    let found_base = examine(asked, Arm::Base, base);
-    let found_patched = examine(asked, Arm::Patched, patched);
+    let found_base = examine(asked, JudgedArm::Base, base);
+    let found_patched = examine(asked, JudgedArm::Patched, patched);
     let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
     let verdict = if of(&found_patched, Weight::Bad) && of(&found_base, Weight::Bad) {
         Verdict::BaseAlsoFails
@@ -165,7 +165,7 @@ fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec
 /// Whether anything noticed that a hunk was left out: a finding that would have failed the patch, or a warning of
 /// the compiler in a file that the patch changes.
 pub fn noticed(asked: &Asked<'_>, evidence: &Evidence) -> Caught {
-    let found = examine(asked, Arm::Patched, evidence);
+    let found = examine(asked, JudgedArm::Patched, evidence);
     if let Some(bad) = found.iter().find(|finding| finding.weight == Weight::Bad) {
         return Caught { caught: true, by: bad.text.clone(), splat: Vec::new() };
     }
@@ -182,12 +182,12 @@ pub fn noticed(asked: &Asked<'_>, evidence: &Evidence) -> Caught {
 /// that the control's file names.
 pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caught {
     if evidence.ran().is_none() {
-        let found = examine(asked, Arm::Patched, evidence);
+        let found = examine(asked, JudgedArm::Patched, evidence);
         let by = found.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
         let caught = found.iter().any(|finding| control.exposed_by.is(&finding.witness));
         return Caught { caught, by, splat: Vec::new() };
     }
-    let bad: Vec<Finding> = examine(asked, Arm::Patched, evidence)
+    let bad: Vec<Finding> = examine(asked, JudgedArm::Patched, evidence)
         .into_iter()
         .filter(|found| found.weight == Weight::Bad)
         .collect();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, Asked, examine_boot};
+use super::{Asked, JudgedArm, examine_boot};
 use crate::observe::Evidence;
 
 /// Boots of one image.
@@ -15,7 +15,7 @@ pub struct Repetition {
 }
 
 /// Counts the boots of one arm that are not as they should be.
-pub fn count(asked: &Asked<'_>, arm: Arm, evidence: &Evidence) -> Repetition {
+pub fn count(asked: &Asked<'_>, arm: JudgedArm, evidence: &Evidence) -> Repetition {
     let failed = evidence.boots().filter(|boot| !examine_boot(asked, arm, boot).is_empty()).count();
     Repetition::new(to_u32(evidence.boots().count()), to_u32(failed))
 }

@@ -3,14 +3,20 @@
 
 use protocol::{Level, Measured};
 
-use super::finding::{Arm, Asked, Findings, Weight};
+use super::finding::{Asked, Findings, JudgedArm, Weight};
 use crate::campaign::{Demand, ExpectedCount, Scenario};
-use crate::observe::{Outcome as Ending, Ran};
+use crate::observe::{Ending, Ran};
 use crate::subject::witness::Witness;
 use crate::subject::{Outcome, Subject};
 
 /// Everything that stands between this scenario and a pass.
-pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scenario: &Scenario, ran: &Ran) {
+pub fn examine_scenario(
+    found: &mut Findings,
+    asked: &Asked<'_>,
+    arm: JudgedArm,
+    scenario: &Scenario,
+    ran: &Ran,
+) {
     let name = &scenario.name;
     let outcome = ran.scenarios.iter().find(|ran| ran.name == *name).map(|ran| &ran.outcome);
     let measured = match outcome {
@@ -44,8 +50,8 @@ pub fn examine_scenario(found: &mut Findings, asked: &Asked<'_>, arm: Arm, scena
         }
     }
     let expected = asked.expect.map(|expect| match arm {
-        Arm::Base => expect.base.as_str(),
-        Arm::Patched => expect.patched.as_str(),
+        JudgedArm::Base => expect.base.as_str(),
+        JudgedArm::Patched => expect.patched.as_str(),
     });
     let of_arm = expected.and_then(|name| asked.subject.outcome(name));
     let mut scene = Scene { found, subject: asked.subject, name, arm, measured };
@@ -67,7 +73,7 @@ struct Scene<'a> {
     found: &'a mut Findings,
     subject: &'a Subject,
     name: &'a str,
-    arm: Arm,
+    arm: JudgedArm,
     measured: &'a Measured,
 }
 
@@ -111,7 +117,7 @@ impl Scene<'_> {
     /// What the guest test counted by itself, just as often as the campaign says.
     fn own_counts(&mut self, expected: &[ExpectedCount]) {
         for ExpectedCount { what, base, patched } in expected {
-            let want = if self.arm == Arm::Base { *base } else { *patched };
+            let want = if self.arm == JudgedArm::Base { *base } else { *patched };
             let Some(done) = self.measured.done.iter().find(|done| done.what == *what) else {
                 self.gap(&format!("it did not count {what}"));
                 continue;
@@ -203,7 +209,7 @@ impl Scene<'_> {
 
     /// A base that is not what it is said to be is no evidence against the patch.
     fn weight(&self) -> Weight {
-        if self.arm == Arm::Base { Weight::Vacuous } else { Weight::Bad }
+        if self.arm == JudgedArm::Base { Weight::Vacuous } else { Weight::Bad }
     }
 }
 

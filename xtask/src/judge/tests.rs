@@ -9,7 +9,7 @@ use super::*;
 use crate::campaign::{Demand, Expect, ExpectedCount, Scenario, Suite};
 use crate::host::yaml;
 use crate::observe::Lost;
-use crate::observe::{Boot, Build, Built, CompileError, GuestEnd, Outcome, Ran, ScenarioRan, Watched};
+use crate::observe::{Boot, Build, Built, CompileError, Ending, GuestEnd, Ran, ScenarioRan, Watched};
 use crate::subject::Subject;
 use crate::subject::control::Exposure;
 use crate::subject::witness::Witness;
@@ -128,7 +128,7 @@ fn sound(forced: Counts) -> Ran {
         planned: vec!["munmap".to_owned()],
         scenarios: vec![ScenarioRan {
             name: "munmap".to_owned(),
-            outcome: Outcome::Measured(Box::new(measured(forced))),
+            outcome: Ending::Measured(Box::new(measured(forced))),
             splats: 0,
             secs: 1.0,
             alone: false,
@@ -173,7 +173,7 @@ fn change(mut ran: Ran, by: impl FnOnce(&mut Ran)) -> Evidence {
 
 fn change_measured(ran: Ran, by: impl FnOnce(&mut Measured)) -> Evidence {
     change(ran, |ran| match &mut ran.scenarios[0].outcome {
-        Outcome::Measured(measured) => by(measured),
+        Ending::Measured(measured) => by(measured),
         other => panic!("{other:?}"),
     })
 }
@@ -425,7 +425,7 @@ fn numbers(value: &serde_json::Value, at: &str) -> Vec<String> {
 #[test]
 fn hostile_numbers_neither_panic_nor_pass() {
     let mut ran = sound(waits());
-    let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome else { panic!("measured") };
+    let Ending::Measured(measured) = &mut ran.scenarios[0].outcome else { panic!("measured") };
     measured.rises = [("all".to_owned(), 3)].into();
     measured.operations = 200;
     measured.done = vec![Done { what: "own".to_owned(), count: 20 }];
@@ -465,7 +465,7 @@ fn hostile_numbers_neither_panic_nor_pass() {
                     );
                     catch(&asked, &control(), &patched);
                     noticed(&asked, &patched);
-                    count(&asked, Arm::Patched, &patched);
+                    count(&asked, JudgedArm::Patched, &patched);
                     tried += 1;
                 }
             }
@@ -481,7 +481,7 @@ fn a_guest_that_hangs_after_its_trailer_fails() {
 
 #[test]
 fn a_scenario_that_did_not_measure_is_vacuous() {
-    for outcome in [Outcome::Unfinished, Outcome::Broken("why".to_owned())] {
+    for outcome in [Ending::Unfinished, Ending::Broken("why".to_owned())] {
         assert_eq!(patched_with(|ran| ran.scenarios[0].outcome = outcome), Verdict::Vacuous);
     }
     assert_eq!(patched_with(|ran| ran.scenarios.clear()), Verdict::Vacuous);
@@ -557,7 +557,7 @@ fn caught_control_shows_the_splat_that_caught_it() {
     let mut second = change(sound(waits()), |ran| ran.splats = vec![other()]);
     second.repeats = vec![change(sound(waits()), |ran| ran.splats = vec![other(), wanted()]).boot];
     for planted in [first, second] {
-        let found = examine(&asked(&scenarios()), Arm::Patched, &planted);
+        let found = examine(&asked(&scenarios()), JudgedArm::Patched, &planted);
         let at = |finding: &Finding| control().exposed_by.is(&finding.witness).then_some(finding.splat);
         let splat = found.iter().find_map(at).flatten().unwrap();
         assert_eq!(splat.find(&planted).unwrap().text, ["wanted"]);
@@ -604,7 +604,7 @@ fn kernel_in_which_nothing_follows_must_show_it() {
     let absent = || {
         let mut ran = sound(none());
         ran.hello.as_mut().unwrap().symbols.clear();
-        if let Outcome::Measured(measured) = &mut ran.scenarios[0].outcome {
+        if let Ending::Measured(measured) = &mut ran.scenarios[0].outcome {
             measured.demanded = 200;
         }
         ran
@@ -647,7 +647,7 @@ fn one_bad_boot_among_many_takes_the_pass_away() {
     assert_eq!(verdict(&again(sends(), true), &again(waits(), true)), Verdict::BaseAlsoFails);
     let scenarios = scenarios();
     assert_eq!(
-        count(&asked(&scenarios), Arm::Patched, &again(waits(), true)).to_string(),
+        count(&asked(&scenarios), JudgedArm::Patched, &again(waits(), true)).to_string(),
         "1 of 4 boots failed"
     );
 }
@@ -672,7 +672,7 @@ fn judged_on(demand: Demand, base: Measured, patched: Measured) -> Judgement {
     let scenarios = [scenario("munmap", demand)];
     let ran = |measured: Measured| {
         let mut ran = sound(none());
-        ran.scenarios[0].outcome = Outcome::Measured(Box::new(measured));
+        ran.scenarios[0].outcome = Ending::Measured(Box::new(measured));
         evidence(ran)
     };
     judge(&asked(&scenarios), &ran(base), &ran(patched), &Detectors::default())
@@ -768,7 +768,7 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
         ..splat(Kind::MightSleep, "kernel/rcu/tree.c:1")
     };
     let patched = change(sound(waits()), |ran| ran.splats = vec![at("do_exit"), at("give_up.part.0")]);
-    let found = examine(&asked(&scenarios()), Arm::Patched, &patched);
+    let found = examine(&asked(&scenarios()), JudgedArm::Patched, &patched);
     let stacks: Vec<_> = found
         .iter()
         .filter_map(|finding| match &finding.witness {

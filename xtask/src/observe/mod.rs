@@ -192,7 +192,7 @@ pub struct Watched {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScenarioRan {
     pub name: String,
-    pub outcome: Outcome,
+    pub outcome: Ending,
     /// Splats whose headline came while it ran.
     pub splats: u64,
     /// From its beginning to its end, as the host heard of them; 0 of one that did not end.
@@ -203,7 +203,7 @@ pub struct ScenarioRan {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Ending {
     /// Begun, and nothing heard since.
     Unfinished,
     Broken(String),
@@ -213,8 +213,8 @@ pub enum Outcome {
 impl Ran {
     pub fn measured(&self, scenario: &str) -> Option<&Measured> {
         self.scenarios.iter().find(|ran| ran.name == scenario).and_then(|ran| match &ran.outcome {
-            Outcome::Measured(measured) => Some(measured.as_ref()),
-            Outcome::Unfinished | Outcome::Broken(_) => None,
+            Ending::Measured(measured) => Some(measured.as_ref()),
+            Ending::Unfinished | Ending::Broken(_) => None,
         })
     }
 }

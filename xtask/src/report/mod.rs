@@ -485,7 +485,7 @@ impl CellReport {
 
 impl ScenarioReport {
     fn new(ran: &ScenarioRan, demand: &Demand, subject: &Subject) -> Option<ScenarioReport> {
-        let observe::Outcome::Measured(measured) = &ran.outcome else { return None };
+        let observe::Ending::Measured(measured) = &ran.outcome else { return None };
         Some(ScenarioReport {
             name: ran.name.clone(),
             demands: demand.describe(subject),

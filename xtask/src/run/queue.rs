@@ -9,12 +9,12 @@ use super::locked;
 pub struct Queue {
     /// By cell: the lowest goes first.
     ranks: Vec<usize>,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: Vec<usize>,
     builders: usize,
 }
@@ -35,7 +35,7 @@ impl Queue {
 
     /// Waits for a kernel; `None` when there will be no more.
     pub fn next(&self) -> Option<usize> {
-        let nothing_yet = |state: &mut State| state.waiting.is_empty() && state.builders > 0;
+        let nothing_yet = |state: &mut QueueState| state.waiting.is_empty() && state.builders > 0;
         let state = self.changed.wait_while(locked(&self.state), nothing_yet);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
         let first = (0..state.waiting.len()).min_by_key(|at| self.ranks.get(state.waiting[*at]))?;

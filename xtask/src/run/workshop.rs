@@ -16,7 +16,7 @@ pub struct Workshop {
 
 #[derive(Debug, Default)]
 struct Places {
-    of: BTreeMap<Key, Place>,
+    of: BTreeMap<Key, Slot>,
     /// The lanes of the run that somebody has and those that nobody has yet, each in its order.
     taken: Vec<Key>,
     to_come: VecDeque<Lane>,
@@ -26,7 +26,7 @@ struct Places {
 pub type Key = (String, &'static str, String);
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Slot {
     /// It has objects to build from.
     usable: bool,
     building: bool,
@@ -104,7 +104,7 @@ pub fn key(lane: &Lane) -> Key {
 impl Workshop {
     /// Of lanes, and whether each has objects; and those that the run builds in, in its order.
     pub fn new(lanes: impl IntoIterator<Item = (Key, bool)>, to_come: Vec<Lane>) -> Workshop {
-        let of = lanes.into_iter().map(|(key, usable)| (key, Place { usable, ..Place::default() })).collect();
+        let of = lanes.into_iter().map(|(key, usable)| (key, Slot { usable, ..Slot::default() })).collect();
         let places = Places { of, taken: Vec::new(), to_come: to_come.into() };
         Workshop { places: Mutex::new(places), changed: Condvar::new() }
     }
@@ -156,7 +156,7 @@ enum Source {
 }
 
 impl Places {
-    fn at(&mut self, key: &Key) -> &mut Place {
+    fn at(&mut self, key: &Key) -> &mut Slot {
         self.of.entry(key.clone()).or_default()
     }
 

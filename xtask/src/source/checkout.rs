@@ -27,7 +27,7 @@ const ATTRIBUTES: &str = "* -text -ident -filter !working-tree-encoding\n";
 /// What the tree is, written when it was complete.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stamp {
+struct CheckoutStamp {
     schema: u32,
     commit: String,
     version: String,
@@ -77,7 +77,7 @@ pub fn checkout(
 /// The checkout in `home`, if it is complete and of this commit.
 fn stored(home: &Path, revision: &Revision) -> Option<Source> {
     let bytes = fs::read(stamp_file(home)).ok()?;
-    let stamp: Stamp = serde_json::from_slice(&bytes).ok()?;
+    let stamp: CheckoutStamp = serde_json::from_slice(&bytes).ok()?;
     let dir = home.join("tree");
     let right = stamp.schema == SCHEMA && stamp.commit == revision.commit;
     if !right || local::version(&dir).ok()? != stamp.version {
@@ -99,7 +99,7 @@ fn stamp_file(home: &Path) -> PathBuf {
 /// Brings a complete checkout of another commit to this one, so that only what differs is compiled again; `None`
 /// when there is no such checkout. Until the stamp is written again it does not count.
 fn bring_along(home: &Path, revision: &Revision) -> Option<Result<String>> {
-    let stamp: Stamp = serde_json::from_slice(&fs::read(stamp_file(home)).ok()?).ok()?;
+    let stamp: CheckoutStamp = serde_json::from_slice(&fs::read(stamp_file(home)).ok()?).ok()?;
     if stamp.schema != SCHEMA || worktree::was_edited(home) {
         return None;
     }
@@ -149,7 +149,7 @@ fn finish(home: &Path, revision: &Revision, incarnation: String) -> Result<Sourc
         what: format!("{} is not a Linux source tree", revision.describe()),
         ..failure
     })?;
-    let label = Stamp { schema: SCHEMA, commit: revision.commit.clone(), version, incarnation };
+    let label = CheckoutStamp { schema: SCHEMA, commit: revision.commit.clone(), version, incarnation };
     stamp::set_originals(&home.join("tree")).or_infra(|| format!("set the times in {}", home.display()))?;
     disk::sync_filesystem(home)?;
     let json = serde_json::to_vec_pretty(&label).or_infra(|| "write the stamp".to_owned())?;

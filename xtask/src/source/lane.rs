@@ -35,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(900);
 /// What a lane remembers. It lies outside the directory that builds can write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct State {
+struct LaneState {
     schema: u32,
     /// [`WorkTree::incarnation`] of its original.
     incarnation: String,
@@ -67,7 +67,7 @@ struct State {
 struct Own {
     /// Of what it was when the last build began; None: it was not there.
     digest: Option<String>,
-    /// The build before which that last changed, counted like [`State::unsettled`]; 0: all objects know it.
+    /// The build before which that last changed, counted like [`LaneState::unsettled`]; 0: all objects know it.
     since: u32,
 }
 
@@ -75,7 +75,7 @@ struct Own {
 pub struct Lane {
     home: PathBuf,
     original: PathBuf,
-    state: State,
+    state: LaneState,
 }
 
 /// Where the source of the lane in `home` is, for make.
@@ -95,9 +95,9 @@ pub fn is_usable(home: &Path, incarnation: &str) -> bool {
         && objects_in(home).join(".config").is_file()
 }
 
-impl State {
-    fn new(incarnation: String, identity: String) -> State {
-        State {
+impl LaneState {
+    fn new(incarnation: String, identity: String) -> LaneState {
+        LaneState {
             schema: SCHEMA,
             incarnation,
             identity,
@@ -132,7 +132,7 @@ impl Lane {
         let (incarnation, identity) = (work.incarnation().to_owned(), work.identity()?);
         let known = load(&home).filter(|state| state.incarnation == incarnation);
         let known_identity = known.as_ref().map(|state| state.identity.clone());
-        let state = known.unwrap_or_else(|| State::new(incarnation, identity.clone()));
+        let state = known.unwrap_or_else(|| LaneState::new(incarnation, identity.clone()));
         let mut lane = Lane { home, original: work.dir(), state };
         if known_identity.is_none() {
             disk::discard(&lane.home)?;
@@ -263,7 +263,7 @@ impl Lane {
         if !objects.exists() {
             return self.without_objects();
         }
-        let State { unsettled: builds, began_secs, whole, chain, .. } = self.state;
+        let LaneState { unsettled: builds, began_secs, whole, chain, .. } = self.state;
         let usable = if builds == 0 {
             self.state.chain = Chain::new(stamp::now_secs());
             objects::stamp_settled(&objects, self.state.chain).or_infra(doing)?;
@@ -294,7 +294,7 @@ impl Lane {
     }
 
     /// What each path of the lane's own has to hold, and its mode.
-    fn wanted(&self, changes: &Changes) -> Result<BTreeMap<String, Wanted>> {
+    fn wanted(&self, changes: &Changes) -> Result<BTreeMap<String, WantedFile>> {
         let mut wanted = BTreeMap::new();
         for path in self.state.own.keys().chain(changes.keys()) {
             check(&self.dir(), path)?;
@@ -306,16 +306,16 @@ impl Lane {
             let content = changes.get(path).cloned().unwrap_or(original);
             let executable = content.as_ref().is_some_and(|content| content.executable);
             let mode = files::with_executable(mode, executable);
-            wanted.insert(path.clone(), Wanted { content, mode, original: before });
+            wanted.insert(path.clone(), WantedFile { content, mode, original: before });
         }
         Ok(wanted)
     }
 
     /// Notes which of `wanted` the coming build finds changed, and returns those that were not there before it.
-    fn note(&mut self, wanted: &BTreeMap<String, Wanted>) -> Result<Vec<String>> {
+    fn note(&mut self, wanted: &BTreeMap<String, WantedFile>) -> Result<Vec<String>> {
         let next = self.state.unsettled + 1;
         let mut appeared = Vec::new();
-        for (path, Wanted { content, original, .. }) in wanted {
+        for (path, WantedFile { content, original, .. }) in wanted {
             let digest = content.as_ref().map(digest);
             let own = self
                 .state
@@ -333,7 +333,7 @@ impl Lane {
     }
 
     /// Puts every file in place, with the time that the state gives it.
-    fn write(&self, wanted: &BTreeMap<String, Wanted>) -> Result<()> {
+    fn write(&self, wanted: &BTreeMap<String, WantedFile>) -> Result<()> {
         let tree = self.dir();
         let (gone, there): (Vec<_>, Vec<_>) = wanted.iter().partition(|(_, wanted)| wanted.content.is_none());
         // First what goes: a file may come where a directory was, or a directory where a file was.
@@ -341,7 +341,7 @@ impl Lane {
             remove_file(&tree.join(path)).or_infra(|| format!("remove {path} from {}", tree.display()))?;
             self.prune(Path::new(path)).or_infra(|| format!("remove directories of {path}"))?;
         }
-        for (path, Wanted { content, mode, .. }) in there {
+        for (path, WantedFile { content, mode, .. }) in there {
             let file = tree.join(path);
             let doing = || format!("change {}", file.display());
             let time = self.state.chain.source(self.state.own.get(path).map_or(0, |own| own.since));
@@ -385,7 +385,7 @@ impl Lane {
 
 /// What a path of the lane's own has to be.
 #[derive(Debug)]
-struct Wanted {
+struct WantedFile {
     content: Option<Content>,
     mode: u32,
     /// The digest of the original's.
@@ -403,8 +403,8 @@ fn state_file(home: &Path) -> PathBuf {
 }
 
 /// None also for what is cut off, or of another version.
-fn load(home: &Path) -> Option<State> {
-    let state: State = serde_json::from_slice(&fs::read(state_file(home)).ok()?).ok()?;
+fn load(home: &Path) -> Option<LaneState> {
+    let state: LaneState = serde_json::from_slice(&fs::read(state_file(home)).ok()?).ok()?;
     (state.schema == SCHEMA).then_some(state)
 }
 

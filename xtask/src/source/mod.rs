@@ -25,7 +25,7 @@ use failure::{Exit, Failure, Result};
 pub use git::patches as patches_of;
 pub use local::Local;
 use lock::Lock;
-use unpacked::{Archive, Label};
+use unpacked::{Label, Packed};
 
 /// A source as a tree's description asks for it. The places are tried in the order of the fields.
 #[derive(Debug, Clone)]
@@ -166,12 +166,12 @@ fn download_and_unpack(wanted: &Wanted, wish: &str, home: &Path, progress: &dyn 
 }
 
 /// A verified archive, where it is from, and its SHA-256; `None` when the tree does not name this place.
-type Found = Option<(Archive, String, String)>;
+type Found = Option<(Packed, String, String)>;
 
 fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
     let Some(debian) = &wanted.debian else { return Ok(None) };
     let package = debian::fetch(debian, downloads, progress)?;
-    let archive = Archive::Deb { file: package.file, package: debian.package.clone() };
+    let archive = Packed::Deb { file: package.file, package: debian.package.clone() };
     Ok(Some((archive, package.origin, package.sha256)))
 }
 
@@ -182,7 +182,7 @@ fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -
         Some(url) => format!("{url} (sha256 checked)"),
         None => format!("kernel.org linux-{} (sha256 checked)", tarball.version),
     };
-    Ok(Some((Archive::Tar { file }, origin, tarball.sha256.to_ascii_lowercase())))
+    Ok(Some((Packed::Tar { file }, origin, tarball.sha256.to_ascii_lowercase())))
 }
 
 /// Every place's failure in one.

@@ -19,13 +19,13 @@ const MAGIC: &str = "patchproof-snapshot-2";
 
 /// What tells one state of an original file from another. These are facts of the developer's file and not of the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
+struct SnapshotState {
     size: u64,
     mtime_ns: i128,
     mode: u32,
 }
 
-type Files = BTreeMap<PathBuf, State>;
+type Files = BTreeMap<PathBuf, SnapshotState>;
 
 /// Brings `home/tree` up to date with `from` and returns the copy's incarnation. `home/tree` holds no edits.
 ///
@@ -95,8 +95,8 @@ fn scan(root: &Path, below: &Path, files: &mut Files) -> Result<()> {
     Ok(())
 }
 
-fn state(found: &Metadata) -> State {
-    State {
+fn state(found: &Metadata) -> SnapshotState {
+    SnapshotState {
         size: found.size(),
         mtime_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
         mode: found.mode(),
@@ -142,7 +142,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 fn save(home: &Path, incarnation: &str, files: &Files) -> Result<()> {
     let mut text = format!("{MAGIC} {incarnation}\0").into_bytes();
-    for (path, State { size, mtime_ns, mode }) in files {
+    for (path, SnapshotState { size, mtime_ns, mode }) in files {
         text.extend(format!("{size} {mtime_ns} {mode} ").bytes());
         text.extend(path.as_os_str().as_bytes());
         text.push(0);
@@ -160,10 +160,10 @@ fn load(home: &Path) -> Option<(String, Files)> {
     Some((incarnation.to_owned(), files))
 }
 
-fn record(bytes: &[u8]) -> Option<(PathBuf, State)> {
+fn record(bytes: &[u8]) -> Option<(PathBuf, SnapshotState)> {
     let mut fields = bytes.splitn(4, |&byte| byte == b' ');
     let mut number = || std::str::from_utf8(fields.next()?).ok();
-    let state = State {
+    let state = SnapshotState {
         size: number()?.parse().ok()?,
         mtime_ns: number()?.parse().ok()?,
         mode: number()?.parse().ok()?,
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn the_index_survives_being_written_and_read_and_a_truncated_one_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let state = State { size: 3, mtime_ns: -5, mode: 0o100644 };
+        let state = SnapshotState { size: 3, mtime_ns: -5, mode: 0o100644 };
         let files = Files::from([(PathBuf::from("a b\nc"), state)]);
         save(dir.path(), "id", &files).unwrap();
         assert_eq!(load(dir.path()), Some(("id".to_owned(), files)));

@@ -91,7 +91,7 @@ fn a_package_that_is_no_archive_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("linux-source.deb");
     fs::write(&file, "not a package").unwrap();
-    let archive = Archive::Deb { file: file.clone(), package: "linux-source-7.2".to_owned() };
+    let archive = Packed::Deb { file: file.clone(), package: "linux-source-7.2".to_owned() };
     let label = Label { name: "7.2", wanted: "", origin: "a test", archive_sha256: "" };
     let home = dir.path().join("7.2");
     let failure = unpacked::unpack(&archive, &home, &label, dir.path()).unwrap_err();

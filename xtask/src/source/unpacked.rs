@@ -18,7 +18,7 @@ const UNPACK_DEADLINE: Duration = Duration::from_secs(900);
 /// What the unpacked tree is, written when it was complete.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stamp {
+struct UnpackedStamp {
     schema: u32,
     name: String,
     /// What was asked for; another wish makes the tree useless.
@@ -31,17 +31,17 @@ struct Stamp {
 
 /// A verified archive to unpack.
 #[derive(Debug)]
-pub enum Archive {
+pub enum Packed {
     /// A Debian package that holds `usr/src/PACKAGE.tar.xz`.
     Deb { file: PathBuf, package: String },
     /// A tarball with one top directory.
     Tar { file: PathBuf },
 }
 
-impl Archive {
+impl Packed {
     fn file(&self) -> &Path {
         match self {
-            Archive::Deb { file, .. } | Archive::Tar { file } => file,
+            Packed::Deb { file, .. } | Packed::Tar { file } => file,
         }
     }
 }
@@ -57,7 +57,7 @@ pub struct Label<'a> {
 
 /// The source in `home`, if it is complete and the one wanted.
 pub fn stored(home: &Path, name: &str, wanted: &str) -> Option<Source> {
-    let stamp: Stamp = serde_json::from_slice(&fs::read(home.join("stamp.json")).ok()?).ok()?;
+    let stamp: UnpackedStamp = serde_json::from_slice(&fs::read(home.join("stamp.json")).ok()?).ok()?;
     let dir = home.join("tree");
     let right = stamp.schema == SCHEMA && stamp.name == name && stamp.wanted == wanted;
     if !right || local::version(&dir).ok()? != stamp.version {
@@ -76,14 +76,14 @@ pub fn stored(home: &Path, name: &str, wanted: &str) -> Option<Source> {
 ///
 /// # Errors
 /// When the archive is damaged or holds no kernel: it is removed then, so that the next run fetches it again.
-pub fn unpack(archive: &Archive, home: &Path, label: &Label<'_>, logs: &Path) -> Result<Source> {
+pub fn unpack(archive: &Packed, home: &Path, label: &Label<'_>, logs: &Path) -> Result<Source> {
     let fresh = disk::with_suffix(home, ".unpacking");
     disk::discard(&fresh)?;
     disk::create_dir(&fresh.join("tree"))?;
     let version = extract(archive, &fresh, logs)
         .and_then(|()| local::version(&fresh.join("tree")))
         .map_err(|failure| damaged(archive, failure))?;
-    let made = Stamp {
+    let made = UnpackedStamp {
         schema: SCHEMA,
         name: label.name.to_owned(),
         wanted: label.wanted.to_owned(),
@@ -102,7 +102,7 @@ pub fn unpack(archive: &Archive, home: &Path, label: &Label<'_>, logs: &Path) ->
         .ok_or_else(|| Failure::internal(format!("{} was unpacked but is not usable", home.display())))
 }
 
-fn extract(archive: &Archive, fresh: &Path, logs: &Path) -> Result<()> {
+fn extract(archive: &Packed, fresh: &Path, logs: &Path) -> Result<()> {
     let log = logs.join("unpack.log");
     let untar = |tarball: &Path| {
         let command = duct::cmd!(
@@ -120,8 +120,8 @@ fn extract(archive: &Archive, fresh: &Path, logs: &Path) -> Result<()> {
         must(&format!("unpacking of {}", tarball.display()), command, &log, UNPACK_DEADLINE).map(drop)
     };
     match archive {
-        Archive::Tar { file } => untar(file),
-        Archive::Deb { file, package } => {
+        Packed::Tar { file } => untar(file),
+        Packed::Deb { file, package } => {
             let contents = fresh.join("package");
             let command = duct::cmd!("dpkg-deb", "-x", file, &contents);
             must(&format!("unpacking of {}", file.display()), command, &log, UNPACK_DEADLINE)?;
@@ -131,7 +131,7 @@ fn extract(archive: &Archive, fresh: &Path, logs: &Path) -> Result<()> {
     }
 }
 
-fn damaged(archive: &Archive, failure: Failure) -> Failure {
+fn damaged(archive: &Packed, failure: Failure) -> Failure {
     if failure.exit == Exit::Interrupted {
         return failure;
     }

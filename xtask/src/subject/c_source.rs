@@ -21,7 +21,7 @@ const BYTES_PER_STEP: usize = 20;
 const NESTING_MAX: usize = 64;
 
 /// One file, parsed.
-pub struct Source {
+pub struct CSource {
     text: Vec<u8>,
     tree: Tree,
     whole: bool,
@@ -63,13 +63,13 @@ impl Config {
     }
 }
 
-impl Source {
+impl CSource {
     /// Parses a file. One that is no source that a person wrote, because it is too large or too deep in itself, is as good
-    /// as empty: see [`Source::is_whole`].
+    /// as empty: see [`CSource::is_whole`].
     ///
     /// # Errors
     /// When the parser cannot be set up: never because of what stands in the file.
-    pub fn parse(text: &[u8]) -> Result<Source> {
+    pub fn parse(text: &[u8]) -> Result<CSource> {
         let mut parser = Parser::new();
         parser
             .set_language(&tree_sitter_c::LANGUAGE.into())
@@ -90,7 +90,7 @@ impl Source {
         parser.reset();
         let nothing = || parser.parse("", None).ok_or_else(|| Failure::internal("the parser of C gave up"));
         let tree = parsed.map_or_else(nothing, Ok)?;
-        Ok(Source { text: text.to_owned(), tree, whole })
+        Ok(CSource { text: text.to_owned(), tree, whole })
     }
 
     /// Whether all of it was parsed.
@@ -348,8 +348,8 @@ mod tests {
 
     const KERNEL: &[u8] = include_bytes!("../../testdata/patch/base/mm/mmu_gather.c");
 
-    fn parse(text: &str) -> Source {
-        Source::parse(text.as_bytes()).unwrap()
+    fn parse(text: &str) -> CSource {
+        CSource::parse(text.as_bytes()).unwrap()
     }
 
     fn config(symbol: &str, value: &str) -> Config {
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn kernel_source_is_parsed_whole_and_its_functions_are_found() {
-        let source = Source::parse(KERNEL).unwrap();
+        let source = CSource::parse(KERNEL).unwrap();
         assert!(source.is_whole());
         let names: Vec<&str> = source.functions().iter().map(|function| function.name).collect();
         // Two of them have a body in each arm of an #ifdef.
@@ -393,7 +393,7 @@ mod tests {
             source.words_by_function();
             source.calls(source.root());
         }
-        assert!(Source::parse(b"\xff\xfe\0int f(void) { }").unwrap().is_whole());
+        assert!(CSource::parse(b"\xff\xfe\0int f(void) { }").unwrap().is_whole());
     }
 
     #[test]

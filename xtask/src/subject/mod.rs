@@ -67,7 +67,7 @@ pub struct NamedInjection {
     pub like: Option<String>,
     pub fault: Option<String>,
     pub settings: Option<Vec<(String, String)>>,
-    pub under: Option<Vec<Function>>,
+    pub under: Option<Vec<NamedFunction>>,
     pub outside: Option<String>,
     pub which: Option<Which>,
 }
@@ -75,7 +75,7 @@ pub struct NamedInjection {
 /// See [`Place`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Function {
+pub struct NamedFunction {
     pub function: String,
     #[serde(default = "one")]
     pub work: u64,
@@ -336,9 +336,11 @@ impl Subject {
             None => None,
         };
         let like = like.as_ref();
-        let places = |functions: &Vec<Function>| {
-            let place =
-                |Function { function, work }: &Function| Place { function: function.clone(), work: *work };
+        let places = |functions: &Vec<NamedFunction>| {
+            let place = |NamedFunction { function, work }: &NamedFunction| Place {
+                function: function.clone(),
+                work: *work,
+            };
             functions.iter().map(place).collect::<Vec<_>>()
         };
         Some(Injection {

@@ -30,7 +30,7 @@ impl Stand {
 
     fn choose(&self, wish: Wish) -> Result<Choice> {
         let (qemu, work_dir, kvm_device) = (self.path("qemu"), self.path("work"), self.path("kvm"));
-        let bench = Bench {
+        let bench = Trial {
             sandbox: &Sandbox::Off,
             cpus: 1,
             arch: crate::host::arch::DEFAULT,
@@ -125,7 +125,7 @@ fn without_the_device_kvm_is_not_even_tried() {
 fn a_memory_that_is_damaged_foreign_or_of_another_host_counts_as_none() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("memory.json");
-    let key = Key {
+    let key = ProbeKey {
         qemu_version: "7.2".to_owned(),
         kernel_release: "6.1".to_owned(),
         cpu_model: "a".to_owned(),
@@ -135,10 +135,10 @@ fn a_memory_that_is_damaged_foreign_or_of_another_host_counts_as_none() {
     memory.save(&file).unwrap();
     assert_eq!(recall(&file, &key), Some(memory));
     for other in [
-        Key { qemu_version: "8".to_owned(), ..key.clone() },
-        Key { kernel_release: "6.2".to_owned(), ..key.clone() },
-        Key { cpu_model: "b".to_owned(), ..key.clone() },
-        Key { kvm_denied: Some("no".to_owned()), ..key.clone() },
+        ProbeKey { qemu_version: "8".to_owned(), ..key.clone() },
+        ProbeKey { kernel_release: "6.2".to_owned(), ..key.clone() },
+        ProbeKey { cpu_model: "b".to_owned(), ..key.clone() },
+        ProbeKey { kvm_denied: Some("no".to_owned()), ..key.clone() },
     ] {
         assert_eq!(recall(&file, &other), None);
     }
@@ -151,45 +151,45 @@ fn a_memory_that_is_damaged_foreign_or_of_another_host_counts_as_none() {
 #[test]
 fn doctor_says_what_is_known_and_what_is_not() {
     assert_eq!(describe(None), "not yet proven: no kernel has been built here");
-    let key = Key {
+    let key = ProbeKey {
         qemu_version: String::new(),
         kernel_release: String::new(),
         cpu_model: String::new(),
         kvm_denied: None,
     };
     let mut memory = Memory::new(key);
-    memory.tcg = Some(Outcome::Booted { millis: 2340 });
+    memory.tcg = Some(ProbeOutcome::Booted { millis: 2340 });
     assert_eq!(describe(Some(&memory)), "tcg: booted a kernel here in 2.3 s");
     memory.kvm =
-        Some(Outcome::Failed { reason: "did not boot a kernel within 8 s: console silent".to_owned() });
+        Some(ProbeOutcome::Failed { reason: "did not boot a kernel within 8 s: console silent".to_owned() });
     assert_eq!(describe(Some(&memory)), "tcg: kvm did not boot a kernel within 8 s: console silent");
-    memory.kvm = Some(Outcome::Booted { millis: 900 });
+    memory.kvm = Some(ProbeOutcome::Booted { millis: 900 });
     assert_eq!(describe(Some(&memory)), "kvm: booted a kernel here in 0.9 s");
 }
 
 #[test]
 fn the_console_tells_how_far_a_kernel_came() {
-    assert_eq!(Console::of(b""), Console::Silent);
+    assert_eq!(ConsoleLog::of(b""), ConsoleLog::Silent);
     assert_eq!(
-        Console::of(b"SeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n"),
-        Console::NoBanner("Booting from ROM..".to_owned())
+        ConsoleLog::of(b"SeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n"),
+        ConsoleLog::NoBanner("Booting from ROM..".to_owned())
     );
     assert_eq!(
-        Console::of(b"[ 0.0] Linux version 7.2.12\r\n[ 0.1] Calibrating"),
-        Console::Stuck("[ 0.1] Calibrating".to_owned())
+        ConsoleLog::of(b"[ 0.0] Linux version 7.2.12\r\n[ 0.1] Calibrating"),
+        ConsoleLog::Stuck("[ 0.1] Calibrating".to_owned())
     );
-    assert_eq!(Console::of(CAME_UP.as_bytes()), Console::CameUp);
+    assert_eq!(ConsoleLog::of(CAME_UP.as_bytes()), ConsoleLog::CameUp);
     let other_panic = b"Linux version 7\nKernel panic - not syncing: Fatal exception\n";
-    assert!(matches!(Console::of(other_panic), Console::Stuck(_)), "an oops is no boot");
+    assert!(matches!(ConsoleLog::of(other_panic), ConsoleLog::Stuck(_)), "an oops is no boot");
 }
 
 #[test]
 fn the_reason_prefers_qemus_own_words_and_skips_its_warnings() {
     let said = "qemu: warning: host lacks a feature\nqemu: could not access KVM\n";
-    let reason = failed_because(Duration::from_secs(8), End::Exited(1), &Console::Silent, said);
+    let reason = failed_because(Duration::from_secs(8), ChildEnd::Exited(1), &ConsoleLog::Silent, said);
     assert_eq!(reason, "did not boot a kernel: QEMU ended with status 1: qemu: could not access KVM");
-    let stuck = Console::Stuck("x".to_owned());
-    let reason = failed_because(Duration::from_secs(8), End::DeadlinePassed, &stuck, "");
+    let stuck = ConsoleLog::Stuck("x".to_owned());
+    let reason = failed_because(Duration::from_secs(8), ChildEnd::DeadlinePassed, &stuck, "");
     assert_eq!(reason, "did not boot a kernel within 8 s: the kernel stopped after \"x\"");
 }
 

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Lanes, Place, Ran, SCRATCH};
+use super::{BenchDir, Lanes, MeasuredRun, SCRATCH};
 use crate::build;
 use crate::host::disk;
 use crate::host::disk::write_whole;
@@ -27,7 +27,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// When a matrix does not come to a report, or an image is not what a build from nothing gives: with the cells.
-pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
+pub fn compare(place: &mut BenchDir<'_>) -> Result<Exit> {
     let asked = place.asked();
     let args: Vec<&str> =
         ["--rebuild", "--suite", "quick"].into_iter().chain(asked.iter().map(String::as_str)).collect();
@@ -54,7 +54,7 @@ pub fn compare(place: &mut Place<'_>) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn kernel(ran: &Ran, cell: &str) -> Result<String> {
+fn kernel(ran: &MeasuredRun, cell: &str) -> Result<String> {
     let kernel = ran.dir.join("cells").join(cell).join(build::SYMBOLS);
     if kernel.exists() { disk::sha256(&kernel) } else { Ok(String::new()) }
 }

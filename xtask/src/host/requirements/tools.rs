@@ -11,11 +11,11 @@ pub struct Tool {
     pub packages: Vec<String>,
     /// What the run does with it.
     pub purpose: &'static str,
-    pub kind: Kind,
+    pub kind: ToolKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ToolKind {
     Program,
     /// A C header that this compiler must find.
     Header {
@@ -30,18 +30,18 @@ pub enum Kind {
 /// Bubblewrap's program.
 pub const SANDBOX: &str = "bwrap";
 
-fn tool(kind: Kind, name: &str, package: &str, purpose: &'static str) -> Tool {
+fn tool(kind: ToolKind, name: &str, package: &str, purpose: &'static str) -> Tool {
     Tool { name: name.to_owned(), packages: vec![package.to_owned()], purpose, kind }
 }
 
 fn program(name: &str, package: &str, purpose: &'static str) -> Tool {
-    tool(Kind::Program, name, package, purpose)
+    tool(ToolKind::Program, name, package, purpose)
 }
 
 /// Taken from the commands that an x86_64 build of Linux 7.2 runs (its `.cmd` files and Kbuild's timeconst
 /// rule), from an allnoconfig with debug options: no openssl, perl, python, cpio, kmod or pahole is among them.
 pub fn needed(arches: &[&'static Arch]) -> Vec<Tool> {
-    let gcc = Kind::Header { compiler: "gcc" };
+    let gcc = ToolKind::Header { compiler: "gcc" };
     let mut tools: Vec<Tool> =
         arches.iter().map(|arch| program(arch.qemu, arch.qemu_package, "boots the kernels")).collect();
     tools.extend([
@@ -77,7 +77,7 @@ fn to_cross(arch: &'static Arch) -> [Tool; 3] {
             "builds the kernels",
         ),
         tool(
-            Kind::CrossHeader(arch),
+            ToolKind::CrossHeader(arch),
             &libc,
             &format!("libc6-dev-{}-cross", arch.debian),
             "C library for the static guest programs",
@@ -86,7 +86,7 @@ fn to_cross(arch: &'static Arch) -> [Tool; 3] {
             name: format!("rustc for {}", arch.name),
             packages: toolchain::PACKAGES.map(str::to_owned).into(),
             purpose: "builds the guest programs; or let rustup add the target",
-            kind: Kind::Rust(arch),
+            kind: ToolKind::Rust(arch),
         },
     ]
 }

@@ -112,9 +112,9 @@ fn the_innermost_mount_names_a_path() {
 #[test]
 fn a_signal_that_ends_the_program_is_told_from_its_status() {
     let on = sandbox();
-    assert_eq!(on.end(End::Exited(137)), End::Signalled(9));
-    assert_eq!(on.end(End::Exited(2)), End::Exited(2));
-    assert_eq!(Sandbox::Off.end(End::Exited(137)), End::Exited(137));
+    assert_eq!(on.end(ChildEnd::Exited(137)), ChildEnd::Signalled(9));
+    assert_eq!(on.end(ChildEnd::Exited(2)), ChildEnd::Exited(2));
+    assert_eq!(Sandbox::Off.end(ChildEnd::Exited(137)), ChildEnd::Exited(137));
     let output = sh(&View::default(), "kill -9 $$");
     assert_eq!(output.status.code(), Some(137));
 }

@@ -36,7 +36,7 @@ pub struct Control {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Raw {
+struct RawControl {
     plants: String,
     exposed_by: String,
     bug: Box<Deed>,
@@ -160,7 +160,7 @@ impl Control {
     /// When it is not valid, with file and line; when it does not say one thing to do, or names evidence that is not
     /// known.
     pub fn parse(name: &str, path: &Path, text: &str) -> Result<Control> {
-        let Raw { plants, exposed_by, bug } = yaml::parse(path, text)?;
+        let RawControl { plants, exposed_by, bug } = yaml::parse(path, text)?;
         let exposed_by = exposure(&exposed_by).ok_or_else(|| {
             Failure::usage(format!("{}: cannot read `exposed-by: {exposed_by}`", path.display()))
                 .next("write `splat KIND [at FILE]`, `splat KIND under FUNCTION`, `count EVENT [in SCENARIO]`, `quiet EVENT [in SCENARIO]`, `order NAME [in SCENARIO]`, `gauge NAME [in SCENARIO]`, `done WHAT [in SCENARIO]`, `build` or `end`")

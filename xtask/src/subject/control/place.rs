@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use tree_sitter::Node;
 
-use crate::subject::c_source::{Call, Config, Function, Source, children};
+use crate::subject::c_source::{CSource, Call, Config, Function, children};
 
 /// The files that a search may look into, by path.
-pub type Files = BTreeMap<String, Source>;
+pub type Files = BTreeMap<String, CSource>;
 
 /// How a place is described, in `patches/places.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Place {
 #[derive(Clone)]
 pub struct Spot<'a> {
     pub path: &'a str,
-    pub source: &'a Source,
+    pub source: &'a CSource,
     /// The statement, or the function that is empty.
     pub node: Node<'a>,
     /// The call that the place names.
@@ -64,14 +64,14 @@ pub struct Search<'a> {
 
 /// A function and a call in it, with the file it is in.
 #[derive(Clone, Copy)]
-struct Step<'a> {
+struct SearchStep<'a> {
     path: &'a str,
-    source: &'a Source,
+    source: &'a CSource,
     call: Call<'a>,
 }
 
 /// Calls, each in the function that the one before it calls.
-type Way<'a> = Vec<Step<'a>>;
+type Way<'a> = Vec<SearchStep<'a>>;
 
 /// A kernel function that calls deeper than this, within the files of one patch, is none that a place is looked for in.
 const DEPTH_MAX: usize = 8;
@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
     fn follow(
         &self,
         place: &Place,
-        (path, source, function): (&'a str, &'a Source, Function<'a>),
+        (path, source, function): (&'a str, &'a CSource, Function<'a>),
         names: &mut Vec<String>,
         way: &mut Way<'a>,
         ways: &mut Vec<Way<'a>>,
@@ -159,7 +159,7 @@ impl<'a> Search<'a> {
             if ways.len() >= WAYS_MAX || !source.is_live(call.node, self.config) {
                 continue;
             }
-            way.push(Step { path, source, call });
+            way.push(SearchStep { path, source, call });
             if place.call.iter().any(|name| name == call.callee) || self.macro_calls(call.callee, &place.call)
             {
                 ways.push(way.clone());
@@ -178,7 +178,7 @@ impl<'a> Search<'a> {
     }
 
     /// The live functions of this name.
-    fn functions(&self, name: &str) -> Vec<(&'a str, &'a Source, Function<'a>)> {
+    fn functions(&self, name: &str) -> Vec<(&'a str, &'a CSource, Function<'a>)> {
         let mut found = Vec::new();
         for (path, source) in self.files {
             let functions = source.functions().into_iter();
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
 
     /// Whether `name` is a macro that calls one of `wanted`.
     fn macro_calls(&self, name: &str, wanted: &[String]) -> bool {
-        let mut bodies = self.files.values().flat_map(Source::macros).filter(|(found, _)| *found == name);
+        let mut bodies = self.files.values().flat_map(CSource::macros).filter(|(found, _)| *found == name);
         bodies.any(|(_, body)| {
             let before_brackets = body.split('(').map(|part| {
                 part.trim_end()
@@ -262,7 +262,7 @@ impl<'a> Search<'a> {
     fn added_stubs(&self) -> Vec<Spot<'a>> {
         let mut spots = Vec::new();
         for (path, source) in self.files.iter().filter(|(path, _)| path.ends_with(".h")) {
-            let before = self.before.get(path).map(Source::declared).unwrap_or_default();
+            let before = self.before.get(path).map(CSource::declared).unwrap_or_default();
             for function in source.functions() {
                 let is_new = self.before.contains_key(path) && !before.contains(&function.name);
                 if is_new && function.is_empty() && source.is_live(function.body, self.config) {
@@ -276,7 +276,7 @@ impl<'a> Search<'a> {
 }
 
 /// The innermost statement that the call is in.
-fn spot_of_call<'a>(step: &Step<'a>) -> Option<Spot<'a>> {
+fn spot_of_call<'a>(step: &SearchStep<'a>) -> Option<Spot<'a>> {
     let mut node = step.call.node;
     while !is_statement(node) {
         node = node.parent()?;

@@ -40,7 +40,7 @@ pub struct Deed {
 }
 
 /// One replacement in a file.
-struct Edit {
+struct Replacement {
     start: usize,
     end: usize,
     text: String,
@@ -67,7 +67,7 @@ impl Deed {
     /// # Errors
     /// In a sentence, when this version of the source has no place for it.
     pub fn plant(&self, search: &Search<'_>) -> Result<BTreeMap<String, Vec<u8>>, String> {
-        let mut edits: BTreeMap<&str, Vec<Edit>> = BTreeMap::new();
+        let mut edits: BTreeMap<&str, Vec<Replacement>> = BTreeMap::new();
         let mut spots = search.find(&self.at)?;
         if self.move_behind {
             // Two calls of one statement move together.
@@ -94,12 +94,12 @@ impl Deed {
         Ok(planted)
     }
 
-    fn edits(&self, spot: &Spot<'_>) -> Result<Vec<Edit>, String> {
+    fn edits(&self, spot: &Spot<'_>) -> Result<Vec<Replacement>, String> {
         let it = Statement::new(spot);
         if let Some(expression) = &self.expression {
             let call = spot.call.ok_or("the place is no call")?;
             let text = it.fill(expression, it.text());
-            return Ok(vec![Edit { start: call.start_byte(), end: call.end_byte(), text }]);
+            return Ok(vec![Replacement { start: call.start_byte(), end: call.end_byte(), text }]);
         }
         if let Some(condition) = &self.condition {
             let asked = asked(spot.call.ok_or("the place is no call")?)
@@ -107,7 +107,7 @@ impl Deed {
             let inner = spot.source.text_of(asked);
             let inner = inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(inner);
             let text = format!("({})", it.fill(condition, inner));
-            return Ok(vec![Edit { start: asked.start_byte(), end: asked.end_byte(), text }]);
+            return Ok(vec![Replacement { start: asked.start_byte(), end: asked.end_byte(), text }]);
         }
         if self.move_behind {
             return moved(spot);
@@ -140,7 +140,7 @@ impl Deed {
 }
 
 /// The statement behind the one that it stands beside.
-fn moved(spot: &Spot<'_>) -> Result<Vec<Edit>, String> {
+fn moved(spot: &Spot<'_>) -> Result<Vec<Replacement>, String> {
     let (it, behind) = spot.in_block.ok_or("nothing stands beside the place")?;
     let (it, behind) = (Statement { spot, node: it }, Statement { spot, node: behind });
     it.must_be_plain()?;
@@ -192,7 +192,7 @@ impl<'a> Statement<'a> {
     }
 
     /// The statement replaced by `body`, in a block of its own where it has to be.
-    fn replaced(&self, body: &[String], declared: Option<String>) -> Edit {
+    fn replaced(&self, body: &[String], declared: Option<String>) -> Replacement {
         let (start, mut end) = (self.node.start_byte(), self.node.start_byte() + self.text().len());
         let in_block = self.node.parent().is_some_and(is_block);
         let is_function = self.node.kind() == "function_definition";
@@ -203,7 +203,7 @@ impl<'a> Statement<'a> {
             let before = bytes[..start].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
             if bytes[before..start].iter().all(u8::is_ascii_whitespace) && bytes.get(end) == Some(&b'\n') {
                 end += 1;
-                return Edit { start: before, end, text: String::new() };
+                return Replacement { start: before, end, text: String::new() };
             }
         }
         let mut lines: Vec<String> = Vec::new();
@@ -218,7 +218,7 @@ impl<'a> Statement<'a> {
             lines.extend(body.iter().cloned());
         }
         let text = lines.join(&format!("\n{indent}"));
-        Edit { start, end, text }
+        Replacement { start, end, text }
     }
 
     /// The white space before it.
@@ -243,11 +243,11 @@ fn asked(mut node: Node<'_>) -> Option<Node<'_>> {
 }
 
 /// Another header, below the last one that the file includes outside of every condition.
-fn include(search: &Search<'_>, path: &str, header: &str) -> Result<Edit, String> {
+fn include(search: &Search<'_>, path: &str, header: &str) -> Result<Replacement, String> {
     let root = search.files[path].root();
     let mut includes =
         crate::subject::c_source::children(root).into_iter().filter(|node| node.kind() == "preproc_include");
     let last = includes.next_back().ok_or_else(|| format!("{path} includes nothing"))?;
     let end = last.start_byte() + search.files[path].text_of(last).trim_end().len();
-    Ok(Edit { start: end, end, text: format!("\n#include <{header}>") })
+    Ok(Replacement { start: end, end, text: format!("\n#include <{header}>") })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::host::yaml;
-use crate::subject::c_source::{Config, Source};
+use crate::subject::c_source::{CSource, Config};
 use crate::subject::kconfig::Request;
 use patch::{Base, Content, Overlay};
 
@@ -56,7 +56,7 @@ fn plant_in(name: &str, files: &[(&str, &str)], config: &Config) -> Result<BTree
     let parse = |files: &[(&str, &str)]| -> Files {
         files
             .iter()
-            .map(|(path, text)| ((*path).to_owned(), Source::parse(text.as_bytes()).unwrap()))
+            .map(|(path, text)| ((*path).to_owned(), CSource::parse(text.as_bytes()).unwrap()))
             .collect()
     };
     let (files, before) = (parse(files), parse(&[(FILE, BASE), (HEADER, BASE_HEADER)]));
