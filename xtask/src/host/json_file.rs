@@ -70,11 +70,30 @@ impl JsonFile {
         }
         let value: T = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         let found: Value = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-        let again = serde_json::to_value(Numbered { schema: self.schema, value: &value });
-        match again {
-            Ok(again) if again == found => Ok(value),
-            _ => Err(refuse("it has fields that this harness does not write, or lacks some".to_owned())),
+        let again = serde_json::to_value(Numbered { schema: self.schema, value: &value })
+            .map_err(|error| refuse(error.to_string()))?;
+        match difference(&found, &again) {
+            None => Ok(value),
+            Some(place) => Err(refuse(format!("this harness writes something else at `{place}`"))),
         }
+    }
+}
+
+/// The first place at which two values differ, as a JSON pointer.
+fn difference(one: &Value, other: &Value) -> Option<String> {
+    let below = |name: &str, one: Option<&Value>, other: Option<&Value>| match (one, other) {
+        (Some(one), Some(other)) => difference(one, other).map(|rest| format!("/{name}{rest}")),
+        _ => Some(format!("/{name}")),
+    };
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let names = one.keys().chain(other.keys());
+            names.map(|name| below(name, one.get(name), other.get(name))).find_map(|place| place)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            (0..one.len().max(other.len())).find_map(|at| below(&at.to_string(), one.get(at), other.get(at)))
+        }
+        _ => (one != other).then(String::new),
     }
 }
 
@@ -139,6 +158,8 @@ mod tests {
         ] {
             assert!(refused(text).contains("this is not a sample"), "{text}");
         }
+        let more = refused(r#"{"schema": 2, "text": "", "secs": 1.0, "count": null, "more": 1}"#);
+        assert!(more.contains("this harness writes something else at `/more`"), "{more}");
         assert!(refused(&"[".repeat(150)).contains("this is not a sample"));
         assert!(refused(&" ".repeat(300)).contains("larger than"));
     }
