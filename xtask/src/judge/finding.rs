@@ -28,7 +28,7 @@ pub struct Finding {
 pub struct SplatAt {
     /// Index in [`Evidence::boots`].
     pub boot: usize,
-    /// Index in [`crate::evidence::Ran::splats`].
+    /// Index in [`crate::observe::Ran::splats`].
     pub index: usize,
 }
 
