@@ -239,7 +239,7 @@ fn evidence(input: &mut Input<'_>, subject: &Subject, cell: &Cell) -> Evidence {
         serde_json::from_value(changed).unwrap_or_else(|_| sound.clone())
     };
     let guests = vec![boot(), boot()];
-    let (boot, again) = (boot(), Boot::together(guests));
+    let (boot, again) = (boot(), Boot::merge(guests));
     let repeats = if input.byte() % 4 == 0 { vec![again] } else { Vec::new() };
     let build = Build::Built(Built { warnings: vec!["a warning".to_owned()], ..Built::default() });
     let build = input.change(serde_json::to_value(build).expect("plain data"));

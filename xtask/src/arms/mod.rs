@@ -2,14 +2,14 @@
 //! before anything is written. A control that has no place in a version of the patch has no source, and is no error.
 
 pub mod about;
-pub mod ground;
+pub mod base_tree;
 mod planting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::arms::ground::{Ground, ours};
+use crate::arms::base_tree::{BaseTree, ours};
 use crate::campaign::plan::{Arm, Beside, Cell};
 use crate::campaign::project::Project;
 use crate::campaign::{Campaign, Scenario, Tree, Variant};
@@ -78,7 +78,7 @@ pub struct Chosen {
 impl ArmsRequest<'_> {
     /// In a sentence, that the one guest test that may show the bug is not run.
     fn scenario_of(&self, control: &Control, variant: &Variant) -> Result<(), String> {
-        let Some(name) = control.exposed_by.scenario() else { return Ok(()) };
+        let Some(name) = control.signal.scenario() else { return Ok(()) };
         let is_run = |scenario: &Scenario| {
             scenario.name == name && scenario.not_applicable(variant, &self.campaign.subject).is_none()
         };
@@ -96,13 +96,13 @@ impl Base for WorkTree {
 }
 
 impl Arms {
-    /// Stacks, for every cell, on the ground: patch under test, helpers, helpers of the patched arms, control. Of each
+    /// Stacks, for every cell, on the base_tree: patch under test, helpers, helpers of the patched arms, control. Of each
     /// variant's controls the first that have a place are taken.
     ///
     /// # Errors
     /// When a version of the patch is refused, or a helper of ours does not fit the tree.
-    pub fn resolve(asked: &ArmsRequest<'_>, ground: Ground<'_>) -> Result<Arms> {
-        let Ground { base: prepared, proved, .. } = ground;
+    pub fn resolve(asked: &ArmsRequest<'_>, base_tree: BaseTree<'_>) -> Result<Arms> {
+        let BaseTree { base: prepared, proved, .. } = base_tree;
         let mut versions = BTreeMap::new();
         for (name, series) in &asked.tested.versions {
             versions.insert(name.clone(), patch::prove(series, &prepared)?);

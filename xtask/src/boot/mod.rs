@@ -1,13 +1,13 @@
 //! Boots one guest, listens to its console and its result channel, and ends it when it has nothing more to say.
 //! Observes and records; whether what it saw is good is for the judge.
 
-pub mod ladder;
+pub mod addr2line;
 mod monitor;
-pub mod places;
 pub mod probe;
 pub mod qemu;
 mod room;
 pub mod symbols;
+pub mod timeouts;
 
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{Hello, Message, Nonce, Trailer, Transcript};
 
-use crate::boot::ladder::Patience;
+use crate::boot::timeouts::Timeouts;
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
 use crate::host::process::{self, ChildEnd, Limits, Running, Watch};
@@ -69,10 +69,10 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     }
     let monitor = guest.dir.join(qemu::MONITOR_DIR);
     std::fs::create_dir_all(&monitor).or_infra(|| format!("create {}", monitor.display()))?;
-    let patience = Patience::new(guest.accel)?.and(guest.longer);
-    let mut watcher = Watcher::new(guest, patience);
+    let timeouts = Timeouts::new(guest.accel)?.and(guest.longer);
+    let mut watcher = Watcher::new(guest, timeouts);
     let limits =
-        Limits { deadline: patience.deadline + BACKSTOP, file_bytes: Some(CONSOLE_BYTES_MAX), asked: None };
+        Limits { deadline: timeouts.deadline + BACKSTOP, file_bytes: Some(CONSOLE_BYTES_MAX), asked: None };
     let started = Instant::now();
     let command = process::batch(process::bare(guest.sandbox.command(guest.command, guest.view)));
     let end = process::run("QEMU", command, guest.log, limits, |running| watcher.look(running, &mut look));
@@ -87,7 +87,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     watcher.finish(took);
     let said = words_of_qemu(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
     let mut ran = watcher.into_ran(end, took, said.trim());
-    places::add(guest.sandbox, &mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
+    addr2line::add(guest.sandbox, &mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
     Ok(Boot::Ran(Box::new(ran)))
 }
 
@@ -102,7 +102,7 @@ fn words_of_qemu(log: &Path) -> std::io::Result<String> {
 
 struct Watcher<'a> {
     guest: &'a Guest<'a>,
-    patience: Patience,
+    timeouts: Timeouts,
     console_file: TailFile,
     results_file: TailFile,
     console: Console,
@@ -142,10 +142,10 @@ struct Moment {
 }
 
 impl<'a> Watcher<'a> {
-    fn new(guest: &'a Guest<'a>, patience: Patience) -> Self {
+    fn new(guest: &'a Guest<'a>, timeouts: Timeouts) -> Self {
         Watcher {
             guest,
-            patience,
+            timeouts,
             console_file: TailFile::new(guest.console),
             results_file: TailFile::new(guest.results),
             console: Console::default(),
@@ -192,7 +192,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn reason_to_stop(&self, elapsed: Duration) -> Option<GuestEnd> {
-        let Patience { silence, after_trailer, deadline } = self.patience;
+        let Timeouts { silence, after_trailer, deadline } = self.timeouts;
         let trailer_at = self.seen.trailer.as_ref().map(|(_, at)| *at);
         if self.console_file.size() >= CONSOLE_BYTES_MAX || self.results_file.size() > RESULTS_BYTES_MAX {
             Some(GuestEnd::Flooded)
@@ -278,8 +278,8 @@ impl<'a> Watcher<'a> {
             splats_total: self.console.splats_total(),
             last_lines: self.console.last_lines().map(str::to_owned).collect(),
             watched: Watched {
-                silence_secs: self.patience.silence.as_secs_f64(),
-                deadline_secs: self.patience.deadline.as_secs_f64(),
+                silence_secs: self.timeouts.silence.as_secs_f64(),
+                deadline_secs: self.timeouts.deadline.as_secs_f64(),
                 cpus: self.cpus,
             },
         }

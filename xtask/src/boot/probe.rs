@@ -136,7 +136,7 @@ pub fn choose(
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     choose_with(
         wish,
-        &Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: patience },
+        &Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: limit },
         memory_file,
     )
 }
@@ -292,7 +292,7 @@ pub fn bare_boot(
 ) -> Result<f64> {
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     let cpus = arch.cpus;
-    let bench = Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: patience };
+    let bench = Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: limit };
     match probe(accel, &bench)? {
         ProbeOutcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
         ProbeOutcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
@@ -300,7 +300,7 @@ pub fn bare_boot(
 }
 
 /// A kernel that comes up at all takes a second under KVM and two under TCG; a busy host takes longer.
-fn patience(accel: Accel) -> Duration {
+fn limit(accel: Accel) -> Duration {
     match accel {
         Accel::Kvm => Duration::from_secs(8),
         Accel::Tcg => Duration::from_secs(60),

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::boot::ladder;
+use crate::boot::timeouts;
 use crate::host::accel::Accel;
 use crate::host::arch::Arch;
 
@@ -58,7 +58,7 @@ pub fn bare<'a>(
 ) -> Vec<String> {
     let Machine { arch, accel, cpus, tsc_mhz } = machine;
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
-    let first = format!("console={} panic=-1 {}", arch.console, ladder::kernel_arguments(accel));
+    let first = format!("console={} panic=-1 {}", arch.console, timeouts::kernel_arguments(accel));
     // The counter of the host is that of the guest (cpu_get_host_ticks() in QEMU's include/qemu/timer.h); by an emulated
     // timer the kernel once found 45 MHz instead of 2300 on a busy host, and its clock ran 50 times too fast.
     let clock = tsc_mhz.filter(|_| accel == Accel::Tcg && arch.reads_host_tsc);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::host::process::{Answer, Busy, Running};
+use crate::host::process::{Answer, CpuUsage, Running};
 
 /// Most that others may take of the host's processor time. A compiler that runs beside takes half of two processors; what
 /// any host does by itself, and the harness, is far below.
@@ -19,7 +19,7 @@ pub struct Room<'a> {
     /// When the one that runs and wants it was heard to begin.
     began: Option<Duration>,
     state: RoomState,
-    measure: fn(u32) -> Option<Busy>,
+    measure: fn(u32) -> Option<CpuUsage>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +29,14 @@ enum RoomState {
     /// Another guest has it.
     Waits,
     /// What the host and the guest's QEMU had done when it became so.
-    Alone { qemu: u32, then: Busy },
+    Alone { qemu: u32, then: CpuUsage },
     /// It has had it for too long, or should have had it earlier, or nobody knows what others do.
     Lost,
 }
 
 impl<'a> Room<'a> {
     pub fn new(wanted: &'a [&'a str]) -> Self {
-        Room { wanted, looked: Duration::ZERO, began: None, state: RoomState::Shared, measure: Busy::now }
+        Room { wanted, looked: Duration::ZERO, began: None, state: RoomState::Shared, measure: CpuUsage::now }
     }
 
     /// Nothing else ran beside the test that runs, as far as this harness can tell.
@@ -99,8 +99,8 @@ mod tests {
         static TICKS: Cell<Option<(u64, u64)>> = const { Cell::new(Some((0, 0))) };
     }
 
-    fn measure(_: u32) -> Option<Busy> {
-        TICKS.get().map(|(all, others)| Busy::with(all, others, 0))
+    fn measure(_: u32) -> Option<CpuUsage> {
+        TICKS.get().map(|(all, others)| CpuUsage::with(all, others, 0))
     }
 
     /// A guest on an idle host, and what it is asked at so many milliseconds.

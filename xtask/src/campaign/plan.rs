@@ -180,7 +180,7 @@ fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario>
         scenarios.retain(|scenario| matches!(scenario.suite, Suite::Quick | Suite::Normal));
     }
     if let Arm::Control(control) = arm {
-        match control.exposed_by.scenario() {
+        match control.signal.scenario() {
             None => scenarios.truncate(1),
             Some(_) => {
                 scenarios.retain(|scenario| scenario.controls);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn control(name: &str) -> Control {
-        let text = "plants: a bug\nexposed-by: splat might-sleep\nbug: {at: wait, remove: true}\n";
+        let text = "plants: a bug\nsignal: splat might-sleep\nbug: {at: wait, remove: true}\n";
         Control::parse(name, Path::new("c.yaml"), text).unwrap()
     }
 

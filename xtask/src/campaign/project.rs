@@ -201,12 +201,12 @@ impl Loaded {
                     return Err(Failure::usage(format!("{}: no place `{}`", path.display(), control.bug.at))
                         .next(format!("describe it in {}", places_file.display())));
                 }
-                if !control.exposed_by.is_known_to(&campaign.subject) {
-                    let what = control.exposed_by.of_subject().unwrap_or_default();
+                if !control.signal.is_known_to(&campaign.subject) {
+                    let what = control.signal.of_subject().unwrap_or_default();
                     return Err(Failure::usage(format!(
-                        "{}: cannot be exposed by `{}`",
+                        "{}: cannot show as `{}`",
                         path.display(),
-                        control.exposed_by
+                        control.signal
                     ))
                     .because(format!("the subject of campaign `{}` has no `{what}`", campaign.name)));
                 }

@@ -37,7 +37,7 @@ fn render(reports: &[Report]) -> String {
         let _ = write!(
             text,
             "\n## Campaign {}, Linux {}: {caught} of {} caught\n\nRun of {}.\n\n\
-             | variant | planted bug | exposed by | what showed it |\n|---|---|---|---|\n",
+             | variant | planted bug | signal | what showed it |\n|---|---|---|---|\n",
             report.campaign,
             trees.join(", "),
             report.controls.len(),
@@ -49,7 +49,7 @@ fn render(reports: &[Report]) -> String {
 }
 
 fn row(text: &mut String, control: &ControlReport) {
-    let ControlReport { name, arch, variant, arm, plants, exposed_by, caught, by, .. } = control;
+    let ControlReport { name, arch, variant, arm, plants, signal, caught, by, .. } = control;
     let version = if arm == "patched" { String::new() } else { format!(" in {arm}") };
     let not = if *caught { "" } else { "NOT CAUGHT: " };
     let cell = |text: &str| escape::line(text).replace('|', "\\|");
@@ -57,7 +57,7 @@ fn row(text: &mut String, control: &ControlReport) {
         text,
         "| {arch} {variant} | `{name}`{version}: {} | `{}` | {not}{} |",
         cell(plants),
-        cell(exposed_by),
+        cell(signal),
         cell(by)
     );
 }

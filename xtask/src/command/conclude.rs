@@ -311,7 +311,7 @@ fn control_report(
         variant: cell.variant.name.clone(),
         arm: arm.to_owned(),
         plants: control.plants.clone(),
-        exposed_by: control.exposed_by.to_string(),
+        signal: control.signal.to_string(),
         cell: format!("{}/{}", cell.pair_id(), control.arm),
         caught: caught.caught,
         by: caught.by,

@@ -9,7 +9,7 @@ use super::planned::{Planned, Sources};
 use super::setting::{Setting, most_controls, suite};
 use super::{conclude, intake};
 use crate::arms::{self, Arms, Tested};
-use crate::arms::{about, ground};
+use crate::arms::{about, base_tree};
 use crate::boot::probe::Wish;
 use crate::build::Ccache;
 use crate::build::guest;
@@ -250,8 +250,8 @@ impl Setting<'_> {
                 .get(&tree.name)
                 .ok_or_else(|| Failure::internal(format!("nothing is tested on the tree {}", tree.name)))?;
             let asked = super::asked(self.project, self.loaded, tree, &self.args.source);
-            let ground = ground::find(&asked, &work, &tested.series)?;
-            let undone = ground.undone.map(|held| held.to_string());
+            let base_tree = base_tree::find(&asked, &work, &tested.series)?;
+            let undone = base_tree.undone.map(|held| held.to_string());
             let own = !self.args.patch.is_empty();
             let report = |patch: PatchReport, versions, undone| TreeReport {
                 name: tree.name.clone(),
@@ -264,9 +264,9 @@ impl Setting<'_> {
             };
             if own
                 && let Some(why) =
-                    about::beside_the_point(self.project, self.loaded, &ground.base, &ground.proved)?
+                    about::beside_the_point(self.project, self.loaded, &base_tree.base, &base_tree.proved)?
             {
-                let patch = conclude::patch_report(&tested.series, &ground.proved);
+                let patch = conclude::patch_report(&tested.series, &base_tree.proved);
                 sources.trees.push(report(patch, BTreeMap::new(), undone));
                 sources.beside_the_point.insert(tree.name.clone(), why);
                 continue;
@@ -283,7 +283,7 @@ impl Setting<'_> {
                     requests: &self.requests,
                     most_controls: self.planned.most_controls(),
                 },
-                ground,
+                base_tree,
             )?;
             write_whole(&self.dir.patch(&tree.name), &arms.proved.sound)?;
             self.write_planted(&arms)?;

@@ -22,7 +22,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::arms::ground;
+use crate::arms::base_tree;
 use crate::campaign::project::{Loaded, Project};
 use crate::campaign::{BaseWish, Tree};
 use crate::host::input;
@@ -123,7 +123,7 @@ fn asked<'a>(
     loaded: &'a Loaded,
     tree: &'a Tree,
     options: &cli::SourceArgs,
-) -> ground::BaseRequest<'a> {
+) -> base_tree::BaseRequest<'a> {
     let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
-    ground::BaseRequest { project, tree, replaced: &loaded.replaced, undo }
+    base_tree::BaseRequest { project, tree, replaced: &loaded.replaced, undo }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask patch FILE`: what the file is, whether it is sound, whether it fits; and no run.
 
 use super::intake;
-use crate::arms::ground;
+use crate::arms::base_tree;
 use crate::campaign::project::{Loaded, Project};
 use crate::command::cli;
 use crate::host::disk::write_whole;
@@ -31,12 +31,12 @@ pub fn patch(project: &Project, args: &cli::PatchArgs) -> Result<Exit> {
     for name in &tree.prepare {
         terminal::print_line(&format!("prepared by {name}"))?;
     }
-    let ground = ground::find(&super::asked(project, &loaded, tree, &args.source), &work, &series);
-    let outcome = match &ground {
+    let base_tree = base_tree::find(&super::asked(project, &loaded, tree, &args.source), &work, &series);
+    let outcome = match &base_tree {
         Err(failure) if failure.exit != Exit::PatchRejected => return Err(failure.clone()),
-        ground => ground.as_ref().map(|ground| &ground.proved),
+        base_tree => base_tree.as_ref().map(|base_tree| &base_tree.proved),
     };
-    if ground.as_ref().is_ok_and(|ground| ground.undone.is_some()) {
+    if base_tree.as_ref().is_ok_and(|base_tree| base_tree.undone.is_some()) {
         terminal::print_line("undone to make the base (--base undo)")?;
     }
     terminal::print(&patch::show(&series, outcome))?;

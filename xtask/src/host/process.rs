@@ -3,7 +3,7 @@
 //! long child.
 
 mod alone;
-mod busy;
+mod cpu_usage;
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,7 +21,7 @@ use rustix::process::{
 
 use alone::HOST;
 pub use alone::{Answer, Host};
-pub use busy::Busy;
+pub use cpu_usage::CpuUsage;
 use failure::{Context, Failure, Result};
 
 /// This program, also if its file was replaced while it runs: whoever works on the harness does that.
@@ -366,7 +366,7 @@ mod tests {
         let policy_of = |command: duct::Expression| {
             let stat = command.read().unwrap();
             // The 41st.
-            busy::fields(&stat).unwrap()[38].parse::<i32>().unwrap()
+            cpu_usage::fields(&stat).unwrap()[38].parse::<i32>().unwrap()
         };
         let stat = || duct::cmd!("sh", "-c", "cat /proc/self/stat; true");
         assert_eq!([policy_of(stat()), policy_of(batch(stat()))], [libc::SCHED_OTHER, libc::SCHED_BATCH]);

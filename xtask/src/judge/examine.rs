@@ -5,7 +5,7 @@ use protocol::{Hello, Impossible, impossible};
 use super::finding::{Asked, Finding, Findings, JudgedArm, SplatAt, Weight};
 use super::scenario::examine_scenario;
 use crate::observe::{Boot, Build, Ending, Evidence, GuestEnd, Ran};
-use crate::subject::witness::Witness;
+use crate::subject::signal::Signal;
 use console::splat::Kind;
 
 /// Limit on rejected lines, and on numbers out of range, that are named.
@@ -64,7 +64,7 @@ fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
                 (Some(_), true) => ", in a file the patch changes",
                 (Some(_), false) => ", in a file the patch leaves alone",
             };
-            found.bad(Witness::Build, format!("does not compile{whose}: {}", error.message));
+            found.bad(Signal::Build, format!("does not compile{whose}: {}", error.message));
         }
         Build::Built(built) => {
             for lost in &built.lost_symbols {
@@ -140,7 +140,7 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
         GuestEnd::QemuExited if trailer => {}
         GuestEnd::QemuExited => {
             let why = said_by_init(ran).map_or(String::new(), |why| format!(": {why}"));
-            found.add(end_weight(ran), Witness::End, format!("the guest ended before its trailer{why}"));
+            found.add(end_weight(ran), Signal::End, format!("the guest ended before its trailer{why}"));
         }
         GuestEnd::QemuFailed => {
             let said = ran.qemu_said.as_deref().unwrap_or("nothing");
@@ -151,16 +151,16 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
         }
         GuestEnd::DeadlinePassed => found.add(
             end_weight(ran),
-            Witness::End,
+            Signal::End,
             format!("the guest's time was up {after}{}", last_words(ran)),
         ),
         GuestEnd::Silent => found.add(
             end_weight(ran),
-            Witness::End,
+            Signal::End,
             format!("the guest fell silent {after}{}", last_words(ran)),
         ),
         GuestEnd::Flooded => {
-            found.add(end_weight(ran), Witness::End, format!("the guest flooded the host {after}"))
+            found.add(end_weight(ran), Signal::End, format!("the guest flooded the host {after}"))
         }
     }
 }
@@ -193,18 +193,18 @@ fn examine_trouble(found: &mut Findings, ran: &Ran) {
         let stack = splat.functions();
         if seen.contains(&place) {
             // The same trouble on another way: the finding is of both.
-            if let Some(Witness::Splat { stack: known, .. }) = found.witness_of_splat(splat.kind, &file) {
+            if let Some(Signal::Splat { stack: known, .. }) = found.signal_of_splat(splat.kind, &file) {
                 known.extend(stack);
             }
             continue;
         }
         seen.push(place);
         let text = format!("splat ({}): {}", splat.kind.name(), splat.headline);
-        found.splat(index, Witness::Splat { kind: splat.kind, file, stack }, text);
+        found.splat(index, Signal::Splat { kind: splat.kind, file, stack }, text);
     }
     if let Some(tainted) = ran.trailer.as_ref().map(|trailer| trailer.tainted).filter(|&bits| bits != 0) {
         let seen = if ran.splats_total == 0 { " although no splat was seen" } else { "" };
-        found.bad(Witness::Taint, format!("the kernel is tainted ({tainted}){seen}"));
+        found.bad(Signal::Taint, format!("the kernel is tainted ({tainted}){seen}"));
     }
 }
 

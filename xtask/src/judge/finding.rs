@@ -3,7 +3,7 @@
 use crate::campaign::{Expect, Scenario};
 use crate::observe::{Boot, Evidence};
 use crate::subject::Subject;
-use crate::subject::witness::Witness;
+use crate::subject::signal::Signal;
 use console::{Splat, splat};
 
 /// What one finding is worth.
@@ -17,7 +17,7 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub weight: Weight,
-    pub witness: Witness,
+    pub signal: Signal,
     pub text: String,
     /// The splat that it tells of; of several of one kind and place, the first.
     pub splat: Option<SplatAt>,
@@ -63,26 +63,27 @@ pub struct Findings(pub Vec<Finding>);
 impl Findings {
     /// Something that keeps the experiment from proving anything.
     pub fn gap(&mut self, weight: Weight, text: impl Into<String>) {
-        self.add(weight, Witness::Gap, text);
+        self.add(weight, Signal::Gap, text);
     }
 
-    pub fn add(&mut self, weight: Weight, witness: Witness, text: impl Into<String>) {
-        self.0.push(Finding { weight, witness, text: text.into(), splat: None });
+    pub fn add(&mut self, weight: Weight, signal: Signal, text: impl Into<String>) {
+        self.0.push(Finding { weight, signal, text: text.into(), splat: None });
     }
 
     /// Splat number `index` of a boot is trouble.
-    pub fn splat(&mut self, index: usize, witness: Witness, text: String) {
+    pub fn splat(&mut self, index: usize, signal: Signal, text: String) {
         let splat = Some(SplatAt { boot: 0, index });
-        self.0.push(Finding { weight: Weight::Bad, witness, text, splat });
+        self.0.push(Finding { weight: Weight::Bad, signal, text, splat });
     }
 
-    /// The witness of the splats of this kind and place.
-    pub fn witness_of_splat(&mut self, of: splat::Kind, at: &Option<String>) -> Option<&mut Witness> {
-        let is_it = |witness: &Witness| matches!(witness, Witness::Splat { kind, file, .. } if *kind == of && file == at);
-        self.0.iter_mut().map(|finding| &mut finding.witness).find(|witness| is_it(witness))
+    /// The signal of the splats of this kind and place.
+    pub fn signal_of_splat(&mut self, of: splat::Kind, at: &Option<String>) -> Option<&mut Signal> {
+        let is_it =
+            |signal: &Signal| matches!(signal, Signal::Splat { kind, file, .. } if *kind == of && file == at);
+        self.0.iter_mut().map(|finding| &mut finding.signal).find(|signal| is_it(signal))
     }
 
-    pub fn bad(&mut self, witness: Witness, text: impl Into<String>) {
-        self.add(Weight::Bad, witness, text);
+    pub fn bad(&mut self, signal: Signal, text: impl Into<String>) {
+        self.add(Weight::Bad, signal, text);
     }
 }

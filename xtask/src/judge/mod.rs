@@ -126,10 +126,7 @@ fn pass_unless_blind(
         .iter()
         .filter(|(_, caught)| !caught.caught)
         .map(|(control, caught)| {
-            format!(
-                "blind: control `{}` was not caught by {}: {}",
-                control.name, control.exposed_by, caught.by
-            )
+            format!("blind: control `{}` was not caught by {}: {}", control.name, control.signal, caught.by)
         })
         .collect();
     let count = shown.controls.len();
@@ -184,15 +181,15 @@ pub fn catch(asked: &Asked<'_>, control: &Control, evidence: &Evidence) -> Caugh
     if evidence.ran().is_none() {
         let found = examine(asked, JudgedArm::Patched, evidence);
         let by = found.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
-        let caught = found.iter().any(|finding| control.exposed_by.is(&finding.witness));
+        let caught = found.iter().any(|finding| control.signal.is(&finding.signal));
         return Caught { caught, by, splat: Vec::new() };
     }
     let bad: Vec<Finding> = examine(asked, JudgedArm::Patched, evidence)
         .into_iter()
         .filter(|found| found.weight == Weight::Bad)
         .collect();
-    let misled = bad.iter().any(|finding| control.exposed_by.is_elsewhere(&finding.witness));
-    match bad.iter().find(|finding| control.exposed_by.is(&finding.witness)) {
+    let misled = bad.iter().any(|finding| control.signal.is_elsewhere(&finding.signal));
+    match bad.iter().find(|finding| control.signal.is(&finding.signal)) {
         Some(finding) if !misled => {
             let splat = finding.splat.and_then(|splat| splat.find(evidence));
             let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();

@@ -6,7 +6,7 @@ use protocol::{Level, Measured};
 use super::finding::{Asked, Findings, JudgedArm, Weight};
 use crate::campaign::{Demand, ExpectedCount, Scenario};
 use crate::observe::{Ending, Ran};
-use crate::subject::witness::Witness;
+use crate::subject::signal::Signal;
 use crate::subject::{Outcome, Subject};
 
 /// Everything that stands between this scenario and a pass.
@@ -46,7 +46,7 @@ pub fn examine_scenario(
         let happened = measured.quiet.get(&event.name);
         if happened > 0 {
             let text = format!("{name}: with nothing forced, {happened} {}", event.name);
-            found.bad(Witness::Quiet { event: event.name.clone(), scenario: name.clone() }, text);
+            found.bad(Signal::Quiet { event: event.name.clone(), scenario: name.clone() }, text);
         }
     }
     let expected = asked.expect.map(|expect| match arm {
@@ -125,8 +125,8 @@ impl Scene<'_> {
             if done.count != want {
                 let name = self.name;
                 let text = format!("{name}: {what} should be {want}; counted: {}", done.count);
-                let witness = Witness::Done { what: what.clone(), scenario: name.to_owned() };
-                self.found.add(self.weight(), witness, text);
+                let signal = Signal::Done { what: what.clone(), scenario: name.to_owned() };
+                self.found.add(self.weight(), signal, text);
             }
         }
     }
@@ -141,8 +141,8 @@ impl Scene<'_> {
             if want != got {
                 let (name, event) = (self.name, &event.name);
                 let text = format!("{name}: {cause} should give {want} {event}; measured: {got}");
-                let witness = Witness::Count { event: event.clone(), scenario: name.to_owned() };
-                self.found.add(self.weight(), witness, text);
+                let signal = Signal::Count { event: event.clone(), scenario: name.to_owned() };
+                self.found.add(self.weight(), signal, text);
             }
         }
     }
@@ -153,8 +153,8 @@ impl Scene<'_> {
             if broken > 0 {
                 let name = self.name;
                 let text = format!("{name}: {broken} {}", order.broken);
-                let witness = Witness::Order { order: order.name.clone(), scenario: name.to_owned() };
-                self.found.add(self.weight(), witness, text);
+                let signal = Signal::Order { order: order.name.clone(), scenario: name.to_owned() };
+                self.found.add(self.weight(), signal, text);
             }
         }
     }
@@ -165,8 +165,8 @@ impl Scene<'_> {
             let Some(level) = self.level(&gauge.name) else { continue };
             if level.after >= level.before.saturating_add(count.saturating_mul(gauge.each)) {
                 let text = format!("{}: {} were not freed: {}", self.name, gauge.title, moments(level));
-                let witness = Witness::Gauge { gauge: gauge.name.clone(), scenario: self.name.to_owned() };
-                self.found.bad(witness, text);
+                let signal = Signal::Gauge { gauge: gauge.name.clone(), scenario: self.name.to_owned() };
+                self.found.bad(signal, text);
             }
         }
     }
@@ -194,8 +194,8 @@ impl Scene<'_> {
             if got > 0 {
                 let text =
                     format!("{name}: no {} is compiled, and yet {got} {}", self.subject.failure, event.name);
-                let witness = Witness::Count { event: event.name.clone(), scenario: name.to_owned() };
-                self.found.bad(witness, text);
+                let signal = Signal::Count { event: event.name.clone(), scenario: name.to_owned() };
+                self.found.bad(signal, text);
             }
         }
         for gauge in &self.subject.gauges {

@@ -11,8 +11,8 @@ use crate::host::yaml;
 use crate::observe::Lost;
 use crate::observe::{Boot, Build, Built, CompileError, Ending, GuestEnd, Ran, ScenarioRan, Watched};
 use crate::subject::Subject;
-use crate::subject::control::Exposure;
-use crate::subject::witness::Witness;
+use crate::subject::control::WantedSignal;
+use crate::subject::signal::Signal;
 use console::Splat;
 use console::splat::Kind;
 
@@ -179,7 +179,7 @@ fn change_measured(ran: Ran, by: impl FnOnce(&mut Measured)) -> Evidence {
 }
 
 fn control() -> Control {
-    let text = "plants: a bug\nexposed-by: splat might-sleep at mm/x.c\nbug: {at: wait, remove: true}\n";
+    let text = "plants: a bug\nsignal: splat might-sleep at mm/x.c\nbug: {at: wait, remove: true}\n";
     Control::parse("c", Path::new("c.yaml"), text).unwrap()
 }
 
@@ -206,7 +206,7 @@ fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
     let alone = verdict(&base, &patched);
     let both = ["munmap", "exit"].map(|name| scenario(name, Demand::Failures(200)));
     let shared = |guests: [&Boot; 2]| Evidence {
-        boot: Boot::together(guests.map(Clone::clone).into()),
+        boot: Boot::merge(guests.map(Clone::clone).into()),
         ..patched.clone()
     };
     let base = shared([&base.boot, &guest("exit", sends())]);
@@ -232,7 +232,7 @@ fn complete_evidence_with_nothing_wrong_passes() {
 fn guests_that_share_the_tests_count_as_one_and_none_of_them_may_be_missing() {
     let scenarios = ["munmap", "exit"].map(|name| scenario(name, Demand::Failures(200)));
     let shared = |counts: Counts, second| Evidence {
-        boot: Boot::together(vec![guest("munmap", counts.clone()), second]),
+        boot: Boot::merge(vec![guest("munmap", counts.clone()), second]),
         ..evidence(sound(counts))
     };
     let judged = |second| {
@@ -558,7 +558,7 @@ fn caught_control_shows_the_splat_that_caught_it() {
     second.repeats = vec![change(sound(waits()), |ran| ran.splats = vec![other(), wanted()]).boot];
     for planted in [first, second] {
         let found = examine(&asked(&scenarios()), JudgedArm::Patched, &planted);
-        let at = |finding: &Finding| control().exposed_by.is(&finding.witness).then_some(finding.splat);
+        let at = |finding: &Finding| control().signal.is(&finding.signal).then_some(finding.splat);
         let splat = found.iter().find_map(at).flatten().unwrap();
         assert_eq!(splat.find(&planted).unwrap().text, ["wanted"]);
     }
@@ -578,20 +578,20 @@ fn a_control_is_caught_by_the_evidence_its_header_names_and_by_no_other() {
         ran
     };
     let few = || waits().with("wait", 199);
-    let caught = |exposed_by: &Exposure, ran: Ran| {
-        let control = Control { exposed_by: exposed_by.clone(), ..control() };
+    let caught = |signal: &WantedSignal, ran: Ran| {
+        let control = Control { signal: signal.clone(), ..control() };
         catch(&asked, &control, &evidence(ran)).caught
     };
-    let anywhere = Exposure::Count { event: "wait".to_owned(), scenario: None };
-    let only_exit = Exposure::Count { event: "wait".to_owned(), scenario: Some("exit".to_owned()) };
+    let anywhere = WantedSignal::Count { event: "wait".to_owned(), scenario: None };
+    let only_exit = WantedSignal::Count { event: "wait".to_owned(), scenario: Some("exit".to_owned()) };
     assert!(caught(&anywhere, ran(few(), waits())) && caught(&anywhere, ran(waits(), few())));
     assert!(caught(&only_exit, ran(waits(), few())));
     assert!(!caught(&only_exit, ran(few(), waits())) && !caught(&only_exit, ran(few(), few())));
     assert!(!caught(&anywhere, ran(waits(), waits())));
     assert!(!caught(&anywhere, ran(waits(), waits().with("send", 1))));
-    let gauge = Exposure::Gauge { gauge: "things".to_owned(), scenario: None };
+    let gauge = WantedSignal::Gauge { gauge: "things".to_owned(), scenario: None };
     assert!(!caught(&gauge, ran(few(), waits())));
-    let order = Exposure::Order { order: "early".to_owned(), scenario: None };
+    let order = WantedSignal::Order { order: "early".to_owned(), scenario: None };
     assert!(caught(&order, ran(waits().with("early", 200), waits())));
     assert!(!caught(&order, ran(few(), waits())));
 }
@@ -771,8 +771,8 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
     let found = examine(&asked(&scenarios()), JudgedArm::Patched, &patched);
     let stacks: Vec<_> = found
         .iter()
-        .filter_map(|finding| match &finding.witness {
-            Witness::Splat { stack, .. } => Some(stack.clone()),
+        .filter_map(|finding| match &finding.signal {
+            Signal::Splat { stack, .. } => Some(stack.clone()),
             _ => None,
         })
         .collect();

@@ -2,7 +2,7 @@
 //! here says whether it is good: that is the judge's.
 
 pub mod events;
-mod together;
+mod merge;
 
 use std::collections::BTreeMap;
 

@@ -176,7 +176,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             variant: "pt-reclaim-off".to_owned(),
             arm: "patched".to_owned(),
             plants: "a bug".to_owned(),
-            exposed_by: "splat might-sleep at mm/mmu_gather.c".to_owned(),
+            signal: "splat might-sleep at mm/mmu_gather.c".to_owned(),
             cell: "7.2/x86_64/pt-reclaim-off/preempt-disable".to_owned(),
             caught: verdict != Verdict::Vacuous,
             by: headline,

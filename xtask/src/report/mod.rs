@@ -222,7 +222,7 @@ pub struct ControlReport {
     /// What it is planted in: `patched`, or a version of the patch.
     pub arm: String,
     pub plants: String,
-    pub exposed_by: String,
+    pub signal: String,
     /// The id of its cell.
     pub cell: String,
     pub caught: bool,

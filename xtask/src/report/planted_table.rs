@@ -18,6 +18,6 @@ fn row(report: &Report, control: &ControlReport) -> Vec<String> {
     vec![
         format!("{}\n  {place}", control.name),
         took,
-        format!("{caught} by {}\n{}", control.exposed_by, control.by),
+        format!("{caught} by {}\n{}", control.signal, control.by),
     ]
 }

@@ -16,7 +16,7 @@ use crate::campaign::{Scenario, Suite};
 use crate::host;
 use crate::observe::events::{Event, Stage};
 use crate::observe::{Boot, GuestEnd};
-use crate::subject::control::Exposure;
+use crate::subject::control::WantedSignal;
 use failure::{Context, Exit, Failure, Result};
 
 /// The shortest time that the kernel takes for a stall.
@@ -124,7 +124,7 @@ impl Run<'_> {
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
-            panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.exposed_by, Exposure::Splat { .. })),
+            panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.signal, WantedSignal::Splat { .. })),
         };
         let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
         let binaries = guests

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::campaign::plan::{Arm, Cell};
-use crate::subject::control::Exposure;
+use crate::subject::control::WantedSignal;
 
 /// Cells that are built one after another, each from the objects of the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn lane_of(cell: &Cell) -> String {
         Arm::Base => format!("{name}{BASE}"),
         // What does not compile is a header, as a rule: whatever is built after it would compile all that includes it
         // again, and so would it after anything else.
-        Arm::Control(control) if control.exposed_by == Exposure::Build => {
+        Arm::Control(control) if control.signal == WantedSignal::Build => {
             format!("{name}{PATCH}-{}", control.arm)
         }
         _ => format!("{name}{PATCH}"),

@@ -3,12 +3,12 @@
 
 mod boots;
 mod builds;
-mod known;
+mod cache_keys;
 pub mod lanes;
 mod queue;
 mod repro;
 pub mod rundir;
-mod shares;
+mod shards;
 mod workshop;
 
 use std::collections::BTreeMap;

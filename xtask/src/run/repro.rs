@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Run;
-use super::shares::Share;
+use super::shards::Shard;
 use crate::boot::qemu::{self, Machine};
 use crate::campaign::plan::Cell;
 use crate::host::disk::{make_executable, write_whole};
@@ -15,9 +15,9 @@ impl Run<'_> {
         cell: &Cell,
         dir: &Path,
         machine: Machine<'_>,
-        shares: &[Share],
+        shards: &[Shard],
     ) -> Result<()> {
-        let boots: Vec<String> = shares.iter().map(|share| self.boot_again(cell, machine, share)).collect();
+        let boots: Vec<String> = shards.iter().map(|shard| self.boot_again(cell, machine, shard)).collect();
         let args: Vec<String> = ["cargo", "xtask", "matrix"]
             .into_iter()
             .map(str::to_owned)
@@ -38,14 +38,14 @@ impl Run<'_> {
 
 impl Run<'_> {
     /// Boots the guest where it was booted, one after another if there were several: they had no need of each other.
-    fn boot_again(&self, cell: &Cell, machine: Machine<'_>, share: &Share) -> String {
+    fn boot_again(&self, cell: &Cell, machine: Machine<'_>, shard: &Shard) -> String {
         // The script stands in the cell's directory.
         let here = Path::new(".");
-        let home = here.join(&share.place);
+        let home = here.join(&shard.place);
         let logs = ["again.console.log", "again.results.log"];
-        let command = share.command(cell, machine, Path::new(logs[0]), Path::new(logs[1]));
+        let command = shard.command(cell, machine, Path::new(logs[0]), Path::new(logs[1]));
         let written = logs.map(|log| home.join(log));
-        let view = share.view(here, machine, [&written[0], &written[1]]);
+        let view = shard.view(here, machine, [&written[0], &written[1]]);
         let words = self.sandbox.around(&command, &view);
         let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let names = |names: [String; 2]| format!("{} {}", names[0], names[1]);

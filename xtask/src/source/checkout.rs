@@ -50,13 +50,13 @@ pub fn checkout(
     name: &str,
     revision: &Revision,
     cache: &Path,
-    patience: Duration,
+    timeout: Duration,
     progress: &dyn Fn(&str),
 ) -> Result<Source> {
     let home = home(name, revision, cache);
     disk::create_dir(&cache.join("checkout"))?;
     let what = format!("the checkout of {}", revision.describe());
-    let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, patience, progress)?;
+    let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, timeout, progress)?;
     let usable = || stored(&home, revision).filter(|_| !worktree::was_edited(&home));
     if let Some(source) = usable() {
         return Ok(source);

@@ -26,13 +26,13 @@ impl Drop for Lock {
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Lock {
-    /// Takes the lock at `path`, waiting at most `patience` for another holder; `progress` hears about the wait
+    /// Takes the lock at `path`, waiting at most `timeout` for another holder; `progress` hears about the wait
     /// once. `what` is what the lock guards.
     ///
     /// # Errors
     /// When the file cannot be opened, when the user interrupts, or when the holder does not let go in time:
     /// then the failure names the holder.
-    pub fn take(path: &Path, what: &str, patience: Duration, progress: &dyn Fn(&str)) -> Result<Lock> {
+    pub fn take(path: &Path, what: &str, timeout: Duration, progress: &dyn Fn(&str)) -> Result<Lock> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -47,9 +47,9 @@ impl Lock {
             if process::interrupted() {
                 return Err(Failure::interrupted());
             }
-            if started.elapsed() >= patience {
+            if started.elapsed() >= timeout {
                 return Err(Failure::infra(format!("{what} is in use by {holder}"))
-                    .because(format!("it held {} for {} s", path.display(), patience.as_secs()))
+                    .because(format!("it held {} for {} s", path.display(), timeout.as_secs()))
                     .next("wait until that run has ended, or end it, and run again"));
             }
             if !announced {

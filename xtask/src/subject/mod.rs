@@ -5,7 +5,7 @@ pub mod c_source;
 pub mod control;
 pub mod kconfig;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-pub mod witness;
+pub mod signal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use crate::boot::places::{self, Frame};
+use crate::boot::addr2line::{self, Frame};
 use crate::boot::symbols::Symbols;
 use crate::host::input::{self, shown};
 use crate::host::sandbox::Sandbox;
@@ -47,7 +47,7 @@ pub fn add(kernel: &Path, no_sandbox: bool, splats: &mut [Splat]) -> Result<()> 
     let printed = sandbox.read_object(&format!("{tools}nm"), &[], kernel, &[], &log)?;
     let symbols = Symbols::parse(&printed);
     check(kernel, &symbols, &printed, splats)?;
-    places::add_by(&symbols, &sandbox, splats, kernel, tools, &log);
+    addr2line::add_by(&symbols, &sandbox, splats, kernel, tools, &log);
     Ok(())
 }
 

@@ -137,7 +137,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
 
     use super::*;
-    use crate::host::process::busy::fields;
+    use crate::host::process::cpu_usage::fields;
 
     /// Children that do nothing, each in a group of its own.
     struct Sleepers(Vec<Child>);

@@ -15,7 +15,7 @@ pub use plant::Deed;
 
 use crate::host::yaml;
 use crate::subject::Subject;
-use crate::subject::witness::Witness;
+use crate::subject::signal::Signal;
 use console::splat;
 use failure::{Failure, Result};
 
@@ -25,7 +25,7 @@ pub struct Control {
     pub name: String,
     /// The bug, one line.
     pub plants: String,
-    pub exposed_by: Exposure,
+    pub signal: WantedSignal,
     /// What it does to the code.
     pub bug: Box<Deed>,
     /// The version of the patch that it is planted in; none: the patch under test.
@@ -38,7 +38,7 @@ pub struct Control {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawControl {
     plants: String,
-    exposed_by: String,
+    signal: String,
     bug: Box<Deed>,
 }
 
@@ -46,7 +46,7 @@ struct RawControl {
 /// one that shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Exposure {
+pub enum WantedSignal {
     /// A splat of this kind, whose headline names this source file, or whose stack this function, if one is given.
     Splat { kind: splat::Kind, file: Option<String>, under: Option<String> },
     /// Under injection, this event did not happen as often as the failures account for.
@@ -65,90 +65,98 @@ pub enum Exposure {
     End,
 }
 
-impl Exposure {
-    /// `witness` is the evidence meant.
-    pub fn is(&self, witness: &Witness) -> bool {
-        self.scenario_fits(witness, |wanted, seen| wanted.is_none_or(|wanted| wanted == seen))
+impl WantedSignal {
+    /// `signal` is the evidence meant.
+    pub fn is(&self, signal: &Signal) -> bool {
+        self.scenario_fits(signal, |wanted, seen| wanted.is_none_or(|wanted| wanted == seen))
     }
 
-    /// `witness` is of the kind meant, but from a scenario that must not show it.
-    pub fn is_elsewhere(&self, witness: &Witness) -> bool {
-        self.scenario_fits(witness, |wanted, seen| wanted.is_some_and(|wanted| wanted != seen))
+    /// `signal` is of the kind meant, but from a scenario that must not show it.
+    pub fn is_elsewhere(&self, signal: &Signal) -> bool {
+        self.scenario_fits(signal, |wanted, seen| wanted.is_some_and(|wanted| wanted != seen))
     }
 
     /// What it names of a subject: an event, an order or a gauge.
     pub fn of_subject(&self) -> Option<&str> {
         match self {
-            Exposure::Count { event: name, .. }
-            | Exposure::Quiet { event: name, .. }
-            | Exposure::Order { order: name, .. }
-            | Exposure::Gauge { gauge: name, .. } => Some(name),
-            Exposure::Splat { .. } | Exposure::Done { .. } | Exposure::Build | Exposure::End => None,
+            WantedSignal::Count { event: name, .. }
+            | WantedSignal::Quiet { event: name, .. }
+            | WantedSignal::Order { order: name, .. }
+            | WantedSignal::Gauge { gauge: name, .. } => Some(name),
+            WantedSignal::Splat { .. }
+            | WantedSignal::Done { .. }
+            | WantedSignal::Build
+            | WantedSignal::End => None,
         }
     }
 
     /// The subject has what it names.
     pub fn is_known_to(&self, subject: &Subject) -> bool {
         match self {
-            Exposure::Count { event, .. } | Exposure::Quiet { event, .. } => subject.has_event(event),
-            Exposure::Order { order, .. } => subject.order.iter().any(|known| known.name == *order),
-            Exposure::Gauge { gauge, .. } => subject.gauges.iter().any(|known| known.name == *gauge),
-            Exposure::Splat { .. } | Exposure::Done { .. } | Exposure::Build | Exposure::End => true,
+            WantedSignal::Count { event, .. } | WantedSignal::Quiet { event, .. } => subject.has_event(event),
+            WantedSignal::Order { order, .. } => subject.order.iter().any(|known| known.name == *order),
+            WantedSignal::Gauge { gauge, .. } => subject.gauges.iter().any(|known| known.name == *gauge),
+            WantedSignal::Splat { .. }
+            | WantedSignal::Done { .. }
+            | WantedSignal::Build
+            | WantedSignal::End => true,
         }
     }
 
     /// The scenario that alone must show it.
     pub fn scenario(&self) -> Option<&str> {
         match self {
-            Exposure::Count { scenario, .. }
-            | Exposure::Quiet { scenario, .. }
-            | Exposure::Order { scenario, .. }
-            | Exposure::Gauge { scenario, .. }
-            | Exposure::Done { scenario, .. } => scenario.as_deref(),
-            Exposure::Splat { .. } | Exposure::Build | Exposure::End => None,
+            WantedSignal::Count { scenario, .. }
+            | WantedSignal::Quiet { scenario, .. }
+            | WantedSignal::Order { scenario, .. }
+            | WantedSignal::Gauge { scenario, .. }
+            | WantedSignal::Done { scenario, .. } => scenario.as_deref(),
+            WantedSignal::Splat { .. } | WantedSignal::Build | WantedSignal::End => None,
         }
     }
 
-    fn scenario_fits(&self, witness: &Witness, fits: impl Fn(Option<&str>, &str) -> bool) -> bool {
-        match (self, witness) {
-            (Exposure::Splat { kind, file, under }, Witness::Splat { kind: seen, file: at, stack }) => {
+    fn scenario_fits(&self, signal: &Signal, fits: impl Fn(Option<&str>, &str) -> bool) -> bool {
+        match (self, signal) {
+            (WantedSignal::Splat { kind, file, under }, Signal::Splat { kind: seen, file: at, stack }) => {
                 let in_stack = |function: &String| stack.contains(function);
                 let here = (file.is_none() || file == at) && under.as_ref().is_none_or(in_stack);
                 kind == seen && here && fits(None, "")
             }
-            (Exposure::Count { event, scenario }, Witness::Count { event: seen, scenario: at })
-            | (Exposure::Quiet { event, scenario }, Witness::Quiet { event: seen, scenario: at })
-            | (Exposure::Order { order: event, scenario }, Witness::Order { order: seen, scenario: at })
-            | (Exposure::Gauge { gauge: event, scenario }, Witness::Gauge { gauge: seen, scenario: at }) => {
+            (WantedSignal::Count { event, scenario }, Signal::Count { event: seen, scenario: at })
+            | (WantedSignal::Quiet { event, scenario }, Signal::Quiet { event: seen, scenario: at })
+            | (WantedSignal::Order { order: event, scenario }, Signal::Order { order: seen, scenario: at })
+            | (WantedSignal::Gauge { gauge: event, scenario }, Signal::Gauge { gauge: seen, scenario: at }) => {
                 event == seen && fits(scenario.as_deref(), at)
             }
-            (Exposure::Done { what, scenario }, Witness::Done { what: seen, scenario: at }) => {
+            (WantedSignal::Done { what, scenario }, Signal::Done { what: seen, scenario: at }) => {
                 what == seen && fits(scenario.as_deref(), at)
             }
-            (Exposure::Build, Witness::Build) | (Exposure::End, Witness::End) => fits(None, ""),
+            (WantedSignal::Build, Signal::Build) | (WantedSignal::End, Signal::End) => fits(None, ""),
             _ => false,
         }
     }
 }
 
-impl std::fmt::Display for Exposure {
+impl std::fmt::Display for WantedSignal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = |scenario: &Option<String>| {
             scenario.as_ref().map(|name| format!(" in {name}")).unwrap_or_default()
         };
         match self {
-            Exposure::Splat { kind, file: Some(file), .. } => write!(f, "splat {} at {file}", kind.name()),
-            Exposure::Splat { kind, under: Some(function), .. } => {
+            WantedSignal::Splat { kind, file: Some(file), .. } => {
+                write!(f, "splat {} at {file}", kind.name())
+            }
+            WantedSignal::Splat { kind, under: Some(function), .. } => {
                 write!(f, "splat {} under {function}()", kind.name())
             }
-            Exposure::Splat { kind, file: None, under: None } => write!(f, "splat {}", kind.name()),
-            Exposure::Count { event, scenario } => write!(f, "count {event}{}", place(scenario)),
-            Exposure::Quiet { event, scenario } => write!(f, "quiet {event}{}", place(scenario)),
-            Exposure::Order { order, scenario } => write!(f, "order {order}{}", place(scenario)),
-            Exposure::Gauge { gauge, scenario } => write!(f, "gauge {gauge}{}", place(scenario)),
-            Exposure::Done { what, scenario } => write!(f, "done {what}{}", place(scenario)),
-            Exposure::Build => write!(f, "build"),
-            Exposure::End => write!(f, "end"),
+            WantedSignal::Splat { kind, file: None, under: None } => write!(f, "splat {}", kind.name()),
+            WantedSignal::Count { event, scenario } => write!(f, "count {event}{}", place(scenario)),
+            WantedSignal::Quiet { event, scenario } => write!(f, "quiet {event}{}", place(scenario)),
+            WantedSignal::Order { order, scenario } => write!(f, "order {order}{}", place(scenario)),
+            WantedSignal::Gauge { gauge, scenario } => write!(f, "gauge {gauge}{}", place(scenario)),
+            WantedSignal::Done { what, scenario } => write!(f, "done {what}{}", place(scenario)),
+            WantedSignal::Build => write!(f, "build"),
+            WantedSignal::End => write!(f, "end"),
         }
     }
 }
@@ -160,9 +168,9 @@ impl Control {
     /// When it is not valid, with file and line; when it does not say one thing to do, or names evidence that is not
     /// known.
     pub fn parse(name: &str, path: &Path, text: &str) -> Result<Control> {
-        let RawControl { plants, exposed_by, bug } = yaml::parse(path, text)?;
-        let exposed_by = exposure(&exposed_by).ok_or_else(|| {
-            Failure::usage(format!("{}: cannot read `exposed-by: {exposed_by}`", path.display()))
+        let RawControl { plants, signal, bug } = yaml::parse(path, text)?;
+        let signal = wanted_signal(&signal).ok_or_else(|| {
+            Failure::usage(format!("{}: cannot read `signal: {signal}`", path.display()))
                 .next("write `splat KIND [at FILE]`, `splat KIND under FUNCTION`, `count EVENT [in SCENARIO]`, `quiet EVENT [in SCENARIO]`, `order NAME [in SCENARIO]`, `gauge NAME [in SCENARIO]`, `done WHAT [in SCENARIO]`, `build` or `end`")
                 .next(format!("kinds: {}", splat::Kind::all_names().join(", ")))
         })?;
@@ -170,7 +178,7 @@ impl Control {
             return Err(Failure::usage(format!("{}: `bug` does not say one thing to do", path.display()))
                 .next("write `before` and `after`, or one of `instead`, `remove`, `only-if`, `expression`, `condition`, `move-behind`"));
         }
-        Ok(Control { name: name.to_owned(), arm: name.to_owned(), plants, exposed_by, bug, on: None })
+        Ok(Control { name: name.to_owned(), arm: name.to_owned(), plants, signal, bug, on: None })
     }
 
     /// The same bug, planted in another version of the patch.
@@ -184,27 +192,27 @@ impl Control {
     }
 }
 
-fn exposure(text: &str) -> Option<Exposure> {
+fn wanted_signal(text: &str) -> Option<WantedSignal> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (words, place) = match words.as_slice() {
         ["splat", kind, "under", function] => {
             let under = Some(function.trim_end_matches("()").to_owned());
-            return Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: None, under });
+            return Some(WantedSignal::Splat { kind: splat::Kind::from_name(kind)?, file: None, under });
         }
         [words @ .., "in" | "at", place] => (words, Some((*place).to_owned())),
         words => (words, None),
     };
     match *words {
         ["splat", kind] => {
-            Some(Exposure::Splat { kind: splat::Kind::from_name(kind)?, file: place, under: None })
+            Some(WantedSignal::Splat { kind: splat::Kind::from_name(kind)?, file: place, under: None })
         }
-        ["count", event] => Some(Exposure::Count { event: event.to_owned(), scenario: place }),
-        ["quiet", event] => Some(Exposure::Quiet { event: event.to_owned(), scenario: place }),
-        ["order", order] => Some(Exposure::Order { order: order.to_owned(), scenario: place }),
-        ["gauge", gauge] => Some(Exposure::Gauge { gauge: gauge.to_owned(), scenario: place }),
-        ["done", what] => Some(Exposure::Done { what: what.to_owned(), scenario: place }),
-        ["build"] if place.is_none() => Some(Exposure::Build),
-        ["end"] if place.is_none() => Some(Exposure::End),
+        ["count", event] => Some(WantedSignal::Count { event: event.to_owned(), scenario: place }),
+        ["quiet", event] => Some(WantedSignal::Quiet { event: event.to_owned(), scenario: place }),
+        ["order", order] => Some(WantedSignal::Order { order: order.to_owned(), scenario: place }),
+        ["gauge", gauge] => Some(WantedSignal::Gauge { gauge: gauge.to_owned(), scenario: place }),
+        ["done", what] => Some(WantedSignal::Done { what: what.to_owned(), scenario: place }),
+        ["build"] if place.is_none() => Some(WantedSignal::Build),
+        ["end"] if place.is_none() => Some(WantedSignal::End),
         _ => None,
     }
 }

@@ -337,9 +337,9 @@ fn parse(text: &str) -> Result<Control> {
 #[test]
 fn the_description_says_what_is_planted_and_what_must_expose_it() {
     let bug = "\nbug: {at: wait, remove: true}\n";
-    let control = parse(&format!("plants: a bug\nexposed-by: splat might-sleep under f(){bug}")).unwrap();
+    let control = parse(&format!("plants: a bug\nsignal: splat might-sleep under f(){bug}")).unwrap();
     assert_eq!((control.plants.as_str(), control.arm.as_str()), ("a bug", "c"));
-    assert_eq!(control.exposed_by.to_string(), "splat might-sleep under f()");
+    assert_eq!(control.signal.to_string(), "splat might-sleep under f()");
     assert_eq!(control.on(Some("v1")).arm, "c-v1");
     for text in [
         "splat oops",
@@ -353,27 +353,27 @@ fn the_description_says_what_is_planted_and_what_must_expose_it() {
         "done own-accepted in process-madvise",
         "build",
     ] {
-        assert_eq!(exposure(text).map(|exposure| exposure.to_string()).as_deref(), Some(text));
+        assert_eq!(wanted_signal(text).map(|signal| signal.to_string()).as_deref(), Some(text));
     }
     assert!(parse(&format!("plants: a bug{bug}")).is_err());
-    let failure = parse(&format!("plants: a bug\nexposed-by: splat magic{bug}")).unwrap_err();
+    let failure = parse(&format!("plants: a bug\nsignal: splat magic{bug}")).unwrap_err();
     assert!(failure.next.iter().any(|step| step.contains("might-sleep")), "{failure}");
     for unclear in
         ["{at: wait}", "{at: wait, remove: true, before: x}", "{remove: true}", "{at: wait, delete: true}"]
     {
-        assert!(parse(&format!("plants: a bug\nexposed-by: build\nbug: {unclear}\n")).is_err(), "{unclear}");
+        assert!(parse(&format!("plants: a bug\nsignal: build\nbug: {unclear}\n")).is_err(), "{unclear}");
     }
 }
 
 #[test]
 fn the_function_must_be_on_the_stack_of_the_splat_that_is_meant() {
-    let meant = exposure("splat might-sleep under tlb_remove_table").unwrap();
-    let witness = |stack: &[&str], kind| Witness::Splat {
+    let meant = wanted_signal("splat might-sleep under tlb_remove_table").unwrap();
+    let signal = |stack: &[&str], kind| Signal::Splat {
         kind,
         file: Some("kernel/rcu/tree.c".to_owned()),
         stack: stack.iter().map(ToString::to_string).collect(),
     };
-    assert!(meant.is(&witness(&["__might_resched", "tlb_remove_table"], splat::Kind::MightSleep)));
-    assert!(!meant.is(&witness(&["__might_resched", "do_exit"], splat::Kind::MightSleep)));
-    assert!(!meant.is(&witness(&["tlb_remove_table"], splat::Kind::Warning)));
+    assert!(meant.is(&signal(&["__might_resched", "tlb_remove_table"], splat::Kind::MightSleep)));
+    assert!(!meant.is(&signal(&["__might_resched", "do_exit"], splat::Kind::MightSleep)));
+    assert!(!meant.is(&signal(&["tlb_remove_table"], splat::Kind::Warning)));
 }

@@ -1,5 +1,5 @@
 //! Who gives up on a guest, and when. The kernel's own detectors know why a guest does not go on, so each of
-//! them must speak before the harness loses patience. One table for all of them, scaled by the accelerator.
+//! them must speak before the harness loses timeouts. One table for all of them, scaled by the accelerator.
 
 use std::time::Duration;
 
@@ -20,20 +20,20 @@ const DEADLINE_SECS: u64 = 60;
 /// After its trailer a guest has only its console to drain.
 const AFTER_TRAILER_SECS: u64 = 5;
 
-/// The harness's own rungs.
+/// The harness's own steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     pub silence: Duration,
     pub after_trailer: Duration,
     pub deadline: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     /// # Errors
     /// As [`percent`].
-    pub fn new(accel: Accel) -> Result<Patience> {
+    pub fn new(accel: Accel) -> Result<Timeouts> {
         let secs = |secs: u64| scaled(Duration::from_secs(secs * u64::from(accel.deadline_scale())));
-        Ok(Patience {
+        Ok(Timeouts {
             silence: secs(SILENCE_SECS)?,
             after_trailer: secs(AFTER_TRAILER_SECS)?,
             deadline: secs(DEADLINE_SECS)?,
@@ -41,8 +41,8 @@ impl Patience {
     }
 
     /// The same for a guest that has so much more to do.
-    pub fn and(self, longer: Duration) -> Patience {
-        Patience { deadline: self.deadline + longer, ..self }
+    pub fn and(self, longer: Duration) -> Timeouts {
+        Timeouts { deadline: self.deadline + longer, ..self }
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     /// The earliest and the latest second at which each speaks, counted from the moment something hangs.
-    fn rungs(accel: Accel) -> [(&'static str, u64, u64); 5] {
+    fn steps(accel: Accel) -> [(&'static str, u64, u64); 5] {
         let scale = u64::from(accel.deadline_scale());
         let rcu = RCU_STALL_SECS * scale;
         // Twice the threshold, looked at by a timer with a period of a fifth of that (set_sample_period). Its
@@ -74,26 +74,26 @@ mod tests {
         let lockup_latest = (lockup << 30).div_ceil(1_000_000_000) + lockup / 5 + 1;
         // khungtaskd has to see a task twice without a switch in between.
         let hung = HUNG_TASK_SECS * scale;
-        let patience = (SILENCE_SECS * scale, DEADLINE_SECS * scale);
+        let timeouts = (SILENCE_SECS * scale, DEADLINE_SECS * scale);
         [
             // PROVE_RCU adds five seconds (kernel/rcu/tree_stall.h, RCU_STALL_DELAY_DELTA); a tick notices.
             ("RCU stall", rcu, rcu + 5 + 1),
             ("soft lockup", lockup, lockup_latest),
             ("hung task", hung, hung + 2 * HUNG_TASK_CHECK_SECS * scale),
-            ("silence", patience.0, patience.0 + 1),
-            ("deadline", patience.1, patience.1 + 1),
+            ("silence", timeouts.0, timeouts.0 + 1),
+            ("deadline", timeouts.1, timeouts.1 + 1),
         ]
     }
 
     #[test]
-    fn each_rung_has_spoken_before_the_next_one_may() {
+    fn each_step_has_spoken_before_the_next_one_may() {
         for accel in [Accel::Kvm, Accel::Tcg] {
-            for pair in rungs(accel).windows(2) {
+            for pair in steps(accel).windows(2) {
                 assert!(pair[0].2 < pair[1].1, "{accel:?}: {pair:?}");
             }
             let workqueue = WORKQUEUE_SECS * u64::from(accel.deadline_scale());
             // Its timer's period is its threshold (kernel/workqueue.c, wq_watchdog_timer_fn).
-            assert!(2 * workqueue < rungs(accel)[3].1);
+            assert!(2 * workqueue < steps(accel)[3].1);
         }
     }
 

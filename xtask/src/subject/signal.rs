@@ -5,7 +5,7 @@ use console::splat;
 
 /// What a finding rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Witness {
+pub enum Signal {
     /// Something is missing or cannot be trusted; never evidence of a bug.
     Gap,
     /// The compiler refused the source.

@@ -20,7 +20,7 @@ pub struct BaseRequest<'a> {
 }
 
 /// The base of one tree, and the patch under test on it.
-pub struct Ground<'a> {
+pub struct BaseTree<'a> {
     pub base: Overlay<'a>,
     pub proved: Proved,
     /// How the tree showed that it held the patch, which is undone in `base`.
@@ -32,7 +32,7 @@ pub struct Ground<'a> {
 /// # Errors
 /// When a preparation does not fit; rejected, when the patch does not apply or the tree holds it already; usage,
 /// when it was to be undone and the tree does not hold it.
-pub fn find<'a>(asked: &BaseRequest<'_>, pristine: &'a dyn Base, series: &Series) -> Result<Ground<'a>> {
+pub fn find<'a>(asked: &BaseRequest<'_>, pristine: &'a dyn Base, series: &Series) -> Result<BaseTree<'a>> {
     let mut base = prepared(asked.project, asked.tree, pristine)?;
     let mut undone = None;
     if asked.undo {
@@ -49,7 +49,7 @@ pub fn find<'a>(asked: &BaseRequest<'_>, pristine: &'a dyn Base, series: &Series
         (Err(_), Some(held)) => return Err(holds_it(asked, series, held)),
         (Err(failure), None) => return Err(explain(asked, pristine, &base, series, failure)?),
     };
-    Ok(Ground { base, proved, undone })
+    Ok(BaseTree { base, proved, undone })
 }
 
 /// The tree as it came, and prepared.
@@ -193,8 +193,8 @@ mod tests {
         let known = Loaded::load(&project, "mmu-gather").unwrap().trees;
         let tree = Tree::own("mine", &known[0]).unwrap();
         let asked = BaseRequest { project: &project, tree: &tree, replaced: &known, undo };
-        let ground = find(&asked, base, &series(bytes))?;
-        Ok((ground.base.changed.into_keys().collect(), ground.undone))
+        let base_tree = find(&asked, base, &series(bytes))?;
+        Ok((base_tree.base.changed.into_keys().collect(), base_tree.undone))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Boot, GuestEnd, Ran};
 
 impl Boot {
     /// One boot of `guests`, in their order.
-    pub fn together(guests: Vec<Boot>) -> Boot {
+    pub fn merge(guests: Vec<Boot>) -> Boot {
         let mut all: Option<Ran> = None;
         for (index, guest) in guests.into_iter().enumerate() {
             let number = index.saturating_add(1);

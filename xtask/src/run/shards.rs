@@ -1,4 +1,4 @@
-//! One boot of a cell: one guest, or several that run the same kernel at the same time, each with a share of the guest
+//! One boot of a cell: one guest, or several that run the same kernel at the same time, each with a shard of the guest
 //! tests. Prepares their directories and starts them; what they saw counts as one boot (crate::observe).
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::run::lanes;
 use failure::{Context, Failure, Result};
 
 /// One guest.
-pub(super) struct Share {
+pub(super) struct Shard {
     request: Request,
     pub nonce: Nonce,
     /// Where its QEMU is started, below the cell's directory; empty: there.
@@ -42,26 +42,26 @@ impl Run<'_> {
         dir: &Path,
         logs: &Path,
     ) -> Result<Boot> {
-        let shares = self.shares(prepared, dir, logs)?;
-        self.write_repro(cell, dir, prepared.machine, &shares)?;
+        let shards = self.shards(prepared, dir, logs)?;
+        self.write_repro(cell, dir, prepared.machine, &shards)?;
         let boots: Result<Vec<Boot>> = std::thread::scope(|scope| {
-            let start = |share| scope.spawn(move || self.boot_share(cell, prepared, dir, share));
-            let started: Vec<_> = shares.iter().map(start).collect();
+            let start = |shard| scope.spawn(move || self.boot_shard(cell, prepared, dir, shard));
+            let started: Vec<_> = shards.iter().map(start).collect();
             let ended = |guest: std::thread::ScopedJoinHandle<'_, Result<Boot>>| {
                 guest.join().unwrap_or_else(|_| Err(Failure::internal("the thread of a guest panicked")))
             };
             started.into_iter().map(ended).collect()
         });
-        boots.map(Boot::together)
+        boots.map(Boot::merge)
     }
 
     /// The guests of one boot, each with what it needs in its place.
-    fn shares(&self, prepared: &Prepared<'_>, dir: &Path, logs: &Path) -> Result<Vec<Share>> {
+    fn shards(&self, prepared: &Prepared<'_>, dir: &Path, logs: &Path) -> Result<Vec<Shard>> {
         let guests = lanes::guests_each(self.jobs, self.cells.len(), prepared.request.scenarios.len());
         // Many boots of one kernel are told from each other: one guest is one boot.
         let guests = if self.repeat > 1 { 1 } else { guests };
         let whole = &prepared.request;
-        let share = |index: usize| {
+        let shard = |index: usize| {
             // In turn, because tests that take long stand beside each other in a campaign.
             let scenarios = whole.scenarios.iter().skip(index).step_by(guests).cloned().collect();
             let request = Request { scenarios, ..whole.clone() };
@@ -73,21 +73,21 @@ impl Run<'_> {
             write_whole(&home.join(INITRAMFS), &initramfs)?;
             let logs = if first { logs.to_owned() } else { home };
             let who = if guests > 1 { format!("guest {}: ", index + 1) } else { String::new() };
-            Ok(Share { request, nonce: fresh_nonce()?, place, logs, who })
+            Ok(Shard { request, nonce: fresh_nonce()?, place, logs, who })
         };
-        (0..guests).map(share).collect()
+        (0..guests).map(shard).collect()
     }
 
-    fn boot_share(&self, cell: &Cell, prepared: &Prepared<'_>, dir: &Path, share: &Share) -> Result<Boot> {
-        let home = dir.join(&share.place);
-        let (console, results) = (share.logs.join(CONSOLE), share.logs.join(RESULTS));
+    fn boot_shard(&self, cell: &Cell, prepared: &Prepared<'_>, dir: &Path, shard: &Shard) -> Result<Boot> {
+        let home = dir.join(&shard.place);
+        let (console, results) = (shard.logs.join(CONSOLE), shard.logs.join(RESULTS));
         let machine = prepared.machine;
-        let logs = share.logs.strip_prefix(&home).unwrap_or(&share.logs);
-        let command = share.command(cell, machine, &logs.join(CONSOLE), &logs.join(RESULTS));
-        let view = share.view(dir, machine, [&console, &results]);
-        let log = share.logs.join("qemu.log");
+        let logs = shard.logs.strip_prefix(&home).unwrap_or(&shard.logs);
+        let command = shard.command(cell, machine, &logs.join(CONSOLE), &logs.join(RESULTS));
+        let view = shard.view(dir, machine, [&console, &results]);
+        let log = shard.logs.join("qemu.log");
         let alone: Vec<&str> =
-            share.request.scenarios.iter().filter(|ask| ask.alone).map(|ask| ask.name.as_str()).collect();
+            shard.request.scenarios.iter().filter(|ask| ask.alone).map(|ask| ask.name.as_str()).collect();
         let guest = Guest {
             sandbox: &self.sandbox,
             view: &view,
@@ -98,18 +98,18 @@ impl Run<'_> {
             console: &console,
             results: &results,
             log: &log,
-            nonce: &share.nonce,
+            nonce: &shard.nonce,
             accel: machine.accel,
-            longer: share.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
+            longer: shard.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
             alone: &alone,
         };
         boot::boot(&guest, |what| {
-            self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", share.who) });
+            self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", shard.who) });
         })
     }
 }
 
-impl Share {
+impl Shard {
     /// QEMU's command. All names are relative to where it starts, so that no character of a path can mean anything to it.
     pub(super) fn command(
         &self,
