@@ -79,8 +79,8 @@ fn run() -> Result<(), String> {
         let scenario = ask.name.clone();
         as_found.restore()?;
         port.send(&Message::Begin { scenario: scenario.clone() })?;
-        if ask.alone {
-            std::thread::sleep(protocol::ROOM);
+        if ask.exclusive {
+            std::thread::sleep(protocol::EXCLUSIVE_AFTER);
         }
         let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
         let alive = || port.send(&Message::Alive { scenario: scenario.clone() });

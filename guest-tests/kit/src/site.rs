@@ -69,7 +69,7 @@ mod tests {
 
     fn ask(demand: u64) -> Ask {
         let set = BTreeMap::new();
-        Ask { name: "test".to_owned(), demand, inject: Some(injection(None)), set, secs: 0, alone: false }
+        Ask { name: "test".to_owned(), demand, inject: Some(injection(None)), set, secs: 0, exclusive: false }
     }
 
     fn kallsyms(text: &str) -> Kallsyms {

@@ -78,11 +78,11 @@ pub struct Ask {
     /// Go on in rounds for so many seconds (a soak); 0 is one round.
     pub secs: u64,
     /// Its times are to be compared: the host stops all else that it runs as soon as it hears that it begins.
-    pub alone: bool,
+    pub exclusive: bool,
 }
 
 /// What the guest gives the host for that, and so the longest that the host may take to hear of it.
-pub const ROOM: Duration = Duration::from_millis(100);
+pub const EXCLUSIVE_AFTER: Duration = Duration::from_millis(100);
 
 /// What PID 1 tells a scenario process, as its one argument in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -198,7 +198,7 @@ fn ran(subject: &Subject, cell: &Cell) -> Ran {
         outcome: Ending::Measured(Box::new(measured(subject))),
         splats: 0,
         secs: 1.0,
-        alone: true,
+        exclusive: true,
     };
     Ran {
         accel: "tcg".to_owned(),

@@ -2,10 +2,10 @@
 //! Observes and records; whether what it saw is good is for the judge.
 
 pub mod addr2line;
+mod exclusive;
 mod monitor;
 pub mod probe;
 pub mod qemu;
-mod room;
 pub mod symbols;
 pub mod timeouts;
 
@@ -24,8 +24,8 @@ use crate::host::sandbox::{Sandbox, View};
 use crate::host::tail_file::{READ_MAX, TailFile};
 use crate::observe::{Boot, Ending, GuestEnd, Ran, ScenarioRan, Watched};
 use console::Console;
+use exclusive::Exclusive;
 use failure::{Context, Failure, Result};
-use room::Room;
 use symbols::Symbols;
 
 /// One guest to boot.
@@ -49,7 +49,7 @@ pub struct Guest<'a> {
     /// How much longer than any other it may take: what a soak was asked for.
     pub longer: Duration,
     /// Guest tests that have the host to themselves while they run.
-    pub alone: &'a [&'a str],
+    pub exclusive: &'a [&'a str],
 }
 
 /// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
@@ -110,7 +110,7 @@ struct Watcher<'a> {
     seen: Seen,
     stopped: Option<GuestEnd>,
     last_word: Instant,
-    room: Room<'a>,
+    exclusive: Exclusive<'a>,
     /// What QEMU said about its CPUs when the guest was given up.
     cpus: Vec<String>,
 }
@@ -138,7 +138,7 @@ struct Moment {
     /// Splats on the console.
     splats: u64,
     /// The test that runs had the host to itself until now.
-    alone: bool,
+    exclusive: bool,
 }
 
 impl<'a> Watcher<'a> {
@@ -153,7 +153,7 @@ impl<'a> Watcher<'a> {
             seen: Seen::default(),
             stopped: None,
             last_word: Instant::now(),
-            room: Room::new(guest.alone),
+            exclusive: Exclusive::new(guest.exclusive),
             cpus: Vec::new(),
         }
     }
@@ -164,7 +164,7 @@ impl<'a> Watcher<'a> {
             self.last_word = Instant::now();
             look(&self.seen.doing());
         }
-        self.room.look(self.seen.running(), &running);
+        self.exclusive.look(self.seen.running(), &running);
         self.stopped = self.reason_to_stop(elapsed);
         if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::DeadlinePassed)) {
             self.ask_qemu();
@@ -184,8 +184,8 @@ impl<'a> Watcher<'a> {
         self.transcript.feed(&results);
         let messages = self.transcript.messages();
         for message in &messages[self.seen.messages..] {
-            let alone = self.room.is_alone();
-            self.seen.take(message, Moment { at: elapsed, splats: self.console.splats_total(), alone });
+            let exclusive = self.exclusive.is_exclusive();
+            self.seen.take(message, Moment { at: elapsed, splats: self.console.splats_total(), exclusive });
         }
         self.seen.messages = messages.len();
         !console.is_empty() || !results.is_empty()
@@ -300,7 +300,7 @@ impl Seen {
                     outcome: Ending::Unfinished,
                     splats: 0,
                     secs: 0.0,
-                    alone: false,
+                    exclusive: false,
                 });
             }
             Message::Measured { scenario, measured } => {
@@ -325,7 +325,7 @@ impl Seen {
                 // One that was open when it began may have been taken back since.
                 ran.splats = when.splats.saturating_sub(self.splats_before);
                 ran.secs = when.at.saturating_sub(self.began).as_secs_f64();
-                ran.alone = when.alone;
+                ran.exclusive = when.exclusive;
             }
             _ => self.out_of_order.push(format!("{name} ended without having begun")),
         }

@@ -164,7 +164,7 @@ mod tests {
             inject: None,
             set: Default::default(),
             secs: 0,
-            alone: false,
+            exclusive: false,
         }];
         let request = Request {
             scenarios,

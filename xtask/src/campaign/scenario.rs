@@ -31,7 +31,7 @@ pub struct Scenario {
     /// Run by controls that must be exposed in one scenario and in no other; false for mixtures of others.
     pub controls: bool,
     /// Its times are held against each other: nothing else of the run goes on meanwhile.
-    pub alone: bool,
+    pub exclusive: bool,
 }
 
 /// Which runs take a scenario.
@@ -165,7 +165,7 @@ pub struct RawScenario {
     suite: Suite,
     controls: Option<bool>,
     #[serde(default)]
-    alone: bool,
+    exclusive: bool,
 }
 
 #[derive(Deserialize)]
@@ -219,7 +219,7 @@ impl RawScenario {
             bystanders: self.bystanders,
             suite: self.suite,
             controls: self.controls.unwrap_or(true),
-            alone: self.alone,
+            exclusive: self.exclusive,
             name,
         })
     }

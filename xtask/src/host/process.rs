@@ -2,8 +2,8 @@
 //! deadline passes, when the user interrupts, and when the harness itself is killed. Nothing else in the harness starts a
 //! long child.
 
-mod alone;
 mod cpu_usage;
+mod exclusive;
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,9 +19,9 @@ use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, setrlimit,
 };
 
-use alone::HOST;
-pub use alone::{Answer, Host};
 pub use cpu_usage::CpuUsage;
+use exclusive::HOST;
+pub use exclusive::{Answer, Host};
 use failure::{Context, Failure, Result};
 
 /// This program, also if its file was replaced while it runs: whoever works on the harness does that.
@@ -179,7 +179,7 @@ pub struct Running {
 impl Running {
     /// Stops everything else that this harness has started, until [`Running::share`] or the child's end, and for 2 s at
     /// most.
-    pub fn alone(&self) -> Answer {
+    pub fn exclusive(&self) -> Answer {
         self.host.ask(self.group)
     }
 

@@ -29,7 +29,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         bystanders: None,
         suite: Suite::Normal,
         controls: true,
-        alone: false,
+        exclusive: false,
     }
 }
 
@@ -131,7 +131,7 @@ fn sound(forced: Counts) -> Ran {
             outcome: Ending::Measured(Box::new(measured(forced))),
             splats: 0,
             secs: 1.0,
-            alone: false,
+            exclusive: false,
         }],
         trailer: Some(Trailer { measured: 1, tainted: 0 }),
         rejects: Vec::new(),

@@ -198,7 +198,7 @@ pub struct ScenarioRan {
     /// From its beginning to its end, as the host heard of them; 0 of one that did not end.
     pub secs: f64,
     /// Nothing else that this run had started ran meanwhile, and others took little of the host.
-    pub alone: bool,
+    pub exclusive: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

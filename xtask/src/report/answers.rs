@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn price_measured_on_a_busy_host_is_not_given() {
         let mut report = fixture::report(Verdict::Pass, &[]);
-        report.effects[0].alone = false;
+        report.effects[0].exclusive = false;
         assert_eq!(costs(&report), "latency: not known, the host was busy with something else");
         report.effects.clear();
         assert_eq!(costs(&report), "not measured");

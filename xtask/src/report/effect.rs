@@ -25,7 +25,7 @@ pub struct Effect {
     pub patched: Amount,
     /// On both arms the scenario had the host to itself, as far as the harness can tell. Without that a time says little:
     /// a broadcast then waits until the host lets the other CPUs run.
-    pub alone: bool,
+    pub exclusive: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Effect {
 
     /// It is a count, or a time in which nothing but the kernel under test can be.
     pub fn is_quotable(&self) -> bool {
-        self.unit == Unit::PerFailure || self.alone
+        self.unit == Unit::PerFailure || self.exclusive
     }
 
     /// Measured on this pair.
@@ -108,9 +108,9 @@ fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
 /// One quantity of a scenario, as `base` and `patched` show it.
 fn effect(arms: Arms<'_>, what: String, unit: Unit, base: Amount, patched: Amount) -> Effect {
     let scenario = arms.0.name.clone();
-    let alone = arms.0.alone && arms.1.alone;
+    let exclusive = arms.0.exclusive && arms.1.exclusive;
     let (tree, arch, variant) = Default::default();
-    Effect { tree, arch, variant, scenario, what, forced: true, units: 0, unit, base, patched, alone }
+    Effect { tree, arch, variant, scenario, what, forced: true, units: 0, unit, base, patched, exclusive }
 }
 
 /// What one failure sets off, where the number of failures is exact.
@@ -279,14 +279,14 @@ mod tests {
 
     #[test]
     fn two_arms_are_alone_only_if_both_are() {
-        let alone = |arms: [bool; 2]| {
+        let exclusive = |arms: [bool; 2]| {
             let mut report = report(&[timing("munmap", 1, 1)], &[timing("munmap", 1, 9)]);
-            for (cell, alone) in report.cells.iter_mut().zip(arms) {
-                cell.scenarios[0].alone = alone;
+            for (cell, exclusive) in report.cells.iter_mut().zip(arms) {
+                cell.scenarios[0].exclusive = exclusive;
             }
-            find(&effects(&report), "munmap, one thing").alone
+            find(&effects(&report), "munmap, one thing").exclusive
         };
-        assert_eq!([[true, true], [true, false], [false, true]].map(alone), [true, false, false]);
+        assert_eq!([[true, true], [true, false], [false, true]].map(exclusive), [true, false, false]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ mod tests {
     fn each_row_says_how_much_over_how_many_samples_and_with_what_spread() {
         let mut report = fixture::report(Verdict::Pass, &[]);
         let beside_others =
-            Effect { scenario: "exit-slope".to_owned(), alone: false, ..report.effects[0].clone() };
+            Effect { scenario: "exit-slope".to_owned(), exclusive: false, ..report.effects[0].clone() };
         report.effects.push(beside_others);
         insta::assert_snapshot!(render(&report).join("\n"));
     }

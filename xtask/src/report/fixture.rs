@@ -41,7 +41,7 @@ fn scenario(name: &str, counts: &[(&str, u64)]) -> ScenarioReport {
         rises: BTreeMap::from([("all".to_owned(), received + 1)]),
         splats: 0,
         set: Vec::new(),
-        alone: true,
+        exclusive: true,
     }
 }
 
@@ -101,7 +101,7 @@ fn price(base: f64, patched: f64) -> effect::Effect {
         unit: effect::Unit::Milliseconds,
         base: amount(base),
         patched: amount(patched),
-        alone: true,
+        exclusive: true,
     }
 }
 

@@ -206,7 +206,7 @@ pub struct ScenarioReport {
     /// Files that were written before: what was timed is no time of a kernel as it was booted.
     pub set: Vec<String>,
     /// Nothing else that the run had started ran beside it, and others took little of the host.
-    pub alone: bool,
+    pub exclusive: bool,
     /// What was timed, while failures were injected and before.
     pub timings: Vec<Timing>,
     /// What else went on.
@@ -502,7 +502,7 @@ impl ScenarioReport {
             timings: measured.timings.clone(),
             done: measured.done.clone(),
             set: measured.set.clone(),
-            alone: ran.alone,
+            exclusive: ran.exclusive,
         })
     }
 }

@@ -137,14 +137,14 @@ impl Run<'_> {
 
     fn ask(&self, cell: &Cell, scenario: &Scenario) -> Ask {
         let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
-        let alone = scenario.alone && self.is_compared(cell);
+        let exclusive = scenario.exclusive && self.is_compared(cell);
         Ask {
             name: scenario.name.clone(),
             demand: scenario.demand.number(),
             inject: scenario.inject.as_ref().and_then(|name| self.subject.injection(name)),
             set: if scenario.as_booted { BTreeMap::new() } else { self.subject.set.clone() },
             secs,
-            alone,
+            exclusive,
         }
     }
 

@@ -86,8 +86,8 @@ impl Run<'_> {
         let command = shard.command(cell, machine, &logs.join(CONSOLE), &logs.join(RESULTS));
         let view = shard.view(dir, machine, [&console, &results]);
         let log = shard.logs.join("qemu.log");
-        let alone: Vec<&str> =
-            shard.request.scenarios.iter().filter(|ask| ask.alone).map(|ask| ask.name.as_str()).collect();
+        let exclusive: Vec<&str> =
+            shard.request.scenarios.iter().filter(|ask| ask.exclusive).map(|ask| ask.name.as_str()).collect();
         let guest = Guest {
             sandbox: &self.sandbox,
             view: &view,
@@ -101,7 +101,7 @@ impl Run<'_> {
             nonce: &shard.nonce,
             accel: machine.accel,
             longer: shard.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
-            alone: &alone,
+            exclusive: &exclusive,
         };
         boot::boot(&guest, |what| {
             self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", shard.who) });

@@ -85,7 +85,7 @@ fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness(
         let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
         bench.write(
             "c.yaml",
-            &campaign.replace("failures: 8, inject: all}", "failures: 8, inject: all, alone: true}"),
+            &campaign.replace("failures: 8, inject: all}", "failures: 8, inject: all, exclusive: true}"),
         );
         let child = bench.start(&ROOM_FOR_TWO, &[("STAND_IN_QEMU", "hangs")]);
         wait_for(|| bench.processes().iter().any(|process| is_stopped(process)).then_some(()));

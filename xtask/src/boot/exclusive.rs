@@ -1,6 +1,6 @@
-//! Gives a guest test whose times are compared the host to itself, and says whether it had it. A guest waits for as long as
-//! [`protocol::ROOM`] before such a test: whoever heard of its beginning later cannot say what else ran then. Programs that
-//! this harness did not start it cannot stop; but it sees what they took.
+//! Gives a guest test whose times are compared the host to itself, and says whether it had it. A guest waits for
+//! [`protocol::EXCLUSIVE_AFTER`] before such a test: whoever heard of its beginning later cannot say what else ran then.
+//! Programs that this harness did not start it cannot stop; but it sees what they took.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ const OTHERS_MAX: f64 = 0.25;
 
 /// Of one guest, for the test that it runs.
 #[derive(Debug)]
-pub struct Room<'a> {
+pub struct Exclusive<'a> {
     /// The tests that want it.
     wanted: &'a [&'a str],
     looked: Duration,
     /// When the one that runs and wants it was heard to begin.
     began: Option<Duration>,
-    state: RoomState,
+    state: ExclusiveState,
     measure: fn(u32) -> Option<CpuUsage>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum RoomState {
+enum ExclusiveState {
     /// As everybody else.
     Shared,
     /// Another guest has it.
@@ -34,14 +34,20 @@ enum RoomState {
     Lost,
 }
 
-impl<'a> Room<'a> {
+impl<'a> Exclusive<'a> {
     pub fn new(wanted: &'a [&'a str]) -> Self {
-        Room { wanted, looked: Duration::ZERO, began: None, state: RoomState::Shared, measure: CpuUsage::now }
+        Exclusive {
+            wanted,
+            looked: Duration::ZERO,
+            began: None,
+            state: ExclusiveState::Shared,
+            measure: CpuUsage::now,
+        }
     }
 
     /// Nothing else ran beside the test that runs, as far as this harness can tell.
-    pub fn is_alone(&self) -> bool {
-        let RoomState::Alone { qemu, then } = self.state else { return false };
+    pub fn is_exclusive(&self) -> bool {
+        let ExclusiveState::Alone { qemu, then } = self.state else { return false };
         (self.measure)(qemu).is_some_and(|now| now.others_since(then) <= OTHERS_MAX)
     }
 
@@ -52,30 +58,30 @@ impl<'a> Room<'a> {
         if began != self.began {
             // That test is over.
             running.share();
-            (self.began, self.state) = (began, RoomState::Shared);
+            (self.began, self.state) = (began, ExclusiveState::Shared);
         }
         let Some(began) = began else { return };
-        let heard_late = began == running.elapsed && began - since > protocol::ROOM;
+        let heard_late = began == running.elapsed && began - since > protocol::EXCLUSIVE_AFTER;
         self.state = match self.state {
-            RoomState::Lost => RoomState::Lost,
-            RoomState::Shared if heard_late => RoomState::Lost,
-            state => match running.alone() {
-                Answer::Alone if matches!(state, RoomState::Alone { .. }) => state,
+            ExclusiveState::Lost => ExclusiveState::Lost,
+            ExclusiveState::Shared if heard_late => ExclusiveState::Lost,
+            state => match running.exclusive() {
+                Answer::Alone if matches!(state, ExclusiveState::Alone { .. }) => state,
                 Answer::Alone => self.first_alone(running),
-                Answer::Later => RoomState::Waits,
-                Answer::NoMore => RoomState::Lost,
+                Answer::Later => ExclusiveState::Waits,
+                Answer::NoMore => ExclusiveState::Lost,
             },
         };
     }
 
-    fn first_alone(&self, running: &Running) -> RoomState {
+    fn first_alone(&self, running: &Running) -> ExclusiveState {
         let qemu = running.child;
         let Some(then) = (self.measure)(qemu) else {
             // Nobody stands still for what will not count.
             running.share();
-            return RoomState::Lost;
+            return ExclusiveState::Lost;
         };
-        RoomState::Alone { qemu, then }
+        ExclusiveState::Alone { qemu, then }
     }
 }
 
@@ -105,75 +111,75 @@ mod tests {
 
     /// A guest on an idle host, and what it is asked at so many milliseconds.
     struct GuestStandIn {
-        room: Room<'static>,
+        exclusive: Exclusive<'static>,
         host: &'static Host,
     }
 
     impl GuestStandIn {
         fn on(host: &'static Host) -> GuestStandIn {
-            GuestStandIn { room: Room { measure, ..Room::new(&["latency"]) }, host }
+            GuestStandIn { exclusive: Exclusive { measure, ..Exclusive::new(&["latency"]) }, host }
         }
 
         /// Whether it is alone after a look, in which the test that runs, if any, is one that began at so many.
-        fn alone(&mut self, at: u64, test: Option<(&str, u64)>) -> bool {
+        fn exclusive(&mut self, at: u64, test: Option<(&str, u64)>) -> bool {
             let elapsed = Duration::from_millis(at);
             let running = Running { elapsed, child: 0, group: GUEST, host: self.host };
-            self.room.look(test.map(|(name, began)| (name, Duration::from_millis(began))), &running);
-            self.room.is_alone()
+            self.exclusive.look(test.map(|(name, began)| (name, Duration::from_millis(began))), &running);
+            self.exclusive.is_exclusive()
         }
     }
 
     #[test]
     fn only_the_tests_that_want_the_host_have_it_and_then_give_it_back() {
         let mut guest = GuestStandIn::on(host());
-        assert!(!guest.alone(25, Some(("munmap", 25))));
-        assert!(guest.alone(50, Some(("latency", 50))));
-        assert!(guest.alone(75, Some(("latency", 50))));
+        assert!(!guest.exclusive(25, Some(("munmap", 25))));
+        assert!(guest.exclusive(50, Some(("latency", 50))));
+        assert!(guest.exclusive(75, Some(("latency", 50))));
         assert_eq!(guest.host.ask(OTHER), Answer::Later);
         guest.host.leave(OTHER);
-        assert!(!guest.alone(100, Some(("exit", 100))));
+        assert!(!guest.exclusive(100, Some(("exit", 100))));
         assert_eq!(guest.host.ask(OTHER), Answer::Alone);
     }
 
     #[test]
     fn one_whose_beginning_was_heard_too_late_was_not_alone() {
         let mut guest = GuestStandIn::on(host());
-        let late = 25 + u64::try_from(protocol::ROOM.as_millis()).unwrap() + 1;
-        assert!(!guest.alone(25, None));
-        assert!(!guest.alone(late, Some(("latency", late))));
-        assert!(!guest.alone(late + 25, Some(("latency", late))));
+        let late = 25 + u64::try_from(protocol::EXCLUSIVE_AFTER.as_millis()).unwrap() + 1;
+        assert!(!guest.exclusive(25, None));
+        assert!(!guest.exclusive(late, Some(("latency", late))));
+        assert!(!guest.exclusive(late + 25, Some(("latency", late))));
         // The next one is not to blame.
-        assert!(guest.alone(late + 50, Some(("latency", late + 50))));
+        assert!(guest.exclusive(late + 50, Some(("latency", late + 50))));
     }
 
     #[test]
     fn one_that_has_to_wait_is_alone_when_it_is_its_turn() {
         let mut guest = GuestStandIn::on(host());
         assert_eq!(guest.host.ask(OTHER), Answer::Alone);
-        assert!(!guest.alone(25, Some(("latency", 25))));
+        assert!(!guest.exclusive(25, Some(("latency", 25))));
         guest.host.give_back(OTHER);
         // It stood still for that long.
-        assert!(guest.alone(900, Some(("latency", 25))));
+        assert!(guest.exclusive(900, Some(("latency", 25))));
     }
 
     #[test]
     fn one_beside_which_programs_of_others_ran_was_not_alone() {
         let mut guest = GuestStandIn::on(host());
-        for (ticks, alone) in
+        for (ticks, exclusive) in
             [((500, 300), true), ((600, 320), true), ((700, 380), false), ((800, 370), true)]
         {
             TICKS.set(Some(ticks));
-            assert_eq!(guest.alone(25, Some(("latency", 25))), alone, "{ticks:?}");
+            assert_eq!(guest.exclusive(25, Some(("latency", 25))), exclusive, "{ticks:?}");
         }
         TICKS.set(None);
-        assert!(!guest.alone(25, Some(("latency", 25))), "nobody knows");
+        assert!(!guest.exclusive(25, Some(("latency", 25))), "nobody knows");
     }
 
     #[test]
     fn a_host_that_tells_nothing_of_others_is_not_kept() {
         TICKS.set(None);
         let mut guest = GuestStandIn::on(host());
-        assert!(!guest.alone(25, Some(("latency", 25))));
+        assert!(!guest.exclusive(25, Some(("latency", 25))));
         assert_eq!(guest.host.ask(OTHER), Answer::Alone);
     }
 }

@@ -23,7 +23,7 @@ pub struct Host(Mutex<Groups>);
 
 struct Groups {
     running: Vec<pid_t>,
-    alone: Option<(pid_t, Instant)>,
+    exclusive: Option<(pid_t, Instant)>,
     /// Asked to be alone while another one was, and are stopped until it is their turn.
     waiting: Vec<pid_t>,
 }
@@ -41,14 +41,14 @@ pub enum Answer {
 
 impl Host {
     pub const fn new() -> Host {
-        Host(Mutex::new(Groups { running: Vec::new(), alone: None, waiting: Vec::new() }))
+        Host(Mutex::new(Groups { running: Vec::new(), exclusive: None, waiting: Vec::new() }))
     }
 
     /// A process group that has been started.
     pub fn enter(&self, group: pid_t) {
         self.groups(|groups| {
             groups.running.push(group);
-            if groups.alone.is_some() {
+            if groups.exclusive.is_some() {
                 signal(group, Signal::STOP);
             }
         });
@@ -70,11 +70,11 @@ impl Host {
 
     fn ask_at(&self, group: pid_t, now: Instant) -> Answer {
         self.groups(|groups| {
-            let Some((alone, since)) = groups.alone else {
+            let Some((exclusive, since)) = groups.exclusive else {
                 groups.give_to(group, now);
                 return Answer::Alone;
             };
-            if alone != group {
+            if exclusive != group {
                 if !groups.waiting.contains(&group) {
                     groups.waiting.push(group);
                 }
@@ -104,17 +104,17 @@ impl Groups {
     }
 
     fn give_to(&mut self, group: pid_t, now: Instant) {
-        self.alone = Some((group, now));
+        self.exclusive = Some((group, now));
         self.others(group).for_each(|other| signal(other, Signal::STOP));
         signal(group, Signal::CONT);
     }
 
     fn give_back(&mut self, group: pid_t, now: Instant) {
-        if self.alone.is_none_or(|(alone, _)| alone != group) {
+        if self.exclusive.is_none_or(|(exclusive, _)| exclusive != group) {
             return;
         }
         if self.waiting.is_empty() {
-            self.alone = None;
+            self.exclusive = None;
             self.running.iter().for_each(|other| signal(*other, Signal::CONT));
         } else {
             // Straight to the next one: whatever ran in between would be in its times.
