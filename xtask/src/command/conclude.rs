@@ -33,7 +33,8 @@ impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
     pub fn conclude(&self, gathered: Gathered) -> Result<Exit> {
         let Gathered { evidence, accels, guests_secs, ended } = gathered;
-        if let Some(failure) = ended.as_ref().filter(|failure| failure.exit != Exit::Interrupted)
+        let failed = ended.filter(|failure| failure.exit != Exit::Interrupted);
+        if let Some(failure) = &failed
             && self.planned.sources.trees.is_empty()
         {
             return Err(failure.clone());
@@ -43,17 +44,14 @@ impl Setting<'_> {
             accels: accels.into_iter().map(accel_report).collect(),
             guests_secs,
             wall_secs: self.started.elapsed().as_secs_f64(),
-            ended: ended
-                .as_ref()
-                .filter(|failure| failure.exit != Exit::Interrupted)
-                .map(|failure| failure.exit as u8),
+            ended: failed.as_ref().map(|failure| failure.exit as u8),
         };
         course.write(&self.dir.path)?;
         let report = Shown::new(&self.planned.report(&evidence, course, &self.dir.path))?;
         publish(&report, &self.dir.path, self.args.format, self.args.verbose)?;
-        match ended {
-            Some(failure) if failure.exit != Exit::Interrupted => Err(failure.log(&self.dir.path)),
-            _ => Ok(report.exit()),
+        match failed {
+            Some(failure) => Err(failure.log(&self.dir.path)),
+            None => Ok(report.exit()),
         }
     }
 }

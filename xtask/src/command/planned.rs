@@ -11,7 +11,7 @@ use crate::arms::{Chosen, Under};
 use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Beside, Cell};
 use crate::host::json_file::JsonFile;
-use crate::judge::{self, Asked};
+use crate::judge::{self, Asked, JudgedArm};
 use crate::observe::Evidence;
 use crate::report::{AccelReport, PatchReport, TreeReport};
 use crate::run::EVIDENCE;
@@ -160,21 +160,21 @@ impl Planned {
 
     /// What stands between a cell and a pass; for a control, what became of it.
     pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
-        let arm = match &cell.arm {
-            Arm::Base => judge::JudgedArm::Base,
-            Arm::Patched | Arm::Version(_) => judge::JudgedArm::Patched,
-            Arm::Control(control) => return vec![judge::catch(&self.asked(cell), control, evidence).by],
-            Arm::WithoutHunk(_) => return vec![judge::noticed(&self.asked(cell), evidence).by],
-        };
-        let found = judge::examine(&self.asked(cell), arm, evidence);
-        found.into_iter().map(|finding| finding.text).collect()
+        let asked = self.asked(cell);
+        let of_arm = |arm| judge::examine(&asked, arm, evidence).into_iter().map(|finding| finding.text);
+        match &cell.arm {
+            Arm::Base => of_arm(JudgedArm::Base).collect(),
+            Arm::Patched | Arm::Version(_) => of_arm(JudgedArm::Patched).collect(),
+            Arm::Control(control) => vec![judge::catch(&asked, control, evidence).by],
+            Arm::WithoutHunk(_) => vec![judge::noticed(&asked, evidence).by],
+        }
     }
 
     /// Of a cell that was booted more than once.
     pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
         let arm = match &cell.arm {
-            Arm::Base => judge::JudgedArm::Base,
-            Arm::Patched | Arm::Version(_) => judge::JudgedArm::Patched,
+            Arm::Base => JudgedArm::Base,
+            Arm::Patched | Arm::Version(_) => JudgedArm::Patched,
             Arm::Control(_) | Arm::WithoutHunk(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))

@@ -53,7 +53,9 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn two_measurements_agree() {
-        let (Some(one), Some(other)) = (measured(), measured()) else { return };
+        // A busy host may come in between now and then, and not every time.
+        let some = || (0..100).find_map(|_| measured()).expect("a host that is not always busy");
+        let (one, other) = (some(), some());
         assert!(one.abs_diff(other) <= 2, "{one} and {other} MHz");
     }
 }

@@ -1,4 +1,4 @@
-//! Looks at what one scenario measured: whether it met its demand, and whether its counts are those of the mechanism
+//! Looks at what one scenario measured: whether it met its demand, and whether its counts are those of the outcome
 //! that the arm must have. Where a number is known, it is compared exactly.
 
 use protocol::{Level, Measured};

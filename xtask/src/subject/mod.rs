@@ -328,28 +328,7 @@ impl Subject {
 
     /// The injection of this name, with what it takes from others.
     pub fn injection(&self, name: &str) -> Option<Injection> {
-        let at = self.inject.iter().position(|injection| injection.name == name)?;
-        let (above, named) = (&self.inject[..at], &self.inject[at]);
-        let like = match &named.like {
-            // Only of those above: no circle.
-            Some(like) => Some(Subject { inject: above.to_vec(), ..Subject::default() }.injection(like)?),
-            None => None,
-        };
-        let like = like.as_ref();
-        let places = |functions: &Vec<NamedFunction>| {
-            let place = |NamedFunction { function, work }: &NamedFunction| Place {
-                function: function.clone(),
-                work: *work,
-            };
-            functions.iter().map(place).collect::<Vec<_>>()
-        };
-        Some(Injection {
-            fault: named.fault.clone().or_else(|| Some(like?.fault.clone()))?,
-            settings: named.settings.clone().or_else(|| Some(like?.settings.clone())).unwrap_or_default(),
-            under: named.under.as_ref().map(places).or_else(|| Some(like?.under.clone()))?,
-            outside: named.outside.clone().or_else(|| like?.outside.clone()),
-            which: named.which.or_else(|| Some(like?.which)).unwrap_or(Which::Next),
-        })
+        injection_among(&self.inject, name)
     }
 
     /// What a guest is told to watch.
@@ -381,6 +360,31 @@ impl Subject {
             counters: self.counters.iter().map(counter).collect(),
         }
     }
+}
+
+fn injection_among(all: &[NamedInjection], name: &str) -> Option<Injection> {
+    let at = all.iter().position(|injection| injection.name == name)?;
+    let named = &all[at];
+    let like = match &named.like {
+        // Only of those above: no circle.
+        Some(like) => Some(injection_among(&all[..at], like)?),
+        None => None,
+    };
+    let like = like.as_ref();
+    let places = |functions: &Vec<NamedFunction>| {
+        let place = |NamedFunction { function, work }: &NamedFunction| Place {
+            function: function.clone(),
+            work: *work,
+        };
+        functions.iter().map(place).collect::<Vec<_>>()
+    };
+    Some(Injection {
+        fault: named.fault.clone().or_else(|| Some(like?.fault.clone()))?,
+        settings: named.settings.clone().or_else(|| Some(like?.settings.clone())).unwrap_or_default(),
+        under: named.under.as_ref().map(places).or_else(|| Some(like?.under.clone()))?,
+        outside: named.outside.clone().or_else(|| like?.outside.clone()),
+        which: named.which.or_else(|| Some(like?.which)).unwrap_or(Which::Next),
+    })
 }
 
 impl NamedEvent {
