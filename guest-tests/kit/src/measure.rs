@@ -104,6 +104,8 @@ pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> 
         forced_micros: forced.performed.micros,
         timings: timings(forced.performed.timings, quiet.performed.timings),
         done: forced.performed.done,
+        results: BTreeMap::new(),
+        output: String::new(),
     })
 }
 

@@ -57,6 +57,9 @@ pub struct Request {
     /// Panic at the first warning, scheduling in atomic context among them: where a splat is all that is wanted,
     /// what a broken kernel does next is of no use.
     pub panic_on_warn: bool,
+    /// Send what gcov counted while each scenario ran.
+    #[serde(default)]
+    pub coverage: bool,
 }
 
 /// Directory, inside the initramfs, of the scenarios' programs.
@@ -79,6 +82,29 @@ pub struct Ask {
     pub secs: u64,
     /// Its times are to be compared: the host stops all else that it runs as soon as it hears that it begins.
     pub exclusive: bool,
+    /// It is no test with counts of its own but a workload: what it does, and how each of that ended, are its results.
+    #[serde(default)]
+    pub work: Option<Work>,
+}
+
+/// What a workload runs. Its name is that of the [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Work {
+    /// Nothing: what the kernel has done by then, while it booted.
+    Boot,
+    /// A program of ours, by the name of the scenario.
+    Ours,
+    /// A program with its arguments, paths of the guest. It ended well if its status is 0. Lines of its output that are
+    /// results in KTAP (Documentation/dev-tools/ktap.rst) are results of the workload.
+    Program(Vec<String>),
+    /// A KUnit suite that the kernel holds (/sys/kernel/debug/kunit).
+    Kunit(String),
+}
+
+impl Work {
+    /// What a workload gets before it is killed, in seconds.
+    pub const SECS: u64 = 60;
 }
 
 /// What the guest gives the host for that, and so the longest that the host may take to hear of it.
@@ -120,8 +146,27 @@ pub enum Message {
     Measured { scenario: String, measured: Box<Measured> },
     /// A scenario could not be carried out (not: a bad count, which is for the host to judge).
     Broken { scenario: String, why: String },
+    /// A piece of what gcov counted while the scenario ran, after the message that it ended with.
+    Covered(Piece),
     /// The last line of a boot that came to its planned end.
     Trailer(Trailer),
+}
+
+/// A piece of one file of gcov's counts (`/sys/kernel/debug/gcov`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    pub scenario: String,
+    /// Path below that directory.
+    pub file: String,
+    /// From 0, without a gap; the last one says so.
+    pub number: u32,
+    pub last: bool,
+    /// [`Piece::BYTES`] at most, in base 64.
+    pub data: String,
+}
+
+impl Piece {
+    pub const BYTES: usize = 32 * 1024;
 }
 
 /// What the guest runs on.
@@ -174,6 +219,28 @@ pub struct Measured {
     pub timings: Vec<Timing>,
     /// What else went on, each with how often: the work of walkers, hotplug cycles, rounds of a soak.
     pub done: Vec<Done>,
+    /// Of a workload: how each thing that it did ended, by the name of that.
+    #[serde(default, deserialize_with = "unique::map")]
+    pub results: BTreeMap<String, WorkResult>,
+    /// Of a workload: the end of what it printed.
+    #[serde(default)]
+    pub output: String,
+}
+
+/// Most results of one workload, and the longest name of one and text about one, in characters: all of them fit into one
+/// line of the channel.
+pub const RESULTS_MAX: usize = 400;
+pub const RESULT_CHARS_MAX: usize = 60;
+
+/// How something that a workload did ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkResult {
+    Ok,
+    /// It could not be tried here, and why.
+    Skipped(String),
+    /// With an error, by its name (`ENOMEM`), or in a few words.
+    Failed(String),
 }
 
 /// A distribution of times, nanoseconds.

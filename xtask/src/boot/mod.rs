@@ -310,7 +310,7 @@ impl Seen {
                 self.end_scenario(scenario, Ending::Broken(why.clone()), when);
             }
             // That it came is what it says.
-            Message::Alive { .. } => {}
+            Message::Alive { .. } | Message::Covered(_) => {}
             Message::Trailer(trailer) if self.trailer.is_none() => self.trailer = Some((trailer.clone(), at)),
             Message::Hello(_) | Message::Plan { .. } | Message::Trailer(_) => {
                 self.out_of_order.push("a message that comes once came twice".to_owned());

@@ -165,6 +165,7 @@ mod tests {
             set: Default::default(),
             secs: 0,
             exclusive: false,
+            work: None,
         }];
         let request = Request {
             scenarios,
@@ -172,6 +173,7 @@ mod tests {
             inject: true,
             stall_secs: None,
             panic_on_warn: false,
+            coverage: false,
         };
         let bytes = binaries.initramfs(&request, &kallsyms).unwrap();
         let mut names = Vec::new();

@@ -125,6 +125,7 @@ impl Run<'_> {
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
             panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.signal, WantedSignal::Splat { .. })),
+            coverage: false,
         };
         let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
         let binaries = guests
@@ -145,6 +146,7 @@ impl Run<'_> {
             set: if scenario.as_booted { BTreeMap::new() } else { self.subject.set.clone() },
             secs,
             exclusive,
+            work: None,
         }
     }
 

@@ -74,6 +74,8 @@ fn add(sum: Measured, round: Measured) -> Measured {
         forced_micros,
         timings,
         done,
+        results,
+        output,
     } = round;
     let done = sum.done.into_iter().zip(&done);
     Measured {
@@ -92,6 +94,8 @@ fn add(sum: Measured, round: Measured) -> Measured {
         forced_micros: sum.forced_micros + forced_micros,
         timings: sum.timings.into_iter().chain(timings).collect(),
         done: done.map(|(sum, round)| Done { count: sum.count + round.count, ..sum }).collect(),
+        results,
+        output,
     }
 }
 
