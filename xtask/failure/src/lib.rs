@@ -23,6 +23,8 @@ pub enum Exit {
     Inconclusive = 3,
     /// The patch file was refused: damaged without proof, does not apply, or reaches outside the tree.
     PatchRejected = 4,
+    /// Nothing spoke against the patch, and no planted bug showed that it would have.
+    WeakPass = 5,
     /// A bug in the harness itself.
     Internal = 70,
     /// Ctrl-C or SIGTERM.

@@ -88,7 +88,7 @@ fn changed(
 /// does not apply here.
 fn own_functions(project: &Project, loaded: &Loaded, base: &Overlay<'_>) -> Result<Option<BTreeSet<String>>> {
     let campaign = &loaded.campaign;
-    let all = std::iter::once(&campaign.patch).chain(campaign.backports.values());
+    let all = campaign.patch.iter().chain(campaign.backports.values());
     let proved = all
         .filter_map(|path| series(&project.root.join(path)))
         .find_map(|series| patch::prove(&series, base).ok());
@@ -138,8 +138,7 @@ fn with_callers(
 
 /// The files that the patches of a campaign change.
 fn files_of(project: &Project, campaign: &Campaign) -> BTreeSet<String> {
-    let all =
-        std::iter::once(&campaign.patch).chain(campaign.versions.values()).chain(campaign.backports.values());
+    let all = campaign.patch.iter().chain(campaign.versions.values()).chain(campaign.backports.values());
     let patches = all.filter_map(|path| series(&project.root.join(path)));
     patches
         .flat_map(|series| series.patches.into_iter().flat_map(|patch| patch.files))

@@ -3,6 +3,7 @@
 
 pub mod about;
 pub mod base_tree;
+pub mod changed;
 mod planting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +132,7 @@ impl Arms {
         let mut overlay = Overlay::new(prepared);
         let made = match &cell.arm {
             Arm::Base => Ok(()),
-            Arm::Patched | Arm::Version(_) | Arm::Control(_) => {
+            Arm::Patched | Arm::Coverage | Arm::Version(_) | Arm::Control(_) => {
                 let version = if let Arm::Version(name) = &cell.arm { Some(name.as_str()) } else { None };
                 overlay.add(self.proved_as(version));
                 Ok(())

@@ -2,6 +2,7 @@
 //! Observes and records; whether what it saw is good is for the judge.
 
 pub mod addr2line;
+pub mod coverage;
 mod exclusive;
 mod monitor;
 pub mod probe;
@@ -14,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{Hello, Message, Nonce, Trailer, Transcript};
+use protocol::{Hello, Message, Nonce, Piece, Trailer, Transcript};
 
 use crate::boot::timeouts::Timeouts;
 use crate::host::accel::Accel;
@@ -50,6 +51,8 @@ pub struct Guest<'a> {
     pub longer: Duration,
     /// Guest tests that have the host to themselves while they run.
     pub exclusive: &'a [&'a str],
+    /// It counts its lines, and this is what makes lines of the counts.
+    pub notes: Option<coverage::Notes<'a>>,
 }
 
 /// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
@@ -86,7 +89,15 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     let took = started.elapsed();
     watcher.finish(took);
     let said = words_of_qemu(guest.log).or_infra(|| format!("read {}", guest.log.display()))?;
+    let counted = match guest.notes {
+        Some(notes) => coverage::read(guest.sandbox, &watcher.seen.pieces, notes, &guest.dir.join("gcov")),
+        None => Ok(Vec::new()),
+    };
     let mut ran = watcher.into_ran(end, took, said.trim());
+    match counted {
+        Ok(coverage) => ran.coverage = coverage,
+        Err(failure) => ran.rejects.push(failure.to_string().replace('\n', ";")),
+    }
     addr2line::add(guest.sandbox, &mut ran.splats, guest.symbols, guest.tools, &guest.dir.join("places.log"));
     Ok(Boot::Ran(Box::new(ran)))
 }
@@ -129,6 +140,8 @@ struct Seen {
     began: Duration,
     splats_before: u64,
     out_of_order: Vec<String>,
+    /// Of gcov's counts.
+    pieces: Vec<Piece>,
 }
 
 /// What else there was when a message was heard.
@@ -277,6 +290,7 @@ impl<'a> Watcher<'a> {
             splats: self.console.splats().to_vec(),
             splats_total: self.console.splats_total(),
             last_lines: self.console.last_lines().map(str::to_owned).collect(),
+            coverage: Vec::new(),
             watched: Watched {
                 silence_secs: self.timeouts.silence.as_secs_f64(),
                 deadline_secs: self.timeouts.deadline.as_secs_f64(),
@@ -310,7 +324,8 @@ impl Seen {
                 self.end_scenario(scenario, Ending::Broken(why.clone()), when);
             }
             // That it came is what it says.
-            Message::Alive { .. } | Message::Covered(_) => {}
+            Message::Alive { .. } => {}
+            Message::Covered(piece) => self.pieces.push(piece.clone()),
             Message::Trailer(trailer) if self.trailer.is_none() => self.trailer = Some((trailer.clone(), at)),
             Message::Hello(_) | Message::Plan { .. } | Message::Trailer(_) => {
                 self.out_of_order.push("a message that comes once came twice".to_owned());

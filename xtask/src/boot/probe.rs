@@ -17,6 +17,9 @@ use crate::host::process::{self, ChildEnd, Limits, Watch};
 use crate::host::sandbox::{Access, Sandbox, View};
 use failure::{Context, Failure, Result};
 
+/// Of a guest that is to get to user space, whichever kernel it is.
+const MEMORY_MIB: u32 = 1024;
+
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
@@ -344,7 +347,13 @@ fn probe(accel: Accel, bench: &Trial<'_>) -> Result<ProbeOutcome> {
 }
 
 fn command(accel: Accel, bench: &Trial<'_>, console: &Path) -> duct::Expression {
-    let machine = Machine { arch: bench.arch, accel, cpus: bench.cpus, tsc_mhz: host::tsc_mhz() };
+    let machine = Machine {
+        arch: bench.arch,
+        accel,
+        cpus: bench.cpus,
+        memory_mib: MEMORY_MIB,
+        tsc_mhz: host::tsc_mhz(),
+    };
     let mut view = View::default().show(bench.kernel, Path::new("kernel"), Access::Read).show(
         console,
         Path::new("console"),

@@ -9,12 +9,13 @@ mod log;
 pub mod sensitive;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use crate::host::arch::Arch;
@@ -50,6 +51,8 @@ pub struct Job<'a> {
     pub runs_own_code: bool,
     /// Whether to keep digests of their code.
     pub keep_code: bool,
+    /// Objects that count how often their lines are executed, by gcov.
+    pub counted: &'a [String],
 }
 
 /// Everything off that no fragment asks for.
@@ -70,6 +73,9 @@ const SYSTEM_MAP: &str = "System.map";
 /// Where a build sees its tree: the same for all lanes, so that none is told by its objects.
 const TREE: &str = "tree";
 const FRAGMENT: &str = "requested.config";
+
+/// What gcov has to know of the objects that count, kept beside the image: by object, in base 64.
+pub const NOTES: &str = "gcov-notes.json";
 
 /// More than make prints for the largest kernel with all warnings.
 const LOG_BYTES_MAX: u64 = 64 << 20;
@@ -128,7 +134,10 @@ impl Job<'_> {
         };
         [
             make(&[format!("KCONFIG_ALLCONFIG={}", name(&self.fragment())), CONFIGURE.to_owned()]),
-            make(&[format!("-j{}", self.jobs), self.arch.target.to_owned()]),
+            make(
+                &[counting(self.counted), vec![format!("-j{}", self.jobs), self.arch.target.to_owned()]]
+                    .concat(),
+            ),
         ]
     }
 }
@@ -172,6 +181,9 @@ pub fn build(
         return Ok(Build::Infra { why });
     }
     let link_secs = tail.linking.map_or(0.0, |since| since.elapsed().as_secs_f64());
+    if let Some(why) = keep_notes(job)? {
+        return Ok(Build::Infra { why });
+    }
     let lost_symbols = keep(job)?;
     if lost_symbols.is_empty() {
         lane.configured(configured_from(job))?;
@@ -180,6 +192,39 @@ pub fn build(
     let warnings = log::warnings(&log, &job.place(), job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
     Ok(Build::Built(Built { cold, cached: false, configure_secs, link_secs, lost_symbols, warnings, code }))
+}
+
+/// For make: these objects are compiled to count (scripts/Makefile.lib, `GCOV_PROFILE_`). That names an object by its file
+/// alone, and so the directory is asked for where the name is used; kbuild has no way to ask for an object of its own.
+fn counting(objects: &[String]) -> Vec<String> {
+    let mut dirs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for object in objects {
+        let (dir, name) = object.rsplit_once('/').unwrap_or((".", object));
+        dirs.entry(name).or_default().push(dir);
+    }
+    let word = |(name, dirs): (&str, Vec<&str>)| {
+        format!("GCOV_PROFILE_{name}=$(if $(filter {},$(obj)),y)", dirs.join(" "))
+    };
+    dirs.into_iter().map(word).collect()
+}
+
+/// The notes of the objects that count; or why one has none.
+fn keep_notes(job: &Job<'_>) -> Result<Option<String>> {
+    if job.counted.is_empty() {
+        return Ok(None);
+    }
+    let mut notes = BTreeMap::new();
+    for object in job.counted {
+        let path = Path::new(object).with_extension("gcno");
+        match files::read_below(job.objects, &path) {
+            Ok(bytes) => _ = notes.insert(object.clone(), BASE64.encode(&bytes)),
+            Err(error) => return Ok(Some(format!("{object} was not compiled to count its lines: {error}"))),
+        }
+    }
+    let json = serde_json::to_vec(&notes).or_infra(|| "encode gcov's notes".to_owned())?;
+    let path = job.cell_dir.join(NOTES);
+    std::fs::write(&path, json).or_infra(|| format!("write {}", path.display()))?;
+    Ok(None)
 }
 
 /// One make, with its output in the build log; whether it ended because it was asked to.

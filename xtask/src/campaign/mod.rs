@@ -29,8 +29,10 @@ use failure::{Failure, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
     pub name: String,
-    /// Below the project's root, as every path of a patch.
-    pub patch: PathBuf,
+    /// Below the project's root, as every path of a patch. None: of whatever patch is given.
+    pub patch: Option<PathBuf>,
+    /// Whether each variant also has an arm that counts how often the changed lines are executed.
+    pub coverage: bool,
     /// What the base arm of a tree that already holds the patch is.
     pub base: BaseWish,
     /// Other versions of the patch, tried beside it: each is held against the same base.
@@ -57,7 +59,9 @@ pub enum BaseWish {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCampaign {
-    patch: PathBuf,
+    patch: Option<PathBuf>,
+    #[serde(default)]
+    coverage: bool,
     #[serde(default)]
     base: BaseWish,
     #[serde(default)]
@@ -130,6 +134,7 @@ impl Campaign {
             name,
             subject,
             patch: raw.patch,
+            coverage: raw.coverage,
             base: raw.base,
             versions: raw.versions,
             backports: raw.backports,
@@ -186,8 +191,8 @@ impl Campaign {
 }
 
 /// Names of arms that are no controls or versions.
-fn reserved() -> [String; 2] {
-    ["base".to_owned(), "patched".to_owned()]
+fn reserved() -> [String; 3] {
+    ["base", "patched", "coverage"].map(str::to_owned)
 }
 
 impl RawCampaign {

@@ -30,6 +30,9 @@ pub struct Cell {
 pub enum Arm {
     Base,
     Patched,
+    /// The patched source, built so that it counts how often each changed line is executed. Never judged: what counts is
+    /// another code.
+    Coverage,
     /// Another version of the patch, or the first patches of a series.
     Version(String),
     Control(Control),
@@ -52,6 +55,7 @@ impl Arm {
         match self {
             Arm::Base => "base",
             Arm::Patched => "patched",
+            Arm::Coverage => "coverage",
             Arm::Version(name) => name,
             Arm::Control(control) => &control.arm,
             Arm::WithoutHunk(left_out) => &left_out.name,
@@ -62,7 +66,7 @@ impl Arm {
     pub fn judged(&self) -> bool {
         match self {
             Arm::Base | Arm::Patched | Arm::Version(_) => true,
-            Arm::Control(_) | Arm::WithoutHunk(_) => false,
+            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) => false,
         }
     }
 }
@@ -109,6 +113,11 @@ impl Cell {
     pub fn cpus(&self) -> u32 {
         self.variant.cpus.unwrap_or(self.arch.cpus)
     }
+
+    /// Of its guest, in MiB.
+    pub fn memory_mib(&self) -> u32 {
+        self.variant.memory_mib.unwrap_or(self.arch.memory_mib)
+    }
 }
 
 /// The cells of `campaign` in build order, with what is tried beside.
@@ -126,7 +135,9 @@ pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
             let arch = arch::find(&variant.arch)?;
             let with_patch = with_patch(beside, tree, variant);
             let hunks = left_out(&beside.leave_out).map(Arm::WithoutHunk);
-            let arms = std::iter::once(Arm::Base).chain(hunks).chain(with_patch);
+            // First, because what is reached decides what the others are asked to do.
+            let counting = campaign.coverage.then_some(Arm::Coverage);
+            let arms = counting.into_iter().chain([Arm::Base]).chain(hunks).chain(with_patch);
             cells.extend(arms.map(|arm| Cell {
                 tree: tree.clone(),
                 variant: variant.clone(),
@@ -176,7 +187,7 @@ fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario>
         .filter(|s| s.not_applicable(variant, &campaign.subject).is_none())
         .cloned()
         .collect();
-    if !arm.judged() {
+    if !arm.judged() && *arm != Arm::Coverage {
         scenarios.retain(|scenario| matches!(scenario.suite, Suite::Quick | Suite::Normal));
     }
     if let Arm::Control(control) = arm {
@@ -236,6 +247,9 @@ mod tests {
             trees: Vec::new(),
             without: BTreeMap::new(),
             cpus: None,
+            memory_mib: None,
+            symbols: BTreeMap::new(),
+            counted: Vec::new(),
             fragments: Vec::new(),
             helpers: Vec::new(),
             patched_helpers: Vec::new(),
@@ -245,7 +259,8 @@ mod tests {
         };
         Campaign {
             name: "c".to_owned(),
-            patch: PathBuf::new(),
+            patch: Some(PathBuf::new()),
+            coverage: false,
             base: BaseWish::AsIs,
             versions: BTreeMap::new(),
             backports: BTreeMap::new(),

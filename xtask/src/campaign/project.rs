@@ -241,7 +241,16 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
         let file = format!("configs/fragments/{name}.config");
         kconfig::parse_fragment(&file, &input::FRAGMENT.read_text(&project.root.join(&file))?)
     });
-    kconfig::merge(fragments.collect::<Result<_>>()?)
+    let mut all: Vec<Vec<Request>> = fragments.collect::<Result<_>>()?;
+    let own = variant.symbols.iter().map(|(symbol, value)| Request {
+        symbol: symbol.clone(),
+        value: value.clone(),
+        origin: format!("symbols of the variant {}", variant.name),
+        if_known: false,
+        instead: true,
+    });
+    all.push(own.collect());
+    kconfig::merge(all)
 }
 
 /// The requests of every variant, by its id. Read once: an edit during a run does not reach its later cells.

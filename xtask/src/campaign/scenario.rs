@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use protocol::Work;
 use serde::{Deserialize, Serialize};
 
 use super::variant::Variant;
@@ -61,6 +62,8 @@ pub enum Demand {
     Operations { count: u64, outcome: String },
     /// What the guest counts by itself comes out just so.
     Counts(Vec<ExpectedCount>),
+    /// Nothing is known of it beforehand: whatever it does ends on the patched arm as it does on the base.
+    Work(Work),
 }
 
 /// How often something has to be done on each arm.
@@ -78,6 +81,7 @@ impl Demand {
         match self {
             Demand::Failures(number) | Demand::AtLeast(number) => *number,
             Demand::Operations { count, .. } => *count,
+            Demand::Work(_) => 1,
             Demand::Counts(counts) => {
                 counts.iter().map(|count| count.base.max(count.patched)).max().unwrap_or(0)
             }
@@ -92,7 +96,7 @@ impl Demand {
             Demand::Operations { count, outcome } => {
                 Demand::Operations { count: most.min(*count), outcome: outcome.clone() }
             }
-            Demand::Counts(_) => self.clone(),
+            Demand::Counts(_) | Demand::Work(_) => self.clone(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Demand {
                 let about = subject.outcome(outcome).map_or(outcome.as_str(), |outcome| &outcome.about);
                 format!("{count} operations: {about}")
             }
+            Demand::Work(_) => "it ends as on the base".to_owned(),
             Demand::Counts(counts) => {
                 let each =
                     counts.iter().map(|count| format!("{} {} -> {}", count.what, count.base, count.patched));
@@ -121,6 +126,14 @@ impl Demand {
 }
 
 impl Scenario {
+    /// What it runs, if it is a workload.
+    pub fn work(&self) -> Option<&Work> {
+        match &self.demand {
+            Demand::Work(work) => Some(work),
+            Demand::Failures(_) | Demand::AtLeast(_) | Demand::Operations { .. } | Demand::Counts(_) => None,
+        }
+    }
+
     /// Why it says nothing about `variant`; None: it applies.
     pub fn not_applicable(&self, variant: &Variant, subject: &Subject) -> Option<String> {
         if let Some(reason) = variant.without.get(&self.name) {
@@ -129,7 +142,7 @@ impl Scenario {
         let base = variant.expect.as_ref().and_then(|expect| subject.outcome(&expect.base));
         let other = base.filter(|base| match &self.on {
             Some(on) => !on.contains(&base.name),
-            None => !base.absent.is_empty() && !matches!(self.demand, Demand::Counts(_)),
+            None => !base.absent.is_empty() && !matches!(self.demand, Demand::Counts(_) | Demand::Work(_)),
         });
         let lacks = self.fragments.iter().find(|name| !variant.fragments.contains(name));
         let reason = match (other, lacks) {
@@ -153,6 +166,11 @@ pub struct RawScenario {
     /// Of each of the operations.
     outcome: Option<String>,
     counts: Option<BTreeMap<String, RawCount>>,
+    work: Option<RawWork>,
+    /// A program of the guest with its arguments, as a workload.
+    program: Option<Vec<String>>,
+    /// A KUnit suite, as a workload.
+    kunit: Option<String>,
     inject: Option<String>,
     #[serde(default)]
     as_booted: bool,
@@ -166,6 +184,14 @@ pub struct RawScenario {
     controls: Option<bool>,
     #[serde(default)]
     exclusive: bool,
+}
+
+/// A workload that its name says enough of.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawWork {
+    Boot,
+    Ours,
 }
 
 #[derive(Deserialize)]
@@ -198,10 +224,18 @@ impl RawScenario {
             self.at_least.map(Demand::AtLeast),
             operations,
             self.counts.map(counts),
+            self.work.map(|work| match work {
+                RawWork::Boot => Demand::Work(Work::Boot),
+                RawWork::Ours => Demand::Work(Work::Ours),
+            }),
+            self.program.map(|words| Demand::Work(Work::Program(words))),
+            self.kunit.map(|suite| Demand::Work(Work::Kunit(suite))),
         ];
         let mut demands = demands.into_iter().flatten();
         let (Some(demand), None) = (demands.next(), demands.next()) else {
-            return bad("needs one of `failures`, `at_least`, `operations` and `counts`");
+            return bad(
+                "needs one of `failures`, `at_least`, `operations`, `counts`, `work`, `program` and `kunit`",
+            );
         };
         if matches!(demand, Demand::Failures(_)) && self.inject.is_none() {
             return bad("demands `failures`, and there is no `inject`");

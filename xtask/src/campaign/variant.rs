@@ -16,8 +16,16 @@ pub struct Variant {
     pub trees: Vec<String>,
     /// CPUs of its guests, where these are not the architecture's number.
     pub cpus: Option<u32>,
+    /// Memory of its guests in MiB, where it is not the architecture's.
+    pub memory_mib: Option<u32>,
     /// Kconfig fragments, names in `configs/fragments`.
     pub fragments: Vec<String>,
+    /// Symbols by themselves, without `CONFIG_`, and their values; they take the place of what a fragment says.
+    #[serde(default)]
+    pub symbols: BTreeMap<String, String>,
+    /// Objects whose lines are counted in the arm that is built for that.
+    #[serde(default)]
+    pub counted: Vec<String>,
     /// Helper patches, names in `patches/TREE`. With one, the variant is synthetic.
     #[serde(default)]
     pub helpers: Vec<String>,

@@ -125,6 +125,13 @@ impl Planned {
             controls,
             left_out,
             pairs,
+            reach: self
+                .sources
+                .changed
+                .keys()
+                .filter_map(|tree| Some((tree.clone(), self.reach(tree, evidence)?)))
+                .collect(),
+            unreached_allowed: self.unreached_allowed.clone(),
             effects: Vec::new(),
             fetch_secs: sources.fetch_secs,
             guests_secs,
@@ -214,9 +221,13 @@ impl Planned {
             Some(why) => judge::beside_the_point(why),
             None => {
                 let changes_code = code(&base).is_kept_in(&own) == Some(false);
+                let reach = self.reach(&cell.tree, evidence);
                 let shown = judge::Detectors {
+                    reach: reach.as_ref(),
+                    unreached_allowed: &self.unreached_allowed,
                     controls: &caught,
-                    least: if changes_code { CONTROLS_OF_A_PASS } else { 0 },
+                    // Without prepared controls nothing but a weak pass can come of it.
+                    least: if changes_code && !self.asked(asked).compares() { CONTROLS_OF_A_PASS } else { 0 },
                     left_out: left_out.iter().map(ControlLeftOut::to_string).collect(),
                 };
                 let judgement = judge::judge(&self.asked(asked), &base, &patched, &shown);
@@ -230,6 +241,10 @@ impl Planned {
         });
         let main = version.and_then(|_| CodeReport::new(&code(&of(Arm::Patched.name()).1), &own));
         let pair = PairReport {
+            differences: judge::differences(&self.asked(asked), &base, &patched)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             code: beside_base,
             code_beside_patched: main,
             controls_left_out: left_out,
@@ -272,6 +287,7 @@ impl Planned {
             not_applicable: not_applicable.collect(),
             verdict: judgement.verdict,
             reasons: judgement.reasons,
+            differences: Vec::new(),
             code: None,
             code_beside_patched: None,
             controls_left_out: Vec::new(),

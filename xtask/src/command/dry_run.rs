@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::boot::qemu::{self, Files, Machine};
 use crate::build::Job;
 use crate::campaign;
-use crate::campaign::plan::Cell;
+use crate::campaign::plan::{Arm, Cell};
 use crate::campaign::project::{self, Loaded, Project};
 use crate::host;
 use crate::host::accel::Accel;
@@ -79,6 +79,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
         touched: &std::collections::BTreeSet::new(),
         runs_own_code: false,
         keep_code: false,
+        counted: if cell.arm == Arm::Coverage { &cell.variant.counted } else { &[] },
     };
     let kind = if cell.variant.native() { "native" } else { "synthetic" };
     let _ = writeln!(text, "\n{} ({kind})", cell.id());
@@ -88,7 +89,13 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
     let (initramfs, console, results) =
         (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
     let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
-    let machine = Machine { arch: cell.arch, accel: Accel::Tcg, cpus: cell.cpus(), tsc_mhz: host::tsc_mhz() };
+    let machine = Machine {
+        arch: cell.arch,
+        accel: Accel::Tcg,
+        cpus: cell.cpus(),
+        memory_mib: cell.memory_mib(),
+        tsc_mhz: host::tsc_mhz(),
+    };
     let boot = qemu::command(machine, files, "NONCE", &cell.variant.arguments);
     let _ = writeln!(text, "  {}", qemu::shell_line(&boot));
     Ok(())

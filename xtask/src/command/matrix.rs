@@ -95,6 +95,7 @@ pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
             unconfined: !sandbox.is_on(),
             unproved: conclude::unproved(&loaded.campaign, &tested),
             sources: Sources::default(),
+            unreached_allowed: Vec::new(),
             cells,
         },
         sandbox,
@@ -125,7 +126,16 @@ fn tested(
         let series = match (&own, backport) {
             (Some(own), _) => own.clone(),
             (None, Some(backport)) => read(backport)?,
-            (None, None) => read(&campaign.patch)?,
+            (None, None) => match &campaign.patch {
+                Some(path) => read(path)?,
+                None => {
+                    return Err(Failure::usage(format!(
+                        "campaign {} is of no patch by itself",
+                        campaign.name
+                    ))
+                    .next("name the patch: --patch FILE"));
+                }
+            },
         };
         let mut versions = BTreeMap::new();
         // They are made for the tree that the patch was made for.
@@ -385,7 +395,7 @@ impl Setting<'_> {
         let planned = &self.planned;
         let findings = planned.findings(cell, evidence);
         let good = match &cell.arm {
-            Arm::Base | Arm::Patched | Arm::Version(_) => findings.is_empty(),
+            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => findings.is_empty(),
             Arm::Control(control) => judge::catch(&planned.asked(cell), control, evidence).caught,
             Arm::WithoutHunk(_) => judge::noticed(&planned.asked(cell), evidence).caught,
         };

@@ -7,11 +7,12 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::arms::changed::ChangedHunk;
 use crate::arms::{Chosen, Under};
 use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Beside, Cell};
 use crate::host::json_file::JsonFile;
-use crate::judge::{self, Asked, JudgedArm};
+use crate::judge::{self, Asked, JudgedArm, Reach};
 use crate::observe::Evidence;
 use crate::report::{AccelReport, PatchReport, TreeReport};
 use crate::run::EVIDENCE;
@@ -45,6 +46,9 @@ pub struct Planned {
     /// The patch, for a run that ended before it was held against a tree.
     pub unproved: PatchReport,
     pub sources: Sources,
+    /// Hunks that need not be executed: the user says so.
+    #[serde(default)]
+    pub unreached_allowed: Vec<usize>,
     /// In the end those of the controls that have a place in the source.
     pub cells: Vec<Cell>,
 }
@@ -59,6 +63,9 @@ pub struct Sources {
     pub controls: BTreeMap<(String, Under), Chosen>,
     /// Trees on which the patch changes nothing of what the campaign is about, with a sentence about that.
     pub beside_the_point: BTreeMap<String, String>,
+    /// The changed lines, by tree, where these are counted.
+    #[serde(default)]
+    pub changed: BTreeMap<String, Vec<ChangedHunk>>,
 }
 
 /// How the run went.
@@ -158,13 +165,24 @@ impl Planned {
         }
     }
 
+    /// What was reached of the patch on `tree`, by `evidence`, by index of the cell; None where nothing counts lines.
+    pub fn reach(&self, tree: &str, evidence: &[Evidence]) -> Option<Reach> {
+        let hunks = self.sources.changed.get(tree)?;
+        let cells = self.cells.iter().zip(evidence);
+        let counted: Vec<&Evidence> = cells
+            .filter(|(cell, _)| cell.tree == tree && cell.arm == Arm::Coverage)
+            .map(|(_, evidence)| evidence)
+            .collect();
+        Some(Reach::of(hunks, &counted))
+    }
+
     /// What stands between a cell and a pass; for a control, what became of it.
     pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let asked = self.asked(cell);
         let of_arm = |arm| judge::examine(&asked, arm, evidence).into_iter().map(|finding| finding.text);
         match &cell.arm {
             Arm::Base => of_arm(JudgedArm::Base).collect(),
-            Arm::Patched | Arm::Version(_) => of_arm(JudgedArm::Patched).collect(),
+            Arm::Patched | Arm::Coverage | Arm::Version(_) => of_arm(JudgedArm::Patched).collect(),
             Arm::Control(control) => vec![judge::catch(&asked, control, evidence).by],
             Arm::WithoutHunk(_) => vec![judge::noticed(&asked, evidence).by],
         }
@@ -175,7 +193,7 @@ impl Planned {
         let arm = match &cell.arm {
             Arm::Base => JudgedArm::Base,
             Arm::Patched | Arm::Version(_) => JudgedArm::Patched,
-            Arm::Control(_) | Arm::WithoutHunk(_) => return None,
+            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
     }

@@ -58,6 +58,13 @@ pub struct Asked<'a> {
     pub cpus: u32,
 }
 
+impl Asked<'_> {
+    /// Nothing is known beforehand: what workloads do is compared between the arms.
+    pub fn compares(&self) -> bool {
+        self.scenarios.iter().any(|scenario| scenario.work().is_some())
+    }
+}
+
 pub struct Findings(pub Vec<Finding>);
 
 impl Findings {

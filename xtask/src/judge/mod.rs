@@ -6,8 +6,10 @@
 
 mod examine;
 mod finding;
+pub mod reach;
 mod repetition;
 mod scenario;
+mod work;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +17,21 @@ use crate::campaign::{Demand, Suite};
 use crate::observe::Evidence;
 use crate::subject::control::Control;
 pub use examine::{examine, examine_boot};
+use finding::Findings;
 pub use finding::{Asked, Finding, JudgedArm, Weight};
+pub use reach::Reach;
 pub use repetition::{Repetition, count};
+pub use work::{Difference, differences};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Complete evidence, and nothing wrong in it.
     Pass,
+    /// The same, but nothing was broken on purpose to see whether it would have been noticed.
+    WeakPass,
+    /// What was wrong without the patch is right with it.
+    Fixes,
     /// The patched arm is bad and the base is not: the patch is to blame.
     Fail,
     /// Both arms are bad: not this patch's doing.
@@ -34,9 +43,19 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Nothing speaks against the patch, and the experiment says something.
+    pub fn is_good(self) -> bool {
+        match self {
+            Verdict::Pass | Verdict::WeakPass | Verdict::Fixes => true,
+            Verdict::Fail | Verdict::BaseAlsoFails | Verdict::Vacuous | Verdict::Infra => false,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
+            Verdict::WeakPass => "weak-pass",
+            Verdict::Fixes => "fixes",
             Verdict::Fail => "fail",
             Verdict::BaseAlsoFails => "base-also-fails",
             Verdict::Vacuous => "vacuous",
@@ -71,6 +90,10 @@ pub struct Detectors<'a> {
     pub least: usize,
     /// Those that have none, and why.
     pub left_out: Vec<String>,
+    /// Of a patch whose lines are counted, what was reached of it.
+    pub reach: Option<&'a Reach>,
+    /// Hunks that the user takes responsibility for.
+    pub unreached_allowed: &'a [usize],
 }
 
 /// The patch changes nothing of what the campaign is about: there is nothing to judge.
@@ -88,15 +111,30 @@ pub fn with_the_same_code(judgement: Judgement) -> Judgement {
     }
 }
 
+/// What a pass without any planted bug has to say for itself.
+const NOTHING_PLANTED: &str =
+    "blind to whatever the workloads do not show: no bug was planted to see whether they would";
+
 /// Judges one pair.
 pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
     let found_base = examine(asked, JudgedArm::Base, base);
-    let found_patched = examine(asked, JudgedArm::Patched, patched);
+    let differences = differences(asked, base, patched);
+    let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
+    work::examine_differences(&mut found, &differences);
+    let found_patched = found.0;
     let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
-    let verdict = if of(&found_patched, Weight::Bad) && of(&found_base, Weight::Bad) {
+    let is_new = |found: &Finding| {
+        found.weight == Weight::Bad
+            && found_base.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
+    };
+    let verdict = if asked.compares() && !of(&found_base, Weight::Infra) && found_patched.iter().any(is_new) {
+        Verdict::Fail
+    } else if of(&found_patched, Weight::Bad) && of(&found_base, Weight::Bad) {
         Verdict::BaseAlsoFails
     } else if of(&found_base, Weight::Infra) || of(&found_patched, Weight::Infra) {
         Verdict::Infra
+    } else if asked.compares() && of(&found_base, Weight::Bad) && found_patched.is_empty() {
+        Verdict::Fixes
     } else if of(&found_base, Weight::Bad) {
         Verdict::BaseAlsoFails
     } else if of(&found_base, Weight::Vacuous) {
@@ -106,6 +144,11 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     } else if of(&found_patched, Weight::Vacuous) {
         Verdict::Vacuous
     } else {
+        let fixed = differences.iter().filter(|difference| difference.is_fixed());
+        let fixed: Vec<String> = fixed.map(Difference::to_string).collect();
+        if !fixed.is_empty() {
+            return Judgement { verdict: Verdict::Fixes, reasons: fixed };
+        }
         return pass_unless_blind(asked, base, patched, shown);
     };
     let reasons = [("base", &found_base), ("patched", &found_patched)]
@@ -138,9 +181,11 @@ fn pass_unless_blind(
         blind.extend(shown.left_out.iter().cloned());
     }
     blind.extend(unequal_demand(asked, base, patched));
-    match blind.is_empty() {
-        true => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
-        false => Judgement { verdict: Verdict::Vacuous, reasons: blind },
+    blind.extend(shown.reach.map(|reach| reach.gaps(shown.unreached_allowed)).unwrap_or_default());
+    match (blind.is_empty(), shown.controls.is_empty() && asked.compares()) {
+        (false, _) => Judgement { verdict: Verdict::Vacuous, reasons: blind },
+        (true, false) => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
+        (true, true) => Judgement { verdict: Verdict::WeakPass, reasons: vec![NOTHING_PLANTED.to_owned()] },
     }
 }
 

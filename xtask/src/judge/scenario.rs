@@ -4,6 +4,7 @@
 use protocol::{Level, Measured};
 
 use super::finding::{Asked, Findings, JudgedArm, Weight};
+use super::work::examine_work;
 use crate::campaign::{Demand, ExpectedCount, Scenario};
 use crate::observe::{Ending, Ran};
 use crate::subject::signal::Signal;
@@ -29,6 +30,9 @@ pub fn examine_scenario(
         }
         None => return found.gap(Weight::Vacuous, format!("{name}: planned and not run")),
     };
+    if let Some(work) = scenario.work() {
+        return examine_work(found, scenario, work, measured);
+    }
     if measured.lost_events != 0 {
         found.gap(Weight::Vacuous, format!("{name}: {} trace events were lost", measured.lost_events));
     }
@@ -56,6 +60,7 @@ pub fn examine_scenario(
     let of_arm = expected.and_then(|name| asked.subject.outcome(name));
     let mut scene = Scene { found, subject: asked.subject, name, arm, measured };
     match (&scenario.demand, of_arm) {
+        (Demand::Work(_), _) => {}
         (Demand::Counts(expected), _) => scene.own_counts(expected),
         (Demand::Operations { count, outcome }, _) => match asked.subject.outcome(outcome) {
             Some(outcome) => scene.operations(*count, outcome),

@@ -48,6 +48,7 @@ impl Ran {
             splats_total,
             last_lines,
             watched,
+            mut coverage,
         } = self;
         let both = |one: Option<f64>, other: Option<f64>| Some(one?.max(other?));
         if hello.is_some() && other.hello.is_some() && hello != other.hello {
@@ -57,6 +58,7 @@ impl Ran {
         planned.extend(other.planned);
         scenarios.extend(other.scenarios);
         splats.extend(other.splats);
+        coverage.extend(other.coverage);
         // The first that did not end by itself is the one to look at.
         let (end, last_lines, watched) = match end {
             GuestEnd::QemuExited => (other.end, other.last_lines, other.watched),
@@ -82,6 +84,7 @@ impl Ran {
             splats_total: splats_total.saturating_add(other.splats_total),
             last_lines,
             watched,
+            coverage,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What was measured in one cell, as plain data. It begins as "not run" and each stage fills in its part; nothing
 //! here says whether it is good: that is the judge's.
 
+mod coverage;
 pub mod events;
 mod merge;
 
@@ -10,6 +11,7 @@ use protocol::{Hello, Measured, Trailer};
 use serde::{Deserialize, Serialize};
 
 use console::Splat;
+pub use coverage::Coverage;
 
 /// Everything known of one cell.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -178,6 +180,9 @@ pub struct Ran {
     pub splats_total: u64,
     pub last_lines: Vec<String>,
     pub watched: Watched,
+    /// Of a kernel that was built to be counted in, and of nothing else.
+    #[serde(default)]
+    pub coverage: Vec<Coverage>,
 }
 
 /// How long the harness was ready to wait for this guest, and what it saw when it no longer was.

@@ -7,7 +7,6 @@ use super::effect::{Effect, Unit};
 use super::{
     CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, layout,
 };
-use crate::judge::Verdict;
 use crate::subject::{PerEach, Question, Takes};
 
 /// A line or more for each question.
@@ -67,7 +66,7 @@ fn own_counts(report: &Report) -> impl Iterator<Item = &ScenarioReport> {
 
 /// The verdict has held them against what the campaign says; here they are.
 fn does(report: &Report) -> String {
-    let good = report.main_pairs().all(|pair| pair.verdict == Verdict::Pass);
+    let good = report.main_pairs().all(|pair| pair.verdict.is_good());
     let each = own_counts(report)
         .map(|scenario| format!("{} (base -> patched): {}", scenario.name, scenario.demands));
     let asked = lines_or(each, "nothing was counted");

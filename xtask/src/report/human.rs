@@ -34,7 +34,7 @@ pub fn whole(report: &Shown, run_dir: &str, colour: bool) -> String {
 
 /// The verdict, the counts that it stands on, and the exit code.
 fn summary(report: &Report) -> String {
-    let passed = report.pairs.iter().filter(|pair| pair.verdict == Verdict::Pass).count();
+    let passed = report.pairs.iter().filter(|pair| pair.verdict.is_good()).count();
     let (variants, controls) = (report.pairs.len(), report.controls.len());
     let what =
         if report.pairs.iter().all(PairReport::is_main) { "variants" } else { "variants and versions" };
@@ -50,16 +50,20 @@ fn summary(report: &Report) -> String {
 
 /// One word for the run. If all variants that did not pass have the same verdict, it is that one.
 fn verdict(report: &Report) -> &'static str {
-    const CODES: [(Exit, &str); 4] = [
+    const CODES: [(Exit, &str); 5] = [
         (Exit::Ok, "pass"),
+        (Exit::WeakPass, "weak-pass"),
         (Exit::PatchFailed, "fail"),
         (Exit::PatchRejected, "refused"),
         (Exit::Interrupted, "interrupted"),
     ];
+    if report.exit_code == Exit::Ok as u8 && report.pairs.iter().any(|pair| pair.verdict == Verdict::Fixes) {
+        return Verdict::Fixes.name();
+    }
     if let Some((_, word)) = CODES.iter().find(|(exit, _)| *exit as u8 == report.exit_code) {
         return word;
     }
-    let mut others = report.pairs.iter().map(|pair| pair.verdict).filter(|verdict| *verdict != Verdict::Pass);
+    let mut others = report.pairs.iter().map(|pair| pair.verdict).filter(|verdict| !verdict.is_good());
     match others.next() {
         Some(first) if first != Verdict::Fail && others.all(|other| other == first) => first.name(),
         _ => "inconclusive",

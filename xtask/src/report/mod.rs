@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::campaign::Demand;
 use crate::campaign::plan::{Arm, Cell};
-use crate::judge::{Repetition, Verdict};
+use crate::judge::{Reach, Repetition, Verdict};
 use crate::observe::Lost;
 use crate::observe::{self, Evidence, ScenarioRan};
 use crate::subject::control::Control;
@@ -66,6 +66,12 @@ pub struct Report {
     /// With `--without-hunk`: what noticed each hunk that was left out.
     pub left_out: Vec<LeftOutReport>,
     pub pairs: Vec<PairReport>,
+    /// What was reached of the patch, by tree, where lines are counted.
+    #[serde(default)]
+    pub reach: BTreeMap<String, Reach>,
+    /// Hunks that the user said need not be executed.
+    #[serde(default)]
+    pub unreached_allowed: Vec<usize>,
     /// What gets better and what gets worse.
     pub effects: Vec<effect::Effect>,
     /// Of this, how much went into finding, fetching and unpacking sources.
@@ -264,6 +270,9 @@ pub struct PairReport {
     pub not_applicable: Vec<NotApplicable>,
     pub verdict: Verdict,
     pub reasons: Vec<String>,
+    /// What workloads did that ended differently on the two arms.
+    #[serde(default)]
+    pub differences: Vec<String>,
     /// What the compiler made of the changed files, beside the base; none where one of the two was not built.
     pub code: Option<CodeReport>,
     /// Of a version of the patch, beside the patch under test.
@@ -314,8 +323,9 @@ impl Report {
             Exit::Interrupted
         } else if self.pairs.iter().any(|pair| pair.verdict == Verdict::Fail) {
             Exit::PatchFailed
-        } else if !self.pairs.is_empty() && self.pairs.iter().all(|pair| pair.verdict == Verdict::Pass) {
-            Exit::Ok
+        } else if !self.pairs.is_empty() && self.pairs.iter().all(|pair| pair.verdict.is_good()) {
+            let weak = self.pairs.iter().any(|pair| pair.verdict == Verdict::WeakPass);
+            if weak { Exit::WeakPass } else { Exit::Ok }
         } else {
             Exit::Inconclusive
         }

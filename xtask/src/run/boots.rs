@@ -125,14 +125,19 @@ impl Run<'_> {
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
             stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
             panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.signal, WantedSignal::Splat { .. })),
-            coverage: false,
+            coverage: cell.arm == Arm::Coverage,
         };
         let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
         let binaries = guests
             .get(cell.arch.rust_target)
             .ok_or_else(|| Failure::internal(format!("no guest was built for {}", cell.arch.name)))?;
-        let machine =
-            Machine { arch: cell.arch, accel: choice.accel, cpus: cell.cpus(), tsc_mhz: host::tsc_mhz() };
+        let machine = Machine {
+            arch: cell.arch,
+            accel: choice.accel,
+            cpus: cell.cpus(),
+            memory_mib: cell.memory_mib(),
+            tsc_mhz: host::tsc_mhz(),
+        };
         Ok(Ok(Prepared { machine, request, binaries }))
     }
 
@@ -146,7 +151,7 @@ impl Run<'_> {
             set: if scenario.as_booted { BTreeMap::new() } else { self.subject.set.clone() },
             secs,
             exclusive,
-            work: None,
+            work: scenario.work().cloned(),
         }
     }
 

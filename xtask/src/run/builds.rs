@@ -223,6 +223,7 @@ impl Run<'_> {
                 "config",
                 "requested.config",
                 "build.log",
+                build::NOTES,
             ];
             Cache::new(self.project.cache()).keep_kernel(&task.key, &task.cell_dir, &kept, build)?;
         }
@@ -305,6 +306,7 @@ impl Task<'_> {
             touched: &self.tree.arms.touched,
             runs_own_code: self.runs_own_code,
             keep_code: self.cell.arm.judged(),
+            counted: if self.cell.arm == Arm::Coverage { &self.cell.variant.counted } else { &[] },
         }
     }
 }

@@ -31,7 +31,8 @@ impl Run<'_> {
             .with("arch", job.arch.name.as_bytes())
             .with("target", job.arch.target.as_bytes())
             .with("requests", crate::subject::kconfig::render(job.requests).as_bytes())
-            .with("code", &[if job.keep_code { CODE_VERSION } else { 0 }]);
+            .with("code", &[if job.keep_code { CODE_VERSION } else { 0 }])
+            .with("counted", job.counted.join("\n").as_bytes());
         for (path, content) in changes {
             key = key.with_file(path, content.as_ref());
         }

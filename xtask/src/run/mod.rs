@@ -54,7 +54,7 @@ pub struct Run<'a> {
     pub cells: &'a [Cell],
     /// What is forced and watched in every guest.
     pub subject: &'a Subject,
-    pub trees: BTreeMap<String, ReadyTree>,
+    pub trees: &'a BTreeMap<String, ReadyTree>,
     /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,
     /// Makes the guest programs of every architecture, by target.

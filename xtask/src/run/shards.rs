@@ -1,6 +1,7 @@
 //! One boot of a cell: one guest, or several that run the same kernel at the same time, each with a shard of the guest
 //! tests. Prepares their directories and starts them; what they saw counts as one boot (crate::observe).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use protocol::{Nonce, Request};
 
 use super::Run;
 use super::boots::Prepared;
+use crate::boot::coverage::Notes;
 use crate::boot::qemu::{self, Files, Machine};
 use crate::boot::{self, Guest};
 use crate::build;
 use crate::cache::seal::random;
-use crate::campaign::plan::Cell;
+use crate::campaign::plan::{Arm, Cell};
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
 use crate::host::sandbox::{Access, View};
@@ -88,6 +90,13 @@ impl Run<'_> {
         let log = shard.logs.join("qemu.log");
         let exclusive: Vec<&str> =
             shard.request.scenarios.iter().filter(|ask| ask.exclusive).map(|ask| ask.name.as_str()).collect();
+        let known = notes_of(cell, dir)?;
+        let touched = self.trees.get(&cell.tree).map(|tree| &tree.arms.touched);
+        let notes = known.as_ref().zip(touched).map(|(notes, touched)| Notes {
+            notes,
+            touched,
+            tools: cell.arch.prefix(),
+        });
         let guest = Guest {
             sandbox: &self.sandbox,
             view: &view,
@@ -102,6 +111,7 @@ impl Run<'_> {
             accel: machine.accel,
             longer: shard.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
             exclusive: &exclusive,
+            notes,
         };
         boot::boot(&guest, |what| {
             self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", shard.who) });
@@ -138,6 +148,16 @@ impl Shard {
         }
         view.start_in(&home)
     }
+}
+
+/// What gcov has to know of the kernel in `dir`, if it counts its lines.
+fn notes_of(cell: &Cell, dir: &Path) -> Result<Option<BTreeMap<String, String>>> {
+    if cell.arm != Arm::Coverage {
+        return Ok(None);
+    }
+    let path = dir.join(build::NOTES);
+    let json = std::fs::read(&path).or_infra(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&json).or_infra(|| format!("read {}", path.display())).map(Some)
 }
 
 /// In the directory of its logs.

@@ -27,3 +27,15 @@ pub enum Signal {
     /// Something that a guest test counts by itself was not done as often as it has to be.
     Done { what: String, scenario: String },
 }
+
+impl Signal {
+    /// Two kernels have the same trouble: splats of one kind at one file, whatever led there.
+    pub fn is_same_trouble(&self, other: &Signal) -> bool {
+        match (self, other) {
+            (Signal::Splat { kind, file, .. }, Signal::Splat { kind: other, file: at, .. }) => {
+                kind == other && file == at
+            }
+            _ => self == other,
+        }
+    }
+}

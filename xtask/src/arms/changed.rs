@@ -1,0 +1,286 @@
+//! Which lines of the patched files are the patch's own, hunk by hunk, and which of them can have code. Compares the files
+//! before and after; knows nothing of what was compiled or executed.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
+use tree_sitter::Node;
+
+use crate::subject::c_source::{CSource, children, descendants};
+use failure::Result;
+use patch::{Base, Overlay, Proved};
+
+/// Lines shown before and after a change.
+const CONTEXT: usize = 3;
+
+/// Lines that are changed beside each other in one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedHunk {
+    /// From 1, over all files of the patch.
+    pub number: usize,
+    pub path: String,
+    pub lines: Vec<ChangedLine>,
+    /// Of a hunk that adds no code and takes some away: lines of the patched file that run where it was.
+    pub beside: Vec<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedLine {
+    pub side: Side,
+    /// From 1, in the file that has it.
+    pub number: u32,
+    pub text: String,
+    /// First and last line of the statement that it belongs to, in the file that has it; None: a comment, a declaration,
+    /// data, a brace.
+    pub statement: Option<(u32, u32)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Context,
+    Added,
+    Removed,
+}
+
+impl ChangedHunk {
+    pub fn added(&self) -> impl Iterator<Item = &ChangedLine> {
+        self.lines.iter().filter(|line| line.side == Side::Added)
+    }
+
+    /// The patch changes code here: by a line that it adds, or by one that it takes away.
+    pub fn has_code(&self) -> bool {
+        self.lines.iter().any(|line| line.side != Side::Context && line.statement.is_some())
+    }
+
+    /// `FILE:LINE` of the first change.
+    pub fn place(&self) -> String {
+        let first = self.lines.iter().find(|line| line.side != Side::Context);
+        format!("{}:{}", self.path, first.map_or(0, |line| line.number))
+    }
+}
+
+/// The hunks between `base` and the same with `proved` on top.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub fn changed(base: &dyn Base, proved: &Proved) -> Result<Vec<ChangedHunk>> {
+    let mut patched = Overlay::new(base);
+    patched.add(proved);
+    let mut hunks = Vec::new();
+    let mut seen = Vec::new();
+    for path in proved.files.iter().map(|file| &file.path) {
+        if seen.contains(&path) {
+            continue;
+        }
+        seen.push(path);
+        let before = base.read(path)?.unwrap_or_default();
+        let after = patched.read(path)?.unwrap_or_default();
+        hunks_of(path, &before, &after, &mut hunks)?;
+    }
+    Ok(hunks)
+}
+
+fn hunks_of(path: &str, before: &[u8], after: &[u8], hunks: &mut Vec<ChangedHunk>) -> Result<()> {
+    let (old, new) = (lines(before), lines(after));
+    let of = |text: &[u8]| if is_c(path) { Statements::of(text) } else { Ok(Statements::default()) };
+    let (old_code, new_code) = (of(before)?, of(after)?);
+    let line = |side, index: usize| {
+        let (text, code) = if side == Side::Removed { (&old, &old_code) } else { (&new, &new_code) };
+        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+        let text = String::from_utf8_lossy(text.get(index).copied().unwrap_or_default()).into_owned();
+        ChangedLine { side, number, text, statement: code.at(number) }
+    };
+    let ops = capture_diff_slices(Algorithm::Patience, &old, &new);
+    for group in group_diff_ops(ops, CONTEXT) {
+        let mut found = Vec::new();
+        for op in group {
+            let (_, was, is) = op.as_tag_tuple();
+            match op {
+                DiffOp::Equal { .. } => found.extend(is.map(|index| line(Side::Context, index))),
+                _ => {
+                    found.extend(was.map(|index| line(Side::Removed, index)));
+                    found.extend(is.map(|index| line(Side::Added, index)));
+                }
+            }
+        }
+        let beside = beside(&found, &new_code);
+        hunks.push(ChangedHunk {
+            number: hunks.len().saturating_add(1),
+            path: path.to_owned(),
+            lines: found,
+            beside,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the file is C that is compiled, by itself or by what includes it.
+pub fn is_c(path: &str) -> bool {
+    path.ends_with(".c") || path.ends_with(".h")
+}
+
+fn lines(text: &[u8]) -> Vec<&[u8]> {
+    text.split(|byte| *byte == b'\n').collect()
+}
+
+/// Where code is only taken away, the statements before and behind it, if they are in the same function.
+fn beside(lines: &[ChangedLine], code: &Statements) -> Vec<u32> {
+    let has = |side| lines.iter().any(|line| line.side == side && line.statement.is_some());
+    if has(Side::Added) || !has(Side::Removed) {
+        return Vec::new();
+    }
+    // In the patched file, the line behind what was taken away.
+    let (mut at, mut places) = (0, Vec::new());
+    for line in lines {
+        match line.side {
+            Side::Removed if line.statement.is_some() => places.push(at),
+            Side::Removed => {}
+            Side::Context | Side::Added => at = line.number,
+        }
+    }
+    let mut beside: Vec<u32> = places.into_iter().flat_map(|at| code.around(at)).collect();
+    beside.sort_unstable();
+    beside.dedup();
+    beside
+}
+
+/// The statements of a file by their lines.
+#[derive(Default)]
+struct Statements {
+    /// First line to last line.
+    all: BTreeMap<u32, u32>,
+    functions: Vec<RangeInclusive<u32>>,
+}
+
+impl Statements {
+    fn of(text: &[u8]) -> Result<Statements> {
+        let source = CSource::parse(text)?;
+        let mut statements = Statements::default();
+        for function in source.functions() {
+            statements.functions.push(rows(function.body));
+            for node in descendants(function.body) {
+                if let Some(rows) = statement(node) {
+                    let last = statements.all.entry(*rows.start()).or_insert(*rows.end());
+                    *last = (*last).max(*rows.end());
+                }
+            }
+        }
+        Ok(statements)
+    }
+
+    /// The innermost statement that has the line.
+    fn at(&self, line: u32) -> Option<(u32, u32)> {
+        let mut before = self.all.range(..=line).rev();
+        let (first, last) = before.next()?;
+        (*last >= line).then_some((*first, *last))
+    }
+
+    /// The first lines of the statements that stand before and behind what stood below `line`, in its function.
+    fn around(&self, line: u32) -> Vec<u32> {
+        let Some(function) = self.functions.iter().find(|lines| lines.contains(&line)) else {
+            return Vec::new();
+        };
+        let before = self.all.range(..=line).next_back();
+        let behind = self.all.range(line.saturating_add(1)..).next();
+        let inside =
+            |found: Option<(&u32, &u32)>| found.map(|(first, _)| *first).filter(|at| function.contains(at));
+        inside(before).into_iter().chain(inside(behind)).collect()
+    }
+}
+
+fn rows(node: Node<'_>) -> RangeInclusive<u32> {
+    let row = |row: usize| u32::try_from(row).unwrap_or(u32::MAX).saturating_add(1);
+    row(node.start_position().row)..=row(node.end_position().row)
+}
+
+/// The lines of a statement; of one that holds others, those of its head. None: it makes no code by itself.
+fn statement(node: Node<'_>) -> Option<RangeInclusive<u32>> {
+    match node.kind() {
+        "expression_statement"
+        | "return_statement"
+        | "goto_statement"
+        | "break_statement"
+        | "continue_statement" => Some(rows(node)),
+        "declaration" => {
+            // Of a static variable the value is data.
+            let is_static = children(node).iter().any(|child| child.kind() == "storage_class_specifier");
+            let has_value = children(node).iter().any(|child| child.kind() == "init_declarator");
+            (has_value && !is_static).then(|| rows(node))
+        }
+        "if_statement" | "switch_statement" | "while_statement" => {
+            let head = node.child_by_field_name("condition")?;
+            Some(*rows(node).start()..=*rows(head).end())
+        }
+        "do_statement" => node.child_by_field_name("condition").map(rows),
+        "for_statement" => {
+            let body = node.child_by_field_name("body")?;
+            let (first, last) = (*rows(node).start(), *rows(body).start());
+            Some(
+                first..=if body.kind() == "compound_statement" {
+                    last
+                } else {
+                    last.saturating_sub(1).max(first)
+                },
+            )
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "\
+static int f(int a)
+{
+\tint b = a;
+\tint c;
+
+\tlock();
+\tif (a &&
+\t    b) {
+\t\tput(a);
+\t\treturn 1;
+\t}
+\tunlock();
+\treturn 0;
+}
+";
+
+    fn between(before: &str, after: &str) -> Vec<ChangedHunk> {
+        let mut hunks = Vec::new();
+        hunks_of("kernel/f.c", before.as_bytes(), after.as_bytes(), &mut hunks).unwrap();
+        hunks
+    }
+
+    #[test]
+    fn a_line_knows_the_statement_that_it_is_part_of() {
+        let after = BEFORE.replace("\t    b) {", "\t    /* why */\n\t    !b) {");
+        let hunks = between(BEFORE, &after);
+        let added: Vec<_> = hunks[0].added().map(|line| (line.number, line.statement)).collect();
+        assert_eq!(added, [(8, Some((7, 9))), (9, Some((7, 9)))]);
+        assert!(hunks[0].has_code());
+        assert_eq!(hunks[0].place(), "kernel/f.c:8");
+    }
+
+    #[test]
+    fn a_declaration_a_comment_and_a_brace_have_no_code() {
+        let after = BEFORE.replace("\tint c;\n", "\tint c, d;\n\t/* nothing */\n");
+        let hunks = between(BEFORE, &after);
+        assert!(!hunks[0].has_code());
+        assert!(hunks[0].beside.is_empty());
+    }
+
+    #[test]
+    fn where_code_is_taken_away_the_statements_around_it_stand_for_it() {
+        let hunks = between(BEFORE, &BEFORE.replace("\t\tput(a);\n", ""));
+        assert!(hunks[0].has_code());
+        assert_eq!(hunks[0].beside, [7, 9]);
+        let all = between(BEFORE, &BEFORE.replace("\tunlock();\n", ""));
+        assert_eq!(all[0].beside, [10, 12]);
+    }
+}

@@ -1,0 +1,268 @@
+//! How far the run got into the patch: of each changed line whether it has code, was compiled, was executed, and by what.
+//! Pure: changed lines and what was counted in, states out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arms::changed::{ChangedHunk, ChangedLine, Side};
+use crate::observe::{Build, Coverage, Evidence};
+
+/// What is known of one changed line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum State {
+    /// Context, or a line that makes no code: a comment, a declaration, data, a brace.
+    NoCode,
+    /// A line that is gone.
+    Gone,
+    NotCompiled,
+    NotExecuted,
+    Executed {
+        /// By all workloads together.
+        count: u64,
+        /// The workloads, those first that executed it most often.
+        by: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineReach {
+    pub line: ChangedLine,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HunkReach {
+    pub number: usize,
+    pub path: String,
+    pub place: String,
+    pub lines: Vec<LineReach>,
+    /// Of the hunk: that of its line that was reached furthest; of one that only takes code away, that of the code around it.
+    pub state: State,
+}
+
+/// What was reached of a patch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    pub hunks: Vec<HunkReach>,
+    /// Why nothing was counted, if that is so.
+    pub uncounted: Option<String>,
+}
+
+/// Numbers of changed lines that have code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    pub code: usize,
+    pub compiled: usize,
+    pub executed: usize,
+}
+
+impl Reach {
+    /// What all of `counted` reached together: the evidence of cells that count lines, whatever their variant.
+    pub fn of(hunks: &[ChangedHunk], counted: &[&Evidence]) -> Reach {
+        let uncounted = match counted.iter().all(|evidence| evidence.ran().is_none()) {
+            true => Some(
+                counted.iter().find_map(|evidence| why_not(evidence)).unwrap_or_else(|| "not run".to_owned()),
+            ),
+            false => None,
+        };
+        let all: Vec<&Coverage> =
+            counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.coverage).collect();
+        Reach { hunks: hunks.iter().map(|hunk| hunk_reach(hunk, &all)).collect(), uncounted }
+    }
+
+    /// Changed lines with code.
+    pub fn lines(&self) -> Lines {
+        let mut lines = Lines::default();
+        for state in self.hunks.iter().flat_map(|hunk| &hunk.lines).map(|line| &line.state) {
+            let (code, compiled, executed) = match state {
+                State::NoCode | State::Gone => (0, 0, 0),
+                State::NotCompiled => (1, 0, 0),
+                State::NotExecuted => (1, 1, 0),
+                State::Executed { .. } => (1, 1, 1),
+            };
+            lines.code = lines.code.saturating_add(code);
+            lines.compiled = lines.compiled.saturating_add(compiled);
+            lines.executed = lines.executed.saturating_add(executed);
+        }
+        lines
+    }
+
+    /// Hunks that change code, and of these the executed ones.
+    pub fn hunks_with_code(&self) -> (usize, usize) {
+        let code = self.hunks.iter().filter(|hunk| hunk.state != State::NoCode);
+        let executed = code.clone().filter(|hunk| matches!(hunk.state, State::Executed { .. }));
+        (code.count(), executed.count())
+    }
+
+    /// In sentences, why it cannot be said that the patch was tried; `allowed` are hunks that need not be reached.
+    pub fn gaps(&self, allowed: &[usize]) -> Vec<String> {
+        if let Some(why) = &self.uncounted {
+            return vec![format!("which changed lines are executed was not counted: {why}")];
+        }
+        if self.hunks.iter().all(|hunk| hunk.state == State::NoCode) {
+            return vec![
+                "the patch changes no line that has code of its own: nothing of it can be executed"
+                    .to_owned(),
+            ];
+        }
+        let missed = self.hunks.iter().filter(|hunk| !allowed.contains(&hunk.number));
+        missed
+            .filter_map(|hunk| {
+                let what = match hunk.state {
+                    State::NotCompiled => "was not compiled",
+                    State::NotExecuted => "was compiled and not executed",
+                    State::NoCode | State::Gone | State::Executed { .. } => return None,
+                };
+                Some(format!("hunk {} ({}) {what}", hunk.number, hunk.place))
+            })
+            .collect()
+    }
+
+    /// The workloads that executed any changed line, or code beside one that is gone.
+    pub fn workloads(&self) -> Vec<&str> {
+        let lines =
+            self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
+        let mut names: Vec<&str> = lines
+            .filter_map(|state| match state {
+                State::Executed { by, .. } => Some(by),
+                State::NoCode | State::Gone | State::NotCompiled | State::NotExecuted => None,
+            })
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+fn why_not(evidence: &Evidence) -> Option<String> {
+    match &evidence.build {
+        Build::CompileError(error) => Some(format!("it does not compile: {}", error.message)),
+        Build::Infra { why } => Some(why.clone()),
+        Build::NotRun | Build::Built(_) => None,
+    }
+}
+
+fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
+    let lines: Vec<LineReach> = hunk
+        .lines
+        .iter()
+        .map(|line| LineReach { line: line.clone(), state: line_state(&hunk.path, line, all) })
+        .collect();
+    let beside = || hunk.beside.iter().map(|line| state_of(&hunk.path, (*line, *line), all));
+    let furthest = lines.iter().map(|line| line.state.clone()).filter(|state| *state != State::Gone);
+    let state = match hunk.beside.is_empty() {
+        true => furthest.max_by_key(rank),
+        false => beside().max_by_key(rank),
+    };
+    // Code that is taken away from outside of every function, or from a file that is gone: nothing is left to look at.
+    let nothing = if hunk.has_code() { State::NotCompiled } else { State::NoCode };
+    let state = state.filter(|state| *state != State::NoCode).unwrap_or(nothing);
+    HunkReach { number: hunk.number, path: hunk.path.clone(), place: hunk.place(), lines, state }
+}
+
+fn rank(state: &State) -> (u8, u64) {
+    match state {
+        State::Gone | State::NoCode => (0, 0),
+        State::NotCompiled => (1, 0),
+        State::NotExecuted => (2, 0),
+        State::Executed { count, .. } => (3, *count),
+    }
+}
+
+fn line_state(path: &str, line: &ChangedLine, all: &[&Coverage]) -> State {
+    match (line.side, line.statement) {
+        (Side::Context, _) | (Side::Added, None) => State::NoCode,
+        (Side::Removed, _) => State::Gone,
+        (Side::Added, Some(statement)) => state_of(path, statement, all),
+    }
+}
+
+/// Of the lines from the first to the last of a statement.
+fn state_of(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> State {
+    let mut compiled = false;
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for coverage in all {
+        let Some(lines) = coverage.files.get(path) else { continue };
+        // The compiler puts a statement's code at one of its lines, and some at others: the largest is what it was.
+        if let Some(count) = lines.range(first..=last).map(|(_, count)| *count).max() {
+            compiled = true;
+            let known = counts.entry(&coverage.scenario).or_default();
+            *known = known.saturating_add(count);
+        }
+    }
+    let mut by: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    match (compiled, by.is_empty()) {
+        (false, _) => State::NotCompiled,
+        (true, true) => State::NotExecuted,
+        (true, false) => State::Executed {
+            count: protocol::sum(by.iter().map(|(_, count)| *count)),
+            by: by.into_iter().map(|(name, _)| name.to_owned()).collect(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(side: Side, number: u32, statement: Option<(u32, u32)>) -> ChangedLine {
+        ChangedLine { side, number, text: String::new(), statement }
+    }
+
+    fn hunk(lines: Vec<ChangedLine>, beside: &[u32]) -> ChangedHunk {
+        ChangedHunk { number: 1, path: "a.c".to_owned(), lines, beside: beside.to_vec() }
+    }
+
+    fn coverage(scenario: &str, counts: &[(u32, u64)]) -> Coverage {
+        let mut coverage = Coverage { scenario: scenario.to_owned(), ..Coverage::default() };
+        counts.iter().for_each(|(line, count)| coverage.add("a.c", *line, *count));
+        coverage
+    }
+
+    fn reached(hunk: &ChangedHunk, coverage: &[Coverage]) -> HunkReach {
+        hunk_reach(hunk, &coverage.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_line_has_what_its_statement_has_and_says_who_executed_it() {
+        let hunk = hunk(vec![line(Side::Context, 1, None), line(Side::Added, 3, Some((2, 4)))], &[]);
+        let all = [coverage("one", &[(2, 5), (4, 1)]), coverage("two", &[(2, 7)])];
+        let state = State::Executed { count: 12, by: vec!["two".to_owned(), "one".to_owned()] };
+        assert_eq!(reached(&hunk, &all).state, state);
+        assert_eq!(reached(&hunk, &all).lines[0].state, State::NoCode);
+        assert_eq!(reached(&hunk, &[coverage("one", &[(2, 0)])]).state, State::NotExecuted);
+        assert_eq!(reached(&hunk, &[coverage("one", &[(9, 3)])]).state, State::NotCompiled);
+    }
+
+    #[test]
+    fn where_code_is_only_taken_away_the_code_beside_it_tells() {
+        let gone = hunk(vec![line(Side::Removed, 3, Some((3, 3)))], &[2, 4]);
+        assert!(matches!(
+            reached(&gone, &[coverage("one", &[(2, 0), (4, 2)])]).state,
+            State::Executed { count: 2, .. }
+        ));
+        assert_eq!(reached(&gone, &[coverage("one", &[(2, 0), (4, 0)])]).state, State::NotExecuted);
+        assert_eq!(
+            reached(&hunk(vec![line(Side::Removed, 3, Some((3, 3)))], &[]), &[]).state,
+            State::NotCompiled
+        );
+        assert_eq!(reached(&hunk(vec![line(Side::Removed, 3, None)], &[]), &[]).state, State::NoCode);
+    }
+
+    #[test]
+    fn a_hunk_that_was_not_reached_is_a_gap_unless_it_is_allowed() {
+        let hunk = hunk(vec![line(Side::Added, 3, Some((3, 3)))], &[]);
+        let reach = Reach { hunks: vec![reached(&hunk, &[coverage("one", &[(3, 0)])])], uncounted: None };
+        assert_eq!(reach.gaps(&[]), ["hunk 1 (a.c:3) was compiled and not executed"]);
+        assert!(reach.gaps(&[1]).is_empty());
+        assert_eq!(reach.lines(), Lines { code: 1, compiled: 1, executed: 0 });
+        assert_eq!(reach.hunks_with_code(), (1, 0));
+        let uncounted = Reach { uncounted: Some("no gcov".to_owned()), ..reach };
+        assert_eq!(uncounted.gaps(&[1]).len(), 1);
+    }
+}
