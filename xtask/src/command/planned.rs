@@ -16,7 +16,7 @@ use crate::observe::Evidence;
 use crate::report::{AccelReport, PatchReport, TreeReport};
 use crate::run::EVIDENCE;
 use crate::subject::Subject;
-use failure::{Failure, Result};
+use failure::{Exit, Failure, Result};
 
 const REMEDY: &str = "run the matrix again: cargo xtask matrix";
 
@@ -108,7 +108,16 @@ impl Course {
     /// When the file is not what a run writes. One that is not there is of a run that did not come to its end.
     pub fn read(dir: &Path) -> Result<Course> {
         let path = dir.join("run.json");
-        if path.exists() { RUN.read(&path) } else { Ok(Course::default()) }
+        if !path.exists() {
+            return Ok(Course::default());
+        }
+        let course: Course = RUN.read(&path)?;
+        match course.ended {
+            Some(code) if Exit::of(code).is_none_or(|exit| exit == Exit::Ok) => {
+                Err(Failure::usage(format!("{}: no failure ends with {code}", path.display())).next(REMEDY))
+            }
+            _ => Ok(course),
+        }
     }
 }
 

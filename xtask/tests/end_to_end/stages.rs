@@ -49,6 +49,26 @@ fn a_run_that_failed_or_was_interrupted_is_judged_again_in_the_same_way() {
 }
 
 #[test]
+fn a_run_that_a_failure_ended_is_judged_with_the_exit_code_of_that_failure() {
+    let bench = Bench::new();
+    assert_eq!(bench.run(&[], &[("STAND_IN_MAKE", "compile-error")]).exit, Some(1));
+    let file = latest(&bench).join("run.json");
+    let mut course = json(&file);
+    course["ended"] = 3.into();
+    std::fs::write(&file, course.to_string()).unwrap();
+    let judged = xtask(&bench, &["judge"]);
+    assert_eq!(judged.exit, Some(3), "its verdict alone would be 1: {judged:?}");
+    assert!(judged.stdout.lines().next().unwrap().ends_with(", exit code 3"), "{judged:?}");
+    for code in [0, 99] {
+        course["ended"] = code.into();
+        std::fs::write(&file, course.to_string()).unwrap();
+        let refused = xtask(&bench, &["judge"]);
+        assert_eq!(refused.exit, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(&format!("no failure ends with {code}")), "{refused:?}");
+    }
+}
+
+#[test]
 fn changed_evidence_changes_the_verdict() {
     let bench = Bench::new();
     bench.run(&[], &[]).is("pass", 0, "");
