@@ -1,5 +1,6 @@
 //! `cargo xtask judge RUN`: the verdicts of a run again, from the evidence in its directory. Builds and boots nothing.
 
+use super::builds;
 use super::conclude::publish;
 use super::planned::{Course, Planned};
 use crate::campaign::project::Project;
@@ -13,6 +14,7 @@ use failure::{Exit, Failure, Result};
 /// When the directory is not one of a run, or of another version of the harness.
 pub fn judge(project: &Project, args: &cli::JudgeArgs) -> Result<Exit> {
     let dir = super::run_dir(project, &args.run)?;
+    builds::require_boot(project, &dir)?;
     let planned = Planned::read(&dir)?;
     let evidence = planned.evidence(&dir)?;
     let report = Shown::new(&planned.report(&evidence, Course::read(&dir)?, &dir))?;

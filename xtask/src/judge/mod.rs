@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::campaign::{Demand, Suite};
 use crate::observe::Evidence;
 use crate::subject::control::Control;
-pub use examine::{examine, examine_boot};
+pub use examine::{examine, examine_boot, examine_build};
 pub use finding::{Asked, Finding, JudgedArm, Weight};
 pub use repetition::{Repetition, count};
 
@@ -92,20 +92,7 @@ pub fn with_the_same_code(judgement: Judgement) -> Judgement {
 pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
     let found_base = examine(asked, JudgedArm::Base, base);
     let found_patched = examine(asked, JudgedArm::Patched, patched);
-    let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
-    let verdict = if of(&found_patched, Weight::Bad) && of(&found_base, Weight::Bad) {
-        Verdict::BaseAlsoFails
-    } else if of(&found_base, Weight::Infra) || of(&found_patched, Weight::Infra) {
-        Verdict::Infra
-    } else if of(&found_base, Weight::Bad) {
-        Verdict::BaseAlsoFails
-    } else if of(&found_base, Weight::Vacuous) {
-        Verdict::Vacuous
-    } else if of(&found_patched, Weight::Bad) {
-        Verdict::Fail
-    } else if of(&found_patched, Weight::Vacuous) {
-        Verdict::Vacuous
-    } else {
+    let Some(verdict) = against_a_pass(&found_base, &found_patched) else {
         return pass_unless_blind(asked, base, patched, shown);
     };
     let reasons = [("base", &found_base), ("patched", &found_patched)]
@@ -113,6 +100,31 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
         .flat_map(|(arm, found)| found.iter().map(move |finding| format!("{arm}: {}", finding.text)))
         .collect();
     Judgement { verdict, reasons }
+}
+
+/// What the builds of a pair alone make of its verdict; none where nothing is wrong with them, which is no pass.
+pub fn judge_builds(base: &Evidence, patched: &Evidence) -> Option<Verdict> {
+    against_a_pass(&examine_build(base), &examine_build(patched))
+}
+
+/// The verdict that follows from what was found on both arms; none if nothing was.
+fn against_a_pass(base: &[Finding], patched: &[Finding]) -> Option<Verdict> {
+    let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
+    if of(patched, Weight::Bad) && of(base, Weight::Bad) {
+        Some(Verdict::BaseAlsoFails)
+    } else if of(base, Weight::Infra) || of(patched, Weight::Infra) {
+        Some(Verdict::Infra)
+    } else if of(base, Weight::Bad) {
+        Some(Verdict::BaseAlsoFails)
+    } else if of(base, Weight::Vacuous) {
+        Some(Verdict::Vacuous)
+    } else if of(patched, Weight::Bad) {
+        Some(Verdict::Fail)
+    } else if of(patched, Weight::Vacuous) {
+        Some(Verdict::Vacuous)
+    } else {
+        None
+    }
 }
 
 fn pass_unless_blind(
