@@ -31,6 +31,23 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    const ALL: [Exit; 7] = [
+        Exit::Ok,
+        Exit::PatchFailed,
+        Exit::Usage,
+        Exit::Inconclusive,
+        Exit::PatchRejected,
+        Exit::Internal,
+        Exit::Interrupted,
+    ];
+
+    /// The one of this number.
+    pub fn of(code: u8) -> Option<Exit> {
+        Exit::ALL.into_iter().find(|exit| *exit as u8 == code)
+    }
+}
+
 /// Why the harness stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::boot::probe::Wish;
 use crate::campaign::DEFAULT;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build, boot and judge every cell of the campaign
     Matrix(MatrixArgs),
+    /// Build the kernels of the campaign, and stop: `boot RUN` goes on
+    Build(BuildArgs),
+    /// Boot the kernels that `build` made, and keep the evidence: `judge RUN` goes on
+    Boot(BootArgs),
     /// Judge a run again, from the evidence in its directory, and write its report anew
     Judge(JudgeArgs),
     /// Show the report of a run again; exit 0 whatever its verdict is
@@ -52,8 +57,9 @@ pub enum Base {
     Undo,
 }
 
+/// What makes the plan: which kernels there are, what each has to show, and what its builds and guests may do.
 #[derive(Debug, Args)]
-pub struct MatrixArgs {
+pub struct PlanArgs {
     /// Patch under test: a diff, a mail, an mbox, a mail pasted from a web archive (each also as .gz), a directory of
     /// them, `-` for standard input, or a range of commits in --tree's repository, such as HEAD~3..HEAD; several are
     /// one series [default: the campaign's]
@@ -73,58 +79,130 @@ pub struct MatrixArgs {
     /// Which planted bugs have to be caught
     #[arg(long, value_enum, default_value = "auto")]
     pub controls: Controls,
-    /// How QEMU runs the guest
-    #[arg(long, value_enum, default_value = "auto")]
-    pub accel: AccelWish,
-    /// Parallel compile jobs; beside them runs one guest for every four, with 1 nothing at all beside anything [default:
-    /// the cores of this host]
-    #[arg(long, short, value_name = "N", value_parser = jobs)]
-    pub jobs: Option<usize>,
-    /// Boot the base and the patched kernels N times each, and say what that many boots can tell
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
     /// Which guest tests run
     #[arg(long, value_enum, default_value = "normal")]
     pub suite: SuiteWish,
     /// Also keep the base and the patched kernels under load for so long, such as 90s, 30m or 8h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub soak: Option<Duration>,
-    /// Show what is on record of a boot of the same kernel, guest and machine, marked with its date, instead of booting
-    #[arg(long, conflicts_with = "fresh")]
-    pub recorded: bool,
-    /// Boot every kernel (the default); kernels that were built before are not built again
-    #[arg(long)]
-    pub fresh: bool,
-    /// Build every kernel, also those that were built before
-    #[arg(long)]
-    pub rebuild: bool,
-    /// Compile by way of ccache if it is installed
-    #[arg(long, value_enum, default_value = "auto")]
-    pub ccache: CcacheWish,
     /// Let builds and guests do all that you can, where they cannot be confined; the report says so
     #[arg(long)]
     pub no_sandbox: bool,
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Show the plan with the exact make and QEMU commands, and stop
-    #[arg(long, visible_alias = "list")]
-    pub dry_run: bool,
+}
+
+/// How kernels are compiled.
+#[derive(Debug, Args)]
+pub struct CompileArgs {
+    /// Build every kernel, also those that were built before
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Compile by way of ccache if it is installed
+    #[arg(long, value_enum, default_value = "auto")]
+    pub ccache: CcacheWish,
+}
+
+/// How kernels are booted.
+#[derive(Debug, Args)]
+pub struct GuestArgs {
+    /// How QEMU runs the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: AccelWish,
+    /// Boot the base and the patched kernels N times each, and say what that many boots can tell
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Show what is on record of a boot of the same kernel, guest and machine, marked with its date, instead of booting
+    #[arg(long, conflicts_with = "fresh")]
+    pub recorded: bool,
+    /// Boot every kernel (the default); kernels that were built before are not built again
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// How much is done at a time, and when it ends.
+#[derive(Debug, Args)]
+pub struct PaceArgs {
+    /// Parallel compile jobs; beside them runs one guest for every four, with 1 nothing at all beside anything [default:
+    /// the cores of this host]
+    #[arg(long, short, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
     /// Go on after a cell that went wrong (the default)
     #[arg(long, conflicts_with = "fail_fast")]
     pub keep_going: bool,
     /// Stop after the first cell that went wrong
     #[arg(long)]
     pub fail_fast: bool,
+    /// Show every step of every cell, and of a report also the details that otherwise only report.txt has
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+impl GuestArgs {
+    pub fn wish(&self) -> Wish {
+        match self.accel {
+            AccelWish::Auto => Wish::Auto,
+            AccelWish::Kvm => Wish::Kvm,
+            AccelWish::Tcg => Wish::Tcg,
+        }
+    }
+
+    /// What is on record is of one boot, and of none that goes on for a time.
+    pub fn takes_records(&self, soak: Option<Duration>) -> bool {
+        self.recorded && self.repeat == 1 && soak.is_none()
+    }
+}
+
+impl PaceArgs {
+    pub fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct MatrixArgs {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// Show the plan with the exact make and QEMU commands, and stop
+    #[arg(long, visible_alias = "list")]
+    pub dry_run: bool,
     /// What standard output gets at the end
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
-    /// Show every step of every cell, and at the end the details that otherwise only report.txt has
-    #[arg(long, short)]
-    pub verbose: bool,
     /// Leave fault injection off: the verdict must then be vacuous
     #[arg(long, hide = true)]
     pub test_no_injection: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    #[command(flatten)]
+    pub compile: CompileArgs,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BootArgs {
+    /// The directory of a run that `build` has made, or its name below target/patchproof/runs
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// Let guests do all that you can; asked for of a run that was built so, and of no other
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

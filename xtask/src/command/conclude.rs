@@ -22,7 +22,7 @@ use crate::report::{
 };
 use crate::run::Gathered;
 use crate::subject::control::Control;
-use failure::{Context, Exit, Result};
+use failure::{Context, Exit, Failure, Result};
 use patch::{Proved, Series};
 
 /// Caught controls without which a kernel whose code the patch changes does not pass: enough that the detectors of two
@@ -31,29 +31,35 @@ const CONTROLS_OF_A_PASS: usize = 2;
 
 impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
-    pub fn conclude(&self, gathered: Gathered) -> Result<Exit> {
-        let Gathered { evidence, accels, guests_secs, ended } = gathered;
-        let failed = ended.filter(|failure| failure.exit != Exit::Interrupted);
+    pub fn conclude(&self, gathered: Gathered, format: Format, verbose: bool) -> Result<Exit> {
+        let (course, evidence, failed) = settled(gathered, self.started.elapsed().as_secs_f64());
         if let Some(failure) = &failed
             && self.planned.sources.trees.is_empty()
         {
             return Err(failure.clone());
         }
-        let course = Course {
-            interrupted: process::interrupted(),
-            accels: accels.into_iter().map(accel_report).collect(),
-            guests_secs,
-            wall_secs: self.started.elapsed().as_secs_f64(),
-            ended: failed.as_ref().map(|failure| failure.exit as u8),
-        };
         course.write(&self.dir.path)?;
         let report = Shown::new(&self.planned.report(&evidence, course, &self.dir.path))?;
-        publish(&report, &self.dir.path, self.args.format, self.args.verbose)?;
+        publish(&report, &self.dir.path, format, verbose)?;
         match failed {
             Some(failure) => Err(failure.log(&self.dir.path)),
             None => Ok(report.exit()),
         }
     }
+}
+
+/// How a run of `wall_secs` went, its evidence, and the failure that ended it early, which no interruption is.
+pub fn settled(gathered: Gathered, wall_secs: f64) -> (Course, Vec<Evidence>, Option<Failure>) {
+    let Gathered { evidence, accels, guests_secs, ended } = gathered;
+    let failed = ended.filter(|failure| failure.exit != Exit::Interrupted);
+    let course = Course {
+        interrupted: process::interrupted(),
+        accels: accels.into_iter().map(accel_report).collect(),
+        guests_secs,
+        wall_secs,
+        ended: failed.as_ref().map(|failure| failure.exit as u8),
+    };
+    (course, evidence, failed)
 }
 
 /// Writes the report in each of its forms to the directory of the run, and prints it.

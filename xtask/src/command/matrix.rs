@@ -1,38 +1,39 @@
-//! `cargo xtask matrix`: plan, sources, builds, boots, verdicts, report.
+//! `cargo xtask matrix`: plan, sources, builds, boots, verdicts, report. Up to the builds it is also `cargo xtask build`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use super::planned::{Planned, Sources};
-use super::setting::{Setting, most_controls, suite};
-use super::{conclude, intake};
-use crate::arms::{self, Arms, Tested};
+use super::conclude;
+use super::planned::Sources;
+use super::setting::{Outline, Setting, most_controls, suite};
+use crate::arms::{self, Arms};
 use crate::arms::{about, base_tree};
 use crate::boot::probe::Wish;
 use crate::build::Ccache;
-use crate::build::guest;
 use crate::cache::{Cache, LIMIT_BYTES};
 use crate::campaign;
-use crate::campaign::Campaign;
-use crate::campaign::plan::{self, Arm, Beside, Cell};
-use crate::campaign::project::{self, Loaded, Project};
-use crate::command::cli::{self, AccelWish, CcacheWish, Controls, SuiteWish};
-use crate::host::arch::Arch;
+use crate::campaign::plan::{self, Arm, Cell};
+use crate::campaign::project::Project;
+use crate::command::cli::{self, CcacheWish, Controls};
 use crate::host::disk::write_whole;
-use crate::host::sandbox::{self, Sandbox};
-use crate::host::{self, process, terminal};
-use crate::judge;
+use crate::host::terminal;
 use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
-use crate::report::{self, PatchReport, TreeReport};
-use crate::run::rundir::RunDir;
-use crate::run::{Gathered, ReadyTree, Run};
-use crate::source::Local;
+use crate::report::{PatchReport, TreeReport};
+use crate::run::{Gathered, ReadyTree, Run, Stages};
 use crate::source::worktree::WorkTree;
 use failure::{Exit, Failure, Result};
 use patch::Proved;
+
+/// How a plan is carried out.
+pub struct Method<'a> {
+    pub compile: &'a cli::CompileArgs,
+    /// None: kernels are built and not booted.
+    pub guest: Option<&'a cli::GuestArgs>,
+    pub pace: &'a cli::PaceArgs,
+    /// False only in the test that a run without failures comes out vacuous.
+    pub inject: bool,
+}
 
 /// Runs the campaign.
 ///
@@ -41,156 +42,30 @@ use patch::Proved;
 /// interruption too, ends in a report and its exit code.
 pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
     let started = Instant::now();
-    let mut loaded = Loaded::load(project, &args.source.campaign)?;
-    let local = super::local_trees(&mut loaded, &args.source)?;
-    let taken = |suite| match suite {
-        campaign::Suite::Quick => true,
-        campaign::Suite::Normal => args.suite != SuiteWish::Quick,
-        campaign::Suite::Full => args.suite == SuiteWish::Full,
-        campaign::Suite::Soak => args.soak.is_some(),
-    };
-    loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
-    project.require_guest_tests(&loaded.campaign)?;
-    let tested = tested(project, args, &loaded.campaign, &local)?;
-    let beside = beside(args, &loaded, &tested);
-    // Controls that have no cell are still asked for: they count as not run, and nothing passes.
-    let planned = match args.controls {
-        Controls::None => &Beside { controls: Vec::new(), ..beside.clone() },
-        Controls::All | Controls::Auto => &beside,
-    };
-    let cells = plan::select(plan::cells(&loaded.campaign, planned)?, &args.only)?;
-    let jobs =
-        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let outline = Outline::find(project, &args.plan)?;
     if args.dry_run {
         // Only the source says which of them have a place in it.
-        let cells = plan::first_controls(cells, most_controls(args).unwrap_or(usize::MAX));
-        terminal::print(&super::dry_run::render(project, &loaded, &local, &cells, jobs)?)?;
+        let most = most_controls(&args.plan).unwrap_or(usize::MAX);
+        let cells = plan::first_controls(outline.cells, most);
+        let jobs = args.pace.jobs();
+        terminal::print(&super::dry_run::render(project, &outline.loaded, &outline.local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
-    let requests = project::requests_of(project, &loaded.campaign)?;
-    let arches = arches(&cells);
-    host::require(&arches, !args.no_sandbox, args.source.install_deps, &project.install_log())?;
-    let sandbox = sandbox(project, args, &arches)?;
-    // A tree that is there already needs room for what changes in it only.
-    let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
-    host::require_disk(&project.work(), needed)?;
-    let dir = RunDir::create(project, args.out.as_deref())?;
-    process::catch_interrupts()?;
-    let mut setting = Setting {
-        project,
-        args,
-        loaded: &loaded,
-        local: &local,
-        dir: &dir,
-        tested: &tested,
-        planned: Planned {
-            campaign: loaded.campaign.name.clone(),
-            subject: loaded.campaign.subject.clone(),
-            scenarios: loaded.campaign.scenarios.clone(),
-            beside,
-            most_controls: most_controls(args),
-            suite: suite(args).map(str::to_owned),
-            started: dir.started.clone(),
-            sandbox: sandbox.describe(),
-            unconfined: !sandbox.is_on(),
-            unproved: conclude::unproved(&loaded.campaign, &tested),
-            sources: Sources::default(),
-            unreached_allowed: Vec::new(),
-            cells,
-        },
-        sandbox,
-        requests,
-        started,
+    let mut setting = Setting::open(project, &args.plan, outline, started)?;
+    let method = Method {
+        compile: &args.compile,
+        guest: Some(&args.guest),
+        pace: &args.pace,
+        inject: !args.test_no_injection,
     };
-    let (sender, receiver) = channel();
-    let shown = report::progress::show(receiver, args.verbose);
-    let gathered = setting.run(Events::new(sender), jobs);
+    let gathered = super::shown(args.pace.verbose, |events| setting.run(&method, events));
     Cache::new(project.cache()).shrink(LIMIT_BYTES);
-    // The thread ends when the last sender is gone; a panic in it has printed itself.
-    let _ = shown.join();
-    setting.conclude(gathered)
-}
-
-/// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
-fn tested(
-    project: &Project,
-    args: &cli::MatrixArgs,
-    campaign: &Campaign,
-    local: &BTreeMap<String, Local>,
-) -> Result<BTreeMap<String, Tested>> {
-    let read = |path: &PathBuf| intake::file(&project.root.join(path));
-    let own = if args.patch.is_empty() { None } else { Some(intake::read(&args.patch, local)?) };
-    let mut all = BTreeMap::new();
-    for tree in &campaign.trees {
-        let backport = campaign.backports.get(tree).filter(|_| own.is_none());
-        let series = match (&own, backport) {
-            (Some(own), _) => own.clone(),
-            (None, Some(backport)) => read(backport)?,
-            (None, None) => match &campaign.patch {
-                Some(path) => read(path)?,
-                None => {
-                    return Err(Failure::usage(format!(
-                        "campaign {} is of no patch by itself",
-                        campaign.name
-                    ))
-                    .next("name the patch: --patch FILE"));
-                }
-            },
-        };
-        let mut versions = BTreeMap::new();
-        // They are made for the tree that the patch was made for.
-        if !campaign.backports.contains_key(tree) {
-            for (name, path) in &campaign.versions {
-                versions.insert(name.clone(), read(path)?);
-            }
-        }
-        if args.each {
-            versions.extend(patch::parts(&series));
-        }
-        all.insert(tree.clone(), Tested { series, versions });
-    }
-    Ok(all)
-}
-
-fn beside(args: &cli::MatrixArgs, loaded: &Loaded, tested: &BTreeMap<String, Tested>) -> Beside {
-    let names = |tested: &Tested| tested.versions.keys().cloned().collect();
-    let first = loaded.campaign.trees.first().and_then(|tree| tested.get(tree));
-    let hunks = first.map(|tested| patch::hunks(&tested.series)).unwrap_or_default();
-    Beside {
-        versions: tested.iter().map(|(tree, tested)| (tree.clone(), names(tested))).collect(),
-        controls: loaded.controls.clone(),
-        leave_out: if args.without_hunk { hunks } else { Vec::new() },
-    }
-}
-
-/// What confines builds and guests.
-fn sandbox(project: &Project, args: &cli::MatrixArgs, arches: &[&Arch]) -> Result<Sandbox> {
-    if args.no_sandbox && sandbox::hostile_to_make(&project.work()) {
-        return Err(Failure::usage(format!("make cannot work in {}", project.work().display()))
-            .because("kbuild refuses paths with spaces, colons and the like; the sandbox hides them")
-            .next("let PATCHPROOF_WORK name another directory, or leave out --no-sandbox"));
-    }
-    let programs = arches.iter().flat_map(|arch| {
-        let tools =
-            ["gcc", "ld", "nm", "objdump", "addr2line"].map(|tool| format!("{}{tool}", arch.prefix()));
-        tools.into_iter().chain([arch.qemu.to_owned()])
-    });
-    Sandbox::find(args.no_sandbox, &programs.collect::<Vec<_>>())
-}
-
-fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
-    let mut arches: Vec<&'static Arch> = Vec::new();
-    for cell in cells {
-        if !arches.contains(&cell.arch) {
-            arches.push(cell.arch);
-        }
-    }
-    arches
+    setting.conclude(gathered, args.format, args.pace.verbose)
 }
 
 impl Setting<'_> {
     /// Everything up to the last piece of evidence; what ended it early is part of the result.
-    fn run(&mut self, events: Events, jobs: usize) -> Gathered {
+    pub fn run(&mut self, method: &Method<'_>, events: Events) -> Gathered {
         let mut sources = Sources::default();
         let early = |cells: &[Cell], ended| Gathered {
             evidence: vec![Evidence::default(); cells.len()],
@@ -198,7 +73,8 @@ impl Setting<'_> {
             guests_secs: 0.0,
             ended,
         };
-        let ready = self.ready_trees(&events, &mut sources).and_then(|trees| Ok((trees, self.ccache()?)));
+        let ready = self.ready_trees(&events, &mut sources);
+        let ready = ready.and_then(|trees| Ok((trees, self.ccache(method.compile.ccache)?)));
         self.planned.sources = sources;
         self.keep_cells();
         let planned = &self.planned;
@@ -211,31 +87,30 @@ impl Setting<'_> {
             return early(&planned.cells, None);
         }
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
-        let setting = &*self;
-        let guests = || setting.guests();
-        let look = |cell: &Cell, evidence: &Evidence| setting.look(cell, evidence);
+        let guests = || super::guests(self.project, &planned.cells);
+        let look = |cell: &Cell, evidence: &Evidence| match method.guest {
+            Some(_) => planned.look(cell, evidence),
+            None => planned.look_at_build(cell, evidence),
+        };
         let run = Run {
             project: self.project,
-            dir: self.dir,
-            cells: &setting.planned.cells,
-            subject: &setting.loaded.campaign.subject,
-            trees,
+            dir: &self.dir,
+            stages: if method.guest.is_some() { Stages::BuildAndBoot } else { Stages::Build },
+            cells: &planned.cells,
+            subject: &planned.subject,
+            trees: &trees,
             requests: self.requests.clone(),
             guests: &guests,
             sandbox: self.sandbox.clone(),
-            wish: match self.args.accel {
-                AccelWish::Auto => Wish::Auto,
-                AccelWish::Kvm => Wish::Kvm,
-                AccelWish::Tcg => Wish::Tcg,
-            },
-            jobs,
+            wish: method.guest.map_or(Wish::Auto, cli::GuestArgs::wish),
+            jobs: method.pace.jobs(),
             ccache,
-            fail_fast: self.args.fail_fast,
-            repeat: self.args.repeat,
+            fail_fast: method.pace.fail_fast,
+            repeat: method.guest.map_or(1, |guest| guest.repeat),
             soak: self.args.soak.unwrap_or_default(),
-            rebuild: self.args.rebuild,
-            recorded: self.args.recorded && self.args.repeat == 1 && self.args.soak.is_none(),
-            inject: !self.args.test_no_injection,
+            rebuild: method.compile.rebuild,
+            recorded: method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),
+            inject: method.inject,
             events,
             look: &look,
             repeat_args: self.repeat_args(),
@@ -251,7 +126,7 @@ impl Setting<'_> {
             self.loaded.trees.iter().filter(|tree| self.planned.cells.iter().any(|c| c.tree == tree.name));
         for tree in needed {
             let fetching = Instant::now();
-            let source = super::fetch(self.project, tree, self.local, &progress)?;
+            let source = super::fetch(self.project, tree, &self.local, &progress)?;
             let work = WorkTree::open(&source, &self.project.work(), &progress)?;
             sources.fetch_secs += fetching.elapsed().as_secs_f64();
             events.note(format!("tree {}: {} from {}", tree.name, source.version, source.origin));
@@ -259,7 +134,7 @@ impl Setting<'_> {
                 .tested
                 .get(&tree.name)
                 .ok_or_else(|| Failure::internal(format!("nothing is tested on the tree {}", tree.name)))?;
-            let asked = super::asked(self.project, self.loaded, tree, &self.args.source);
+            let asked = super::asked(self.project, &self.loaded, tree, &self.args.source);
             let base_tree = base_tree::find(&asked, &work, &tested.series)?;
             let undone = base_tree.undone.map(|held| held.to_string());
             let own = !self.args.patch.is_empty();
@@ -274,7 +149,7 @@ impl Setting<'_> {
             };
             if own
                 && let Some(why) =
-                    about::beside_the_point(self.project, self.loaded, &base_tree.base, &base_tree.proved)?
+                    about::beside_the_point(self.project, &self.loaded, &base_tree.base, &base_tree.proved)?
             {
                 let patch = conclude::patch_report(&tested.series, &base_tree.proved);
                 sources.trees.push(report(patch, BTreeMap::new(), undone));
@@ -338,28 +213,17 @@ impl Setting<'_> {
         self.planned.cells = kept.chain(plan::first_controls(unknown, most)).collect();
     }
 
-    fn ccache(&self) -> Result<Option<Ccache>> {
-        let compilers: Vec<String> =
-            arches(&self.planned.cells).iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
-        match self.args.ccache {
+    fn ccache(&self, wish: CcacheWish) -> Result<Option<Ccache>> {
+        let arches = super::arches(&self.planned.cells);
+        let compilers: Vec<String> = arches.iter().map(|arch| format!("{}gcc", arch.prefix())).collect();
+        match wish {
             CcacheWish::Auto => Ccache::find(&self.project.ccache(), &compilers),
             CcacheWish::Off => Ok(None),
         }
     }
 
-    fn guests(&self) -> Result<BTreeMap<&'static str, guest::Binaries>> {
-        let mut guests = BTreeMap::new();
-        for cell in &self.planned.cells {
-            if !guests.contains_key(cell.arch.rust_target) {
-                let binaries = guest::build(&self.project.root, &self.project.work(), cell.arch)?;
-                guests.insert(cell.arch.rust_target, binaries);
-            }
-        }
-        Ok(guests)
-    }
-
     /// Arguments that repeat this run from any directory.
-    fn repeat_args(&self) -> Vec<String> {
+    pub fn repeat_args(&self) -> Vec<String> {
         let campaign = &self.args.source.campaign;
         let file = campaign::file_of(&self.project.root.join("configs"), campaign);
         // A path of the user's is relative to the current directory; a name is not a path.
@@ -384,36 +248,9 @@ impl Setting<'_> {
         if self.args.source.base == cli::Base::Undo {
             args.extend(["--base", "undo"].map(str::to_owned));
         }
-        for (name, place) in self.local {
+        for (name, place) in &self.local {
             args.extend(["--tree".to_owned(), format!("{name}={}", place.fixed())]);
         }
         args
-    }
-
-    /// For the live display: whether the cell is as it should be, and a line about it.
-    fn look(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
-        let planned = &self.planned;
-        let findings = planned.findings(cell, evidence);
-        let good = match &cell.arm {
-            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => findings.is_empty(),
-            Arm::Control(control) => judge::catch(&planned.asked(cell), control, evidence).caught,
-            Arm::WithoutHunk(_) => judge::noticed(&planned.asked(cell), evidence).caught,
-        };
-        let mut words = Vec::new();
-        match (evidence.built(), evidence.build_secs) {
-            (Some(built), _) if built.cached => words.push("kernel from the cache".to_owned()),
-            (Some(_), Some(secs)) => words.push(format!("built in {secs:.0} s")),
-            _ => {}
-        }
-        if let Some(date) = &evidence.recorded {
-            words.push(format!("recorded on {date}"));
-        } else if let Some((boot, test, guests)) =
-            evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?, ran.guests)))
-        {
-            let by = if guests > 1 { format!(" in {guests} guests") } else { String::new() };
-            words.push(format!("booted in {boot:.1} s, tests {test:.1} s{by}"));
-        }
-        words.extend(findings.into_iter().take(2));
-        (good, words.join("; "))
     }
 }

@@ -1,5 +1,9 @@
 //! One file per subcommand: each wires modules together and turns the outcome into an exit code.
 
+mod boot;
+mod build;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod builds;
 mod cache;
 pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
@@ -21,11 +25,18 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 
 use crate::arms::base_tree;
+use crate::build::guest;
+use crate::campaign::plan::Cell;
 use crate::campaign::project::{Loaded, Project};
 use crate::campaign::{BaseWish, Tree};
+use crate::host::arch::Arch;
 use crate::host::input;
+use crate::host::sandbox::{self, Sandbox};
+use crate::observe::events::Events;
+use crate::report::progress;
 use crate::source::{self, Local, Source, Wanted};
 use cli::Command;
 use failure::{Exit, Failure, Result};
@@ -37,6 +48,8 @@ use failure::{Exit, Failure, Result};
 pub fn run(project: &Project, command: &Command) -> Result<Exit> {
     match command {
         Command::Matrix(args) => matrix::matrix(project, args),
+        Command::Build(args) => build::build(project, args),
+        Command::Boot(args) => boot::boot(project, args),
         Command::Judge(args) => judge::judge(project, args),
         Command::Report(args) => report::report(project, args),
         Command::Patch(args) => patch::patch(project, args),
@@ -126,4 +139,54 @@ fn asked<'a>(
 ) -> base_tree::BaseRequest<'a> {
     let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
     base_tree::BaseRequest { project, tree, replaced: &loaded.replaced, undo }
+}
+
+/// What confines builds and guests.
+fn sandbox(project: &Project, no_sandbox: bool, arches: &[&Arch]) -> Result<Sandbox> {
+    if no_sandbox && sandbox::hostile_to_make(&project.work()) {
+        return Err(Failure::usage(format!("make cannot work in {}", project.work().display()))
+            .because("kbuild refuses paths with spaces, colons and the like; the sandbox hides them")
+            .next("let PATCHPROOF_WORK name another directory, or leave out --no-sandbox"));
+    }
+    let programs = arches.iter().flat_map(|arch| {
+        let tools =
+            ["gcc", "ld", "nm", "objdump", "addr2line"].map(|tool| format!("{}{tool}", arch.prefix()));
+        tools.into_iter().chain([arch.qemu.to_owned()])
+    });
+    Sandbox::find(no_sandbox, &programs.collect::<Vec<_>>())
+}
+
+fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
+    let mut arches: Vec<&'static Arch> = Vec::new();
+    for cell in cells {
+        if !arches.contains(&cell.arch) {
+            arches.push(cell.arch);
+        }
+    }
+    arches
+}
+
+/// The guest programs of every architecture that `cells` have, by target.
+///
+/// # Errors
+/// When one cannot be compiled.
+fn guests(project: &Project, cells: &[Cell]) -> Result<BTreeMap<&'static str, guest::Binaries>> {
+    let mut guests = BTreeMap::new();
+    for cell in cells {
+        if !guests.contains_key(cell.arch.rust_target) {
+            let binaries = guest::build(&project.root, &project.work(), cell.arch)?;
+            guests.insert(cell.arch.rust_target, binaries);
+        }
+    }
+    Ok(guests)
+}
+
+/// Does `work`, and shows meanwhile what it says it does.
+fn shown<T>(verbose: bool, work: impl FnOnce(Events) -> T) -> T {
+    let (sender, receiver) = channel();
+    let shown = progress::show(receiver, verbose);
+    let done = work(Events::new(sender));
+    // The thread ends when the last sender is gone; a panic in it has printed itself.
+    let _ = shown.join();
+    done
 }

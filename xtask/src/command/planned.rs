@@ -17,7 +17,7 @@ use crate::observe::Evidence;
 use crate::report::{AccelReport, PatchReport, TreeReport};
 use crate::run::EVIDENCE;
 use crate::subject::Subject;
-use failure::{Failure, Result};
+use failure::{Exit, Failure, Result};
 
 const REMEDY: &str = "run the matrix again: cargo xtask matrix";
 
@@ -115,7 +115,16 @@ impl Course {
     /// When the file is not what a run writes. One that is not there is of a run that did not come to its end.
     pub fn read(dir: &Path) -> Result<Course> {
         let path = dir.join("run.json");
-        if path.exists() { RUN.read(&path) } else { Ok(Course::default()) }
+        if !path.exists() {
+            return Ok(Course::default());
+        }
+        let course: Course = RUN.read(&path)?;
+        match course.ended {
+            Some(code) if Exit::of(code).is_none_or(|exit| exit == Exit::Ok) => {
+                Err(Failure::usage(format!("{}: no failure ends with {code}", path.display())).next(REMEDY))
+            }
+            _ => Ok(course),
+        }
     }
 }
 
@@ -196,5 +205,56 @@ impl Planned {
             Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
+    }
+
+    /// For the live display: whether the cell is as it should be, and a line about it.
+    pub fn look(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
+        let findings = self.findings(cell, evidence);
+        let good = match &cell.arm {
+            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => findings.is_empty(),
+            Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
+            Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
+        };
+        let mut words = Vec::from_iter(how_built(evidence));
+        if let Some(date) = &evidence.recorded {
+            words.push(format!("recorded on {date}"));
+        } else if let Some((boot, test, guests)) =
+            evidence.ran().and_then(|ran| Some((ran.boot_secs?, ran.test_secs?, ran.guests)))
+        {
+            let by = if guests > 1 { format!(" in {guests} guests") } else { String::new() };
+            words.push(format!("booted in {boot:.1} s, tests {test:.1} s{by}"));
+        }
+        words.extend(findings.into_iter().take(2));
+        (good, words.join("; "))
+    }
+
+    /// As [`Planned::look`], of a cell that is built and not booted.
+    pub fn look_at_build(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
+        let wrong = self.wrong_with_build(cell, evidence);
+        let good = wrong.is_empty();
+        (
+            good,
+            how_built(evidence).into_iter().chain(wrong.into_iter().take(2)).collect::<Vec<_>>().join("; "),
+        )
+    }
+
+    /// What is wrong with the build of a cell. A planted bug that the compiler has to see is none.
+    pub fn wrong_with_build(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
+        let is_caught = match &cell.arm {
+            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => false,
+            Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
+            Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
+        };
+        let found = if is_caught { Vec::new() } else { judge::examine_build(evidence) };
+        found.into_iter().map(|finding| finding.text).collect()
+    }
+}
+
+/// Where its kernel is from.
+fn how_built(evidence: &Evidence) -> Option<String> {
+    match (evidence.built(), evidence.build_secs) {
+        (Some(built), _) if built.cached => Some("kernel from the cache".to_owned()),
+        (Some(_), Some(secs)) => Some(format!("built in {secs:.0} s")),
+        _ => None,
     }
 }

@@ -1,11 +1,13 @@
 //! `cargo xtask report RUN`: the report of a run, rendered again. Judges nothing and writes no file.
 
+use super::builds;
 use crate::campaign::project::Project;
 use crate::command::cli::{self, ReportFormat};
+use crate::host::input;
 use crate::host::json_file::JsonFile;
 use crate::host::terminal::{self, Look};
 use crate::report::{self, Report, Shown};
-use failure::{Context, Exit, Result};
+use failure::{Context, Exit, Failure, Result};
 
 /// `report.json` of a run.
 pub const REPORT: JsonFile = JsonFile {
@@ -21,7 +23,13 @@ pub const REPORT: JsonFile = JsonFile {
 /// When there is none, or one of another version of the harness.
 pub fn report(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
     let dir = super::run_dir(project, &args.run)?;
-    let report = Shown::new(&REPORT.read::<Report>(&dir.join("report.json"))?)?;
+    builds::require_boot(project, &dir)?;
+    let file = dir.join("report.json");
+    if !file.exists() {
+        return Err(Failure::usage(format!("{} has no report", input::shown(&dir)))
+            .next(format!("cargo xtask judge {}", builds::name(project, &dir))));
+    }
+    let report = Shown::new(&REPORT.read::<Report>(&file)?)?;
     let text = match args.format {
         ReportFormat::Text => {
             let colour = Look::of(&std::io::stdout()).colour;

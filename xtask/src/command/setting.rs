@@ -1,44 +1,176 @@
-//! What `cargo xtask matrix` stands on from its first step to its last.
+//! What `cargo xtask matrix` and `cargo xtask build` stand on from their first step to their last.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use super::planned::Planned;
+use super::planned::{Planned, Sources};
+use super::{conclude, intake};
 use crate::arms::Tested;
-use crate::campaign::plan::CONTROLS_OF_A_NORMAL_RUN;
-use crate::campaign::project::{Loaded, Project};
-use crate::command::cli;
+use crate::campaign;
+use crate::campaign::Campaign;
+use crate::campaign::plan::{self, Beside, CONTROLS_OF_A_NORMAL_RUN, Cell};
+use crate::campaign::project::{self, Loaded, Project};
+use crate::command::cli::{self, Controls, SuiteWish};
 use crate::host::sandbox::Sandbox;
+use crate::host::{self, process};
 use crate::run::rundir::RunDir;
 use crate::source::Local;
 use crate::subject::kconfig::Request;
+use failure::{Failure, Result};
 
-/// Controls that are taken of each variant and version; none: all.
-pub fn most_controls(args: &cli::MatrixArgs) -> Option<usize> {
-    (args.controls != cli::Controls::All).then_some(CONTROLS_OF_A_NORMAL_RUN)
+/// What the command line asks for, as it is known without a source, and before a directory is made for it.
+pub struct Outline {
+    pub loaded: Loaded,
+    /// The sources that the user names, by tree.
+    pub local: BTreeMap<String, Local>,
+    /// By tree.
+    pub tested: BTreeMap<String, Tested>,
+    pub beside: Beside,
+    pub cells: Vec<Cell>,
 }
 
 /// What the whole command stands on.
 pub struct Setting<'a> {
     pub project: &'a Project,
-    pub args: &'a cli::MatrixArgs,
-    pub loaded: &'a Loaded,
+    pub args: &'a cli::PlanArgs,
+    pub loaded: Loaded,
     /// The sources that the user names, by tree.
-    pub local: &'a BTreeMap<String, Local>,
-    pub dir: &'a RunDir,
+    pub local: BTreeMap<String, Local>,
+    pub dir: RunDir,
     /// By tree.
-    pub tested: &'a BTreeMap<String, Tested>,
+    pub tested: BTreeMap<String, Tested>,
     pub sandbox: Sandbox,
     pub requests: BTreeMap<String, Vec<Request>>,
     pub started: Instant,
     pub planned: Planned,
 }
 
+impl Outline {
+    /// # Errors
+    /// When the campaign, the patch or an option is not sound.
+    pub fn find(project: &Project, args: &cli::PlanArgs) -> Result<Outline> {
+        let mut loaded = Loaded::load(project, &args.source.campaign)?;
+        let local = super::local_trees(&mut loaded, &args.source)?;
+        let taken = |suite| match suite {
+            campaign::Suite::Quick => true,
+            campaign::Suite::Normal => args.suite != SuiteWish::Quick,
+            campaign::Suite::Full => args.suite == SuiteWish::Full,
+            campaign::Suite::Soak => args.soak.is_some(),
+        };
+        loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
+        project.require_guest_tests(&loaded.campaign)?;
+        let tested = tested(project, args, &loaded.campaign, &local)?;
+        let beside = beside(args, &loaded, &tested);
+        // Controls that have no cell are still asked for: they count as not run, and nothing passes.
+        let planned = match args.controls {
+            Controls::None => &Beside { controls: Vec::new(), ..beside.clone() },
+            Controls::All | Controls::Auto => &beside,
+        };
+        let cells = plan::select(plan::cells(&loaded.campaign, planned)?, &args.only)?;
+        Ok(Outline { loaded, local, tested, beside, cells })
+    }
+}
+
+impl<'a> Setting<'a> {
+    /// Makes sure that the host has what is needed, and makes the directory of the run.
+    ///
+    /// # Errors
+    /// When the host lacks something, or the directory cannot be made.
+    pub fn open(
+        project: &'a Project,
+        args: &'a cli::PlanArgs,
+        outline: Outline,
+        started: Instant,
+    ) -> Result<Setting<'a>> {
+        let Outline { loaded, local, tested, beside, cells } = outline;
+        let requests = project::requests_of(project, &loaded.campaign)?;
+        let arches = super::arches(&cells);
+        host::require(&arches, !args.no_sandbox, args.source.install_deps, &project.install_log())?;
+        let sandbox = super::sandbox(project, args.no_sandbox, &arches)?;
+        // A tree that is there already needs room for what changes in it only.
+        let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
+        host::require_disk(&project.work(), needed)?;
+        let dir = RunDir::create(project, args.out.as_deref())?;
+        process::catch_interrupts()?;
+        let planned = Planned {
+            campaign: loaded.campaign.name.clone(),
+            subject: loaded.campaign.subject.clone(),
+            scenarios: loaded.campaign.scenarios.clone(),
+            beside,
+            most_controls: most_controls(args),
+            suite: suite(args).map(str::to_owned),
+            started: dir.started.clone(),
+            sandbox: sandbox.describe(),
+            unconfined: !sandbox.is_on(),
+            unproved: conclude::unproved(&loaded.campaign, &tested),
+            sources: Sources::default(),
+            unreached_allowed: Vec::new(),
+            cells,
+        };
+        Ok(Setting { project, args, loaded, local, dir, tested, sandbox, requests, started, planned })
+    }
+}
+
+/// Controls that are taken of each variant and version; none: all.
+pub fn most_controls(args: &cli::PlanArgs) -> Option<usize> {
+    (args.controls != Controls::All).then_some(CONTROLS_OF_A_NORMAL_RUN)
+}
+
 /// The guest tests that were asked for, where these are not the usual ones.
-pub fn suite(args: &cli::MatrixArgs) -> Option<&'static str> {
+pub fn suite(args: &cli::PlanArgs) -> Option<&'static str> {
     match args.suite {
-        cli::SuiteWish::Quick => Some("quick"),
-        cli::SuiteWish::Normal => None,
-        cli::SuiteWish::Full => Some("full"),
+        SuiteWish::Quick => Some("quick"),
+        SuiteWish::Normal => None,
+        SuiteWish::Full => Some("full"),
+    }
+}
+
+/// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
+fn tested(
+    project: &Project,
+    args: &cli::PlanArgs,
+    campaign: &Campaign,
+    local: &BTreeMap<String, Local>,
+) -> Result<BTreeMap<String, Tested>> {
+    let read = |path: &PathBuf| intake::file(&project.root.join(path));
+    let own = if args.patch.is_empty() { None } else { Some(intake::read(&args.patch, local)?) };
+    let mut all = BTreeMap::new();
+    for tree in &campaign.trees {
+        let backport = campaign.backports.get(tree).filter(|_| own.is_none());
+        let series = match (&own, backport) {
+            (Some(own), _) => own.clone(),
+            (None, Some(backport)) => read(backport)?,
+            (None, None) => match &campaign.patch {
+                Some(path) => read(path)?,
+                None => {
+                    return Err(Failure::usage(format!("campaign {} is of no patch by itself", campaign.name))
+                        .next("name the patch: --patch FILE"));
+                }
+            },
+        };
+        let mut versions = BTreeMap::new();
+        // They are made for the tree that the patch was made for.
+        if !campaign.backports.contains_key(tree) {
+            for (name, path) in &campaign.versions {
+                versions.insert(name.clone(), read(path)?);
+            }
+        }
+        if args.each {
+            versions.extend(patch::parts(&series));
+        }
+        all.insert(tree.clone(), Tested { series, versions });
+    }
+    Ok(all)
+}
+
+fn beside(args: &cli::PlanArgs, loaded: &Loaded, tested: &BTreeMap<String, Tested>) -> Beside {
+    let names = |tested: &Tested| tested.versions.keys().cloned().collect();
+    let first = loaded.campaign.trees.first().and_then(|tree| tested.get(tree));
+    let hunks = first.map(|tested| patch::hunks(&tested.series)).unwrap_or_default();
+    Beside {
+        versions: tested.iter().map(|(tree, tested)| (tree.clone(), names(tested))).collect(),
+        controls: loaded.controls.clone(),
+        leave_out: if args.without_hunk { hunks } else { Vec::new() },
     }
 }

@@ -26,12 +26,13 @@ pub fn watch(project: &Project, args: &cli::WatchArgs) -> Result<Exit> {
     let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
     // As they were typed, behind the name of this command.
     let typed: Vec<String> = std::env::args().skip_while(|arg| arg != "watch").skip(1).collect();
-    let watched = watched(project, &args.matrix)?;
+    let watched = watched(project, &args.matrix.plan)?;
     process::catch_interrupts()?;
     loop {
         let before = state(&watched);
         let mut command = Command::new(&harness);
-        let again = if args.matrix.fresh || args.matrix.recorded { None } else { Some("--recorded") };
+        let again =
+            if args.matrix.guest.fresh || args.matrix.guest.recorded { None } else { Some("--recorded") };
         command.arg("matrix").args(&typed).args(again);
         command.status().or_infra(|| "start the matrix".to_owned())?;
         terminal::say(&escape::line(&format!("watching {}", names(&watched))));
@@ -47,7 +48,7 @@ pub fn watch(project: &Project, args: &cli::WatchArgs) -> Result<Exit> {
 }
 
 /// The patch, the campaign, and what campaigns name.
-fn watched(project: &Project, args: &cli::MatrixArgs) -> Result<Vec<PathBuf>> {
+fn watched(project: &Project, args: &cli::PlanArgs) -> Result<Vec<PathBuf>> {
     let configs = project.root.join("configs");
     let mut paths = vec![
         campaign::file_of(&configs, &args.source.campaign),

@@ -13,8 +13,8 @@ const REJECTS_NAMED: usize = 3;
 
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
 pub fn examine(asked: &Asked<'_>, arm: JudgedArm, evidence: &Evidence) -> Vec<Finding> {
-    let mut found = Findings(Vec::new());
-    if !examine_build(&mut found, evidence) {
+    let mut found = Findings(examine_build(evidence));
+    if evidence.built().is_none() {
         return found.0;
     }
     found.0.extend(examine_boot(asked, arm, &evidence.boot));
@@ -53,8 +53,9 @@ pub fn examine_boot(asked: &Asked<'_>, arm: JudgedArm, boot: &Boot) -> Vec<Findi
     found.0
 }
 
-/// Says whether there is a kernel to boot.
-fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
+/// Everything that stands between the build of one arm and a pass.
+pub fn examine_build(evidence: &Evidence) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
     match &evidence.build {
         Build::NotRun => found.gap(Weight::Infra, "not run"),
         Build::Infra { why } => found.gap(Weight::Infra, why.clone()),
@@ -70,10 +71,9 @@ fn examine_build(found: &mut Findings, evidence: &Evidence) -> bool {
             for lost in &built.lost_symbols {
                 found.gap(Weight::Vacuous, lost.to_string());
             }
-            return true;
         }
     }
-    false
+    found.0
 }
 
 /// Rejected lines and numbers out of range. The parser has refused such numbers already, but evidence is also read from the

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::campaign::{Demand, Suite};
 use crate::observe::Evidence;
 use crate::subject::control::Control;
-pub use examine::{examine, examine_boot};
+pub use examine::{examine, examine_boot, examine_build};
 use finding::Findings;
 pub use finding::{Asked, Finding, JudgedArm, Weight};
 pub use reach::Reach;
@@ -122,28 +122,11 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
     work::examine_differences(&mut found, &differences);
     let found_patched = found.0;
-    let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
-    let is_new = |found: &Finding| {
-        found.weight == Weight::Bad
-            && found_base.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
+    let against = match asked.compares() {
+        true => against_a_comparison(&found_base, &found_patched),
+        false => against_a_pass(&found_base, &found_patched),
     };
-    let verdict = if asked.compares() && !of(&found_base, Weight::Infra) && found_patched.iter().any(is_new) {
-        Verdict::Fail
-    } else if of(&found_patched, Weight::Bad) && of(&found_base, Weight::Bad) {
-        Verdict::BaseAlsoFails
-    } else if of(&found_base, Weight::Infra) || of(&found_patched, Weight::Infra) {
-        Verdict::Infra
-    } else if asked.compares() && of(&found_base, Weight::Bad) && found_patched.is_empty() {
-        Verdict::Fixes
-    } else if of(&found_base, Weight::Bad) {
-        Verdict::BaseAlsoFails
-    } else if of(&found_base, Weight::Vacuous) {
-        Verdict::Vacuous
-    } else if of(&found_patched, Weight::Bad) {
-        Verdict::Fail
-    } else if of(&found_patched, Weight::Vacuous) {
-        Verdict::Vacuous
-    } else {
+    let Some(verdict) = against else {
         let fixed = differences.iter().filter(|difference| difference.is_fixed());
         let fixed: Vec<String> = fixed.map(Difference::to_string).collect();
         if !fixed.is_empty() {
@@ -156,6 +139,46 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
         .flat_map(|(arm, found)| found.iter().map(move |finding| format!("{arm}: {}", finding.text)))
         .collect();
     Judgement { verdict, reasons }
+}
+
+/// What the builds of a pair alone make of its verdict; none where nothing is wrong with them, which is no pass.
+pub fn judge_builds(base: &Evidence, patched: &Evidence) -> Option<Verdict> {
+    against_a_pass(&examine_build(base), &examine_build(patched))
+}
+
+/// The verdict that follows from what was found on both arms; none if nothing was.
+fn against_a_pass(base: &[Finding], patched: &[Finding]) -> Option<Verdict> {
+    let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
+    if of(patched, Weight::Bad) && of(base, Weight::Bad) {
+        Some(Verdict::BaseAlsoFails)
+    } else if of(base, Weight::Infra) || of(patched, Weight::Infra) {
+        Some(Verdict::Infra)
+    } else if of(base, Weight::Bad) {
+        Some(Verdict::BaseAlsoFails)
+    } else if of(base, Weight::Vacuous) {
+        Some(Verdict::Vacuous)
+    } else if of(patched, Weight::Bad) {
+        Some(Verdict::Fail)
+    } else if of(patched, Weight::Vacuous) {
+        Some(Verdict::Vacuous)
+    } else {
+        None
+    }
+}
+
+/// The same where nothing is known beforehand: then the base is the measure, and trouble that it has as well says nothing.
+fn against_a_comparison(base: &[Finding], patched: &[Finding]) -> Option<Verdict> {
+    let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
+    let is_new = |found: &Finding| {
+        found.weight == Weight::Bad && base.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
+    };
+    if !of(base, Weight::Infra) && patched.iter().any(is_new) {
+        Some(Verdict::Fail)
+    } else if of(base, Weight::Bad) && patched.is_empty() {
+        Some(Verdict::Fixes)
+    } else {
+        against_a_pass(base, patched)
+    }
 }
 
 fn pass_unless_blind(

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::queue::Builder;
 use super::workshop::{self, Start, Workshop};
-use super::{ReadyTree, Run, Shared, locked};
+use super::{ReadyTree, Run, Shared, Stages, locked};
 use crate::build::sensitive;
 use crate::build::{self, Job, Tail};
 use crate::cache::{Cache, Key};
@@ -40,7 +40,7 @@ impl Run<'_> {
 
     /// Removes the lanes of earlier patches that executed code of their own on the host: nothing else starts from them.
     pub(super) fn discard_foreign(&self, lanes: &[Lane]) -> Result<()> {
-        for (name, tree) in &self.trees {
+        for (name, tree) in self.trees {
             for home in disk::entries(&self.project.lanes(name, tree.work.home())) {
                 let lane = home.file_name().unwrap_or_default().to_string_lossy();
                 if lanes::tag_of(&lane).is_some()
@@ -90,6 +90,15 @@ impl Run<'_> {
         lanes.retain(|lane| !lane.cells.is_empty());
     }
 
+    /// Hands on what was built before this run.
+    pub(super) fn take_built(&self, builder: &Builder<'_>, shared: &Shared) {
+        if let Stages::Boot(before) = &self.stages {
+            for (index, evidence) in before.iter().enumerate() {
+                self.hand_on(index, evidence.build.clone(), builder, shared);
+            }
+        }
+    }
+
     /// Builds the cells of one lane.
     pub(super) fn build_all(&self, lane: &Lane, workshop: &Workshop, builder: &Builder<'_>, shared: &Shared) {
         for &index in &lane.cells {
@@ -117,9 +126,9 @@ impl Run<'_> {
 
     /// To be booted, if there is something to boot.
     fn hand_on(&self, index: usize, build: Build, builder: &Builder<'_>, shared: &Shared) {
-        let built = matches!(build, Build::Built(_));
+        let to_boot = matches!(build, Build::Built(_)) && self.boots();
         locked(&shared.evidence)[index].build = build;
-        if built {
+        if to_boot {
             self.stage(&self.cells[index], Stage::WaitsForBoot);
             builder.built(index);
         } else {

@@ -1,5 +1,5 @@
-//! The straight line of one run: each cell is built, then booted while others are built. Emits events and collects
-//! evidence; judges nothing.
+//! The straight line of one run: each cell is built, then booted while others are built; or one of the two stages. Emits
+//! events and collects evidence; judges nothing.
 
 mod boots;
 mod builds;
@@ -47,13 +47,26 @@ pub struct ReadyTree {
     pub arms: Arms,
 }
 
+/// How far a run goes, and from where.
+#[derive(Debug, Clone)]
+pub enum Stages {
+    /// Each kernel is built, and booted as soon as it is.
+    BuildAndBoot,
+    /// Nothing is booted, and no evidence written.
+    Build,
+    /// What was built before is booted: the evidence of each cell as it was then.
+    Boot(Vec<Evidence>),
+}
+
 /// Everything a run needs, decided before it starts.
 pub struct Run<'a> {
     pub project: &'a Project,
     pub dir: &'a RunDir,
+    pub stages: Stages,
     pub cells: &'a [Cell],
     /// What is forced and watched in every guest.
     pub subject: &'a Subject,
+    /// Of what is built; none where nothing is.
     pub trees: &'a BTreeMap<String, ReadyTree>,
     /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::Request>>,
@@ -122,11 +135,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Run<'_> {
-    /// Builds and boots every cell.
+    /// Builds and boots every cell, as far as the stages go.
     pub fn go(self) -> Gathered {
-        let mut lanes = lanes::lanes(self.cells, lanes::builders(self.jobs), &|cell| self.runs_on_host(cell));
+        let lanes = || lanes::lanes(self.cells, lanes::builders(self.jobs), &|cell| self.runs_on_host(cell));
+        let (mut lanes, before) = match &self.stages {
+            Stages::BuildAndBoot | Stages::Build => (lanes(), vec![Evidence::default(); self.cells.len()]),
+            Stages::Boot(built) => (Vec::new(), built.clone()),
+        };
         let mut shared = Shared {
-            evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
+            evidence: Mutex::new(before),
             accels: Mutex::default(),
             ended: Mutex::new(None),
             guests: OnceLock::new(),
@@ -135,6 +152,7 @@ impl Run<'_> {
         };
         let queue = Queue::new(lanes::boot_ranks(self.cells));
         let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
+        self.take_built(&builders[0], &shared);
         self.take_known(&mut lanes, &builders[0], &shared);
         shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
         if let Err(failure) = self.discard_foreign(&lanes) {
@@ -144,6 +162,9 @@ impl Run<'_> {
         let run = &self;
         let guests_secs = std::thread::scope(|scope| {
             let guests = scope.spawn(|| {
+                if !run.boots() {
+                    return 0.0;
+                }
                 let making = Instant::now();
                 if let Err(failure) = shared.guests.get_or_init(run.guests) {
                     shared.end(failure.clone());
@@ -174,6 +195,14 @@ impl Run<'_> {
         }
     }
 
+    /// Whether kernels are booted.
+    fn boots(&self) -> bool {
+        match self.stages {
+            Stages::BuildAndBoot | Stages::Boot(_) => true,
+            Stages::Build => false,
+        }
+    }
+
     fn stage(&self, cell: &Cell, stage: Stage) {
         self.events.send(Event::Stage { cell: cell.id(), stage });
     }
@@ -183,7 +212,9 @@ impl Run<'_> {
         let cell = &self.cells[index];
         let evidence = locked(&shared.evidence)[index].clone();
         let (good, line) = (self.look)(cell, &evidence);
-        if let Err(failure) = self.keep_evidence(cell, &evidence) {
+        if self.boots()
+            && let Err(failure) = self.keep_evidence(cell, &evidence)
+        {
             shared.end(failure);
         }
         self.events.send(Event::Finished { cell: cell.id(), good, line });

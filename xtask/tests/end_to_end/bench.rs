@@ -149,11 +149,14 @@ impl Bench {
 
     /// The arguments of a matrix of the stand-in campaign.
     pub fn matrix(&self, more: &[&str]) -> Vec<String> {
-        let mut args = ["matrix", "--campaign", "./c.yaml"].map(str::to_owned).to_vec();
+        let accel = if more.contains(&"--accel") { &[][..] } else { &["--accel", "tcg"] };
+        self.of_campaign("matrix", &[accel, more].concat())
+    }
+
+    /// The arguments of a command that builds the stand-in campaign.
+    pub fn of_campaign(&self, command: &str, more: &[&str]) -> Vec<String> {
+        let mut args = [command, "--campaign", "./c.yaml"].map(str::to_owned).to_vec();
         args.extend(self.source.clone());
-        if !more.contains(&"--accel") {
-            args.extend(["--accel", "tcg"].map(str::to_owned));
-        }
         // Faults of building are planted again and again in one and the same kernel.
         if !more.contains(&"--recorded") && !more.contains(&"--rebuild") {
             args.push("--rebuild".to_owned());
