@@ -11,6 +11,7 @@ mod campaign;
 mod chores;
 mod cli;
 mod command;
+mod derive;
 #[cfg(test)]
 mod floors;
 mod host;

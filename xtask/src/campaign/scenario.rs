@@ -33,6 +33,9 @@ pub struct Scenario {
     pub controls: bool,
     /// Its times are held against each other: nothing else of the run goes on meanwhile.
     pub exclusive: bool,
+    /// A workload that is run also where it was not seen to execute a changed line.
+    #[serde(default)]
+    pub always: bool,
 }
 
 /// Which runs take a scenario.
@@ -126,6 +129,11 @@ impl Demand {
 }
 
 impl Scenario {
+    /// Run by every kernel, whatever it reaches of the patch.
+    pub fn is_always_run(&self) -> bool {
+        self.always || !matches!(self.demand, Demand::Work(_)) || self.demand == Demand::Work(Work::Boot)
+    }
+
     /// What it runs, if it is a workload.
     pub fn work(&self) -> Option<&Work> {
         match &self.demand {
@@ -184,6 +192,8 @@ pub struct RawScenario {
     controls: Option<bool>,
     #[serde(default)]
     exclusive: bool,
+    #[serde(default)]
+    always: bool,
 }
 
 /// A workload that its name says enough of.
@@ -254,6 +264,7 @@ impl RawScenario {
             suite: self.suite,
             controls: self.controls.unwrap_or(true),
             exclusive: self.exclusive,
+            always: self.always,
             name,
         })
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::conclude;
-use super::planned::Sources;
+use super::planned::{Planned, Sources};
 use super::setting::{Outline, Setting, most_controls, suite};
 use crate::arms::{self, Arms};
-use crate::arms::{about, base_tree};
+use crate::arms::{about, base_tree, changed};
 use crate::boot::probe::Wish;
 use crate::build::Ccache;
 use crate::cache::{Cache, LIMIT_BYTES};
@@ -67,13 +67,14 @@ impl Setting<'_> {
     /// Everything up to the last piece of evidence; what ended it early is part of the result.
     pub fn run(&mut self, method: &Method<'_>, events: Events) -> Gathered {
         let mut sources = Sources::default();
+        let derived = self.derive(&events);
         let early = |cells: &[Cell], ended| Gathered {
             evidence: vec![Evidence::default(); cells.len()],
             accels: BTreeMap::new(),
             guests_secs: 0.0,
             ended,
         };
-        let ready = self.ready_trees(&events, &mut sources);
+        let ready = derived.and_then(|()| self.ready_trees(&events, &mut sources));
         let ready = ready.and_then(|trees| Ok((trees, self.ccache(method.compile.ccache)?)));
         self.planned.sources = sources;
         self.keep_cells();
@@ -87,7 +88,55 @@ impl Setting<'_> {
             return early(&planned.cells, None);
         }
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
-        let guests = || super::guests(self.project, &planned.cells);
+        let counting = planned.cells.iter().position(|cell| cell.arm == Arm::Coverage).is_some();
+        if counting && method.guest.is_some() {
+            return self.run_in_two(method, &events, &trees, ccache.as_ref());
+        }
+        self.run_cells(method, &events, &trees, ccache.as_ref(), &planned.cells)
+    }
+
+    /// First the cells that count which lines are executed, then the others, which are asked for what executes any.
+    fn run_in_two(
+        &mut self,
+        method: &Method<'_>,
+        events: &Events,
+        trees: &BTreeMap<String, ReadyTree>,
+        ccache: Option<&Ccache>,
+    ) -> Gathered {
+        let all: Vec<usize> = (0..self.planned.cells.len()).collect();
+        let (counting, judged): (Vec<usize>, Vec<usize>) =
+            all.into_iter().partition(|index| self.planned.cells[*index].arm == Arm::Coverage);
+        let cells = |planned: &Planned, of: &[usize]| of.iter().map(|index| planned.cells[*index].clone()).collect::<Vec<_>>();
+        let first = self.run_cells(method, events, trees, ccache, &cells(&self.planned, &counting));
+        let mut evidence = vec![Evidence::default(); self.planned.cells.len()];
+        let counted: Vec<(usize, Evidence)> = counting.into_iter().zip(first.evidence).collect();
+        self.keep_what_reaches(&counted);
+        for (index, found) in counted {
+            evidence[index] = found;
+        }
+        let written = self.planned.write(&self.dir.path);
+        if let Some(ended) = first.ended.or(written.err()) {
+            return Gathered { evidence, accels: first.accels, guests_secs: first.guests_secs, ended: Some(ended) };
+        }
+        let second = self.run_cells(method, events, trees, ccache, &cells(&self.planned, &judged));
+        for (index, found) in judged.into_iter().zip(second.evidence) {
+            evidence[index] = found;
+        }
+        let mut accels = first.accels;
+        accels.extend(second.accels);
+        Gathered { evidence, accels, guests_secs: first.guests_secs + second.guests_secs, ended: second.ended }
+    }
+
+    fn run_cells(
+        &self,
+        method: &Method<'_>,
+        events: &Events,
+        trees: &BTreeMap<String, ReadyTree>,
+        ccache: Option<&Ccache>,
+        cells: &[Cell],
+    ) -> Gathered {
+        let planned = &self.planned;
+        let guests = || super::guests(self.project, cells);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
             Some(_) => planned.look(cell, evidence),
             None => planned.look_at_build(cell, evidence),
@@ -96,22 +145,22 @@ impl Setting<'_> {
             project: self.project,
             dir: &self.dir,
             stages: if method.guest.is_some() { Stages::BuildAndBoot } else { Stages::Build },
-            cells: &planned.cells,
+            cells,
             subject: &planned.subject,
-            trees: &trees,
+            trees,
             requests: self.requests.clone(),
             guests: &guests,
             sandbox: self.sandbox.clone(),
             wish: method.guest.map_or(Wish::Auto, cli::GuestArgs::wish),
             jobs: method.pace.jobs(),
-            ccache,
+            ccache: ccache.cloned(),
             fail_fast: method.pace.fail_fast,
             repeat: method.guest.map_or(1, |guest| guest.repeat),
             soak: self.args.soak.unwrap_or_default(),
             rebuild: method.compile.rebuild,
             recorded: method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),
             inject: method.inject,
-            events,
+            events: events.clone(),
             look: &look,
             repeat_args: self.repeat_args(),
         };
@@ -137,7 +186,11 @@ impl Setting<'_> {
             let asked = super::asked(self.project, &self.loaded, tree, &self.args.source);
             let base_tree = base_tree::find(&asked, &work, &tested.series)?;
             let undone = base_tree.undone.map(|held| held.to_string());
-            let own = !self.args.patch.is_empty();
+            if self.loaded.campaign.coverage {
+                let hunks = changed::changed(&base_tree.base, &base_tree.proved)?;
+                sources.changed.insert(tree.name.clone(), hunks);
+            }
+            let own = !self.args.patch.is_empty() && self.loaded.campaign.patch.is_some();
             let report = |patch: PatchReport, versions, undone| TreeReport {
                 name: tree.name.clone(),
                 version: source.version.clone(),

@@ -8,6 +8,7 @@ mod cache;
 pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
+mod derive;
 mod console;
 mod doctor;
 mod dry_run;

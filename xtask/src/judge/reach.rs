@@ -120,6 +120,31 @@ impl Reach {
             .collect()
     }
 
+    /// At most so many of the workloads, those first that execute what no other before them did.
+    pub fn telling(&self, most: usize) -> Vec<String> {
+        let lines = self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
+        let by: Vec<&Vec<String>> = lines
+            .filter_map(|state| if let State::Executed { by, .. } = state { Some(by) } else { None })
+            .collect();
+        let mut chosen: Vec<String> = Vec::new();
+        while chosen.len() < most {
+            let missed = by.iter().filter(|by| !by.iter().any(|name| chosen.contains(name)));
+            let mut gains: BTreeMap<&String, usize> = BTreeMap::new();
+            missed.flat_map(|by| by.iter()).for_each(|name| {
+                let gain = gains.entry(name).or_default();
+                *gain = gain.saturating_add(1);
+            });
+            // Once all is reached, those that reach it as well.
+            let next = gains.into_iter().max_by_key(|(_, gain)| *gain).map(|(name, _)| name);
+            let next = next.or_else(|| by.iter().flat_map(|by| by.iter()).find(|name| !chosen.contains(name)));
+            match next {
+                Some(name) => chosen.push(name.clone()),
+                None => break,
+            }
+        }
+        chosen
+    }
+
     /// The workloads that executed any changed line, or code beside one that is gone.
     pub fn workloads(&self) -> Vec<&str> {
         let lines =

@@ -5,7 +5,7 @@ use protocol::sum;
 
 use super::effect::{Effect, Unit};
 use super::{
-    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, layout,
+    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, layout, marked,
 };
 use crate::subject::{PerEach, Question, Takes};
 
@@ -21,6 +21,7 @@ fn questions(report: &Report) -> Vec<[String; 2]> {
         ("Does it build?", builds(report)),
         ("Does it sleep where it must not?", sleeps(report)),
     ];
+    questions.extend(report.reach.values().map(|reach| ("Is what it changes executed?", marked::summary(reach))));
     questions.extend(look_at(report).map(|answer| ("What should a reviewer look at?", answer)));
     if own_counts(report).next().is_some() {
         questions.push(("Does it do what it should?", does(report)));

@@ -2,12 +2,13 @@
 //! `report.txt`, and to the screen with `--verbose`. Decides nothing.
 
 use super::layout::fold;
-use super::{Report, effect_table, planted_table, reasons, scenario_table, version_table};
+use super::{Report, effect_table, marked, planted_table, reasons, scenario_table, version_table};
 
 /// Sections with an empty line between them; none is wider than a line may be.
 pub fn render(report: &Report) -> Vec<String> {
     let sections = [
         reasons::in_full(report),
+        marked::whole(report),
         version_table::render(report),
         code(report),
         scenario_table::render(report),

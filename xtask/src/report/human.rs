@@ -4,7 +4,7 @@
 use protocol::sum;
 
 use super::layout::{fold, table};
-use super::{PairReport, Report, Shown, TreeReport, answers, details, reasons};
+use super::{PairReport, Report, Shown, TreeReport, answers, details, marked, reasons};
 use crate::judge::Verdict;
 use failure::{Exit, escape};
 
@@ -18,6 +18,11 @@ pub fn screen(report: &Shown, run_dir: &str, colour: bool) -> String {
     lines.push(String::new());
     lines.extend(variants(report).into_iter().map(paint));
     lines.extend(reasons::render(report).iter().flat_map(|line| fold(line)));
+    let marked = marked::short(report);
+    if !marked.is_empty() {
+        lines.push(String::new());
+        lines.extend(marked);
+    }
     lines.push(String::new());
     lines.extend(fold(&format!("run directory: {}", escape::line(run_dir))));
     lines.push(
@@ -136,9 +141,9 @@ fn variants(report: &Report) -> Vec<String> {
 fn painted(line: &str) -> String {
     let (word, rest) = line.split_at(line.find([' ', ':']).unwrap_or(line.len()));
     let code = match word {
-        "pass" => 32,
+        "pass" | "fixes" => 32,
         "fail" => 31,
-        "base-also-fails" | "vacuous" | "infra" | "inconclusive" | "interrupted" | "refused" => 33,
+        "weak-pass" | "base-also-fails" | "vacuous" | "infra" | "inconclusive" | "interrupted" | "refused" => 33,
         _ => return line.to_owned(),
     };
     format!("\u{1b}[{code}m{word}\u{1b}[0m{rest}")

@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod human;
 pub mod junit;
 pub mod layout;
+mod marked;
 mod planted_table;
 pub mod progress;
 mod reasons;

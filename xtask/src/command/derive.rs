@@ -1,0 +1,130 @@
+//! Completes the plan of a campaign that is of whatever patch is given: with the symbols that compile the changed lines, and
+//! the objects in which these are counted. Only the source can tell, so it is the first thing that is done with one.
+
+use std::collections::BTreeMap;
+
+use kbuild::Value;
+
+use super::setting::Setting;
+use crate::arms::{base_tree, changed};
+use crate::campaign::plan::{self, Arm, Cell};
+use crate::campaign::{Variant, project};
+use crate::derive::{self, Derivation, Files};
+use crate::host::arch;
+use crate::judge::Reach;
+use crate::observe::Evidence;
+use crate::observe::events::{Event, Events};
+use crate::source::lane;
+use crate::source::worktree::WorkTree;
+use crate::subject::kconfig::Request;
+use failure::Result;
+use patch::{Base, Overlay};
+
+/// Workloads that judged kernels run at most, beside the boot and what the user brings.
+const WORKLOADS_MAX: usize = 8;
+
+impl Setting<'_> {
+    /// Derives what the campaign leaves open; one that leaves nothing open stays as it is.
+    ///
+    /// # Errors
+    /// When the source cannot be had, or the patch does not go on it.
+    pub fn derive(&mut self, events: &Events) -> Result<()> {
+        let campaign = &self.loaded.campaign;
+        let is_open = campaign.coverage && campaign.variants.iter().all(|variant| variant.counted.is_empty());
+        let Some(tree) = self.loaded.trees.first().filter(|_| is_open) else { return Ok(()) };
+        let progress = |text: &str| events.send(Event::Status(text.to_owned()));
+        let source = super::fetch(self.project, tree, &self.local, &progress)?;
+        let work = WorkTree::open(&source, &self.project.work(), &progress)?;
+        progress("which symbols compile the changed lines");
+        let Some(tested) = self.tested.get(&tree.name) else { return Ok(()) };
+        let asked = super::asked(self.project, &self.loaded, tree, &self.args.source);
+        let base = base_tree::find(&asked, &work, &tested.series)?;
+        let hunks = changed::changed(&base.base, &base.proved)?;
+        let mut patched = Overlay::new(&base.base);
+        patched.add(&base.proved);
+        let read = |path: &str| {
+            let bytes = patched.read(path).ok().flatten()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let mut variants = Vec::new();
+        for variant in &campaign.variants {
+            let arch = arch::find(&variant.arch)?;
+            let kconfig = kbuild::Tree::open(&work.dir(), arch.kernel_arch)?;
+            let given = self.given(variant, &tree.name, &work)?;
+            let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
+            let found = derive::derive(&kconfig, &Files { patched: &read }, &hunks, &value);
+            self.tell(events, &found);
+            variants.extend(with(variant, found));
+        }
+        let campaign = &mut self.loaded.campaign;
+        campaign.variants = variants;
+        self.requests = project::requests_of(self.project, campaign)?;
+        self.planned.cells = plan::select(plan::cells(campaign, &self.planned.beside)?, &self.args.only)?;
+        Ok(())
+    }
+
+    fn tell(&self, events: &Events, found: &Derivation) {
+        for derived in &found.variants {
+            let symbols: Vec<String> =
+                derived.symbols.iter().map(|(symbol, value)| format!("{symbol}={value}")).collect();
+            let symbols = if symbols.is_empty() { "no more symbols".to_owned() } else { symbols.join(" ") };
+            let objects: Vec<&str> = derived.counted.iter().map(String::as_str).collect();
+            events.note(format!("derived: {symbols}; counted in {}", objects.join(" ")));
+        }
+        for note in &found.notes {
+            events.note(format!("derived: {note}"));
+        }
+    }
+
+    /// The configuration that the variant has without anything derived: as its last build left it, or else as it is asked for.
+    fn given(&self, variant: &Variant, tree: &str, work: &WorkTree) -> Result<BTreeMap<String, Value>> {
+        let home = self.project.lanes(tree, work.home()).join(format!("{}-{}.base", variant.arch, variant.name));
+        let built = std::fs::read_to_string(lane::objects_in(&home).join(".config"));
+        if let Ok(config) = built {
+            return Ok(values(&config));
+        }
+        let requests = project::requests(self.project, variant)?;
+        Ok(requests.into_iter().map(|Request { symbol, value, .. }| (symbol, value_of(&value))).collect())
+    }
+
+    /// Leaves to the judged cells what reaches the patch, by what was counted; true: that is less than nothing was known of.
+    pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)]) {
+        for (tree, hunks) in &self.planned.sources.changed {
+            let of_tree: Vec<&Evidence> = counted
+                .iter()
+                .filter(|(index, _)| self.planned.cells[*index].tree == *tree)
+                .map(|(_, evidence)| evidence)
+                .collect();
+            let wanted = Reach::of(hunks, &of_tree).telling(WORKLOADS_MAX);
+            let judged = |cell: &&mut Cell| cell.tree == *tree && cell.arm != Arm::Coverage;
+            for cell in self.planned.cells.iter_mut().filter(judged) {
+                cell.scenarios.retain(|scenario| scenario.is_always_run() || wanted.contains(&scenario.name));
+            }
+        }
+    }
+}
+
+/// The variant once for each configuration.
+fn with(variant: &Variant, found: Derivation) -> impl Iterator<Item = Variant> {
+    let variant = variant.clone();
+    found.variants.into_iter().enumerate().map(move |(index, derived)| {
+        let name = if index == 0 { variant.name.clone() } else { format!("{}-{}", variant.name, index + 1) };
+        let mut symbols = variant.symbols.clone();
+        symbols.extend(derived.symbols);
+        Variant { name, symbols, counted: derived.counted.into_iter().collect(), ..variant.clone() }
+    })
+}
+
+fn values(config: &str) -> BTreeMap<String, Value> {
+    let set = config.lines().filter_map(|line| line.strip_prefix("CONFIG_")?.split_once('='));
+    set.map(|(symbol, value)| (symbol.to_owned(), value_of(value))).collect()
+}
+
+fn value_of(text: &str) -> Value {
+    match text {
+        "y" => Value::Yes,
+        "m" => Value::Module,
+        "n" => Value::No,
+        other => Value::Text(other.trim_matches('"').to_owned()),
+    }
+}

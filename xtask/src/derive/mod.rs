@@ -1,0 +1,211 @@
+//! The plan of a patch that nobody prepared for: which symbols compile its lines, and in which objects they are counted.
+//! Reads the tree by way of `kbuild` and gives values; builds, boots and decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kbuild::{Expr, Tree, Value};
+
+use crate::arms::changed::{ChangedHunk, Side};
+
+/// Configurations of one patch: both arms of an `#if`, as a rule.
+const VARIANTS_MAX: usize = 3;
+
+/// Files that are looked at for one that compiles a header, and those of them that are taken.
+const INCLUDERS_LOOKED_AT: usize = 40;
+const INCLUDERS_TAKEN: usize = 2;
+
+/// One configuration, and what is counted in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// Symbols without `CONFIG_` and their values, beside what the variant has anyway.
+    pub symbols: BTreeMap<String, String>,
+    /// Objects that hold changed lines.
+    pub counted: BTreeSet<String>,
+}
+
+/// What was derived.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Derivation {
+    /// At least one.
+    pub variants: Vec<Derived>,
+    /// In sentences, what cannot be compiled here and why.
+    pub notes: Vec<String>,
+}
+
+/// What has to hold for some changed lines to be compiled.
+struct Want {
+    what: String,
+    condition: Expr,
+    counted: BTreeSet<String>,
+}
+
+/// The files as they are, and as they are with the patch.
+pub struct Files<'a> {
+    pub patched: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Finds the configurations that compile `hunks`; `given` is the configuration to start from.
+pub fn derive(tree: &Tree, files: &Files<'_>, hunks: &[ChangedHunk], given: &dyn Fn(&str) -> Value) -> Derivation {
+    let mut derivation = Derivation::default();
+    let mut paths: Vec<&str> = hunks.iter().map(|hunk| hunk.path.as_str()).collect();
+    paths.dedup();
+    let mut wants = Vec::new();
+    for path in paths {
+        let of_path: Vec<&ChangedHunk> = hunks.iter().filter(|hunk| hunk.path == path).collect();
+        match kind_of(path) {
+            FileKind::Source => wants.extend(of_source(tree, files, path, &of_path, &mut derivation.notes)),
+            FileKind::Header => wants.extend(of_header(tree, files, path, &of_path, given, &mut derivation.notes)),
+            FileKind::Kconfig => wants.extend(of_kconfig(tree, path, &of_path)),
+            FileKind::Other => {}
+        }
+    }
+    group(tree, wants, given, &mut derivation);
+    derivation
+}
+
+enum FileKind {
+    Source,
+    Header,
+    Kconfig,
+    Other,
+}
+
+fn kind_of(path: &str) -> FileKind {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match name {
+        _ if name.ends_with(".c") || name.ends_with(".S") => FileKind::Source,
+        _ if name.ends_with(".h") => FileKind::Header,
+        _ if name.starts_with("Kconfig") => FileKind::Kconfig,
+        _ => FileKind::Other,
+    }
+}
+
+fn of_source(tree: &Tree, files: &Files<'_>, path: &str, hunks: &[&ChangedHunk], notes: &mut Vec<String>) -> Vec<Want> {
+    let objects = tree.objects_of(path);
+    let Some(first) = objects.first() else {
+        notes.push(format!("{path} is not compiled on this architecture: no Makefile names it"));
+        return Vec::new();
+    };
+    let counted = BTreeSet::from([first.object.clone()]);
+    let want = |condition: Expr| Want {
+        what: path.to_owned(),
+        condition: Expr::and([first.condition.clone(), condition]),
+        counted: counted.clone(),
+    };
+    conditions(files, path, hunks).into_iter().map(want).collect()
+}
+
+/// The different conditions around the changed lines.
+fn conditions(files: &Files<'_>, path: &str, hunks: &[&ChangedHunk]) -> Vec<Expr> {
+    let text = (files.patched)(path).unwrap_or_default();
+    let found = kbuild::distinct(&kbuild::conditions_at(&text, &lines_of(hunks)));
+    // Lines outside of every `#if` are compiled with those inside.
+    let inside: Vec<Expr> = found.iter().filter(|condition| **condition != Expr::Const(true)).cloned().collect();
+    if inside.is_empty() { vec![Expr::Const(true)] } else { inside }
+}
+
+/// In the patched file: what is added, and where something was taken away.
+fn lines_of(hunks: &[&ChangedHunk]) -> Vec<usize> {
+    let mut lines = Vec::new();
+    for hunk in hunks {
+        let mut at = 1;
+        for line in &hunk.lines {
+            match line.side {
+                Side::Added => lines.push(line.number as usize),
+                Side::Removed => lines.push(at),
+                Side::Context => at = line.number as usize,
+            }
+        }
+    }
+    lines.sort_unstable();
+    lines.dedup();
+    lines
+}
+
+/// A header is compiled in what includes it: those that are compiled anyway come first.
+fn of_header(
+    tree: &Tree,
+    files: &Files<'_>,
+    path: &str,
+    hunks: &[&ChangedHunk],
+    given: &dyn Fn(&str) -> Value,
+    notes: &mut Vec<String>,
+) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for condition in conditions(files, path, hunks) {
+        let mut ways: Vec<(usize, Want)> = Vec::new();
+        for includer in tree.includers_of(path, INCLUDERS_LOOKED_AT) {
+            let Some(compiled) = tree.objects_of(&includer.file).into_iter().next() else { continue };
+            let whole = Expr::and([condition.clone(), compiled.condition.clone()]);
+            let Ok(assignment) = tree.solve(&whole, given) else { continue };
+            let counted = BTreeSet::from([compiled.object]);
+            ways.push((assignment.set.len(), Want { what: path.to_owned(), condition: whole, counted }));
+            let cheap = ways.iter().filter(|(cost, _)| *cost == 0).count();
+            if cheap >= INCLUDERS_TAKEN {
+                break;
+            }
+        }
+        ways.sort_by_key(|(cost, _)| *cost);
+        let best = ways.first().map(|(cost, _)| *cost);
+        if best.is_none() {
+            notes.push(format!("{path}: nothing that includes it can be compiled here together with its changed lines"));
+        }
+        let taken = if best == Some(0) { INCLUDERS_TAKEN } else { 1 };
+        wants.extend(ways.into_iter().take(taken).map(|(_, want)| want));
+    }
+    wants
+}
+
+/// A symbol whose entry changes is turned on, without what it no longer selects.
+fn of_kconfig(tree: &Tree, path: &str, hunks: &[&ChangedHunk]) -> Vec<Want> {
+    let removed = hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.side == Side::Removed);
+    let dropped: Vec<String> =
+        removed.filter_map(|line| line.text.trim().strip_prefix("select ")).filter_map(first_word).collect();
+    let lines = lines_of(hunks);
+    let changed = tree.defined_in(path, &lines).into_iter().filter(|defined| !defined.inherited);
+    let want = |defined: kbuild::Defined| {
+        let without = dropped.iter().map(|symbol| Expr::not(Expr::symbol(symbol.clone())));
+        Want {
+            what: path.to_owned(),
+            condition: Expr::and(std::iter::once(Expr::symbol(defined.symbol)).chain(without)),
+            counted: BTreeSet::new(),
+        }
+    };
+    changed.map(want).collect()
+}
+
+fn first_word(text: &str) -> Option<String> {
+    text.split_whitespace().next().map(str::to_owned)
+}
+
+/// Puts into one configuration what can be in one.
+fn group(tree: &Tree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivation: &mut Derivation) {
+    let mut groups: Vec<(Vec<Expr>, Derived)> = vec![(Vec::new(), Derived::default())];
+    for want in wants {
+        let joined = groups.iter_mut().any(|group| join(tree, group, &want, given));
+        if joined {
+            continue;
+        }
+        let mut alone = (Vec::new(), Derived::default());
+        if join(tree, &mut alone, &want, given) {
+            match groups.len() < VARIANTS_MAX {
+                true => groups.push(alone),
+                false => derivation.notes.push(format!("{}: not compiled in all its branches: too many", want.what)),
+            }
+        } else if let Err(reason) = tree.solve(&want.condition, given) {
+            derivation.notes.push(format!("{}: cannot be compiled here: {reason}", want.what));
+        }
+    }
+    derivation.variants = groups.into_iter().map(|(_, derived)| derived).collect();
+}
+
+/// Whether `want` can be had together with what the group has; then it has it.
+fn join(tree: &Tree, group: &mut (Vec<Expr>, Derived), want: &Want, given: &dyn Fn(&str) -> Value) -> bool {
+    let all = Expr::and(group.0.iter().cloned().chain([want.condition.clone()]));
+    let Ok(assignment) = tree.solve(&all, given) else { return false };
+    group.0.push(want.condition.clone());
+    group.1.symbols =
+        assignment.set.into_iter().map(|(symbol, value)| (symbol, value.as_text().to_owned())).collect();
+    group.1.counted.extend(want.counted.iter().cloned());
+    true
+}
