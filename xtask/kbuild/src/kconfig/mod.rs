@@ -1,0 +1,160 @@
+//! Kconfig as values: which symbols there are, what they depend on, and what selects them. [`read`] makes it of the
+//! files, [`scan`] of a line.
+
+pub(crate) mod read;
+pub(crate) mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+use crate::expr::{Expr, Term};
+
+/// Everything that the architecture's Kconfig says.
+#[derive(Debug, Default)]
+pub(crate) struct Kconfig {
+    /// In the order of the files.
+    pub entries: Vec<Entry>,
+    pub choices: Vec<Choice>,
+    pub blocks: Vec<Block>,
+    pub symbols: HashMap<String, Symbol>,
+    /// Entries whose `depends on` names the symbol.
+    pub dependents: HashMap<String, Vec<usize>>,
+}
+
+/// What is known of a symbol from all its entries.
+#[derive(Debug, Default)]
+pub(crate) struct Symbol {
+    /// Into [`Kconfig::entries`].
+    pub entries: Vec<usize>,
+    pub selected_by: Vec<Selector>,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) struct Selector {
+    pub symbol: String,
+    /// With the dependencies of the entry that selects.
+    pub condition: Expr,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bool,
+    Tristate,
+    Int,
+    Hex,
+    Text,
+    /// No type is given in this architecture.
+    #[default]
+    Unknown,
+}
+
+impl Kind {
+    pub fn is_switch(self) -> bool {
+        matches!(self, Kind::Bool | Kind::Tristate | Kind::Unknown)
+    }
+}
+
+/// One `config` or `menuconfig`.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub symbol: String,
+    pub kind: Kind,
+    /// Condition under which the prompt is shown, menus' `visible if` included; `None` without a prompt.
+    pub prompt: Option<Expr>,
+    /// With those of the menus and `if`s around it.
+    pub depends: Expr,
+    pub defaults: Vec<DefaultLine>,
+    pub selects: Vec<(String, Expr)>,
+    pub ranges: Vec<(Term, Term, Expr)>,
+    /// Into [`Kconfig::choices`].
+    pub choice: Option<usize>,
+    pub place: Place,
+    pub last_line: usize,
+}
+
+/// A `default` line.
+#[derive(Debug)]
+pub(crate) struct DefaultLine {
+    /// Of bool and tristate symbols a condition; of others a constant that looks like a symbol.
+    pub expr: Expr,
+    pub condition: Expr,
+}
+
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// With the condition of its prompt: its members can be set only then.
+    pub depends: Expr,
+    /// It may stand without a member.
+    pub optional: bool,
+    pub members: Vec<String>,
+}
+
+/// A `menu`, an `if` or a `choice`: its first lines change what is inside.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub place: Place,
+    pub last_line: usize,
+    /// Into [`Kconfig::entries`].
+    pub inside: Range<usize>,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub file: String,
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl Kconfig {
+    pub fn entries_of<'a>(&'a self, symbol: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        let entries = self.symbols.get(symbol).map_or(&[][..], |symbol| &symbol.entries);
+        entries.iter().filter_map(|at| self.entries.get(*at))
+    }
+
+    /// False for names that are only used, never defined.
+    pub fn is_defined(&self, symbol: &str) -> bool {
+        self.symbols.get(symbol).is_some_and(|symbol| !symbol.entries.is_empty())
+    }
+
+    pub fn kind(&self, symbol: &str) -> Kind {
+        self.symbols.get(symbol).map_or(Kind::Unknown, |symbol| symbol.kind)
+    }
+
+    pub fn selectors(&self, symbol: &str) -> &[Selector] {
+        self.symbols.get(symbol).map_or(&[], |symbol| &symbol.selected_by)
+    }
+
+    /// Fills what is found from entry to symbol in the other direction.
+    fn index(&mut self) {
+        for (at, entry) in self.entries.iter().enumerate() {
+            let symbol = self.symbols.entry(entry.symbol.clone()).or_default();
+            symbol.entries.push(at);
+            if symbol.kind == Kind::Unknown {
+                symbol.kind = entry.kind;
+            }
+            for name in entry.depends.symbols() {
+                self.dependents.entry(name.to_string()).or_default().push(at);
+            }
+            for (selected, condition) in &entry.selects {
+                let condition = Expr::and([entry.depends.clone(), condition.clone()]);
+                let selector =
+                    Selector { symbol: entry.symbol.clone(), condition, place: entry.place.clone() };
+                self.symbols.entry(selected.clone()).or_default().selected_by.push(selector);
+            }
+            if let Some(choice) = entry.choice.and_then(|at| self.choices.get_mut(at)) {
+                choice.members.push(entry.symbol.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Which Kconfig symbols have to be set so that given lines of a kernel tree are compiled.
+//!
+//! Three sources are read: Kbuild's Makefiles give a file's object and its condition ([`Tree::objects_of`]), the
+//! preprocessor's lines give the condition around a line ([`conditions_at`]), and Kconfig says what each symbol needs
+//! ([`Tree::solve`]). The caller runs `make olddefconfig` on the answer and asks [`Tree::why_dropped`] about what it lost.
+//!
+//! Reads files of the tree and nothing else: executes nothing, writes nothing. The tree may be hostile: what is not
+//! understood is passed over or kept as an opaque text, loops and depths are bounded, and no path leaves the tree.
+
+mod expand;
+mod expr;
+mod file;
+mod includes;
+mod kconfig;
+mod makefile;
+mod objects;
+mod preprocessor;
+mod solve;
+#[cfg(test)]
+mod tests;
+mod why;
+
+pub use expr::{Comparison, Expr, Term, Value};
+pub use includes::Includer;
+pub use objects::Compiled;
+pub use preprocessor::{conditions_at, distinct};
+pub use solve::Assignment;
+pub use why::Reason;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use failure::{Failure, Result};
+use includes::Includes;
+use kconfig::{Entry, Kconfig};
+
+/// .c files that are looked at for one that is only included.
+const MAX_INCLUDERS: usize = 8;
+
+/// A kernel tree as one architecture sees it.
+#[derive(Debug)]
+pub struct Tree {
+    root: PathBuf,
+    /// The directory below `arch/`.
+    srcarch: String,
+    kconfig: Kconfig,
+    includes: OnceLock<Includes>,
+}
+
+/// A symbol of a Kconfig file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defined {
+    pub symbol: String,
+    /// What it selects, under whatever condition.
+    pub selects: Vec<String>,
+    /// Only a `menu`, `if` or `choice` around it was touched.
+    pub inherited: bool,
+}
+
+impl Tree {
+    /// Reads the Kconfig files of `root` for `arch`: `x86` (or `x86_64`, `i386`), `arm64`, `powerpc`, `riscv`, …
+    ///
+    /// # Errors
+    /// When this is not a kernel tree, or not one with this architecture.
+    pub fn open(root: &Path, arch: &str) -> Result<Tree> {
+        let (srcarch, arch) = match arch {
+            "x86" | "x86_64" => ("x86", "x86_64"),
+            "i386" => ("x86", "i386"),
+            arch => (arch, arch),
+        };
+        let no_tree = |why: String| {
+            Failure::usage(format!("{}: not a kernel tree that can be read", root.display())).because(why)
+        };
+        if srcarch.is_empty() || !srcarch.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(no_tree(format!("`{srcarch}` is no name of an architecture")));
+        }
+        for file in ["Kconfig".to_string(), format!("arch/{srcarch}/Kconfig")] {
+            if !root.join(&file).is_file() {
+                return Err(no_tree(format!("there is no {file}")));
+            }
+        }
+        let variables =
+            [("SRCARCH", srcarch.to_string()), ("ARCH", arch.to_string()), ("srctree", ".".to_string())];
+        let kconfig = kconfig::read::read(root, "Kconfig", &variables);
+        let (root, srcarch) = (root.to_path_buf(), srcarch.to_string());
+        Ok(Tree { root, srcarch, kconfig, includes: OnceLock::new() })
+    }
+
+    /// The objects that Kbuild makes of a .c or .S file. A .c file that no Makefile names gives the objects of the files that
+    /// include it (kernel/sched/ext.c is part of build_policy.o). Empty: this architecture does not build it.
+    pub fn objects_of(&self, file: &str) -> Vec<Compiled> {
+        let Some(file) = file::inside(file) else { return Vec::new() };
+        let walk = objects::Walk::new(self);
+        if let Some(compiled) = walk.object(&file) {
+            return vec![compiled];
+        }
+        if !file.ends_with(".c") {
+            return Vec::new();
+        }
+        let includers = self.includes().of(&file, MAX_INCLUDERS);
+        includers.iter().filter_map(|includer| walk.object(&includer.file)).collect()
+    }
+
+    /// At most `limit` .c files that include a header (or .c file), directly or through others. Those that do it directly
+    /// come first, then the nearest directories. The first call reads the whole tree.
+    pub fn includers_of(&self, header: &str, limit: usize) -> Vec<Includer> {
+        file::inside(header).map_or(Vec::new(), |header| self.includes().of(&header, limit))
+    }
+
+    fn includes(&self) -> &Includes {
+        self.includes.get_or_init(|| Includes::read(&self.root, &self.srcarch))
+    }
+
+    /// The symbols whose entries, or whose enclosing `menu`, `if` or `choice` lines, are among `lines` of a Kconfig file.
+    ///
+    /// For a patch that drops `select B` from A, ask for `A && !B` in the patched tree: that turns off all that selects B too.
+    pub fn defined_in(&self, file: &str, lines: &[usize]) -> Vec<Defined> {
+        let touched = |from: usize, to: usize| lines.iter().any(|line| (from..=to).contains(line));
+        let mut found: Vec<Defined> = Vec::new();
+        let mut push = |entry: &Entry, inherited| {
+            if !found.iter().any(|known| known.symbol == entry.symbol) {
+                let selects: BTreeSet<&String> = entry.selects.iter().map(|(symbol, _)| symbol).collect();
+                let selects = selects.into_iter().cloned().collect();
+                found.push(Defined { symbol: entry.symbol.clone(), selects, inherited });
+            }
+        };
+        for entry in self.kconfig.entries.iter().filter(|entry| entry.place.file == file) {
+            if touched(entry.place.line, entry.last_line) {
+                push(entry, false);
+            }
+        }
+        for block in self.kconfig.blocks.iter().filter(|block| block.place.file == file) {
+            if touched(block.place.line, block.last_line) {
+                let inside = self.kconfig.entries.get(block.inside.clone()).unwrap_or_default();
+                inside.iter().for_each(|entry| push(entry, true));
+            }
+        }
+        found
+    }
+
+    /// False for a name that this architecture's Kconfig does not define.
+    pub fn is_defined(&self, symbol: &str) -> bool {
+        self.kconfig.is_defined(symbol)
+    }
+
+    /// Those that select `symbol`, under whatever condition.
+    pub fn selected_by(&self, symbol: &str) -> Vec<&str> {
+        let names: BTreeSet<&str> =
+            self.kconfig.selectors(symbol).iter().map(|selector| selector.symbol.as_str()).collect();
+        names.into_iter().collect()
+    }
+}

@@ -1,0 +1,162 @@
+//! Which objects Kbuild makes of a file, and under which condition: looked for from the file's directory upwards
+//! (scripts/Makefile.build, Makefile.lib).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::Tree;
+use crate::expand::{Alternative, list};
+use crate::expr::Expr;
+use crate::file;
+use crate::makefile::Makefile;
+
+/// A composite of a composite; Kbuild knows one step.
+const MAX_COMPOSITES: usize = 4;
+
+/// An object that Kbuild makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// `fs/kernfs/dir.o`.
+    pub object: String,
+    /// The file that the compiler is given: the file asked for, or one that includes it.
+    pub source: String,
+    /// When it becomes part of the kernel, those of its directories included.
+    pub condition: Expr,
+}
+
+/// Words of a directory's Makefile: variable, word, condition.
+type Words = Vec<(String, String, Expr)>;
+
+pub(crate) struct Walk<'t> {
+    tree: &'t Tree,
+    /// `None` for directories without a Makefile.
+    words: RefCell<HashMap<String, Option<Rc<Words>>>>,
+    folders: RefCell<HashMap<String, Expr>>,
+}
+
+impl<'t> Walk<'t> {
+    pub fn new(tree: &'t Tree) -> Self {
+        Walk { tree, words: RefCell::default(), folders: RefCell::default() }
+    }
+
+    /// The object of a .c or .S file that a Makefile names.
+    pub fn object(&self, path: &str) -> Option<Compiled> {
+        let stem = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S"))?;
+        let object = format!("{stem}.o");
+        match self.named(&object, file::folder(path)) {
+            Expr::Const(false) => None,
+            condition => Some(Compiled { object, source: path.to_string(), condition }),
+        }
+    }
+
+    /// When `path` (an object, or a directory with its slash) is built by a Makefile of `from` or above.
+    fn named(&self, path: &str, from: &str) -> Expr {
+        let mut ways = Vec::new();
+        let mut above = Some(from);
+        while let Some(folder) = above {
+            if let Some(words) = self.words(folder) {
+                let relative = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
+                let here = linked(&words, relative, 0);
+                if here != Expr::Const(false) {
+                    ways.push(Expr::and([self.entered(folder), here]));
+                }
+            }
+            above = if folder.is_empty() { None } else { Some(file::folder(folder)) };
+        }
+        Expr::or(ways)
+    }
+
+    /// When Kbuild enters a directory.
+    fn entered(&self, folder: &str) -> Expr {
+        if folder.is_empty() {
+            return Expr::Const(true);
+        }
+        if let Some(known) = self.folders.borrow().get(folder) {
+            return known.clone();
+        }
+        let condition = self.named(&format!("{folder}/"), file::folder(folder));
+        self.folders.borrow_mut().insert(folder.to_string(), condition.clone());
+        condition
+    }
+
+    fn words(&self, folder: &str) -> Option<Rc<Words>> {
+        if let Some(known) = self.words.borrow().get(folder) {
+            return known.clone();
+        }
+        let words = self.read(folder).map(Rc::new);
+        self.words.borrow_mut().insert(folder.to_string(), words.clone());
+        words
+    }
+
+    fn read(&self, folder: &str) -> Option<Words> {
+        let tree = self.tree;
+        let mut makefile = Makefile::new(&tree.root, &tree.kconfig, &tree.srcarch, folder);
+        if folder.is_empty() {
+            // The top Makefile includes the architecture's.
+            makefile.only_symbols = true;
+            makefile.read("Kbuild");
+            makefile.read("Makefile");
+            makefile.read(&format!("arch/{}/Makefile", tree.srcarch));
+            return Some(words(&makefile));
+        }
+        let found =
+            makefile.read(&file::join(folder, "Kbuild")) || makefile.read(&file::join(folder, "Makefile"));
+        found.then(|| words(&makefile))
+    }
+}
+
+/// Every word of every variable that makes objects.
+fn words(makefile: &Makefile<'_>) -> Words {
+    let mut words = Vec::new();
+    for assignment in &makefile.assignments {
+        for name in assignment.names.iter().filter(|name| name.is_known() && makes_objects(&name.text)) {
+            let Alternative { text, condition } = name;
+            let guard = Expr::and([assignment.guard.clone(), condition.clone()]);
+            for (word, condition) in list(makefile, &assignment.value, 0) {
+                let condition = Expr::and([guard.clone(), condition]);
+                if let (Some(word), false) = (normal(&word), condition == Expr::Const(false)) {
+                    words.push((text.clone(), word, condition));
+                }
+            }
+        }
+    }
+    words
+}
+
+fn makes_objects(name: &str) -> bool {
+    name.ends_with("-y") || name.ends_with("-objs")
+}
+
+/// A word relative to its directory: `./a.o` is `a.o`, and a library stands for its directory.
+fn normal(word: &str) -> Option<String> {
+    let folder = word.ends_with('/');
+    let word = file::inside(word)?;
+    Some(match word.strip_suffix("lib.a") {
+        Some(library) if library.ends_with('/') => library.to_string(),
+        _ if folder => format!("{word}/"),
+        _ => word,
+    })
+}
+
+/// When a directory's Makefile links `target`, directly or as part of a composite.
+fn linked(words: &Words, target: &str, depth: usize) -> Expr {
+    let mut ways = Vec::new();
+    for (name, _, condition) in words.iter().filter(|(_, word, _)| word == target) {
+        let linked = match name.as_str() {
+            "obj-y" | "lib-y" | "extra-y" | "always-y" | "subdir-y" | "head-y" | "core-y" | "libs-y"
+            | "drivers-y" | "net-y" | "virt-y" | "init-y" => Expr::Const(true),
+            name if depth < MAX_COMPOSITES => {
+                let stem = name.strip_suffix("-y").or_else(|| name.strip_suffix("-objs")).unwrap_or(name);
+                // An object of its own name is in no composite.
+                if format!("{stem}.o") == target {
+                    continue;
+                }
+                linked(words, &format!("{stem}.o"), depth + 1)
+            }
+            _ => Expr::Const(false),
+        };
+        ways.push(Expr::and([condition.clone(), linked]));
+    }
+    Expr::or(ways)
+}

@@ -1,0 +1,2 @@
+#include <linux/gadget.h>
+#include "body.c"

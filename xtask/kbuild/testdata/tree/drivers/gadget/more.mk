@@ -1,0 +1,1 @@
+obj-$(CONFIG_X86) += more.o

@@ -1,0 +1,4 @@
+#ifndef G
+#define G
+#include <linux/deep.h>
+#endif
