@@ -69,7 +69,15 @@ mod tests {
 
     fn ask(demand: u64) -> Ask {
         let set = BTreeMap::new();
-        Ask { name: "test".to_owned(), demand, inject: Some(injection(None)), set, secs: 0, exclusive: false }
+        Ask {
+            name: "test".to_owned(),
+            demand,
+            inject: Some(injection(None)),
+            set,
+            secs: 0,
+            exclusive: false,
+            work: None,
+        }
     }
 
     fn kallsyms(text: &str) -> Kallsyms {
