@@ -11,5 +11,10 @@
 pub mod errno;
 pub mod exercise;
 pub mod ktap;
+pub mod netlink;
+pub mod places;
 pub mod results;
 pub mod runner;
+pub mod sys;
+pub mod tools;
+pub mod walk;
