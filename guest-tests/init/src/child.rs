@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use kit::files;
-use protocol::{Answer, Order};
+use protocol::{Answer, Measured, Order, WorkResult};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -26,18 +26,34 @@ const DIES_WITHIN: Duration = Duration::from_secs(5);
 /// How often PID 1 says that it waits.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// The scenario's answer, or why there is none. `alive` is called while it runs.
+/// Name of the result of a workload that says that it came to no end of its own.
+const ITSELF: &str = "it";
+
+/// The scenario's answer, or why there is none. `alive` is called while it runs. A workload that was killed or died has
+/// that as its result: it is compared with another kernel, on which it may have done the same.
 pub fn run(order: &Order, deadline: Duration, alive: impl FnMut() -> Result<(), String>) -> Answer {
-    run_to_end(order, deadline, alive)
-        .and_then(read_answer)
-        .unwrap_or_else(|why| Answer::Broken(excerpt(&why)))
+    let answer = run_to_end(order, deadline, alive).and_then(|end| match (end, &order.ask.work) {
+        (End::Status(status), _) if status.success() => read_answer(),
+        (end, Some(_)) => workload_without_answer(&end),
+        (End::Status(status), None) => {
+            Err(format!("the scenario ended with {status}: {}", files::read(COMPLAINTS)?.trim()))
+        }
+        (End::Killed(words), None) => Err(format!("the scenario was {words}")),
+    });
+    answer.unwrap_or_else(|why| Answer::Broken(excerpt(&why)))
+}
+
+enum End {
+    Status(ExitStatus),
+    /// At its deadline, in words.
+    Killed(String),
 }
 
 fn run_to_end(
     order: &Order,
     deadline: Duration,
     alive: impl FnMut() -> Result<(), String>,
-) -> Result<ExitStatus, String> {
+) -> Result<End, String> {
     let file = |path: &str| File::create(path).map_err(|error| format!("could not make {path}: {error}"));
     let program = Path::new(protocol::SCENARIO_DIR).join(&order.ask.name);
     let argument = serde_json::to_string(order).map_err(|error| error.to_string())?;
@@ -50,13 +66,23 @@ fn run_to_end(
         .spawn()
         .map_err(|error| format!("could not start {}: {error}", program.display()))?;
     if let Some(status) = wait(&mut child, deadline, alive)? {
-        return Ok(status);
+        return Ok(End::Status(status));
     }
     let end = match kill_group(&mut child)? {
         Some(_) => "was killed",
         None => "could not be killed",
     };
-    Err(format!("the scenario was not done within {} s and {end}", deadline.as_secs()))
+    Ok(End::Killed(format!("not done within {} s and {end}", deadline.as_secs())))
+}
+
+fn workload_without_answer(end: &End) -> Result<Answer, String> {
+    let why = match end {
+        End::Status(status) => status.to_string(),
+        End::Killed(words) => words.clone(),
+    };
+    let results = [(ITSELF.to_owned(), WorkResult::Failed(why))].into();
+    let output = workloads::results::end_of_output(&files::bytes(COMPLAINTS)?);
+    Ok(Answer::Measured(Box::new(Measured { results, output, ..Measured::default() })))
 }
 
 /// None: it still runs at the deadline.
@@ -65,7 +91,7 @@ fn wait(
     deadline: Duration,
     mut alive: impl FnMut() -> Result<(), String>,
 ) -> Result<Option<ExitStatus>, String> {
-    let end = End::of(child)?;
+    let end = Watched::of(child)?;
     let began = Instant::now();
     loop {
         let left = deadline.saturating_sub(began.elapsed());
@@ -80,13 +106,13 @@ fn wait(
 
 /// A file descriptor that can be read when a process has ended: to ask again and again instead takes time from
 /// what is measured.
-struct End(OwnedFd);
+struct Watched(OwnedFd);
 
-impl End {
-    fn of(child: &Child) -> Result<End, String> {
+impl Watched {
+    fn of(child: &Child) -> Result<Watched, String> {
         // The child is not reaped yet, so the number is its own.
         let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-        descriptor.map(End).map_err(|error| format!("pidfd_open: {error}"))
+        descriptor.map(Watched).map_err(|error| format!("pidfd_open: {error}"))
     }
 
     /// Returns at the end of the process, after `time`, or at a signal.
@@ -105,11 +131,8 @@ fn kill_group(child: &mut Child) -> Result<Option<ExitStatus>, String> {
     wait(child, DIES_WITHIN, || Ok(()))
 }
 
-fn read_answer(status: ExitStatus) -> Result<Answer, String> {
+fn read_answer() -> Result<Answer, String> {
     let answer = files::read(ANSWER)?;
-    if !status.success() {
-        return Err(format!("the scenario ended with {status}: {}", files::read(COMPLAINTS)?.trim()));
-    }
     serde_json::from_str(&answer)
         .map_err(|error| format!("the scenario's answer is not one ({error}): {answer}"))
 }

@@ -9,7 +9,9 @@
 #![cfg_attr(not(test), no_main)]
 
 mod child;
+mod coverage;
 mod hello;
+mod leftovers;
 mod machine;
 mod port;
 mod scenarios;
@@ -18,12 +20,16 @@ use std::time::{Duration, Instant};
 
 use kit::settings::AsFound;
 use kit::{cpu, files, kallsyms};
-use protocol::{Answer, Message, Nonce, Order, Request, Trailer};
+use protocol::{Answer, Ask, Message, Nonce, Order, Request, Trailer, Work};
 
+use crate::leftovers::Mounts;
 use crate::port::Port;
 
 /// How long one scenario may take before it and all its children are killed.
 const SCENARIO_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The same for a workload, which kills itself when it has had [`Work::SECS`], if it can.
+const WORK_DEADLINE: Duration = Duration::from_secs(Work::SECS + 5);
 
 const INIT_PID: u32 = 1;
 
@@ -74,23 +80,22 @@ fn run() -> Result<(), String> {
     let as_found = AsFound::read(request.scenarios.iter().flat_map(|ask| ask.set.keys()))?;
     // Where the tests bind themselves to: so they begin there, and their start and end wake no other CPU.
     cpu::pin_to(cpu::VICTIM_CPU)?;
+    let mounts = Mounts::read()?;
     let mut measured = 0;
-    for ask in request.scenarios {
-        let scenario = ask.name.clone();
+    for (index, ask) in request.scenarios.into_iter().enumerate() {
         as_found.restore()?;
-        port.send(&Message::Begin { scenario: scenario.clone() })?;
-        if ask.exclusive {
-            std::thread::sleep(protocol::EXCLUSIVE_AFTER);
+        // What was counted before the first one is what the boot has executed.
+        if request.coverage && index > 0 {
+            coverage::reset()?;
         }
-        let deadline = SCENARIO_DEADLINE + Duration::from_secs(ask.secs);
-        let alive = || port.send(&Message::Alive { scenario: scenario.clone() });
+        let (scenario, is_work) = (ask.name.clone(), ask.work.is_some());
         let order = Order { ask, watch: request.watch.clone(), inject: request.inject };
-        match child::run(&order, deadline, alive) {
-            Answer::Measured(result) => {
-                measured += 1;
-                port.send(&Message::Measured { scenario, measured: result })?;
-            }
-            Answer::Broken(why) => port.send(&Message::Broken { scenario, why })?,
+        measured += u32::from(run_one(order, &mut port)?);
+        if is_work {
+            leftovers::remove(&mounts);
+        }
+        if request.coverage {
+            coverage::send(&mut port, &scenario)?;
         }
     }
     let end = Instant::now();
@@ -99,4 +104,31 @@ fn run() -> Result<(), String> {
     kallsyms::check(&kallsyms)?;
     machine::wait_for_late_splats(end);
     port.send(&Message::Trailer(Trailer { measured, tainted: machine::tainted()? }))
+}
+
+/// Says that it begins, and how it ended; true if it measured.
+fn run_one(order: Order, port: &mut Port) -> Result<bool, String> {
+    let scenario = order.ask.name.clone();
+    port.send(&Message::Begin { scenario: scenario.clone() })?;
+    if order.ask.exclusive {
+        std::thread::sleep(protocol::EXCLUSIVE_AFTER);
+    }
+    let alive = || port.send(&Message::Alive { scenario: scenario.clone() });
+    match child::run(&order, deadline(&order.ask), alive) {
+        Answer::Measured(result) => {
+            port.send(&Message::Measured { scenario, measured: result })?;
+            Ok(true)
+        }
+        Answer::Broken(why) => {
+            port.send(&Message::Broken { scenario, why })?;
+            Ok(false)
+        }
+    }
+}
+
+fn deadline(ask: &Ask) -> Duration {
+    match ask.work {
+        Some(_) => WORK_DEADLINE,
+        None => SCENARIO_DEADLINE + Duration::from_secs(ask.secs),
+    }
 }

@@ -21,9 +21,13 @@ thread_local! {
 
 /// The whole file as text; bytes that are not UTF-8 are replaced.
 pub fn read(path: impl AsRef<Path>) -> Result<String, String> {
+    bytes(path).map(text)
+}
+
+/// The whole file.
+pub fn bytes(path: impl AsRef<Path>) -> Result<Vec<u8>, String> {
     let path = path.as_ref();
-    let bytes = read_bytes(path).map_err(|error| format!("could not read {}: {error}", path.display()))?;
-    Ok(text(bytes))
+    read_bytes(path).map_err(|error| format!("could not read {}: {error}", path.display()))
 }
 
 /// Gives the file to `take`, some whole lines at a time, as long as it says that it wants more. Only of what is given last

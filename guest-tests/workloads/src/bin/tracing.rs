@@ -1,0 +1,293 @@
+//! tracefs: each group of events switched on and off, triggers, histograms, filters, dynamic probes, instances, options,
+//! each tracer; and every file read.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use workloads::exercise::{self, Exercise};
+use workloads::walk::{self, Walk, write};
+
+const ROOT: &str = "/sys/kernel/tracing";
+
+/// Blocks or takes away what is read; what is done below by itself.
+const SKIP: [&str; 6] =
+    ["trace_pipe", "/per_cpu/cpu1", "snapshot_raw", "/instances/", "/events/", "/options/"];
+const KEEP: [&str; 12] = [
+    "/trace_marker",
+    "/current_tracer",
+    "/buffer_size",
+    "/free_buffer",
+    "_events",
+    "/trace_clock",
+    "/set_",
+    "/snapshot",
+    "/synthetic",
+    "/tracing_cpumask",
+    "/error_log",
+    "buffer_subbuf",
+];
+
+/// Groups whose events come so often that an emulated guest does nothing else.
+const OFTEN: [&str; 10] = [
+    "lock",
+    "ftrace",
+    "preemptirq",
+    "rcu",
+    "raw_syscalls",
+    "syscalls",
+    "kvm",
+    "nmi",
+    "initcall",
+    "irq_vectors",
+];
+
+/// Tracers that turn the kernel's every function into two.
+const TRACERS: [&str; 8] =
+    ["function", "function_graph", "wakeup", "wakeup_rt", "irqsoff", "blk", "hwlat", "nop"];
+
+pub fn main() {
+    exercise::run(exercise);
+}
+
+fn exercise(it: &mut Exercise) {
+    if !Path::new(ROOT).join("trace").exists() {
+        it.fail("tracefs", &io::Error::from_raw_os_error(libc::ENOENT));
+        return;
+    }
+    walk::walk(it, ROOT, Walk { skip: &SKIP, keep: &KEEP, write: true, ..Walk::default() });
+    set(it, &[("buffer_size_kb", "128"), ("buffer_size_kb", "0"), ("buffer_size_kb", "x")]);
+    events(it);
+    one_event(it);
+    probes(it);
+    instances(it);
+    options(it);
+    tracers(it);
+    set(it, &[("trace", ""), ("tracing_on", "1")]);
+}
+
+fn set(it: &mut Exercise, settings: &[(&str, &str)]) {
+    for (file, value) in settings {
+        let path = Path::new(ROOT).join(file);
+        it.step(format!("{file} := {value}"), || match value.is_empty() {
+            // Opening it to truncate is what empties such a file.
+            true => fs::write(path, "\n"),
+            false => write(path, value.as_bytes()),
+        });
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries =
+        fs::read_dir(directory).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| vec![]);
+    let mut names: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Something for events to see.
+fn work() {
+    let _ = fs::write("/tmp/traced", "x");
+    let _ = fs::read("/proc/self/maps");
+    let _ = fs::remove_file("/tmp/traced");
+    std::thread::sleep(Duration::from_millis(1));
+}
+
+fn events(it: &mut Exercise) {
+    let root = Path::new(ROOT).join("events");
+    for group in names(&root) {
+        let directory = root.join(&group);
+        let first = names(&directory).into_iter().next().unwrap_or_default();
+        for file in ["format", "id", "filter", "trigger", "enable", "hist"] {
+            let _ = fs::read(directory.join(&first).join(file));
+        }
+        let _ = fs::read(directory.join("filter"));
+        if OFTEN.contains(&group.as_str()) {
+            continue;
+        }
+        it.step(format!("events of {group}"), || {
+            write(directory.join("enable"), b"1")?;
+            work();
+            write(directory.join("enable"), b"0")
+        });
+    }
+    let _ = fs::read(Path::new(ROOT).join("trace"));
+}
+
+fn one_event(it: &mut Exercise) {
+    let event = "events/sched/sched_switch";
+    let file = |name: &str| format!("{event}/{name}");
+    let (filter, trigger) = (file("filter"), file("trigger"));
+    set(
+        it,
+        &[
+            (&filter, "prev_pid > 1 && (next_prio < 100 || prev_comm ~ \"a*\")"),
+            (&filter, "prev_pid == "),
+            (&filter, "no_such_field == 1"),
+            (&filter, "0"),
+            (&trigger, "traceon:3"),
+            (&trigger, "!traceon"),
+            (&trigger, "stacktrace:2"),
+            (&file("enable"), "1"),
+            (&trigger, "snapshot:1"),
+            (&trigger, "hist:keys=next_pid:vals=hitcount:sort=hitcount.descending:size=256"),
+            (&trigger, "hist:keys=no_such_field"),
+            (&trigger, "hist:name=pp:keys=prev_prio.log2,prev_comm:onmax($x).save(prev_pid)"),
+            (&trigger, "nonsense:1"),
+            (&trigger, "enable_event:sched:sched_wakeup:1"),
+            (&trigger, "enable_event:sched:sched_wakeup:1"),
+        ],
+    );
+    work();
+    for name in ["hist", "hist_debug", "trigger", "inject"] {
+        let _ = fs::read(Path::new(ROOT).join(file(name)));
+    }
+    let _ = fs::read(Path::new(ROOT).join("trace"));
+    set(
+        it,
+        &[
+            (&trigger, "!hist:keys=next_pid:vals=hitcount:sort=hitcount.descending:size=256"),
+            (&trigger, "!enable_event:sched:sched_wakeup"),
+            (&trigger, "!snapshot"),
+            (&trigger, "!stacktrace"),
+            (&trigger, "!stacktrace"),
+            (&file("enable"), "0"),
+            ("set_event", "sched:sched_wakeup"),
+            ("set_event", "!sched:*"),
+            ("set_event", "no:such"),
+            ("set_event_pid", "1"),
+            ("set_event_pid", "x"),
+        ],
+    );
+}
+
+fn probes(it: &mut Exercise) {
+    set(
+        it,
+        &[
+            ("kprobe_events", "p:pp/one do_sys_openat2 dfd=%di file=+0(%si):ustring"),
+            ("kprobe_events", "r:pp/two do_sys_openat2 result=$retval:s32"),
+            ("kprobe_events", "p:pp/bad no_such_function_at_all"),
+            ("kprobe_events", "p:pp/bad do_sys_openat2 x=$nonsense"),
+            ("kprobe_events", "p:pp/one do_sys_openat2"),
+            ("kprobe_events", "gibberish"),
+            ("events/pp/enable", "1"),
+        ],
+    );
+    work();
+    let _ = fs::read(Path::new(ROOT).join("kprobe_profile"));
+    let _ = fs::read(Path::new(ROOT).join("trace"));
+    set(
+        it,
+        &[
+            ("kprobe_events", "-:pp/one"),
+            ("events/pp/enable", "0"),
+            ("kprobe_events", "-:pp/one"),
+            ("kprobe_events", "-:pp/two"),
+            ("uprobe_events", "p:pp/user /init:0x1000"),
+            ("uprobe_events", "p:pp/user /no/such/file:0x10"),
+            ("uprobe_events", "-:pp/user"),
+            ("synthetic_events", "pp_latency u64 delay; pid_t pid; char comm[16]"),
+            ("synthetic_events", "pp_latency u64 delay"),
+            ("synthetic_events", "pp_bad no_type x"),
+            ("synthetic_events", "!pp_latency u64 delay; pid_t pid; char comm[16]"),
+            ("dynamic_events", "e:pp/event sched.sched_switch pid=$prev_pid"),
+            ("dynamic_events", "f:pp/entry vfs_read"),
+            ("dynamic_events", "t:pp/point sched_switch"),
+            ("dynamic_events", "-:pp/event"),
+            ("dynamic_events", "-:pp/entry"),
+            ("dynamic_events", "-:pp/point"),
+        ],
+    );
+}
+
+fn instances(it: &mut Exercise) {
+    let instance = Path::new(ROOT).join("instances/pp");
+    it.step("mkdir of an instance", || fs::create_dir(&instance));
+    it.step("mkdir of it again", || fs::create_dir(&instance));
+    set(
+        it,
+        &[
+            ("instances/pp/events/sched/enable", "1"),
+            ("instances/pp/trace_clock", "mono"),
+            ("instances/pp/trace_clock", "no-such-clock"),
+            ("instances/pp/trace_marker", "hello"),
+            ("instances/pp/current_tracer", "nop"),
+            ("instances/pp/snapshot", "1"),
+            ("instances/pp/snapshot", "2"),
+            ("instances/pp/snapshot", "0"),
+            ("instances/pp/tracing_cpumask", "1"),
+            ("instances/pp/set_ftrace_filter", "vfs_*"),
+            ("instances/pp/set_ftrace_filter", "no_such_function"),
+            ("instances/pp/set_ftrace_filter", "vfs_read:traceoff:1"),
+            ("instances/pp/set_ftrace_filter", "!vfs_read:traceoff"),
+            ("instances/pp/set_ftrace_pid", "1"),
+            ("instances/pp/buffer_percent", "10"),
+            ("instances/pp/buffer_percent", "101"),
+        ],
+    );
+    work();
+    let _ = fs::read(instance.join("trace"));
+    let _ = fs::read(instance.join("per_cpu/cpu0/stats"));
+    it.step("rmdir of an instance while it traces", || fs::remove_dir(&instance));
+    it.step("rmdir of it again", || fs::remove_dir(&instance));
+}
+
+fn options(it: &mut Exercise) {
+    let directory = Path::new(ROOT).join("options");
+    let mut files: Vec<_> = fs::read_dir(&directory)
+        .map(|all| all.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    files.sort();
+    for file in files {
+        let Ok(found) = fs::read_to_string(&file) else { continue };
+        let other = if found.trim() == "0" { "1" } else { "0" };
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        it.step(format!("option {name}"), || {
+            write(&file, other.as_bytes())?;
+            let changed = write(&file, b"2");
+            write(&file, found.trim().as_bytes())?;
+            if changed.is_ok() { workloads::sys::wrong("2 was taken") } else { Ok(()) }
+        });
+    }
+}
+
+fn tracers(it: &mut Exercise) {
+    let there = fs::read_to_string(Path::new(ROOT).join("available_tracers")).unwrap_or_default();
+    // Of a few functions only: an emulator has to translate each again that changes.
+    set(
+        it,
+        &[
+            ("set_ftrace_filter", "vfs_*"),
+            ("set_ftrace_notrace", "vfs_write"),
+            ("set_graph_function", "vfs_read"),
+            ("set_graph_function", "no_such_function"),
+            ("max_graph_depth", "3"),
+        ],
+    );
+    for tracer in TRACERS.iter().filter(|tracer| there.split_whitespace().any(|name| name == **tracer)) {
+        set(it, &[("current_tracer", tracer)]);
+        work();
+        let _ = fs::read(Path::new(ROOT).join("trace"));
+        let _ = fs::read(Path::new(ROOT).join("trace_stat/function0"));
+    }
+    set(
+        it,
+        &[
+            ("current_tracer", "no-such-tracer"),
+            ("current_tracer", "nop"),
+            ("function_profile_enabled", "1"),
+            ("function_profile_enabled", "0"),
+            ("max_graph_depth", "0"),
+            ("set_graph_function", ""),
+            ("set_ftrace_notrace", ""),
+            ("set_ftrace_filter", ""),
+            ("stack_trace_filter", "vfs_*"),
+        ],
+    );
+}

@@ -1,0 +1,45 @@
+//! Everything below /proc that is the kernel's or this process's own: read, and each sysctl written back.
+
+use std::time::Duration;
+
+use workloads::exercise::{self, Exercise};
+use workloads::walk::{self, Walk};
+
+/// Blocks, or is the whole memory.
+const SKIP: [&str; 8] =
+    ["/kmsg", "/kcore", "/pagemap", "/sysrq", "/proc/self/mem", "/task/", "/attr/", "/proc/self/map_files"];
+
+/// Of the process: writing there changes what it is.
+const KEEP: [&str; 6] =
+    ["/proc/self", "/proc/thread-self", "/irq/", "/proc/mtrr", "/oom", "/modules_disabled"];
+
+pub fn main() {
+    exercise::run(exercise);
+}
+
+fn exercise(it: &mut Exercise) {
+    let how = Walk { skip: &SKIP, keep: &KEEP, ..Walk::default() };
+    let others: Vec<_> = std::fs::read_dir("/proc")
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    let is_of_process = |path: &std::path::Path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let mut processes: Vec<String> = ["/proc/1", "/proc/2"].map(str::to_owned).into();
+    processes.extend(["self", "self/net", "thread-self"].map(|name| format!("/proc/{name}/")));
+    for process in processes {
+        walk::walk(it, process, how);
+    }
+    let pid = std::process::id();
+    walk::walk(it, format!("/proc/{pid}"), how);
+    let mut rest: Vec<_> = others.into_iter().filter(|path| !is_of_process(path)).collect();
+    rest.sort();
+    let how = Walk { write: true, limit: Duration::from_secs(20), ..how };
+    for path in rest {
+        if path.is_dir() && !path.is_symlink() {
+            walk::walk(it, path, how);
+        } else if path.is_file() {
+            walk::one(it, &path, how);
+        }
+    }
+}

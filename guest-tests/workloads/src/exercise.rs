@@ -1,0 +1,57 @@
+//! The outside of an exerciser: a list of steps, each of which may end in an error, which is a result and no end of it.
+
+use std::fmt::Display;
+use std::io;
+
+use kit::scenario;
+use protocol::{Measured, Order, WorkResult};
+
+use crate::errno;
+use crate::results::Results;
+use crate::runner;
+
+/// What was tried, and how each of it ended.
+#[derive(Debug, Default)]
+pub struct Exercise {
+    results: Results,
+}
+
+/// Carries out the exerciser that is this process, and answers.
+pub fn run(work: impl FnOnce(&mut Exercise)) {
+    scenario::run(|order: &Order| {
+        runner::use_all_cpus();
+        let mut exercise = Exercise::default();
+        work(&mut exercise);
+        let results = exercise.results.into_map();
+        Ok(Measured { demanded: order.ask.demand, results, ..Measured::default() })
+    });
+}
+
+impl Exercise {
+    /// What `work` gave, if it succeeded.
+    pub fn step<T>(&mut self, name: impl Display, work: impl FnOnce() -> io::Result<T>) -> Option<T> {
+        let name = name.to_string();
+        // Of an exerciser that is killed, these lines are all that is known.
+        eprintln!("{name}");
+        match work() {
+            Ok(value) => {
+                self.results.add(&name, WorkResult::Ok);
+                Some(value)
+            }
+            Err(error) => {
+                self.fail(&name, &error);
+                None
+            }
+        }
+    }
+
+    /// Records an error and nothing else: of walks over many files, whose good ones would fill the results.
+    pub fn fail(&mut self, name: &str, error: &io::Error) {
+        let words = errno::describe(error);
+        let result = match errno::means_missing(error) {
+            true => WorkResult::Skipped(words),
+            false => WorkResult::Failed(words),
+        };
+        self.results.add(name, result);
+    }
+}

@@ -1,0 +1,211 @@
+//! Netlink messages made by hand, and the sockets that they go through (include/uapi/linux/netlink.h). The kernel's answer
+//! is looked at for its error and passed over otherwise.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::sys;
+use crate::sys::descriptor;
+
+pub const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+pub const ACK: u16 = libc::NLM_F_ACK as u16;
+pub const DUMP: u16 = libc::NLM_F_DUMP as u16;
+pub const CREATE: u16 = libc::NLM_F_CREATE as u16;
+pub const EXCL: u16 = libc::NLM_F_EXCL as u16;
+pub const REPLACE: u16 = libc::NLM_F_REPLACE as u16;
+
+const HEADER: usize = 16;
+const ALIGN: usize = 4;
+/// Answers that are read for one request, at most.
+const READS: usize = 200;
+
+/// One message: header, the family's own structure, attributes.
+#[derive(Debug, Clone)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    pub fn new(kind: u16, flags: u16, body: &[u8]) -> Message {
+        let mut bytes = vec![0; HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
+        bytes[8..12].copy_from_slice(&1_u32.to_ne_bytes());
+        bytes.extend_from_slice(body);
+        Message(bytes).padded()
+    }
+
+    fn padded(mut self) -> Message {
+        self.0.resize(self.0.len().next_multiple_of(ALIGN), 0);
+        self
+    }
+
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Message {
+        let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+        self.0.extend_from_slice(&length.to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self.padded()
+    }
+
+    pub fn number(self, kind: u16, value: u32) -> Message {
+        self.attribute(kind, &value.to_ne_bytes())
+    }
+
+    pub fn text(self, kind: u16, value: &str) -> Message {
+        self.attribute(kind, format!("{value}\0").as_bytes())
+    }
+
+    /// Attributes within an attribute.
+    pub fn nest(self, kind: u16, inner: impl FnOnce(Message) -> Message) -> Message {
+        let value = inner(Message(Vec::new())).0;
+        self.attribute(kind | NESTED, &value)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.0.clone();
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        bytes
+    }
+}
+
+const NESTED: u16 = 0x8000;
+
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    pub fn open(protocol: i32) -> io::Result<Socket> {
+        let socket =
+            descriptor(sys!(SYS_socket, libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol))?;
+        let time = libc::timeval { tv_sec: 0, tv_usec: 300_000 };
+        sys!(
+            SYS_setsockopt,
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVTIMEO,
+            &raw const time,
+            size_of::<libc::timeval>()
+        )?;
+        Ok(Socket(socket))
+    }
+
+    pub fn fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
+    pub fn bind(&self, groups: u32) -> io::Result<()> {
+        let address = [u32::from(libc::AF_NETLINK as u16), 0, groups];
+        sys!(SYS_bind, self.fd(), &raw const address, size_of_val(&address)).map(drop)
+    }
+
+    pub fn option(&self, option: i32, value: u32) -> io::Result<()> {
+        sys!(SYS_setsockopt, self.fd(), libc::SOL_NETLINK, option, &raw const value, 4).map(drop)
+    }
+
+    /// Sends it and reads all answers; the error of the kernel's. Returns the bytes of the answers.
+    pub fn ask(&self, message: &Message) -> io::Result<Vec<u8>> {
+        let bytes = message.bytes();
+        sys!(SYS_sendto, self.fd(), bytes.as_ptr(), bytes.len(), 0, 0, 0)?;
+        self.answers()
+    }
+
+    /// Bytes as they are.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        sys!(SYS_sendto, self.fd(), bytes.as_ptr(), bytes.len(), 0, 0, 0).map(drop)
+    }
+
+    fn answers(&self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0_u8; 32 * 1024];
+        for _ in 0..READS {
+            let length = sys!(SYS_recvfrom, self.fd(), buffer.as_mut_ptr(), buffer.len(), 0, 0, 0)?;
+            let got = buffer.get(..usize::try_from(length).unwrap_or(0)).unwrap_or_default();
+            all.extend_from_slice(got);
+            if is_last(got)? {
+                return Ok(all);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Whether the datagram ends the answer; its error, if it is one.
+fn is_last(datagram: &[u8]) -> io::Result<bool> {
+    for (kind, flags, body) in messages(datagram) {
+        let number = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+        match i32::from(kind) {
+            libc::NLMSG_ERROR | libc::NLMSG_DONE if number < 0 => {
+                return Err(io::Error::from_raw_os_error(-number));
+            }
+            libc::NLMSG_ERROR | libc::NLMSG_DONE => return Ok(true),
+            _ if i32::from(flags) & libc::NLM_F_MULTI == 0 => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Kind, flags and body of each message.
+pub fn messages(mut datagram: &[u8]) -> Vec<(u16, u16, &[u8])> {
+    let mut all = Vec::new();
+    while let (Some(length), Some(kind), Some(flags)) = (
+        datagram.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes) as usize),
+        datagram.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes),
+        datagram.get(6..8).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes),
+    ) {
+        let Some(body) = datagram.get(HEADER..length) else { break };
+        all.push((kind, flags, body));
+        datagram = datagram.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+    }
+    all
+}
+
+/// The attributes in `bytes`, by kind.
+pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut all = Vec::new();
+    while let (Some(length), Some(kind)) = (
+        bytes.first_chunk().map(|bytes| usize::from(u16::from_ne_bytes(*bytes))),
+        bytes.get(2..4).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes),
+    ) {
+        let Some(value) = bytes.get(4..length) else { break };
+        all.push((kind & !NESTED, value));
+        bytes = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+    }
+    all
+}
+
+/// A generic netlink message: the command and its version stand before the attributes.
+pub fn generic(family: u16, command: u8, flags: u16) -> Message {
+    Message::new(family, flags, &[command, 1, 0, 0])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_padded_and_reads_back() {
+        let message = Message::new(16, ACK, &[1, 2, 3]).text(3, "lo").nest(5, |inner| inner.number(1, 7));
+        let bytes = message.bytes();
+        assert_eq!(bytes.len() % ALIGN, 0);
+        let all = messages(&bytes);
+        let [(16, flags, body)] = all[..] else { panic!("{all:?}") };
+        assert_eq!(flags, ACK | REQUEST);
+        let attributes = attributes(&body[4..]);
+        assert_eq!(attributes[0], (3, b"lo\0".as_slice()));
+        assert_eq!(attributes[1].0, 5);
+        assert_eq!(super::attributes(attributes[1].1), [(1, 7_u32.to_ne_bytes().as_slice())]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for (_, _, body) in messages(&bytes) {
+                attributes(body);
+            }
+            let _ = is_last(&bytes);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Places of an exerciser's own: a mount namespace that nothing of it leaves, and directories to mount on.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::sys;
+use crate::sys::c_path;
+
+/// From here on what this process mounts is seen by it and its children only, and goes with them.
+pub fn own_mounts() -> io::Result<()> {
+    sys!(SYS_unshare, libc::CLONE_NEWNS)?;
+    mount_with("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")
+}
+
+/// From here on it has a network of its own, with nothing but a loopback device.
+pub fn own_network() -> io::Result<()> {
+    sys!(SYS_unshare, libc::CLONE_NEWNET).map(drop)
+}
+
+/// A new directory.
+pub fn directory(name: &str) -> io::Result<PathBuf> {
+    let path = Path::new("/tmp").join(name);
+    fs::create_dir_all(&path)?;
+    Ok(path)
+}
+
+/// Mounts `kind` on `target`, which is made.
+pub fn mount(kind: &str, target: impl AsRef<Path>, options: &str) -> io::Result<()> {
+    fs::create_dir_all(&target)?;
+    mount_with(kind, target, kind, 0, options)
+}
+
+pub fn mount_with(
+    source: &str,
+    target: impl AsRef<Path>,
+    kind: &str,
+    flags: libc::c_ulong,
+    options: &str,
+) -> io::Result<()> {
+    let (source, target) = (c_path(source), c_path(target));
+    let (kind, options) = (c_path(kind), c_path(options));
+    sys!(SYS_mount, source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr()).map(drop)
+}
+
+pub fn unmount(target: impl AsRef<Path>) -> io::Result<()> {
+    unmount_with(target, 0)
+}
+
+pub fn unmount_with(target: impl AsRef<Path>, flags: i32) -> io::Result<()> {
+    let target = c_path(target);
+    sys!(SYS_umount2, target.as_ptr(), flags).map(drop)
+}

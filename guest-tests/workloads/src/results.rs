@@ -1,0 +1,136 @@
+//! How each thing that a workload did ended, within the bounds of one line of the result channel. Pure.
+
+use std::collections::BTreeMap;
+
+use protocol::{RESULT_CHARS_MAX, RESULTS_MAX, WorkResult};
+
+/// Longest end of an output that is passed on, in characters.
+pub const OUTPUT_CHARS_MAX: usize = 2000;
+
+/// Results by name. What does not fit is left out: the first ones stay, so that two kernels that do the same report the
+/// same.
+#[derive(Debug, Default)]
+pub struct Results(BTreeMap<String, WorkResult>);
+
+impl Results {
+    /// A name that is there already gets a number.
+    pub fn add(&mut self, name: &str, result: WorkResult) {
+        if self.is_full() {
+            return;
+        }
+        let name = tail(name, RESULT_CHARS_MAX);
+        let taken = |name: &str| self.0.contains_key(name);
+        let free = match taken(&name) {
+            false => Some(name),
+            true => (2..=RESULTS_MAX)
+                .map(|number| tail(&format!("{name} ({number})"), RESULT_CHARS_MAX))
+                .find(|name| !taken(name)),
+        };
+        if let Some(name) = free {
+            self.0.insert(name, short(result));
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= RESULTS_MAX
+    }
+
+    pub fn into_map(self) -> BTreeMap<String, WorkResult> {
+        self.0
+    }
+}
+
+fn short(result: WorkResult) -> WorkResult {
+    let head = |text: String| plain(&text).chars().take(RESULT_CHARS_MAX).collect();
+    match result {
+        WorkResult::Ok => WorkResult::Ok,
+        WorkResult::Skipped(why) => WorkResult::Skipped(head(why)),
+        WorkResult::Failed(why) => WorkResult::Failed(head(why)),
+    }
+}
+
+/// The end of a name says more than its beginning: of a path, of a test in a suite.
+fn tail(name: &str, most: usize) -> String {
+    let name = plain(name);
+    name.chars().skip(name.chars().count().saturating_sub(most)).collect()
+}
+
+/// Characters that are one byte each in JSON, on one line.
+fn plain(text: &str) -> String {
+    let replace = |character: char| match character {
+        '"' => '\'',
+        '\\' => '/',
+        ' '..='~' => character,
+        '\t' | '\n' => ' ',
+        _ => '?',
+    };
+    text.trim().chars().map(replace).collect()
+}
+
+/// The last of what was printed. Lines stay lines.
+pub fn end_of_output(bytes: &[u8]) -> String {
+    let from = bytes.len().saturating_sub(OUTPUT_CHARS_MAX * 4);
+    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default());
+    let text: Vec<char> = text
+        .chars()
+        .map(|character| match character {
+            '\n' => '\n',
+            '"' => '\'',
+            '\\' => '/',
+            '\t' => ' ',
+            ' '..='~' => character,
+            _ => '?',
+        })
+        .collect();
+    text[text.len().saturating_sub(OUTPUT_CHARS_MAX)..].iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use protocol::{Encoder, LINE_LIMIT, Measured, Message, Nonce};
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_taken_gets_a_number() {
+        let mut results = Results::default();
+        results.add("open", WorkResult::Ok);
+        results.add("open", WorkResult::Failed("EINVAL".to_owned()));
+        let map = results.into_map();
+        assert_eq!(map["open"], WorkResult::Ok);
+        assert_eq!(map["open (2)"], WorkResult::Failed("EINVAL".to_owned()));
+    }
+
+    #[test]
+    fn all_results_fit_into_one_line() {
+        let mut results = Results::default();
+        for number in 0..2 * RESULTS_MAX {
+            let name = format!("{}{number:04}", "\"\u{1}ü".repeat(40));
+            results.add(&name, WorkResult::Skipped("\\\u{7}é".repeat(40)));
+        }
+        let measured = Measured {
+            results: results.into_map(),
+            output: end_of_output("\u{1}\"\n".repeat(3000).as_bytes()),
+            ..Measured::default()
+        };
+        assert_eq!(measured.results.len(), RESULTS_MAX);
+        let message = Message::Measured { scenario: "x".repeat(64), measured: Box::new(measured) };
+        let line = Encoder::new(Nonce::from_bytes([0; 16])).encode(&message);
+        assert!(line.len() < LINE_LIMIT, "{}", line.len());
+    }
+
+    proptest! {
+        #[test]
+        fn names_and_texts_are_bounded(name in ".*", why in ".*", output in proptest::collection::vec(any::<u8>(), 0..9000)) {
+            let mut results = Results::default();
+            results.add(&name, WorkResult::Failed(why));
+            for (name, result) in results.into_map() {
+                prop_assert!(name.len() <= RESULT_CHARS_MAX);
+                let WorkResult::Failed(why) = result else { panic!("it failed") };
+                prop_assert!(why.len() <= RESULT_CHARS_MAX);
+            }
+            prop_assert!(end_of_output(&output).chars().count() <= OUTPUT_CHARS_MAX);
+        }
+    }
+}

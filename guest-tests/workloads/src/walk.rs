@@ -1,0 +1,254 @@
+//! Walks a tree of kernel files: opens, reads, polls, and writes back what was read. What a kernel has is found, not known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::errno;
+use crate::exercise::Exercise;
+use crate::sys::Impatience;
+
+/// How a tree is walked.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk<'a> {
+    /// Files and directories whose path contains one of these are left alone.
+    pub skip: &'a [&'a str],
+    /// Those that are read only.
+    pub keep: &'a [&'a str],
+    /// Directories of which the first few entries stand for all.
+    pub sample: &'a [&'a str],
+    pub write: bool,
+    /// The walk ends here, wherever it is. It is never reached on a machine that is not overloaded: else two kernels would
+    /// be compared that did not do the same.
+    pub limit: Duration,
+}
+
+impl Default for Walk<'_> {
+    fn default() -> Self {
+        Walk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(15) }
+    }
+}
+
+/// Of paths that differ in numbers only, so many are walked.
+const ALIKE: u32 = 2;
+const SAMPLE: usize = 3;
+const DEPTH_MAX: usize = 12;
+/// What is read of a file.
+const BYTES: usize = 16 * 1024;
+/// A file that gives nothing for so long is left.
+const BLOCKS: Duration = Duration::from_millis(100);
+/// Longest content that is written back: an attribute is a page at most.
+const WRITTEN_BYTES: usize = 4000;
+
+#[derive(Debug, Default)]
+struct Seen(BTreeMap<String, u32>);
+
+/// Errors that were recorded: of attributes of the same name, that of the first.
+#[derive(Debug, Default)]
+struct Errors(BTreeSet<(String, String)>);
+
+impl Errors {
+    fn record(&mut self, it: &mut Exercise, what: &str, path: &Path, error: &io::Error) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if self.0.insert((format!("{what}{}", class(&name)), errno::describe(error))) {
+            it.fail(&format!("{what}{}", class(&path.to_string_lossy())), error);
+        }
+    }
+}
+
+/// Walks all below `root`. Errors of single files are results; the walk itself is one too.
+pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: Walk<'_>) {
+    let root = root.as_ref();
+    let began = Instant::now();
+    let mut seen = Seen::default();
+    let mut stack = vec![(root.to_path_buf(), 0)];
+    let (mut files, mut errors) = (0_u32, Errors::default());
+    while let Some((directory, depth)) = stack.pop() {
+        if began.elapsed() > how.limit {
+            it.fail(&format!("walk {}", root.display()), &io::Error::other("took too long"));
+            return;
+        }
+        for (path, kind) in entries(&directory, how) {
+            if !seen.is_new(&path) || !how.wants(&path) {
+                continue;
+            }
+            if kind.is_dir() && depth < DEPTH_MAX {
+                stack.push((path, depth + 1));
+            } else if kind.is_symlink() {
+                let _ = fs::read_link(&path);
+            } else if kind.is_file() {
+                files += 1;
+                visit(it, &path, how, &mut errors);
+            }
+        }
+    }
+    it.step(format!("walk {}", class(&root.to_string_lossy())), || match files {
+        0 => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        _ => Ok(()),
+    });
+}
+
+/// One file.
+pub fn one(it: &mut Exercise, path: &Path, how: Walk<'_>) {
+    if how.wants(path) {
+        visit(it, path, how, &mut Errors::default());
+    }
+}
+
+fn entries(directory: &Path, how: Walk<'_>) -> Vec<(PathBuf, fs::FileType)> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let entries = entries.flatten();
+    let mut all: Vec<_> = entries.filter_map(|entry| Some((entry.path(), entry.file_type().ok()?))).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    if how.sample.iter().any(|sampled| directory.ends_with(sampled.trim_start_matches('/'))) {
+        all.truncate(SAMPLE);
+    }
+    all
+}
+
+impl Walk<'_> {
+    fn wants(self, path: &Path) -> bool {
+        let path = path.to_string_lossy();
+        !self.skip.iter().any(|part| path.contains(part))
+    }
+
+    fn writes(self, path: &Path) -> bool {
+        let path = path.to_string_lossy();
+        self.write && !self.keep.iter().any(|part| path.contains(part))
+    }
+}
+
+impl Seen {
+    fn is_new(&mut self, path: &Path) -> bool {
+        let count = self.0.entry(class(&path.to_string_lossy())).or_default();
+        *count += 1;
+        *count <= ALIKE
+    }
+}
+
+/// The path with each number replaced.
+fn class(path: &str) -> String {
+    let mut class = String::new();
+    for character in path.chars() {
+        match (character.is_ascii_digit(), class.ends_with('#')) {
+            (true, true) => {}
+            (true, false) => class.push('#'),
+            (false, _) => class.push(character),
+        }
+    }
+    class
+}
+
+fn visit(it: &mut Exercise, path: &Path, how: Walk<'_>, errors: &mut Errors) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    let mode = metadata.permissions().mode();
+    let _impatience = Impatience::after(BLOCKS);
+    if mode & 0o444 == 0 {
+        open_and_close(path);
+        return;
+    }
+    match read(path) {
+        Ok(content) if mode & 0o222 != 0 && how.writes(path) => {
+            write_back(it, path, &content, errors);
+        }
+        Ok(_) => {}
+        Err(error) if is_by_nature(&error) => {}
+        Err(error) => errors.record(it, "", path, &error),
+    }
+}
+
+/// What depends on the moment, or means that there is nothing to be read.
+fn is_by_nature(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::EINTR | libc::EACCES | libc::EPERM | libc::EBUSY)
+    )
+}
+
+fn open_and_close(path: &Path) {
+    let _ = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+}
+
+/// In large pieces, then its beginning in small ones, and from the middle.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut content = vec![0; BYTES];
+    let mut length = 0;
+    while length < BYTES {
+        match file.read(&mut content[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if length > 0 && is_by_nature(&error) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    content.truncate(length);
+    poll(&file);
+    let mut small = [0; 7];
+    let _ = file.read_at(&mut small, 3);
+    if file.rewind().is_ok() {
+        let _ = file.read(&mut small);
+        let _ = file.read(&mut small);
+    }
+    Ok(content)
+}
+
+fn poll(file: &File) {
+    let mut one = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN | libc::POLLPRI, revents: 0 };
+    // SAFETY: one structure, alive during the call, which does not wait.
+    unsafe { libc::poll(&raw mut one, 1, 0) };
+}
+
+/// The same value; where it is a number also what is none, which has to be refused or to be undone.
+fn write_back(it: &mut Exercise, path: &Path, content: &[u8], errors: &mut Errors) {
+    let text = String::from_utf8_lossy(content);
+    if content.is_empty() || content.len() > WRITTEN_BYTES || text.contains('\0') {
+        return;
+    }
+    let value = chosen(text.trim());
+    let is_number = value.parse::<i64>().is_ok();
+    if is_number {
+        let _ = write(path, b"x\n");
+        let _ = write(path, b"\n");
+    }
+    match write(path, format!("{value}\n").as_bytes()) {
+        Err(error) if !is_by_nature(&error) => errors.record(it, "write ", path, &error),
+        _ => {}
+    }
+}
+
+/// Of `a [b] c` the one that is set.
+fn chosen(text: &str) -> &str {
+    match text.split_once('[').and_then(|(_, rest)| rest.split_once(']')) {
+        Some((one, _)) if !one.is_empty() && !text.contains('\n') => one,
+        _ => text,
+    }
+}
+
+pub fn write(path: impl AsRef<Path>, value: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // One call: the kernel takes what it gets by one.
+    file.write(value).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_differ_in_numbers_are_alike() {
+        assert_eq!(class("/sys/tty/tty10/dev"), "/sys/tty/tty#/dev");
+        assert_eq!(class("/sys/a1b22/3"), "/sys/a#b#/#");
+    }
+
+    #[test]
+    fn of_several_the_chosen_one_is_written_back() {
+        assert_eq!(chosen("none [mq-deadline] kyber"), "mq-deadline");
+        assert_eq!(chosen("3"), "3");
+        assert_eq!(chosen("[a] b\nc"), "[a] b\nc");
+    }
+}
