@@ -159,7 +159,7 @@ pub struct Measured {
     /// Of each [`Watch::gauges`], around the forced operation.
     #[serde(deserialize_with = "unique::map")]
     pub levels: BTreeMap<String, Level>,
-    /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second witness, never the
+    /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second signal, never the
     /// count, because all else that the kernel does meanwhile is in it.
     pub rises: BTreeMap<String, u64>,
     /// Trace events overwritten, dropped or lost in a commit, in both operations; not 0 makes the counts

@@ -15,9 +15,9 @@ use failure::{Context, Failure, Result};
 const WORK_VARIABLE: &str = "PATCHPROOF_WORK";
 
 /// Other places than those below [`Project::work`], for measuring what it takes without them.
-pub const LANES_VARIABLE: &str = "PATCHPROOF_LANES";
-/// The directory beside a tree that holds its lanes.
-pub const LANES: &str = "lanes";
+pub const BUILD_DIRS_VARIABLE: &str = "PATCHPROOF_BUILD_DIRS";
+/// The directory beside a tree that holds its build directories.
+pub const BUILD_DIRS: &str = "build-dirs";
 pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
 
 /// The checkout that is worked on.
@@ -61,7 +61,7 @@ impl Project {
 
     fn with(root: PathBuf, value: impl Fn(&str) -> Option<OsString>) -> Result<Project> {
         let mut elsewhere = BTreeMap::new();
-        for variable in [WORK_VARIABLE, LANES_VARIABLE, CACHE_VARIABLE] {
+        for variable in [WORK_VARIABLE, BUILD_DIRS_VARIABLE, CACHE_VARIABLE] {
             // Empty counts as unset.
             let Some(value) = value(variable).filter(|value| !value.is_empty()) else { continue };
             // Now, because commands are started in other directories.
@@ -112,10 +112,10 @@ impl Project {
         self.work().join("install.log")
     }
 
-    /// What the cells of the tree `tree`, which is kept in `home`, are built in, a directory for each lane.
-    pub fn lanes(&self, tree: &str, home: &Path) -> PathBuf {
-        match self.elsewhere(LANES_VARIABLE) {
-            None => home.join(LANES),
+    /// What the cells of the tree `tree`, which is kept in `home`, are built in.
+    pub fn build_dirs(&self, tree: &str, home: &Path) -> PathBuf {
+        match self.elsewhere(BUILD_DIRS_VARIABLE) {
+            None => home.join(BUILD_DIRS),
             Some(elsewhere) => elsewhere.join(tree),
         }
     }

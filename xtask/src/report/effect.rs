@@ -189,12 +189,16 @@ fn slope(timings: &[Timing], kind: &str, forced: bool) -> Option<Amount> {
     }
     let n = count(points.len() as u64);
     let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
-    let (mut together, mut alone) = (0.0, 0.0);
+    let (mut covariance, mut variance) = (0.0, 0.0);
     for (units, took) in &points {
-        together += (units - x) * (took - y);
-        alone += (units - x) * (units - x);
+        covariance += (units - x) * (took - y);
+        variance += (units - x) * (units - x);
     }
-    (alone > 0.0).then(|| Amount { value: together / alone, samples: points.len() as u64, spread: None })
+    (variance > 0.0).then(|| Amount {
+        value: covariance / variance,
+        samples: points.len() as u64,
+        spread: None,
+    })
 }
 
 pub fn millis(nanos: u64) -> f64 {

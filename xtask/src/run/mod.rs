@@ -2,14 +2,14 @@
 //! evidence; judges nothing.
 
 mod boots;
+pub mod build_dirs;
 mod builds;
 mod cache_keys;
-pub mod lanes;
+mod pool;
 mod queue;
 mod repro;
 pub mod rundir;
 mod shards;
-mod workshop;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ pub const EVIDENCE: JsonFile = JsonFile {
     remedy: "run the matrix again: cargo xtask matrix",
 };
 
-/// A tree that is ready: its lanes can be set to any arm.
+/// A tree that is ready: its build directories can be set to any arm.
 pub struct ReadyTree {
     pub work: WorkTree,
     pub arms: Arms,
@@ -124,7 +124,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Run<'_> {
     /// Builds and boots every cell.
     pub fn go(self) -> Gathered {
-        let mut lanes = lanes::lanes(self.cells, lanes::builders(self.jobs), &|cell| self.runs_on_host(cell));
+        let mut build_dirs =
+            build_dirs::assign(self.cells, build_dirs::builders(self.jobs), &|cell| self.runs_on_host(cell));
         let mut shared = Shared {
             evidence: Mutex::new(vec![Evidence::default(); self.cells.len()]),
             accels: Mutex::default(),
@@ -133,14 +134,14 @@ impl Run<'_> {
             jobs: self.jobs,
             stop: AtomicBool::new(false),
         };
-        let queue = Queue::new(lanes::boot_ranks(self.cells));
-        let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
-        self.take_known(&mut lanes, &builders[0], &shared);
-        shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
-        if let Err(failure) = self.discard_foreign(&lanes) {
+        let queue = Queue::new(build_dirs::boot_ranks(self.cells));
+        let builders: Vec<Builder> = (0..build_dirs::builders(self.jobs)).map(|_| queue.builder()).collect();
+        self.take_cached(&mut build_dirs, &builders[0], &shared);
+        shared.jobs = build_dirs::jobs_each(self.jobs, build_dirs.len());
+        if let Err(failure) = self.discard_foreign(&build_dirs) {
             shared.end(failure);
         }
-        let workshop = self.workshop(lanes);
+        let pool = self.pool(build_dirs);
         let run = &self;
         let guests_secs = std::thread::scope(|scope| {
             let guests = scope.spawn(|| {
@@ -150,14 +151,14 @@ impl Run<'_> {
                 }
                 making.elapsed().as_secs_f64()
             });
-            for _ in 0..lanes::booters(self.jobs) {
+            for _ in 0..build_dirs::booters(self.jobs) {
                 scope.spawn(|| run.boot_all(&queue, &shared));
             }
             for builder in builders {
-                let (shared, workshop, queue) = (&shared, &workshop, &queue);
+                let (shared, pool, queue) = (&shared, &pool, &queue);
                 scope.spawn(move || {
-                    while let Some(turn) = workshop.next() {
-                        run.build_all(&turn.lane, workshop, &builder, shared);
+                    while let Some(claim) = pool.next() {
+                        run.build_all(&claim.build_dir, pool, &builder, shared);
                     }
                     // Nothing is left to build: the cores are the guests'.
                     drop(builder);

@@ -18,7 +18,7 @@ use crate::host::disk::write_whole;
 use crate::host::sandbox::{Access, View};
 use crate::observe::Boot;
 use crate::observe::events::Event;
-use crate::run::lanes;
+use crate::run::build_dirs;
 use failure::{Context, Failure, Result};
 
 /// One guest.
@@ -57,7 +57,7 @@ impl Run<'_> {
 
     /// The guests of one boot, each with what it needs in its place.
     fn shards(&self, prepared: &Prepared<'_>, dir: &Path, logs: &Path) -> Result<Vec<Shard>> {
-        let guests = lanes::guests_each(self.jobs, self.cells.len(), prepared.request.scenarios.len());
+        let guests = build_dirs::guests_each(self.jobs, self.cells.len(), prepared.request.scenarios.len());
         // Many boots of one kernel are told from each other: one guest is one boot.
         let guests = if self.repeat > 1 { 1 } else { guests };
         let whole = &prepared.request;

@@ -119,7 +119,8 @@ fn is_build_product(path: &Path) -> bool {
         || (top && [b"System.map".as_slice(), b"Module.symvers"].contains(&name))
 }
 
-/// A whole file or nothing, by way of a rename. A lane finds out by content what has changed, and gives it a time.
+/// A whole file or nothing, by way of a rename. A build directory finds out by content what has changed, and gives it
+/// a time.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
