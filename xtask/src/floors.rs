@@ -10,13 +10,13 @@ const FLOORS: [&str; 14] = [
 ];
 
 /// Files that stand above all floors.
-const ROOF: [&str; 3] = ["main.rs", "cli.rs", "floors.rs"];
+const ROOF: [&str; 4] = ["main.rs", "cli.rs", "floors.rs", "names.rs"];
 
 fn floor_of(name: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| *floor == name)
 }
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+pub fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -65,7 +65,7 @@ fn wait(
     deadline: Duration,
     mut alive: impl FnMut() -> Result<(), String>,
 ) -> Result<Option<ExitStatus>, String> {
-    let end = End::of(child)?;
+    let end = ExitFd::of(child)?;
     let began = Instant::now();
     loop {
         let left = deadline.saturating_sub(began.elapsed());
@@ -80,13 +80,13 @@ fn wait(
 
 /// A file descriptor that can be read when a process has ended: to ask again and again instead takes time from
 /// what is measured.
-struct End(OwnedFd);
+struct ExitFd(OwnedFd);
 
-impl End {
-    fn of(child: &Child) -> Result<End, String> {
+impl ExitFd {
+    fn of(child: &Child) -> Result<ExitFd, String> {
         // The child is not reaped yet, so the number is its own.
         let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-        descriptor.map(End).map_err(|error| format!("pidfd_open: {error}"))
+        descriptor.map(ExitFd).map_err(|error| format!("pidfd_open: {error}"))
     }
 
     /// Returns at the end of the process, after `time`, or at a signal.

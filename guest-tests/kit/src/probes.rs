@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use protocol::kallsyms::Kallsyms;
-use protocol::{Source, Watch};
+use protocol::{EventSource, Watch};
 
 /// Traced in any case: without it a count of 0 could not be told from a tracer that records nothing.
 pub const PROOF: &str = "synchronize_rcu";
@@ -44,13 +44,13 @@ impl<'w> Probes<'w> {
         let mut points: Vec<Point<'w>> = Vec::new();
         for (index, event) in watch.events.iter().enumerate() {
             let has_source = match &event.source {
-                Source::Calls { of, .. } => {
+                EventSource::Calls { of, .. } => {
                     let here = of.iter().map(String::as_str).filter(|name| kallsyms.has_exactly(name));
                     let here: Vec<_> = here.collect();
                     functions.extend(&here);
                     !here.is_empty()
                 }
-                Source::Tracepoint { event, function, to_bystanders } => {
+                EventSource::Tracepoint { event, function, to_bystanders } => {
                     let is_here = kallsyms.has(function);
                     if is_here {
                         points.push(Point { index, event, function, has_cpu: *to_bystanders });
@@ -74,10 +74,10 @@ impl<'w> Probes<'w> {
 }
 
 /// The functions by which an event is seen.
-fn sources(source: &Source) -> String {
+fn sources(source: &EventSource) -> String {
     match source {
-        Source::Calls { of, .. } => of.join(", "),
-        Source::Tracepoint { event, function, .. } => format!("{function} (by {event})"),
+        EventSource::Calls { of, .. } => of.join(", "),
+        EventSource::Tracepoint { event, function, .. } => format!("{function} (by {event})"),
     }
 }
 
@@ -95,13 +95,13 @@ fn check_names(watch: &Watch) -> Result<(), String> {
     let mut points = BTreeSet::new();
     for event in &watch.events {
         match &event.source {
-            Source::Calls { inside: Some(outer), .. } if !has(outer) => {
+            EventSource::Calls { inside: Some(outer), .. } if !has(outer) => {
                 return Err(format!("{} refers to an event {outer}, which there is not", event.name));
             }
-            Source::Tracepoint { event: point, .. } if !points.insert(point) => {
+            EventSource::Tracepoint { event: point, .. } if !points.insert(point) => {
                 return Err(format!("the tracepoint {point} cannot show {} and another event", event.name));
             }
-            Source::Calls { .. } | Source::Tracepoint { .. } => {}
+            EventSource::Calls { .. } | EventSource::Tracepoint { .. } => {}
         }
     }
     Ok(())
@@ -109,7 +109,7 @@ fn check_names(watch: &Watch) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Event, Sequence};
+    use protocol::{CountedEvent, Sequence};
 
     use super::*;
 
@@ -117,15 +117,15 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn calls(name: &str, of: &[&str], needed_with: Option<&str>) -> Event {
-        let source = Source::Calls { of: names(of), from: Vec::new(), inside: None };
-        Event { name: name.to_owned(), source, needed_with: needed_with.map(str::to_owned) }
+    fn calls(name: &str, of: &[&str], needed_with: Option<&str>) -> CountedEvent {
+        let source = EventSource::Calls { of: names(of), from: Vec::new(), inside: None };
+        CountedEvent { name: name.to_owned(), source, needed_with: needed_with.map(str::to_owned) }
     }
 
-    fn tracepoint(name: &str, event: &str, function: &str) -> Event {
+    fn tracepoint(name: &str, event: &str, function: &str) -> CountedEvent {
         let (event, function) = (event.to_owned(), function.to_owned());
-        let source = Source::Tracepoint { event, function, to_bystanders: true };
-        Event { name: name.to_owned(), source, needed_with: Some("begin".to_owned()) }
+        let source = EventSource::Tracepoint { event, function, to_bystanders: true };
+        CountedEvent { name: name.to_owned(), source, needed_with: Some("begin".to_owned()) }
     }
 
     fn sequence(event: &str, after: &str) -> Sequence {
@@ -195,7 +195,7 @@ mod tests {
         }
         let mut watch = watch();
         let inside = Some("nothing".to_owned());
-        watch.events[0].source = Source::Calls { of: names(&["wait"]), from: vec![], inside };
+        watch.events[0].source = EventSource::Calls { of: names(&["wait"]), from: vec![], inside };
         assert!(Probes::find(&watch, &kernel(&[PROOF])).unwrap_err().contains("nothing"));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::host::process::{Answer, CpuUsage, Running};
+use crate::host::process::{CpuUsage, ExclusiveGrant, Running};
 
 /// Most that others may take of the host's processor time. A compiler that runs beside takes half of two processors; what
 /// any host does by itself, and the harness, is far below.
@@ -66,10 +66,10 @@ impl<'a> Exclusive<'a> {
             ExclusiveState::Lost => ExclusiveState::Lost,
             ExclusiveState::Shared if heard_late => ExclusiveState::Lost,
             state => match running.exclusive() {
-                Answer::Granted if matches!(state, ExclusiveState::Exclusive { .. }) => state,
-                Answer::Granted => self.first_exclusive(running),
-                Answer::Later => ExclusiveState::Waits,
-                Answer::NoMore => ExclusiveState::Lost,
+                ExclusiveGrant::Granted if matches!(state, ExclusiveState::Exclusive { .. }) => state,
+                ExclusiveGrant::Granted => self.first_exclusive(running),
+                ExclusiveGrant::Later => ExclusiveState::Waits,
+                ExclusiveGrant::NoMore => ExclusiveState::Lost,
             },
         };
     }
@@ -135,14 +135,14 @@ mod tests {
         assert!(!guest.exclusive(25, Some(("munmap", 25))));
         assert!(guest.exclusive(50, Some(("latency", 50))));
         assert!(guest.exclusive(75, Some(("latency", 50))));
-        assert_eq!(guest.host.ask(OTHER), Answer::Later);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Later);
         guest.host.leave(OTHER);
         assert!(!guest.exclusive(100, Some(("exit", 100))));
-        assert_eq!(guest.host.ask(OTHER), Answer::Granted);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Granted);
     }
 
     #[test]
-    fn one_whose_beginning_was_heard_too_late_was_not_alone() {
+    fn a_test_whose_beginning_was_heard_too_late_was_not_exclusive() {
         let mut guest = GuestStandIn::on(host());
         let late = 25 + u64::try_from(protocol::EXCLUSIVE_AFTER.as_millis()).unwrap() + 1;
         assert!(!guest.exclusive(25, None));
@@ -153,9 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_to_wait_is_alone_when_it_is_its_turn() {
+    fn a_test_that_waits_is_exclusive_after_the_other_one() {
         let mut guest = GuestStandIn::on(host());
-        assert_eq!(guest.host.ask(OTHER), Answer::Granted);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Granted);
         assert!(!guest.exclusive(25, Some(("latency", 25))));
         guest.host.give_back(OTHER);
         // It stood still for that long.
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_beside_which_programs_of_others_ran_was_not_alone() {
+    fn a_test_during_which_other_programs_ran_was_not_exclusive() {
         let mut guest = GuestStandIn::on(host());
         for (ticks, exclusive) in
             [((500, 300), true), ((600, 320), true), ((700, 380), false), ((800, 370), true)]
@@ -180,6 +180,6 @@ mod tests {
         TICKS.set(None);
         let mut guest = GuestStandIn::on(host());
         assert!(!guest.exclusive(25, Some(("latency", 25))));
-        assert_eq!(guest.host.ask(OTHER), Answer::Granted);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Granted);
     }
 }

@@ -19,12 +19,12 @@ use sha2::{Digest, Sha256};
 
 use crate::host::arch::Arch;
 use crate::host::disk;
-use crate::host::process::{self, ChildEnd, Limits, Watch};
+use crate::host::process::{self, ChildEnd, Limits, WatchFlow};
 use crate::host::sandbox::{Access, Sandbox, View};
 use crate::observe::{Build, Built, Code, Lost};
 use crate::source::build_dir::BuildDir;
 use crate::source::files::{self, OBJECTS};
-use crate::subject::kconfig::{self, Request};
+use crate::subject::kconfig::{self, KconfigRequest};
 pub use ccache::Ccache;
 use failure::{Context, Failure, Result};
 pub use log::Tail;
@@ -36,7 +36,7 @@ pub struct Job<'a> {
     pub tree: &'a Path,
     pub objects: &'a Path,
     pub arch: &'a Arch,
-    pub requests: &'a [Request],
+    pub requests: &'a [KconfigRequest],
     pub jobs: usize,
     /// Asked before the compiler, unless the patch brings code that runs on the host: its store outlives the run.
     pub ccache: Option<&'a Ccache>,
@@ -144,7 +144,7 @@ pub fn build(
     job: &Job<'_>,
     build_dir: &mut BuildDir,
     cold: bool,
-    mut look: impl FnMut(Option<&Tail>) -> Watch,
+    mut look: impl FnMut(Option<&Tail>) -> WatchFlow,
 ) -> Result<Build> {
     std::fs::write(job.fragment(), kconfig::render(job.requests))
         .or_infra(|| format!("write {}", job.fragment().display()))?;
@@ -188,7 +188,7 @@ fn make(
     job: &Job<'_>,
     what: &str,
     command: &[String],
-    mut look: impl FnMut() -> Watch,
+    mut look: impl FnMut() -> WatchFlow,
 ) -> Result<(ChildEnd, bool)> {
     let view = job.view();
     let confined = clean(job.sandbox.command(command, &view));
@@ -199,7 +199,7 @@ fn make(
     let asked = Cell::new(false);
     let limits = Limits { deadline: DEADLINE, file_bytes: Some(FILE_BYTES_MAX), asked: Some(&asked) };
     let end = process::run(&format!("make {what}"), confined, &job.log(), limits, |_| {
-        if is_flooded(job) { Watch::Stop } else { look() }
+        if is_flooded(job) { WatchFlow::Stop } else { look() }
     })?;
     Ok((job.sandbox.end(end), asked.get()))
 }

@@ -8,7 +8,7 @@ use crate::campaign::{self, Campaign, Tree, Variant};
 use crate::host::input;
 use crate::host::yaml;
 use crate::subject::control::{Control, Place};
-use crate::subject::kconfig::{self, Request};
+use crate::subject::kconfig::{self, KconfigRequest};
 use failure::{Context, Failure, Result};
 
 /// Replaces `target/patchproof`.
@@ -236,7 +236,7 @@ impl Loaded {
 ///
 /// # Errors
 /// When a fragment is missing or not valid, or two of them disagree.
-pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
+pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<KconfigRequest>> {
     let fragments = variant.fragments.iter().map(|name| {
         let file = format!("configs/fragments/{name}.config");
         kconfig::parse_fragment(&file, &input::FRAGMENT.read_text(&project.root.join(&file))?)
@@ -248,7 +248,7 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
 ///
 /// # Errors
 /// As [`requests`].
-pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<Request>>> {
+pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<KconfigRequest>>> {
     campaign.variants.iter().map(|variant| Ok((variant.id(), requests(project, variant)?))).collect()
 }
 

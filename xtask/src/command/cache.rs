@@ -31,7 +31,7 @@ pub fn cache(project: &Project, args: &cli::CacheArgs) -> Result<Exit> {
     let build_dirs: Vec<_> = homes.iter().flat_map(|home| disk::entries(&home.join(BUILD_DIRS))).collect();
     let objects = |build_dir: &PathBuf| disk::bytes(&build_dir::objects_in(build_dir));
     let line =
-        |what: &str, number: usize, bytes: u64| format!("{what:8} {number:>6}  {:>8} MiB", bytes >> 20);
+        |what: &str, number: usize, bytes: u64| format!("{what:17} {number:>6}  {:>8} MiB", bytes >> 20);
     for text in [
         line("kernels", kernels, kernel_bytes),
         line("boots", boots, boot_bytes),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::boot::qemu::{self, Files, Machine};
+use crate::boot::qemu::{self, GuestFiles, Machine};
 use crate::build::Job;
 use crate::campaign;
 use crate::campaign::plan::Cell;
@@ -87,7 +87,8 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, build_dir: &Path,
     }
     let (initramfs, console, results) =
         (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
-    let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
+    let files =
+        GuestFiles { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
     let machine = Machine { arch: cell.arch, accel: Accel::Tcg, cpus: cell.cpus(), tsc_mhz: host::tsc_mhz() };
     let boot = qemu::command(machine, files, "NONCE", &cell.variant.arguments);
     let _ = writeln!(text, "  {}", qemu::shell_line(&boot));

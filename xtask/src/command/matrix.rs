@@ -371,7 +371,7 @@ impl Setting<'_> {
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
         }
-        if self.args.source.base == cli::Base::Undo {
+        if self.args.source.base == cli::BaseArg::Undo {
             args.extend(["--base", "undo"].map(str::to_owned));
         }
         for (name, place) in self.local {

@@ -124,6 +124,6 @@ fn asked<'a>(
     tree: &'a Tree,
     options: &cli::SourceArgs,
 ) -> base_tree::BaseRequest<'a> {
-    let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
+    let undo = options.base == cli::BaseArg::Undo || loaded.campaign.base == BaseWish::Undo;
     base_tree::BaseRequest { project, tree, replaced: &loaded.replaced, undo }
 }

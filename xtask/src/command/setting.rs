@@ -11,7 +11,7 @@ use crate::command::cli;
 use crate::host::sandbox::Sandbox;
 use crate::run::rundir::RunDir;
 use crate::source::Local;
-use crate::subject::kconfig::Request;
+use crate::subject::kconfig::KconfigRequest;
 
 /// Controls that are taken of each variant and version; none: all.
 pub fn most_controls(args: &cli::MatrixArgs) -> Option<usize> {
@@ -29,7 +29,7 @@ pub struct Setting<'a> {
     /// By tree.
     pub tested: &'a BTreeMap<String, Tested>,
     pub sandbox: Sandbox,
-    pub requests: BTreeMap<String, Vec<Request>>,
+    pub requests: BTreeMap<String, Vec<KconfigRequest>>,
     pub started: Instant,
     pub planned: Planned,
 }

@@ -13,7 +13,7 @@ use crate::build::{self, Job, Tail};
 use crate::cache::{Cache, Key};
 use crate::campaign::plan::{Arm, Cell};
 use crate::host::disk;
-use crate::host::process::Watch;
+use crate::host::process::WatchFlow;
 use crate::observe::events::{Event, Stage};
 use crate::observe::{Build, Built};
 use crate::run::build_dirs::{self, BuildDirPlan};
@@ -205,7 +205,7 @@ impl Run<'_> {
                 let what = format!("{} ({} objects)", tail.last, tail.objects);
                 self.events.send(Event::Doing { cell: cell.id(), what });
             }
-            if shared.stopped() { Watch::Stop } else { Watch::Continue }
+            if shared.stopped() { WatchFlow::Stop } else { WatchFlow::Continue }
         });
         locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
         let kept = build.and_then(|build| {
@@ -267,10 +267,10 @@ impl Run<'_> {
         job: &Job<'_>,
         task: &Task<'_>,
         build_dir: &mut Option<build_dir::BuildDir>,
-        mut look: impl FnMut(Option<&Tail>) -> Watch,
+        mut look: impl FnMut(Option<&Tail>) -> WatchFlow,
     ) -> Result<Build> {
         let home = task.build_dir_home.clone();
-        if look(None) == Watch::Stop {
+        if look(None) == WatchFlow::Stop {
             return Ok(Build::NotRun);
         }
         if let Start::Copy(copying) = start {
@@ -292,7 +292,7 @@ struct Task<'a> {
     cell: &'a Cell,
     tree: &'a ReadyTree,
     changes: &'a Changes,
-    requests: &'a [kconfig::Request],
+    requests: &'a [kconfig::KconfigRequest],
     cell_dir: PathBuf,
     runs_own_code: bool,
     build_dir_home: PathBuf,

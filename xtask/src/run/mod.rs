@@ -56,7 +56,7 @@ pub struct Run<'a> {
     pub subject: &'a Subject,
     pub trees: BTreeMap<String, ReadyTree>,
     /// What each variant asks for, by its id.
-    pub requests: BTreeMap<String, Vec<kconfig::Request>>,
+    pub requests: BTreeMap<String, Vec<kconfig::KconfigRequest>>,
     /// Makes the guest programs of every architecture, by target.
     pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
     pub sandbox: Sandbox,

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_build_begins_in_a_build_dir_that_is_copied() {
+    fn no_build_begins_in_a_build_dir_that_is_being_copied() {
         let pool = pool_of(&[("a", true), ("b", false)]);
         let (start, _building) = pool.enter(&build_dir("b"));
         assert_eq!(begin(&pool, "a"), None);

@@ -8,7 +8,7 @@ use protocol::{Nonce, Request};
 
 use super::Run;
 use super::boots::Prepared;
-use crate::boot::qemu::{self, Files, Machine};
+use crate::boot::qemu::{self, GuestFiles, Machine};
 use crate::boot::{self, Guest};
 use crate::build;
 use crate::cache::seal::random;
@@ -120,7 +120,7 @@ impl Shard {
     ) -> Vec<String> {
         // Back from where it is started to the kernel, which is the cell's.
         let kernel: PathBuf = self.place.components().map(|_| "..").chain([cell.arch.kept()]).collect();
-        let files = Files { kernel: &kernel, initramfs: Path::new(INITRAMFS), console, results };
+        let files = GuestFiles { kernel: &kernel, initramfs: Path::new(INITRAMFS), console, results };
         qemu::command(machine, files, &self.nonce.to_string(), &cell.variant.arguments)
     }
 

@@ -166,16 +166,16 @@ fn download_and_unpack(wanted: &Wanted, wish: &str, home: &Path, progress: &dyn 
 }
 
 /// A verified archive, where it is from, and its SHA-256; `None` when the tree does not name this place.
-type Found = Option<(Packed, String, String)>;
+type FoundArchive = Option<(Packed, String, String)>;
 
-fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
+fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<FoundArchive> {
     let Some(debian) = &wanted.debian else { return Ok(None) };
     let package = debian::fetch(debian, downloads, progress)?;
     let archive = Packed::Deb { file: package.file, package: debian.package.clone() };
     Ok(Some((archive, package.origin, package.sha256)))
 }
 
-fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
+fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<FoundArchive> {
     let Some(tarball) = &wanted.kernel_org else { return Ok(None) };
     let file = kernel_org::fetch(tarball, downloads, progress)?;
     let origin = match &tarball.url {

@@ -51,7 +51,7 @@ fn with_one_job_nothing_boots_while_a_kernel_is_built() {
 }
 
 #[test]
-fn an_interrupted_run_ends_although_one_build_dir_waits_for_another() {
+fn an_interrupted_run_ends_while_one_build_dir_waits_for_another() {
     let bench = two_variants();
     let child = bench.start(&["--jobs", "4"], &[("STAND_IN_MAKE", "hangs")]);
     bench.wait_until_it_hangs();

@@ -114,8 +114,8 @@ fn the_cache_can_be_looked_at_and_emptied() {
         outcome.stdout
     };
     let number = |text: &str, what: &str| -> u64 {
-        let line = text.lines().find(|line| line.starts_with(what)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     };
     let text = cache(&[]);
     assert_eq!((number(&text, "kernels"), number(&text, "boots")), (2, 2), "{text}");

@@ -79,7 +79,7 @@ fn is_stopped(process: &str) -> bool {
 }
 
 #[test]
-fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness() {
+fn stopped_guests_die_with_the_harness() {
     for (what, name) in [(Signal::INT, "interrupted"), (Signal::KILL, "killed")] {
         let bench = many_tests();
         let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();

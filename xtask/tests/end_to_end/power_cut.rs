@@ -51,12 +51,12 @@ fn each_truncated(bench: &Bench, must_be_among_them: &[&str]) {
 }
 
 #[test]
-fn a_state_file_cut_at_any_length_is_made_anew_beside_a_users_tree() {
+fn a_state_file_cut_at_any_length_is_made_again_for_a_users_tree() {
     each_truncated(&Bench::new(), &["index", "build-dir.json", "accel.json", ".config"]);
 }
 
 #[test]
-fn a_state_file_cut_at_any_length_is_made_anew_beside_a_fetched_tree() {
+fn a_state_file_cut_at_any_length_is_made_again_for_a_fetched_tree() {
     each_truncated(&Bench::with_archive(), &["stamp.json", "build-dir.json", "report.json"]);
 }
 

@@ -30,7 +30,7 @@ struct Groups {
 
 /// Answer to a request for the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum ExclusiveGrant {
     /// All others are stopped.
     Granted,
     /// Another group has it: this one is stopped until it gets it.
@@ -64,27 +64,27 @@ impl Host {
     }
 
     /// Stops all groups but this one, unless another one has the host.
-    pub fn ask(&self, group: pid_t) -> Answer {
+    pub fn ask(&self, group: pid_t) -> ExclusiveGrant {
         self.ask_at(group, Instant::now())
     }
 
-    fn ask_at(&self, group: pid_t, now: Instant) -> Answer {
+    fn ask_at(&self, group: pid_t, now: Instant) -> ExclusiveGrant {
         self.groups(|groups| {
             let Some((exclusive, since)) = groups.exclusive else {
                 groups.give_to(group, now);
-                return Answer::Granted;
+                return ExclusiveGrant::Granted;
             };
             if exclusive != group {
                 if !groups.waiting.contains(&group) {
                     groups.waiting.push(group);
                 }
-                return Answer::Later;
+                return ExclusiveGrant::Later;
             }
             if now.saturating_duration_since(since) < LONGEST || groups.others(group).next().is_none() {
-                return Answer::Granted;
+                return ExclusiveGrant::Granted;
             }
             groups.give_back(group, now);
-            Answer::NoMore
+            ExclusiveGrant::NoMore
         })
     }
 
@@ -182,27 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn all_others_stand_still_until_the_host_is_given_back() {
+    fn all_others_are_stopped_until_the_host_is_given_back() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 3);
-        assert_eq!(host.ask(sleepers.group(1)), Answer::Granted);
+        assert_eq!(host.ask(sleepers.group(1)), ExclusiveGrant::Granted);
         sleepers.await_stopped(&[true, false, true]);
         host.give_back(sleepers.group(0));
-        assert_eq!(host.ask(sleepers.group(1)), Answer::Granted);
+        assert_eq!(host.ask(sleepers.group(1)), ExclusiveGrant::Granted);
         sleepers.await_stopped(&[true, false, true]);
         host.give_back(sleepers.group(1));
         sleepers.await_stopped(&[false, false, false]);
     }
 
     #[test]
-    fn whoever_asks_meanwhile_has_the_host_next_and_nobody_runs_in_between() {
+    fn the_next_one_to_ask_gets_the_host_with_no_gap() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 3);
-        assert_eq!(host.ask(sleepers.group(0)), Answer::Granted);
-        assert_eq!(host.ask(sleepers.group(2)), Answer::Later);
+        assert_eq!(host.ask(sleepers.group(0)), ExclusiveGrant::Granted);
+        assert_eq!(host.ask(sleepers.group(2)), ExclusiveGrant::Later);
         host.give_back(sleepers.group(0));
         sleepers.await_stopped(&[true, true, false]);
-        assert_eq!(host.ask(sleepers.group(2)), Answer::Granted);
+        assert_eq!(host.ask(sleepers.group(2)), ExclusiveGrant::Granted);
         host.give_back(sleepers.group(2));
         sleepers.await_stopped(&[false, false, false]);
     }
@@ -211,7 +211,7 @@ mod tests {
     fn one_that_starts_meanwhile_stands_still_as_well() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 1);
-        assert_eq!(host.ask(sleepers.group(0)), Answer::Granted);
+        assert_eq!(host.ask(sleepers.group(0)), ExclusiveGrant::Granted);
         let late = Sleepers::new(&host, 1);
         late.await_stopped(&[true]);
         host.leave(sleepers.group(0));
@@ -222,27 +222,27 @@ mod tests {
     fn one_that_ends_while_it_waits_does_not_keep_the_others_waiting() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 3);
-        assert_eq!(host.ask(sleepers.group(0)), Answer::Granted);
-        assert_eq!(host.ask(sleepers.group(1)), Answer::Later);
+        assert_eq!(host.ask(sleepers.group(0)), ExclusiveGrant::Granted);
+        assert_eq!(host.ask(sleepers.group(1)), ExclusiveGrant::Later);
         host.leave(sleepers.group(1));
         host.give_back(sleepers.group(0));
         sleepers.await_stopped(&[false, true, false]);
     }
 
     #[test]
-    fn no_child_is_alone_for_longer_than_is_allowed() {
+    fn no_child_is_exclusive_for_longer_than_is_allowed() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 2);
         let group = sleepers.group(0);
         let asked = Instant::now();
-        assert_eq!(host.ask_at(group, asked), Answer::Granted);
-        assert_eq!(host.ask_at(group, asked + LONGEST - Duration::from_nanos(1)), Answer::Granted);
+        assert_eq!(host.ask_at(group, asked), ExclusiveGrant::Granted);
+        assert_eq!(host.ask_at(group, asked + LONGEST - Duration::from_nanos(1)), ExclusiveGrant::Granted);
         sleepers.await_stopped(&[false, true]);
-        assert_eq!(host.ask_at(group, asked + LONGEST), Answer::NoMore);
+        assert_eq!(host.ask_at(group, asked + LONGEST), ExclusiveGrant::NoMore);
         sleepers.await_stopped(&[false, false]);
         // With no other child there is no limit.
         host.leave(sleepers.group(1));
-        assert_eq!(host.ask_at(group, asked + 2 * LONGEST), Answer::Granted);
-        assert_eq!(host.ask_at(group, asked + 4 * LONGEST), Answer::Granted);
+        assert_eq!(host.ask_at(group, asked + 2 * LONGEST), ExclusiveGrant::Granted);
+        assert_eq!(host.ask_at(group, asked + 4 * LONGEST), ExclusiveGrant::Granted);
     }
 }

@@ -15,7 +15,7 @@ fn names(build_dirs: &[BuildDirPlan]) -> Vec<&str> {
 }
 
 #[test]
-fn bases_come_first_and_a_long_build_dir_is_shared_out_where_there_are_builders() {
+fn bases_come_first_and_a_long_build_dir_is_split_where_there_are_builders() {
     let all = cells(usize::MAX);
     let seven = [
         "x86_64-pt-reclaim-on.base",
@@ -48,7 +48,7 @@ fn a_build_dir_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant()
 }
 
 #[test]
-fn what_has_to_show_most_is_booted_first_and_the_arms_of_a_variant_beside_each_other() {
+fn most_demanded_is_booted_first_and_arms_of_a_variant_in_sequence() {
     let cells = cells(2);
     let mut order: Vec<usize> = (0..cells.len()).collect();
     let ranks = boot_ranks(&cells);
@@ -71,7 +71,7 @@ fn of_two_suites_of_as_many_tests_the_one_with_more_to_show_is_booted_first() {
 }
 
 #[test]
-fn the_cores_are_shared_out_among_the_build_dirs_that_there_are() {
+fn cores_are_split_among_the_build_dirs() {
     assert_eq!(
         [(2, 7), (8, 7), (64, 7), (64, 100), (64, 0)].map(|(jobs, build_dirs)| jobs_each(jobs, build_dirs)),
         [2, 2, 9, 2, 64]

@@ -354,7 +354,7 @@ fn what_a_killed_run_left_is_made_right_by_the_next_build() {
 }
 
 #[test]
-fn a_build_dir_with_a_truncated_state_is_made_anew_without_its_objects() {
+fn a_build_dir_with_a_truncated_state_is_made_again_without_its_objects() {
     let fixture = Fixture::new();
     let tree = fixture.fetched();
     for state in ["", "{\"schema\": 3, \"inc", "{}"] {
