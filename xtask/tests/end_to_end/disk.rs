@@ -62,8 +62,10 @@ fn a_disk_that_is_full_while_reporting_gives_no_pass() {
         survives_its_limit(&mut command, None);
         let outcome = bench.finish(command);
         assert_eq!(outcome.exit, Some(3), "{bytes} bytes: {outcome:?}");
-        assert!(outcome.stderr.contains("could not write"), "{bytes} bytes: {outcome:?}");
-        bench.survived(&format!("disk: no file beyond {limit} bytes, from the last boot on"), &outcome);
+        // On a busy host the other kernel is still being built at the first boot, and is not kept.
+        let says_so = ["could not write", "could not keep"].iter().any(|what| outcome.stderr.contains(what));
+        assert!(says_so, "{bytes} bytes: {outcome:?}");
+        bench.survived(&format!("disk: no file beyond {limit} bytes, from the first boot on"), &outcome);
     }
 }
 
