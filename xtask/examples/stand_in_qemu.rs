@@ -310,7 +310,7 @@ fn messages(fault: &str, patched: bool, request: &Request) -> Vec<Message> {
     let hello = Hello {
         kernel_release: "7.2.12".to_owned(),
         cpus_online: u32::try_from(CPUS).expect("small"),
-        readings: [("/sys/hurried".to_owned(), 0)].into(),
+        readings: [("/sys/expedited".to_owned(), 0)].into(),
         symbols: vec!["give_up".to_owned()],
     };
     let planned = if fault == "plans-less" { &asked[1..] } else { asked };

@@ -91,7 +91,7 @@ fn wait(
     deadline: Duration,
     mut alive: impl FnMut() -> Result<(), String>,
 ) -> Result<Option<ExitStatus>, String> {
-    let end = Watched::of(child)?;
+    let end = ExitFd::of(child)?;
     let began = Instant::now();
     loop {
         let left = deadline.saturating_sub(began.elapsed());
@@ -106,13 +106,13 @@ fn wait(
 
 /// A file descriptor that can be read when a process has ended: to ask again and again instead takes time from
 /// what is measured.
-struct Watched(OwnedFd);
+struct ExitFd(OwnedFd);
 
-impl Watched {
-    fn of(child: &Child) -> Result<Watched, String> {
+impl ExitFd {
+    fn of(child: &Child) -> Result<ExitFd, String> {
         // The child is not reaped yet, so the number is its own.
         let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-        descriptor.map(Watched).map_err(|error| format!("pidfd_open: {error}"))
+        descriptor.map(ExitFd).map_err(|error| format!("pidfd_open: {error}"))
     }
 
     /// Returns at the end of the process, after `time`, or at a signal.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{Counts, Source, Watch};
+use protocol::{Counts, EventSource, Watch};
 
 use crate::probes::PROOF;
 
@@ -72,7 +72,7 @@ impl<'w> Account<'w> {
         }
         let mut names = Vec::new();
         for event in &watch.events {
-            let Source::Calls { of, from, inside } = &event.source else { continue };
+            let EventSource::Calls { of, from, inside } = &event.source else { continue };
             if !contains(of, function) {
                 continue;
             }
@@ -87,7 +87,9 @@ impl<'w> Account<'w> {
 
     fn point(&self, point: usize, function: &str, to_bystander: bool) -> Option<Vec<&'w str>> {
         let event = self.watch.events.get(point)?;
-        let Source::Tracepoint { function: wanted, to_bystanders, .. } = &event.source else { return None };
+        let EventSource::Tracepoint { function: wanted, to_bystanders, .. } = &event.source else {
+            return None;
+        };
         let counts = function == wanted && (to_bystander || !to_bystanders);
         Some(if counts { vec![event.name.as_str()] } else { Vec::new() })
     }
@@ -119,8 +121,8 @@ impl<'w> Account<'w> {
         let entries = self.watch.sequences.iter();
         let since = entries.filter_map(|sequence| self.entered.get(&(task, sequence.since.as_str()))).max();
         let is_its_function = self.watch.events.iter().any(|event| match &event.source {
-            Source::Calls { of, .. } => event.name == outer && contains(of, caller),
-            Source::Tracepoint { .. } => false,
+            EventSource::Calls { of, .. } => event.name == outer && contains(of, caller),
+            EventSource::Tracepoint { .. } => false,
         });
         is_its_function && self.has_made(task, outer, since.copied().unwrap_or(0))
     }
@@ -137,7 +139,7 @@ fn base_name(symbol: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Event, Sequence};
+    use protocol::{CountedEvent, Sequence};
 
     use super::*;
 
@@ -145,16 +147,20 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn event(name: &str, source: Source) -> Event {
-        Event { name: name.to_owned(), source, needed_with: None, optional: false }
+    fn event(name: &str, source: EventSource) -> CountedEvent {
+        CountedEvent { name: name.to_owned(), source, needed_with: None, optional: false }
     }
 
-    fn calls(of: &[&str], from: &[&str]) -> Source {
-        Source::Calls { of: names(of), from: names(from), inside: None }
+    fn calls(of: &[&str], from: &[&str]) -> EventSource {
+        EventSource::Calls { of: names(of), from: names(from), inside: None }
     }
 
-    fn tracepoint(function: &str, to_bystanders: bool) -> Source {
-        Source::Tracepoint { event: "system/event".to_owned(), function: function.to_owned(), to_bystanders }
+    fn tracepoint(function: &str, to_bystanders: bool) -> EventSource {
+        EventSource::Tracepoint {
+            event: "system/event".to_owned(),
+            function: function.to_owned(),
+            to_bystanders,
+        }
     }
 
     const GIVE_BACK: [&str; 2] = ["put_page_of", "put_page_elsewhere"];
@@ -162,7 +168,7 @@ mod tests {
     /// Something is given back after it was sent for or waited for, since `begin` was entered.
     fn watch() -> Watch {
         let path = ["give", "give_one"];
-        let quick = Source::Calls {
+        let quick = EventSource::Calls {
             of: names(&["wait_quickly"]),
             from: names(&path),
             inside: Some("wait".to_owned()),

@@ -140,7 +140,7 @@ pub fn nth_left() -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::Place;
+    use protocol::InjectionPoint;
     use protocol::kallsyms::Kallsyms;
 
     use super::*;
@@ -150,7 +150,7 @@ mod tests {
         Injection {
             fault: "failslab".to_owned(),
             settings: vec![setting("ignore-gfp-wait", "N"), setting("cache-filter", "N")],
-            under: vec![Place { function: "alloc_super".to_owned(), work: 1 }],
+            under: vec![InjectionPoint { function: "alloc_super".to_owned(), work: 1 }],
             outside: Some("do_exit".to_owned()),
             which,
         }

@@ -18,7 +18,7 @@ use crate::{cpu, files, kallsyms, settings};
 pub struct Trial<'a> {
     pub ask: &'a Ask,
     watch: &'a Watch,
-    /// Units of work to do ([`protocol::Place::work`]), so that the demand is met and some are left over.
+    /// Units of work to do ([`protocol::InjectionPoint::work`]), so that the demand is met and some are left over.
     pub units: u64,
     /// Under force; else everything is done but what makes calls fail.
     pub forced: bool,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use protocol::kallsyms::Kallsyms;
-use protocol::{Source, Watch};
+use protocol::{EventSource, Watch};
 
 /// Traced in any case: without it a count of 0 could not be told from a tracer that records nothing.
 pub const PROOF: &str = "synchronize_rcu";
@@ -45,14 +45,14 @@ impl<'w> Probes<'w> {
         let mut shown = BTreeSet::new();
         for (index, event) in watch.events.iter().enumerate() {
             let is_shown = match &event.source {
-                Source::Calls { of, from, inside } => {
+                EventSource::Calls { of, from, inside } => {
                     let here = of.iter().map(String::as_str).filter(|name| kallsyms.has_exactly(name));
                     let here: Vec<_> = here.collect();
                     functions.extend(&here);
                     let has_caller = from.is_empty() || from.iter().any(|caller| kallsyms.has(caller));
                     !here.is_empty() && (has_caller || inside.is_some())
                 }
-                Source::Tracepoint { event, function, to_bystanders } => {
+                EventSource::Tracepoint { event, function, to_bystanders } => {
                     let is_here = kallsyms.has(function);
                     if is_here {
                         points.push(Point { index, event, function, has_cpu: *to_bystanders });
@@ -93,11 +93,11 @@ impl<'w> Probes<'w> {
 }
 
 /// The functions by which an event is seen.
-fn sources(source: &Source) -> String {
+fn sources(source: &EventSource) -> String {
     match source {
-        Source::Calls { of, from, .. } if from.is_empty() => of.join(", "),
-        Source::Calls { of, from, .. } => format!("{} called by {}", of.join(", "), from.join(", ")),
-        Source::Tracepoint { event, function, .. } => format!("{function} (by {event})"),
+        EventSource::Calls { of, from, .. } if from.is_empty() => of.join(", "),
+        EventSource::Calls { of, from, .. } => format!("{} called by {}", of.join(", "), from.join(", ")),
+        EventSource::Tracepoint { event, function, .. } => format!("{function} (by {event})"),
     }
 }
 
@@ -115,13 +115,13 @@ fn check_names(watch: &Watch) -> Result<(), String> {
     let mut points = BTreeSet::new();
     for event in &watch.events {
         match &event.source {
-            Source::Calls { inside: Some(outer), .. } if !has(outer) => {
+            EventSource::Calls { inside: Some(outer), .. } if !has(outer) => {
                 return Err(format!("{} refers to an event {outer}, which there is not", event.name));
             }
-            Source::Tracepoint { event: point, .. } if !points.insert(point) => {
+            EventSource::Tracepoint { event: point, .. } if !points.insert(point) => {
                 return Err(format!("the tracepoint {point} cannot show {} and another event", event.name));
             }
-            Source::Calls { .. } | Source::Tracepoint { .. } => {}
+            EventSource::Calls { .. } | EventSource::Tracepoint { .. } => {}
         }
     }
     Ok(())
@@ -129,7 +129,7 @@ fn check_names(watch: &Watch) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Event, Sequence};
+    use protocol::{CountedEvent, Sequence};
 
     use super::*;
 
@@ -137,16 +137,16 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn calls(name: &str, of: &[&str], needed_with: Option<&str>) -> Event {
-        let source = Source::Calls { of: names(of), from: Vec::new(), inside: None };
+    fn calls(name: &str, of: &[&str], needed_with: Option<&str>) -> CountedEvent {
+        let source = EventSource::Calls { of: names(of), from: Vec::new(), inside: None };
         let needed_with = needed_with.map(str::to_owned);
-        Event { name: name.to_owned(), source, needed_with, optional: false }
+        CountedEvent { name: name.to_owned(), source, needed_with, optional: false }
     }
 
-    fn tracepoint(name: &str, event: &str, function: &str) -> Event {
+    fn tracepoint(name: &str, event: &str, function: &str) -> CountedEvent {
         let (event, function) = (event.to_owned(), function.to_owned());
-        let source = Source::Tracepoint { event, function, to_bystanders: true };
-        Event { name: name.to_owned(), source, needed_with: Some("begin".to_owned()), optional: false }
+        let source = EventSource::Tracepoint { event, function, to_bystanders: true };
+        CountedEvent { name: name.to_owned(), source, needed_with: Some("begin".to_owned()), optional: false }
     }
 
     fn sequence(event: &str, after: &str) -> Sequence {
@@ -199,20 +199,20 @@ mod tests {
     #[test]
     fn an_event_that_no_function_shows_is_an_error_that_names_it() {
         let kernel = kernel(&[PROOF, "wait", "caller"]);
-        let find = |event: Event| {
+        let find = |event: CountedEvent| {
             let watch = Watch { events: vec![event], ..Watch::default() };
             Probes::find(&watch, &kernel).map(|probes| probes.functions.join(" "))
         };
         let misspelt = calls("wait", &["wiat"], None);
         assert_eq!(find(misspelt.clone()), Err("this kernel has nothing that shows wait: wiat".to_owned()));
-        assert_eq!(find(Event { optional: true, ..misspelt }), Ok(PROOF.to_owned()));
-        let point = Event { needed_with: None, ..tracepoint("receive", "a/b", "recieved") };
+        assert_eq!(find(CountedEvent { optional: true, ..misspelt }), Ok(PROOF.to_owned()));
+        let point = CountedEvent { needed_with: None, ..tracepoint("receive", "a/b", "recieved") };
         let error = "this kernel has nothing that shows receive: recieved (by a/b)";
         assert_eq!(find(point), Err(error.to_owned()));
         let called_by = |from: &str, inside: Option<&str>| {
             let (from, inside) = (names(&[from]), inside.map(str::to_owned));
-            let source = Source::Calls { of: names(&["wait"]), from, inside };
-            find(Event { source, ..calls("wait", &[], None) })
+            let source = EventSource::Calls { of: names(&["wait"]), from, inside };
+            find(CountedEvent { source, ..calls("wait", &[], None) })
         };
         assert_eq!(called_by("caller", None), Ok(format!("{PROOF} wait")));
         assert_eq!(called_by("calle", Some("wait")), Ok(format!("{PROOF} wait")));
@@ -250,7 +250,7 @@ mod tests {
         }
         let mut watch = watch();
         let inside = Some("nothing".to_owned());
-        watch.events[0].source = Source::Calls { of: names(&["wait"]), from: vec![], inside };
+        watch.events[0].source = EventSource::Calls { of: names(&["wait"]), from: vec![], inside };
         assert!(Probes::find(&watch, &kernel(&[PROOF])).unwrap_err().contains("nothing"));
     }
 }

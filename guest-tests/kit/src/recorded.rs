@@ -16,12 +16,12 @@ pub struct Reader<'a> {
     kind: Field,
     task: Field,
     /// By number.
-    kinds: HashMap<u64, Kind>,
+    kinds: HashMap<u64, EventKind>,
 }
 
 /// Of which fields an event is made.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum EventKind {
     Call { function: Field, caller: Field },
     Point { point: usize, function: Field, cpu: Option<Field> },
 }
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
             task: field("common_pid")?,
             kinds: HashMap::new(),
         };
-        reader.expect(function, Kind::Call { function: field("ip")?, caller: field("parent_ip")? })?;
+        reader.expect(function, EventKind::Call { function: field("ip")?, caller: field("parent_ip")? })?;
         Ok(reader)
     }
 
@@ -46,10 +46,10 @@ impl<'a> Reader<'a> {
     pub fn expect_point(&mut self, point: usize, format: &str, has_cpu: bool) -> Result<(), String> {
         let field = |name| event_format::field(format, name);
         let cpu = has_cpu.then(|| field("cpu")).transpose()?;
-        self.expect(format, Kind::Point { point, function: field("func")?, cpu })
+        self.expect(format, EventKind::Point { point, function: field("func")?, cpu })
     }
 
-    fn expect(&mut self, format: &str, kind: Kind) -> Result<(), String> {
+    fn expect(&mut self, format: &str, kind: EventKind) -> Result<(), String> {
         self.kinds.insert(event_format::id(format)?, kind);
         Ok(())
     }
@@ -74,12 +74,12 @@ impl<'a> Reader<'a> {
         };
         let known = |name: Option<&'a str>| name.ok_or("a function in the trace that /proc/kallsyms lacks");
         let what = match kind {
-            Kind::Call { function, caller } => What::Call {
+            EventKind::Call { function, caller } => What::Call {
                 function: known(name(function)?)?,
                 // Code that the kernel made up at run time has no name.
                 caller: name(caller)?.unwrap_or_default(),
             },
-            Kind::Point { point, function, cpu } => What::Point {
+            EventKind::Point { point, function, cpu } => What::Point {
                 point,
                 function: known(name(function)?)?,
                 cpu: cpu.map(|cpu| cpu.of(data)).transpose()?,

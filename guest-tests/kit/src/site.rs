@@ -20,7 +20,7 @@ pub struct Site {
     pub under: Range<u64>,
     /// And none of these.
     pub outside: Range<u64>,
-    /// [`protocol::Place::work`].
+    /// [`protocol::InjectionPoint::work`].
     work: u64,
 }
 
@@ -52,12 +52,12 @@ pub fn units(ask: &Ask, site: Option<&Site>) -> Result<u64, String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use protocol::{Place, Which};
+    use protocol::{InjectionPoint, Which};
 
     use super::*;
 
     fn injection(outside: Option<&str>) -> Injection {
-        let place = |function: &str, work| Place { function: function.to_owned(), work };
+        let place = |function: &str, work| InjectionPoint { function: function.to_owned(), work };
         Injection {
             fault: "failslab".to_owned(),
             settings: Vec::new(),

@@ -197,7 +197,7 @@ impl<'a> Tracer<'a> {
 /// Functions as a filter takes them too: by the lines of [`TRACEABLE`]. For each name the kernel would look up the names of
 /// all that it has, which takes an emulated CPU a tenth of the time in which it boots.
 fn line_numbers(functions: &[&str]) -> Result<String, String> {
-    let mut search = Search { functions, line: 0, found: Vec::new() };
+    let mut search = FunctionSearch { functions, line: 0, found: Vec::new() };
     files::read_lines(TRACEABLE, |lines| Ok(search.look(lines)))?;
     if search.is_over() {
         return Ok(search.found.join(" "));
@@ -205,13 +205,13 @@ fn line_numbers(functions: &[&str]) -> Result<String, String> {
     Err(format!("{TRACEABLE} lacks one of {}", functions.join(", ")))
 }
 
-struct Search<'a> {
+struct FunctionSearch<'a> {
     functions: &'a [&'a str],
     line: u64,
     found: Vec<String>,
 }
 
-impl Search<'_> {
+impl FunctionSearch<'_> {
     /// In more lines; whether there is more to be found.
     fn look(&mut self, lines: &[u8]) -> bool {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_function_is_found_by_its_whole_name_and_its_line() {
         let mut search =
-            Search { functions: &["synchronize_rcu", "__free_pages"], line: 0, found: Vec::new() };
+            FunctionSearch { functions: &["synchronize_rcu", "__free_pages"], line: 0, found: Vec::new() };
         assert!(search.look(b"synchronize_rcu_tasks\nsynchronize_rcu\nx [synchronize_rcu]\n"));
         assert!(!search.look(b"free_pages\n__free_pages [module]\nlater\n"));
         assert_eq!(search.found, ["2", "5"]);

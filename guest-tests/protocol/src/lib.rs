@@ -18,7 +18,9 @@ pub use frame::{Encoder, LINE_LIMIT, Nonce};
 pub use number::{Impossible, NUMBER_MAX, impossible, sum};
 pub use parser::{Parser, Reject, RejectKind};
 pub use transcript::{MESSAGE_LIMIT, REJECT_LIMIT, Transcript};
-pub use watch::{Counter, Event, Gauge, Injection, Place, Sequence, Source, Watch, Which};
+pub use watch::{
+    CountedEvent, Counter, EventSource, Gauge, Injection, InjectionPoint, Sequence, Watch, Which,
+};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -204,7 +206,7 @@ pub struct Measured {
     /// Of each [`Watch::gauges`], around the forced operation.
     #[serde(deserialize_with = "unique::map")]
     pub levels: BTreeMap<String, Level>,
-    /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second witness, never the
+    /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second signal, never the
     /// count, because all else that the kernel does meanwhile is in it.
     pub rises: BTreeMap<String, u64>,
     /// Trace events overwritten, dropped or lost in a commit, in both operations; not 0 makes the counts
@@ -250,7 +252,7 @@ pub struct Timing {
     pub what: String,
     /// While failures were injected, or the operation was forced in another way; false: before that.
     pub forced: bool,
-    /// Units of work in each sample ([`Place::work`]); 0 where that says nothing.
+    /// Units of work in each sample ([`InjectionPoint::work`]); 0 where that says nothing.
     pub units: u64,
     pub samples: u64,
     pub min: u64,

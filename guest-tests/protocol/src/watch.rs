@@ -11,7 +11,7 @@ pub struct Watch {
     pub readings: Vec<String>,
     /// Functions that are looked for in `/proc/kallsyms`.
     pub symbols: Vec<String>,
-    pub events: Vec<Event>,
+    pub events: Vec<CountedEvent>,
     pub sequences: Vec<Sequence>,
     pub gauges: Vec<Gauge>,
     pub counters: Vec<Counter>,
@@ -20,9 +20,9 @@ pub struct Watch {
 /// Something that the kernel does, counted by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Event {
+pub struct CountedEvent {
     pub name: String,
-    pub source: Source,
+    pub source: EventSource,
     /// A kernel that has this function must be able to show the event; any other may lack what it takes, and the event is
     /// then counted 0 by construction.
     pub needed_with: Option<String>,
@@ -34,7 +34,7 @@ pub struct Event {
 /// What an event is seen by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum Source {
+pub enum EventSource {
     /// The function tracer. No function may be inlined; one that a kernel does not have is left out.
     Calls {
         of: Vec<String>,
@@ -98,7 +98,7 @@ pub struct Injection {
     /// What this fault has beside the knobs that all have, in order.
     pub settings: Vec<(String, String)>,
     /// Failures have one of these in their call stack: the first that the kernel has.
-    pub under: Vec<Place>,
+    pub under: Vec<InjectionPoint>,
     /// And not this one.
     pub outside: Option<String>,
     pub which: Which,
@@ -107,7 +107,7 @@ pub struct Injection {
 /// A function below which failures are injected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct InjectionPoint {
     pub function: String,
     /// Units of work that an operation has to do for each failure here.
     pub work: u64,

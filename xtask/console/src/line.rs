@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_line_behind_somebody_elses_unfinished_line_starts_a_piece_of_its_own() {
+    fn a_kernel_line_after_an_unfinished_line_of_user_space_starts_a_piece_of_its_own() {
         let found: Vec<_> = pieces("init: half[    1.000000][    T1] BUG: x [a:1][    2.000000][    C0] y")
             .map(|piece| (piece.thread, piece.text))
             .collect();

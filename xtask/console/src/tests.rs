@@ -194,7 +194,7 @@ fn nul_bytes_escapes_and_broken_utf8_do_not_hide_a_headline() {
 }
 
 #[test]
-fn an_unfinished_line_of_somebody_else_does_not_hide_a_headline() {
+fn an_unfinished_line_of_user_space_does_not_hide_a_headline() {
     assert_eq!(kinds(b"init: 50 %[    1.000000][    T1] BUG: Bad page x\n"), [Kind::BadPage]);
     assert_eq!(kinds(b"init: 50 %\rBUG: Bad page x\n"), [Kind::BadPage]);
     let mut long = vec![b'x'; LINE_BYTES_MAX - 50];

@@ -3,7 +3,7 @@
 //! The base is known by its blob id, so every old line of the hunk is known exactly: the damaged text only has to
 //! say which of them is context, which is removed, and between which of them lines are added.
 
-use super::diff::{DamageKind, EditKind, Fault, Hunk};
+use super::diff::{DamageKind, EditKind, Hunk, HunkDamage};
 use super::text::Line;
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const MAX_LOST_ADDITIONS: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aligned {
     pub steps: Vec<Step>,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<HunkDamage>,
     /// The old side shows that tabs were lost, so the new side is not to be taken as it stands.
     pub tabs_lost: bool,
     /// Blank added lines that the header counts and the text lacks.
@@ -49,7 +49,7 @@ pub struct Misfit {
     pub old_index: usize,
     /// The line of the input that does not fit, if it is not the end of the hunk.
     pub found: Option<FoundLine>,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<HunkDamage>,
 }
 
 /// A line of the input.
@@ -66,7 +66,7 @@ pub struct FoundLine {
 /// The first line that fits nowhere, with the damage found up to there.
 pub fn align(hunk: &Hunk, old: &[&[u8]]) -> Result<Aligned, Misfit> {
     let body: Vec<Line> = hunk.body.lines().collect();
-    let mut walk = Walk {
+    let mut walk = HunkWalk {
         hunk,
         body: &body,
         old,
@@ -117,13 +117,13 @@ impl SeenLine {
         self.lines.entry(kind).or_default().push(line);
     }
 
-    fn faults(self) -> Vec<Fault> {
-        let fault = |(kind, lines)| Fault { kind, lines, detail: String::new() };
+    fn faults(self) -> Vec<HunkDamage> {
+        let fault = |(kind, lines)| HunkDamage { kind, lines, detail: String::new() };
         self.lines.into_iter().map(fault).collect()
     }
 }
 
-struct Walk<'a> {
+struct HunkWalk<'a> {
     hunk: &'a Hunk,
     body: &'a [Line<'a>],
     old: &'a [&'a [u8]],
@@ -135,7 +135,7 @@ struct Walk<'a> {
     seen: SeenLine,
 }
 
-impl Walk<'_> {
+impl HunkWalk<'_> {
     /// Takes the input line at `at`: the number of input lines used, 0 at the end of the hunk, `None` for a misfit.
     fn step(&mut self, at: usize, line: Line<'_>) -> Option<usize> {
         loop {

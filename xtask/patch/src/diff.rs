@@ -63,7 +63,7 @@ pub struct Hunk {
     pub leading: usize,
     pub trailing: usize,
     /// What is wrong with the body; none of a sound one.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<HunkDamage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub enum DamageKind {
 
 /// One kind of damage in one hunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct HunkDamage {
     pub kind: DamageKind,
     /// Lines of the input that show it.
     pub lines: Vec<usize>,
@@ -177,7 +177,7 @@ impl<'a> Iterator for Edits<'a> {
 
 /// The file diffs of a text, and where the last of them ends.
 #[derive(Debug)]
-pub struct Found {
+pub struct FileDiffs {
     pub files: Vec<FileDiff>,
     pub end: TextPlace,
 }
@@ -186,9 +186,9 @@ pub struct Found {
 ///
 /// # Errors
 /// Rejected, with `name:line`, for what the harness refuses or does not support.
-pub fn files(text: &Text, start: TextPlace) -> Result<Found> {
+pub fn files(text: &Text, start: TextPlace) -> Result<FileDiffs> {
     let mut scan = Scan { text, at: start };
-    let mut found = Found { files: Vec::new(), end: start };
+    let mut found = FileDiffs { files: Vec::new(), end: start };
     let mut hunks = 0;
     while let Some(line) = text.line(scan.at) {
         if scan.at_file_start() {
@@ -475,7 +475,7 @@ fn loose_end(text: &Text, from: TextPlace) -> TextPlace {
 }
 
 /// What is wrong with a malformed body, from the diff alone.
-fn faults(body: &Span, old_len: usize, new_len: usize, input_ends: bool) -> Vec<Fault> {
+fn faults(body: &Span, old_len: usize, new_len: usize, input_ends: bool) -> Vec<HunkDamage> {
     let mut unmarked = Vec::new();
     let (mut old, mut new, mut last) = (0, 0, None);
     for Line { number, text } in body.lines() {
@@ -496,5 +496,5 @@ fn faults(body: &Span, old_len: usize, new_len: usize, input_ends: bool) -> Vec<
         (true, _) => DamageKind::CountsDisagree,
     };
     let lines = if unmarked.is_empty() { last.into_iter().collect() } else { unmarked };
-    vec![Fault { kind, lines, detail }]
+    vec![HunkDamage { kind, lines, detail }]
 }

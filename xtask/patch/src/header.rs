@@ -55,7 +55,7 @@ pub struct Paths {
 }
 
 /// A path, and what else it may be.
-type Choice = (String, Option<String>);
+type PathChoice = (String, Option<String>);
 
 impl Scan<'_> {
     /// `diff --git a/P b/P`.
@@ -286,7 +286,7 @@ impl Paths {
 
 /// The file that two names stand for. The first component is no part of it where it differs; where it is the same
 /// (`git diff --no-prefix`, or diff(1) from the directory above) the tree has to say.
-fn pair(old: &Name, new: &Name, is_git: bool) -> Result<Choice, String> {
+fn pair(old: &Name, new: &Name, is_git: bool) -> Result<PathChoice, String> {
     let differ = || "`---` and `+++` name different files: not supported".to_owned();
     if old == new {
         return Ok(match new.stripped() {
@@ -327,7 +327,7 @@ fn shorter<'a>(old: &'a str, new: &'a str) -> Option<&'a str> {
 }
 
 /// The file of a diff whose other side is /dev/null.
-fn single(name: &Name, named: Option<&(Name, Name)>) -> Choice {
+fn single(name: &Name, named: Option<&(Name, Name)>) -> PathChoice {
     if let Some(choice) = named.and_then(|(old, new)| pair(old, new, true).ok()) {
         if name.is(&choice.0) || choice.1.as_deref().is_some_and(|other| name.is(other)) {
             return choice;

@@ -20,7 +20,7 @@ pub struct Headers {
 
 /// What a mail or a part of it says about itself, and what follows.
 #[derive(Debug)]
-pub struct Message<'a> {
+pub struct MimeMessage<'a> {
     pub headers: Headers,
     pub body: &'a [u8],
     /// The line that `body` starts on, from 0.
@@ -63,7 +63,7 @@ pub fn header_name(line: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// Why they cannot be read.
-pub fn message(text: &[u8]) -> Result<Message<'_>, String> {
+pub fn message(text: &[u8]) -> Result<MimeMessage<'_>, String> {
     let mut headers = Headers::default();
     let (mut at, mut line_number) = (0, 0);
     // Whether the header that a folded line goes on with is one that is read.
@@ -91,7 +91,7 @@ pub fn message(text: &[u8]) -> Result<Message<'_>, String> {
             headers.values.push((name, value));
         }
     }
-    Ok(Message { headers, body: &text[at..], body_line: line_number })
+    Ok(MimeMessage { headers, body: &text[at..], body_line: line_number })
 }
 
 fn check_len(name: &str, value: &[u8]) -> Result<(), String> {
@@ -139,13 +139,13 @@ pub fn decoded(value: &[u8]) -> String {
 ///
 /// # Errors
 /// Why they cannot be read.
-pub fn leaves(mail: &Message<'_>) -> Result<Vec<Leaf>, String> {
+pub fn leaves(mail: &MimeMessage<'_>) -> Result<Vec<Leaf>, String> {
     let mut leaves = Vec::new();
     collect(mail, mail.body_line, 0, &mut leaves)?;
     Ok(leaves)
 }
 
-fn collect(part: &Message<'_>, line: usize, depth: usize, leaves: &mut Vec<Leaf>) -> Result<(), String> {
+fn collect(part: &MimeMessage<'_>, line: usize, depth: usize, leaves: &mut Vec<Leaf>) -> Result<(), String> {
     let content = part.headers.content_type();
     let boundary = content.params.get("boundary").filter(|_| content.mimetype.starts_with("multipart/"));
     let Some(boundary) = boundary else {
@@ -217,7 +217,7 @@ fn check_outside(text: &[u8]) -> Result<(), String> {
     }
 }
 
-fn leaf(part: &Message<'_>, line: usize, content: &ParsedContentType) -> Result<Leaf, String> {
+fn leaf(part: &MimeMessage<'_>, line: usize, content: &ParsedContentType) -> Result<Leaf, String> {
     let encoding = part.headers.encoding();
     let param = |name: &str| content.params.get(name).map(|value| value.to_ascii_lowercase());
     let mut bytes = match encoding.as_str() {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{self, Applied, Departure, How, Why, Work};
-use super::diff::{DamageKind, EditKind, Fault, FileDiff, Hunk};
+use super::diff::{DamageKind, EditKind, FileDiff, Hunk, HunkDamage};
 use super::header::Change;
 use super::repair::{self, Unrepaired};
 use super::reverse::{quoted, undone};
@@ -415,16 +415,16 @@ impl<'a> Attempt<'a> {
     }
 
     fn found_damage(&self) -> Vec<Damage> {
-        let faults: Vec<Vec<Fault>> = self.file.hunks.iter().map(|hunk| hunk.faults.clone()).collect();
+        let faults: Vec<Vec<HunkDamage>> = self.file.hunks.iter().map(|hunk| hunk.faults.clone()).collect();
         self.damage(&faults)
     }
 
-    fn damage(&self, faults: &[Vec<Fault>]) -> Vec<Damage> {
-        let of_hunk = |(index, faults): (usize, &Vec<Fault>)| {
+    fn damage(&self, faults: &[Vec<HunkDamage>]) -> Vec<Damage> {
+        let of_hunk = |(index, faults): (usize, &Vec<HunkDamage>)| {
             faults.iter().map(move |fault| (index + 1, fault.clone())).collect::<Vec<_>>()
         };
         let all = faults.iter().enumerate().flat_map(of_hunk);
-        all.map(|(hunk, Fault { kind, lines, detail })| Damage {
+        all.map(|(hunk, HunkDamage { kind, lines, detail })| Damage {
             path: self.file.path.clone(),
             hunk,
             kind,

@@ -4,7 +4,7 @@
 use super::align::{self, Added, Aligned, Misfit, Step};
 use super::apply;
 use super::blob;
-use super::diff::{self, DamageKind, Edit, EditKind, Fault, FileDiff, Hunk};
+use super::diff::{self, DamageKind, Edit, EditKind, FileDiff, Hunk, HunkDamage};
 use super::indent::{self, Around};
 use super::render;
 use super::text::Text;
@@ -31,7 +31,7 @@ pub struct Repaired {
     pub hunks: Vec<Hunk>,
     pub after: Vec<u8>,
     /// What was wrong, per hunk.
-    pub faults: Vec<Vec<Fault>>,
+    pub faults: Vec<Vec<HunkDamage>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Unrepaired {
     /// The hunk (from 1) does not lie over the base's lines; the line of the base where they part, from 1.
     Misfit { hunk: usize, tree_line: usize, misfit: Misfit },
     /// No candidate gives the post-image blob.
-    NoProof { tried: usize, faults: Vec<Vec<Fault>> },
+    NoProof { tried: usize, faults: Vec<Vec<HunkDamage>> },
     /// Nothing was tried.
     TooLarge,
 }
@@ -101,7 +101,7 @@ fn sound(file: &FileDiff, edits: &[Vec<OwnEdit>]) -> Option<Vec<Hunk>> {
 }
 
 /// Added lines whose white space the search had to change are damage as well.
-fn note_changed_additions(aligned: &Aligned, edits: &[OwnEdit], faults: &mut Vec<Fault>) {
+fn note_changed_additions(aligned: &Aligned, edits: &[OwnEdit], faults: &mut Vec<HunkDamage>) {
     let gaps = aligned.steps.iter().flat_map(|step| match step {
         Step::Gap { added, .. } => &added[..],
         Step::Old(_) => &[],
@@ -119,7 +119,7 @@ fn note_changed_additions(aligned: &Aligned, edits: &[OwnEdit], faults: &mut Vec
             fault.lines.append(&mut lines);
             fault.lines.sort_unstable();
         }
-        None => faults.push(Fault { kind: DamageKind::LostTab, lines, detail: String::new() }),
+        None => faults.push(HunkDamage { kind: DamageKind::LostTab, lines, detail: String::new() }),
     }
 }
 
@@ -127,7 +127,7 @@ fn without_newline(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-type Found = (Vec<Vec<OwnEdit>>, Vec<u8>);
+type RepairedFile = (Vec<Vec<OwnEdit>>, Vec<u8>);
 
 struct RepairSearch<'a> {
     hunks: &'a [Hunk],
@@ -139,7 +139,7 @@ struct RepairSearch<'a> {
 
 impl RepairSearch<'_> {
     /// Tries candidates by rising distance from the first guess everywhere; also says how many were hashed.
-    fn run(&self) -> (Option<Found>, usize) {
+    fn run(&self) -> (Option<RepairedFile>, usize) {
         let limits = self.limits();
         if limits.len() > MAX_CHOICES {
             return (None, 0);
@@ -191,7 +191,7 @@ impl RepairSearch<'_> {
     }
 
     /// The edits and the file that the guesses `ranks` give; `None` if one of the places has no such guess.
-    fn candidate(&self, ranks: &[usize]) -> Option<Found> {
+    fn candidate(&self, ranks: &[usize]) -> Option<RepairedFile> {
         let mut ranks = ranks.iter().copied();
         let mut all = Vec::new();
         for (hunk, aligned) in self.hunks.iter().zip(self.aligned) {

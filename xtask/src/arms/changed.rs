@@ -46,10 +46,6 @@ pub enum Side {
 }
 
 impl ChangedHunk {
-    pub fn added(&self) -> impl Iterator<Item = &ChangedLine> {
-        self.lines.iter().filter(|line| line.side == Side::Added)
-    }
-
     /// The patch changes code here: by a line that it adds, or by one that it takes away.
     pub fn has_code(&self) -> bool {
         self.lines.iter().any(|line| line.side != Side::Context && line.statement.is_some())
@@ -261,7 +257,12 @@ static int f(int a)
     fn a_line_knows_the_statement_that_it_is_part_of() {
         let after = BEFORE.replace("\t    b) {", "\t    /* why */\n\t    !b) {");
         let hunks = between(BEFORE, &after);
-        let added: Vec<_> = hunks[0].added().map(|line| (line.number, line.statement)).collect();
+        let added: Vec<_> = hunks[0]
+            .lines
+            .iter()
+            .filter(|line| line.side == Side::Added)
+            .map(|line| (line.number, line.statement))
+            .collect();
         assert_eq!(added, [(8, Some((7, 9))), (9, Some((7, 9)))]);
         assert!(hunks[0].has_code());
         assert_eq!(hunks[0].place(), "kernel/f.c:8");

@@ -18,7 +18,7 @@ use crate::source::files::Changes;
 use crate::source::worktree::WorkTree;
 use crate::subject::c_source::Config;
 use crate::subject::control::{Control, Place};
-use crate::subject::kconfig::Request;
+use crate::subject::kconfig::KconfigRequest;
 use failure::Result;
 use patch::{Base, Content, Overlay, Proved, Series};
 use planting::Planting;
@@ -43,7 +43,7 @@ pub struct ArmsRequest<'a> {
     pub campaign: &'a Campaign,
     pub places: &'a BTreeMap<String, Place>,
     /// What each variant asks for, by its id.
-    pub requests: &'a BTreeMap<String, Vec<Request>>,
+    pub requests: &'a BTreeMap<String, Vec<KconfigRequest>>,
     /// Controls of each variant and version.
     pub most_controls: usize,
 }

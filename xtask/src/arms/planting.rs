@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::source::files::Changes;
 use crate::subject::c_source::{CSource, Config};
-use crate::subject::control::{Control, Files, Place, Search};
+use crate::subject::control::{CSources, Control, Place, Search};
 use failure::Result;
 use patch::{Base, Content, Overlay, ProvedFile};
 
@@ -14,9 +14,9 @@ pub struct Planting<'a> {
     patched: &'a Overlay<'a>,
     prepared: &'a dyn Base,
     config: Config,
-    files: Files,
+    files: CSources,
     /// The changed headers without the patch.
-    before: Files,
+    before: CSources,
     touched_are_read: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Planting<'a> {
         prepared: &'a dyn Base,
         config: Config,
     ) -> Planting<'a> {
-        let (files, before) = (Files::new(), Files::new());
+        let (files, before) = (CSources::new(), CSources::new());
         Planting { places, patched, prepared, config, files, before, touched_are_read: false }
     }
 

@@ -25,23 +25,23 @@ const AT_ONCE: usize = 4096;
 
 /// A function as a stack names it (kernel/kallsyms.c, __sprint_symbol()): `NAME+0xOFFSET/0xSIZE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct StackFrame<'a> {
     pub name: &'a str,
     pub offset: u64,
     /// Up to the next symbol.
     pub size: u64,
 }
 
-impl<'a> Frame<'a> {
+impl<'a> StackFrame<'a> {
     /// The first one in `line`; none if it is a module's (`… [MODULE]`), which the kernel's own file does not hold.
-    pub fn find(line: &'a str) -> Option<Frame<'a>> {
+    pub fn find(line: &'a str) -> Option<StackFrame<'a>> {
         let found = FRAME.captures(line)?;
         let number = |at: usize| u64::from_str_radix(&found[at], 16).ok();
         let name = found.get(1)?.as_str();
         let behind = line[found.get(0)?.end()..].strip_prefix(" [");
         match behind.is_some_and(|rest| rest.contains(']')) {
             true => None,
-            false => Some(Frame { name, offset: number(2)?, size: number(3)? }),
+            false => Some(StackFrame { name, offset: number(2)?, size: number(3)? }),
         }
     }
 }
@@ -86,7 +86,7 @@ pub fn add_by(
 /// The address that a line speaks of. What a call trace prints is where the call returns to, which may be the
 /// next source line: one byte earlier is within the call. `RIP:` is the place itself.
 fn address(line: &str, starts: &HashMap<&str, u64>) -> Option<u64> {
-    let Frame { name, offset, size: _ } = Frame::find(line)?;
+    let StackFrame { name, offset, size: _ } = StackFrame::find(line)?;
     // The offset comes from the guest's console.
     let address = starts.get(name)?.checked_add(offset)?;
     let is_place_itself = FAULT.iter().any(|start| line.contains(start)) || line.contains("RIP:");
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_module_s_function_is_not_looked_for_in_the_kernel() {
-        assert_eq!(Frame::find(" f+0x10/0x20 [mod]"), None);
-        let frame = Frame { name: "f.isra.0", offset: 16, size: 32 };
-        assert_eq!(Frame::find(" ? f.isra.0+0x10/0x20 (x.c:1)"), Some(frame));
+        assert_eq!(StackFrame::find(" f+0x10/0x20 [mod]"), None);
+        let frame = StackFrame { name: "f.isra.0", offset: 16, size: 32 };
+        assert_eq!(StackFrame::find(" ? f.isra.0+0x10/0x20 (x.c:1)"), Some(frame));
     }
 
     #[test]

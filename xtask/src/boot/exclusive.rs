@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::host::process::{Answer, CpuUsage, Running};
+use crate::host::process::{CpuUsage, ExclusiveGrant, Running};
 
 /// Most that others may take of the host's processor time. A compiler that runs beside takes half of two processors; what
 /// any host does by itself, and the harness, is far below.
@@ -29,7 +29,7 @@ enum ExclusiveState {
     /// Another guest has it.
     Waits,
     /// What the host and the guest's QEMU had done when it became so.
-    Alone { qemu: u32, then: CpuUsage },
+    Exclusive { qemu: u32, then: CpuUsage },
     /// It has had it for too long, or should have had it earlier, or nobody knows what others do.
     Lost,
 }
@@ -47,7 +47,7 @@ impl<'a> Exclusive<'a> {
 
     /// Nothing else ran beside the test that runs, as far as this harness can tell.
     pub fn is_exclusive(&self) -> bool {
-        let ExclusiveState::Alone { qemu, then } = self.state else { return false };
+        let ExclusiveState::Exclusive { qemu, then } = self.state else { return false };
         (self.measure)(qemu).is_some_and(|now| now.others_since(then) <= OTHERS_MAX)
     }
 
@@ -66,22 +66,22 @@ impl<'a> Exclusive<'a> {
             ExclusiveState::Lost => ExclusiveState::Lost,
             ExclusiveState::Shared if heard_late => ExclusiveState::Lost,
             state => match running.exclusive() {
-                Answer::Alone if matches!(state, ExclusiveState::Alone { .. }) => state,
-                Answer::Alone => self.first_alone(running),
-                Answer::Later => ExclusiveState::Waits,
-                Answer::NoMore => ExclusiveState::Lost,
+                ExclusiveGrant::Granted if matches!(state, ExclusiveState::Exclusive { .. }) => state,
+                ExclusiveGrant::Granted => self.first_exclusive(running),
+                ExclusiveGrant::Later => ExclusiveState::Waits,
+                ExclusiveGrant::NoMore => ExclusiveState::Lost,
             },
         };
     }
 
-    fn first_alone(&self, running: &Running) -> ExclusiveState {
+    fn first_exclusive(&self, running: &Running) -> ExclusiveState {
         let qemu = running.child;
         let Some(then) = (self.measure)(qemu) else {
             // Nobody stands still for what will not count.
             running.share();
             return ExclusiveState::Lost;
         };
-        ExclusiveState::Alone { qemu, then }
+        ExclusiveState::Exclusive { qemu, then }
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
             GuestStandIn { exclusive: Exclusive { measure, ..Exclusive::new(&["latency"]) }, host }
         }
 
-        /// Whether it is alone after a look, in which the test that runs, if any, is one that began at so many.
+        /// Whether it is exclusive after a look, in which the test that runs, if any, is one that began at so many.
         fn exclusive(&mut self, at: u64, test: Option<(&str, u64)>) -> bool {
             let elapsed = Duration::from_millis(at);
             let running = Running { elapsed, child: 0, group: GUEST, host: self.host };
@@ -135,14 +135,14 @@ mod tests {
         assert!(!guest.exclusive(25, Some(("munmap", 25))));
         assert!(guest.exclusive(50, Some(("latency", 50))));
         assert!(guest.exclusive(75, Some(("latency", 50))));
-        assert_eq!(guest.host.ask(OTHER), Answer::Later);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Later);
         guest.host.leave(OTHER);
         assert!(!guest.exclusive(100, Some(("exit", 100))));
-        assert_eq!(guest.host.ask(OTHER), Answer::Alone);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Granted);
     }
 
     #[test]
-    fn one_whose_beginning_was_heard_too_late_was_not_alone() {
+    fn a_test_whose_beginning_was_heard_too_late_was_not_exclusive() {
         let mut guest = GuestStandIn::on(host());
         let late = 25 + u64::try_from(protocol::EXCLUSIVE_AFTER.as_millis()).unwrap() + 1;
         assert!(!guest.exclusive(25, None));
@@ -153,9 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_to_wait_is_alone_when_it_is_its_turn() {
+    fn a_test_that_waits_is_exclusive_after_the_other_one() {
         let mut guest = GuestStandIn::on(host());
-        assert_eq!(guest.host.ask(OTHER), Answer::Alone);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Granted);
         assert!(!guest.exclusive(25, Some(("latency", 25))));
         guest.host.give_back(OTHER);
         // It stood still for that long.
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_beside_which_programs_of_others_ran_was_not_alone() {
+    fn a_test_during_which_other_programs_ran_was_not_exclusive() {
         let mut guest = GuestStandIn::on(host());
         for (ticks, exclusive) in
             [((500, 300), true), ((600, 320), true), ((700, 380), false), ((800, 370), true)]
@@ -180,6 +180,6 @@ mod tests {
         TICKS.set(None);
         let mut guest = GuestStandIn::on(host());
         assert!(!guest.exclusive(25, Some(("latency", 25))));
-        assert_eq!(guest.host.ask(OTHER), Answer::Alone);
+        assert_eq!(guest.host.ask(OTHER), ExclusiveGrant::Granted);
     }
 }

@@ -20,7 +20,7 @@ use protocol::{Hello, Message, Nonce, Piece, Trailer, Transcript};
 use crate::boot::timeouts::Timeouts;
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
-use crate::host::process::{self, ChildEnd, Limits, Running, Watch};
+use crate::host::process::{self, ChildEnd, Limits, Running, WatchFlow};
 use crate::host::sandbox::{Sandbox, View};
 use crate::host::tail_file::{READ_MAX, TailFile};
 use crate::observe::{Boot, Ending, GuestEnd, Ran, ScenarioRan, Watched};
@@ -171,7 +171,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn look(&mut self, running: Running, look: &mut impl FnMut(&str)) -> Watch {
+    fn look(&mut self, running: Running, look: &mut impl FnMut(&str)) -> WatchFlow {
         let elapsed = running.elapsed;
         if self.read(elapsed) {
             self.last_word = Instant::now();
@@ -182,7 +182,7 @@ impl<'a> Watcher<'a> {
         if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::DeadlinePassed)) {
             self.ask_qemu();
         }
-        if self.stopped.is_some() { Watch::Stop } else { Watch::Continue }
+        if self.stopped.is_some() { WatchFlow::Stop } else { WatchFlow::Continue }
     }
 
     /// Reads what is new on both channels; says whether there was anything.

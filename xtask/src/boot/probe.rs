@@ -13,7 +13,7 @@ use crate::host::accel::Accel;
 use crate::host::arch::Arch;
 use crate::host::deadline;
 use crate::host::disk::write_whole;
-use crate::host::process::{self, ChildEnd, Limits, Watch};
+use crate::host::process::{self, ChildEnd, Limits, WatchFlow};
 use crate::host::sandbox::{Access, Sandbox, View};
 use failure::{Context, Failure, Result};
 
@@ -139,7 +139,7 @@ pub fn choose(
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     choose_with(
         wish,
-        &Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: limit },
+        &ProbeSetup { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus: 1, deadline: limit },
         memory_file,
     )
 }
@@ -157,7 +157,7 @@ fn foreign(wish: Wish, arch: &Arch) -> Result<Choice> {
 }
 
 /// What a probe works with.
-struct Trial<'a> {
+struct ProbeSetup<'a> {
     sandbox: &'a Sandbox,
     arch: &'a Arch,
     qemu: &'a Path,
@@ -169,7 +169,7 @@ struct Trial<'a> {
     deadline: fn(Accel) -> Duration,
 }
 
-fn choose_with(wish: Wish, bench: &Trial<'_>, memory_file: &Path) -> Result<Choice> {
+fn choose_with(wish: Wish, bench: &ProbeSetup<'_>, memory_file: &Path) -> Result<Choice> {
     let key = key(bench.qemu, bench.kvm_device)?;
     let mut memory = recall(memory_file, &key).unwrap_or_else(|| Memory::new(key));
     let before = memory.clone();
@@ -187,7 +187,7 @@ fn choose_with(wish: Wish, bench: &Trial<'_>, memory_file: &Path) -> Result<Choi
     })
 }
 
-fn decide(wish: Wish, memory: &mut Memory, bench: &Trial<'_>) -> Result<Choice> {
+fn decide(wish: Wish, memory: &mut Memory, bench: &ProbeSetup<'_>) -> Result<Choice> {
     let kvm_failed = match wish {
         Wish::Tcg => None,
         Wish::Auto | Wish::Kvm => match proven(Accel::Kvm, memory, bench)? {
@@ -214,7 +214,7 @@ fn decide(wish: Wish, memory: &mut Memory, bench: &Trial<'_>) -> Result<Choice> 
     }
 }
 
-fn cannot(accel: Accel, reason: &str, bench: &Trial<'_>) -> Failure {
+fn cannot(accel: Accel, reason: &str, bench: &ProbeSetup<'_>) -> Failure {
     let failure = Failure::infra(format!("{} boots no kernel here", accel.name()))
         .because(format!("{} {reason}", accel.name()))
         .because(format!("tried {}", bench.kernel.display()));
@@ -226,7 +226,7 @@ fn cannot(accel: Accel, reason: &str, bench: &Trial<'_>) -> Failure {
 }
 
 /// The outcome remembered, or else that of a boot now.
-fn proven(accel: Accel, memory: &mut Memory, bench: &Trial<'_>) -> Result<ProbeOutcome> {
+fn proven(accel: Accel, memory: &mut Memory, bench: &ProbeSetup<'_>) -> Result<ProbeOutcome> {
     let denied = memory.key.kvm_denied.clone();
     let slot = memory.outcome(accel);
     if let Some(outcome) = slot {
@@ -273,12 +273,12 @@ fn kvm_denied(device: &Path) -> Option<String> {
     })
 }
 
-fn console_file(bench: &Trial<'_>, accel: Accel) -> PathBuf {
+fn console_file(bench: &ProbeSetup<'_>, accel: Accel) -> PathBuf {
     bench.work_dir.join(format!("accel-{}.console", accel.name()))
 }
 
 /// What QEMU itself said.
-fn log_file(bench: &Trial<'_>, accel: Accel) -> PathBuf {
+fn log_file(bench: &ProbeSetup<'_>, accel: Accel) -> PathBuf {
     bench.work_dir.join(format!("accel-{}.log", accel.name()))
 }
 
@@ -295,7 +295,7 @@ pub fn bare_boot(
 ) -> Result<f64> {
     let (qemu, kvm_device) = (Path::new(arch.qemu), Path::new("/dev/kvm"));
     let cpus = arch.cpus;
-    let bench = Trial { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: limit };
+    let bench = ProbeSetup { sandbox, arch, qemu, kernel, work_dir, kvm_device, cpus, deadline: limit };
     match probe(accel, &bench)? {
         ProbeOutcome::Booted { millis } => Ok(Duration::from_millis(millis).as_secs_f64()),
         ProbeOutcome::Failed { reason } => Err(cannot(accel, &reason, &bench)),
@@ -314,7 +314,7 @@ fn limit(accel: Accel) -> Duration {
 const PROBE_BYTES_MAX: u64 = 1 << 20;
 
 /// Boots the kernel without a user space: it prints its banner, finds no init, panics, and that ends QEMU.
-fn probe(accel: Accel, bench: &Trial<'_>) -> Result<ProbeOutcome> {
+fn probe(accel: Accel, bench: &ProbeSetup<'_>) -> Result<ProbeOutcome> {
     fs::create_dir_all(bench.work_dir).or_infra(|| format!("create {}", bench.work_dir.display()))?;
     let console = console_file(bench, accel);
     let log = log_file(bench, accel);
@@ -330,7 +330,7 @@ fn probe(accel: Accel, bench: &Trial<'_>) -> Result<ProbeOutcome> {
         command(accel, bench, &console),
         &log,
         limits,
-        |_| if seen() == ConsoleLog::CameUp { Watch::Stop } else { Watch::Continue },
+        |_| if seen() == ConsoleLog::CameUp { WatchFlow::Stop } else { WatchFlow::Continue },
     )?;
     if end == ChildEnd::Interrupted {
         return Err(Failure::interrupted());
@@ -346,7 +346,7 @@ fn probe(accel: Accel, bench: &Trial<'_>) -> Result<ProbeOutcome> {
     })
 }
 
-fn command(accel: Accel, bench: &Trial<'_>, console: &Path) -> duct::Expression {
+fn command(accel: Accel, bench: &ProbeSetup<'_>, console: &Path) -> duct::Expression {
     let machine = Machine {
         arch: bench.arch,
         accel,

@@ -18,7 +18,7 @@ const SECCOMP: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 
 /// The files one guest reads and writes, as QEMU names them.
 #[derive(Debug, Clone, Copy)]
-pub struct Files<'a> {
+pub struct GuestFiles<'a> {
     pub kernel: &'a Path,
     pub initramfs: &'a Path,
     pub console: &'a Path,
@@ -37,7 +37,7 @@ pub struct Machine<'a> {
 }
 
 /// QEMU and its arguments; `more` goes to the kernel's command line. It has to be started in the cell's directory.
-pub fn command(machine: Machine<'_>, files: Files<'_>, nonce: &str, more: &[String]) -> Vec<String> {
+pub fn command(machine: Machine<'_>, files: GuestFiles<'_>, nonce: &str, more: &[String]) -> Vec<String> {
     let nonce = format!("{}={nonce}", protocol::NONCE_KEY);
     let words = more.iter().map(String::as_str).chain([nonce.as_str()]);
     let mut command = bare(machine, files.kernel, files.console, words);

@@ -1,5 +1,6 @@
-//! ccache, where it is installed: what was compiled before in another lane, or before a lane was lost, is not compiled
-//! again. It stands in front of the compiler in PATH, so that no command changes and objects stay as they are.
+//! ccache, where it is installed: what was compiled before in another build directory, or before a build directory
+//! was lost, is not compiled again. It stands in front of the compiler in PATH, so that no command changes and
+//! objects stay as they are.
 
 use std::ffi::OsString;
 use std::os::unix::fs::symlink;

@@ -11,7 +11,7 @@ use protocol::Request;
 use sha2::{Digest, Sha256};
 
 use crate::host::arch::Arch;
-use crate::host::process::{self, ChildEnd, Watch};
+use crate::host::process::{self, ChildEnd, WatchFlow};
 use crate::host::toolchain::Toolchain;
 use failure::{Context, Failure, Result};
 
@@ -42,7 +42,7 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
     std::fs::create_dir_all(work).or_infra(|| format!("create {}", work.display()))?;
     let _ = std::fs::remove_file(&log);
     let command = cargo(&toolchain, arch).dir(root).env("CARGO_TARGET_DIR", &target_dir);
-    match process::run("the build of the guest binaries", command, &log, DEADLINE, |_| Watch::Continue)? {
+    match process::run("the build of the guest binaries", command, &log, DEADLINE, |_| WatchFlow::Continue)? {
         ChildEnd::Exited(0) => {}
         ChildEnd::Interrupted => return Err(Failure::interrupted()),
         end => {

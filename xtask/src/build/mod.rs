@@ -1,6 +1,6 @@
-//! Configures and compiles one kernel in a lane, whose objects its cells share, so that each build starts from its
-//! neighbour's objects. make runs confined: it executes code of the patch under test. Knows make; knows nothing of patches
-//! or verdicts.
+//! Configures and compiles one kernel in a build directory, whose objects its cells share, so that each build starts
+//! from its neighbour's objects. make runs confined: it executes code of the patch under test. Knows make; knows
+//! nothing of patches or verdicts.
 
 mod ccache;
 mod code;
@@ -20,12 +20,12 @@ use sha2::{Digest, Sha256};
 
 use crate::host::arch::Arch;
 use crate::host::disk;
-use crate::host::process::{self, ChildEnd, Limits, Watch};
+use crate::host::process::{self, ChildEnd, Limits, WatchFlow};
 use crate::host::sandbox::{Access, Sandbox, View};
 use crate::observe::{Build, Built, Code, Lost};
+use crate::source::build_dir::BuildDir;
 use crate::source::files::{self, OBJECTS};
-use crate::source::lane::Lane;
-use crate::subject::kconfig::{self, Request};
+use crate::subject::kconfig::{self, KconfigRequest};
 pub use ccache::Ccache;
 use failure::{Context, Failure, Result};
 pub use log::Tail;
@@ -37,7 +37,7 @@ pub struct Job<'a> {
     pub tree: &'a Path,
     pub objects: &'a Path,
     pub arch: &'a Arch,
-    pub requests: &'a [Request],
+    pub requests: &'a [KconfigRequest],
     pub jobs: usize,
     /// Asked before the compiler, unless the patch brings code that runs on the host: its store outlives the run.
     pub ccache: Option<&'a Ccache>,
@@ -70,7 +70,7 @@ pub const KALLSYMS: &str = "kallsyms";
 /// What they are made of, which every link leaves.
 const SYSTEM_MAP: &str = "System.map";
 
-/// Where a build sees its tree: the same for all lanes, so that none is told by its objects.
+/// Where a build sees its tree: the same for all build directories, so that none is told by its objects.
 const TREE: &str = "tree";
 const FRAGMENT: &str = "requested.config";
 
@@ -142,17 +142,18 @@ impl Job<'_> {
     }
 }
 
-/// Builds the kernel in the lane, which has begun this build, unless `look`, which hears what the compiler does, wants it
-/// stopped. `cold`: there are no objects to start from. What a compiler or a full disk says is a value; `Err` is for what
-/// stops the whole run. A kernel that was built can be booted at once; the objects can be built from again after [`tidy`].
+/// Builds the kernel in the build directory, which has begun this build, unless `look`, which hears what the compiler
+/// does, wants it stopped. `cold`: there are no objects to start from. What a compiler or a full disk says is a
+/// value; `Err` is for what stops the whole run. A kernel that was built can be booted at once; the objects can be
+/// built from again after [`tidy`].
 ///
 /// # Errors
 /// On interruption, and when the harness's own files cannot be written.
 pub fn build(
     job: &Job<'_>,
-    lane: &mut Lane,
+    build_dir: &mut BuildDir,
     cold: bool,
-    mut look: impl FnMut(Option<&Tail>) -> Watch,
+    mut look: impl FnMut(Option<&Tail>) -> WatchFlow,
 ) -> Result<Build> {
     std::fs::write(job.fragment(), kconfig::render(job.requests))
         .or_infra(|| format!("write {}", job.fragment().display()))?;
@@ -160,24 +161,24 @@ pub fn build(
     let mut tail = Tail::new(&job.log());
     let mut configure_secs = 0.0;
     // Where nothing that it depends on has changed, configuring again takes seconds and changes nothing.
-    let configure = (!is_configured(job, lane)).then_some(configure);
+    let configure = (!is_configured(job, build_dir)).then_some(configure);
     for command in configure.into_iter().chain([compile]) {
         let what = command.last().map_or("make", String::as_str).to_owned();
         let started = Instant::now();
         let (end, asked) = make(job, &what, &command, || look(tail.read().then_some(&tail)))?;
         if asked {
             // It has removed what it was making.
-            lane.pause()?;
+            build_dir.pause()?;
         }
         match end {
             ChildEnd::Exited(0) if what == CONFIGURE => configure_secs = started.elapsed().as_secs_f64(),
             ChildEnd::Exited(0) => {}
-            end => return ended(job, lane, &what, end),
+            end => return ended(job, build_dir, &what, end),
         }
     }
     tail.read();
     if let Some(why) = not_made(job) {
-        lane.forget_objects()?;
+        build_dir.forget_objects()?;
         return Ok(Build::Infra { why });
     }
     let link_secs = tail.linking.map_or(0.0, |since| since.elapsed().as_secs_f64());
@@ -186,7 +187,7 @@ pub fn build(
     }
     let lost_symbols = keep(job)?;
     if lost_symbols.is_empty() {
-        lane.configured(configured_from(job))?;
+        build_dir.configured(configured_from(job))?;
     }
     let log = read_log(job)?;
     let warnings = log::warnings(&log, &job.place(), job.touched);
@@ -232,7 +233,7 @@ fn make(
     job: &Job<'_>,
     what: &str,
     command: &[String],
-    mut look: impl FnMut() -> Watch,
+    mut look: impl FnMut() -> WatchFlow,
 ) -> Result<(ChildEnd, bool)> {
     let view = job.view();
     let confined = clean(job.sandbox.command(command, &view));
@@ -243,7 +244,7 @@ fn make(
     let asked = Cell::new(false);
     let limits = Limits { deadline: DEADLINE, file_bytes: Some(FILE_BYTES_MAX), asked: Some(&asked) };
     let end = process::run(&format!("make {what}"), confined, &job.log(), limits, |_| {
-        if is_flooded(job) { Watch::Stop } else { look() }
+        if is_flooded(job) { WatchFlow::Stop } else { look() }
     })?;
     Ok((job.sandbox.end(end), asked.get()))
 }
@@ -253,7 +254,7 @@ fn is_flooded(job: &Job<'_>) -> bool {
 }
 
 /// What a make that did not end with 0 means.
-fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: ChildEnd) -> Result<Build> {
+fn ended(job: &Job<'_>, build_dir: &mut BuildDir, what: &str, end: ChildEnd) -> Result<Build> {
     let how = match end {
         ChildEnd::Stopped if is_flooded(job) => {
             let why = format!("make {what} printed more than {} MiB", LOG_BYTES_MAX >> 20);
@@ -268,9 +269,9 @@ fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: ChildEnd) -> Result<Bu
     let build = log::diagnose(&read_log(job)?, &job.place(), job.touched, &how);
     // make removes the target of a command that failed. A host that fails may have cut off any file.
     if matches!(build, Build::CompileError(_)) {
-        lane.pause()?;
+        build_dir.pause()?;
         if read_config(job).is_ok_and(|config| lost(job, &config).is_empty()) {
-            lane.configured(configured_from(job))?;
+            build_dir.configured(configured_from(job))?;
         }
     }
     Ok(build)
@@ -280,14 +281,14 @@ fn ended(job: &Job<'_>, lane: &mut Lane, what: &str, end: ChildEnd) -> Result<Bu
 ///
 /// # Errors
 /// On I/O failure.
-pub fn tidy(job: &Job<'_>, lane: &mut Lane) -> Result<()> {
+pub fn tidy(job: &Job<'_>, build_dir: &mut BuildDir) -> Result<()> {
     drop_links(job.objects)?;
-    lane.settle()
+    build_dir.settle()
 }
 
 /// The `.config` is there as a build left it that asked for the same.
-fn is_configured(job: &Job<'_>, lane: &Lane) -> bool {
-    let from = lane.configured_from();
+fn is_configured(job: &Job<'_>, build_dir: &BuildDir) -> bool {
+    let from = build_dir.configured_from();
     !job.runs_own_code && !from.is_empty() && from == configured_from(job)
 }
 

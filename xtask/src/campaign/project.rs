@@ -8,16 +8,16 @@ use crate::campaign::{self, Campaign, Tree, Variant};
 use crate::host::input;
 use crate::host::yaml;
 use crate::subject::control::{Control, Place};
-use crate::subject::kconfig::{self, Request};
+use crate::subject::kconfig::{self, KconfigRequest};
 use failure::{Context, Failure, Result};
 
 /// Replaces `target/patchproof`.
 const WORK_VARIABLE: &str = "PATCHPROOF_WORK";
 
 /// Other places than those below [`Project::work`], for measuring what it takes without them.
-pub const LANES_VARIABLE: &str = "PATCHPROOF_LANES";
-/// The directory beside a tree that holds its lanes.
-pub const LANES: &str = "lanes";
+pub const BUILD_DIRS_VARIABLE: &str = "PATCHPROOF_BUILD_DIRS";
+/// The directory beside a tree that holds its build directories.
+pub const BUILD_DIRS: &str = "build-dirs";
 pub const CACHE_VARIABLE: &str = "PATCHPROOF_CACHE";
 
 /// The checkout that is worked on.
@@ -61,7 +61,7 @@ impl Project {
 
     fn with(root: PathBuf, value: impl Fn(&str) -> Option<OsString>) -> Result<Project> {
         let mut elsewhere = BTreeMap::new();
-        for variable in [WORK_VARIABLE, LANES_VARIABLE, CACHE_VARIABLE] {
+        for variable in [WORK_VARIABLE, BUILD_DIRS_VARIABLE, CACHE_VARIABLE] {
             // Empty counts as unset.
             let Some(value) = value(variable).filter(|value| !value.is_empty()) else { continue };
             // Now, because commands are started in other directories.
@@ -112,10 +112,10 @@ impl Project {
         self.work().join("install.log")
     }
 
-    /// What the cells of the tree `tree`, which is kept in `home`, are built in, a directory for each lane.
-    pub fn lanes(&self, tree: &str, home: &Path) -> PathBuf {
-        match self.elsewhere(LANES_VARIABLE) {
-            None => home.join(LANES),
+    /// What the cells of the tree `tree`, which is kept in `home`, are built in.
+    pub fn build_dirs(&self, tree: &str, home: &Path) -> PathBuf {
+        match self.elsewhere(BUILD_DIRS_VARIABLE) {
+            None => home.join(BUILD_DIRS),
             Some(elsewhere) => elsewhere.join(tree),
         }
     }
@@ -236,13 +236,13 @@ impl Loaded {
 ///
 /// # Errors
 /// When a fragment is missing or not valid, or two of them disagree.
-pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
+pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<KconfigRequest>> {
     let fragments = variant.fragments.iter().map(|name| {
         let file = format!("configs/fragments/{name}.config");
         kconfig::parse_fragment(&file, &input::FRAGMENT.read_text(&project.root.join(&file))?)
     });
-    let mut all: Vec<Vec<Request>> = fragments.collect::<Result<_>>()?;
-    let own = variant.symbols.iter().map(|(symbol, value)| Request {
+    let mut all: Vec<Vec<KconfigRequest>> = fragments.collect::<Result<_>>()?;
+    let own = variant.symbols.iter().map(|(symbol, value)| KconfigRequest {
         symbol: symbol.clone(),
         value: value.clone(),
         origin: format!("symbols of the variant {}", variant.name),
@@ -257,7 +257,7 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<Request>> {
 ///
 /// # Errors
 /// As [`requests`].
-pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<Request>>> {
+pub fn requests_of(project: &Project, campaign: &Campaign) -> Result<BTreeMap<String, Vec<KconfigRequest>>> {
     campaign.variants.iter().map(|variant| Ok((variant.id(), requests(project, variant)?))).collect()
 }
 

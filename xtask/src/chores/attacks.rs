@@ -7,14 +7,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::build::{self, sensitive};
-use crate::campaign::project::LANES;
+use crate::campaign::project::BUILD_DIRS;
 use crate::campaign::project::Project;
 use crate::host::disk;
 use crate::host::process::THIS_PROGRAM;
 use crate::host::sandbox::INSIDE;
 use crate::host::terminal;
 use crate::source::files::OBJECTS;
-use crate::source::{lane, objects};
+use crate::source::{build_dir, objects};
 use failure::{Context, Exit, Failure, Result};
 
 /// The variant that the patch changes.
@@ -23,7 +23,7 @@ const VARIANT: &str = "pt-reclaim-off";
 /// Seconds by which a clock steps between the build of a sound patch and that of a bad one.
 const STEPS: [i64; 6] = [1, -1, 3600, -3600, 86_400, -86_400];
 
-/// Runs all of them in the lanes of the user.
+/// Runs all of them in the build directories of the user.
 ///
 /// # Errors
 /// When an attack succeeds, or a bad patch is not failed after it.
@@ -83,7 +83,7 @@ impl AttackDir<'_> {
     }
 
     fn step(&self, secs: i64) -> Result<()> {
-        for tree in self.lanes()? {
+        for tree in self.build_dirs()? {
             shift(&tree, secs).or_infra(|| format!("shift the times in {}", tree.display()))?;
         }
         Ok(())
@@ -101,7 +101,7 @@ impl AttackDir<'_> {
         let reached = |what: String| {
             Err(Failure::internal("code of a patch got out of its build").because(what).log(&self.dir))
         };
-        if !self.lanes()?.iter().any(|tree| tree.join(OBJECTS).join(RAN).exists()) {
+        if !self.build_dirs()?.iter().any(|tree| tree.join(OBJECTS).join(RAN).exists()) {
             return Err(Failure::infra("the code of the makefile was not executed, so nothing was tried")
                 .log(&self.dir));
         }
@@ -165,7 +165,7 @@ impl AttackDir<'_> {
     fn host_inputs(&self) -> Result<()> {
         let mut unknown: Vec<String> = Vec::new();
         let mut programs = 0;
-        for tree in self.lanes()? {
+        for tree in self.build_dirs()? {
             let records = objects::records(&tree.join(OBJECTS));
             for record in records.or_infra(|| format!("read the objects in {}", tree.display()))? {
                 let text = String::from_utf8_lossy(&std::fs::read(&record).unwrap_or_default()).into_owned();
@@ -205,19 +205,19 @@ impl AttackDir<'_> {
     }
 
     fn tree(&self) -> Result<PathBuf> {
-        Ok(self.lanes()?.remove(0))
+        Ok(self.build_dirs()?.remove(0))
     }
 
-    /// The trees of the lanes of [`VARIANT`].
-    fn lanes(&self) -> Result<Vec<PathBuf>> {
+    /// The trees of the build directories of [`VARIANT`].
+    fn build_dirs(&self) -> Result<Vec<PathBuf>> {
         let homes = crate::source::homes(&self.project.work());
-        let lanes = homes.iter().flat_map(|home| disk::entries(&home.join(LANES)));
+        let build_dirs = homes.iter().flat_map(|home| disk::entries(&home.join(BUILD_DIRS)));
         let is_it = |home: &PathBuf| {
             home.file_name().is_some_and(|name| name.to_string_lossy().contains(VARIANT)) && home.is_dir()
         };
-        let trees: Vec<PathBuf> = lanes.filter(is_it).map(|home| lane::tree_in(&home)).collect();
+        let trees: Vec<PathBuf> = build_dirs.filter(is_it).map(|home| build_dir::tree_in(&home)).collect();
         match trees.is_empty() {
-            true => Err(Failure::infra(format!("no lane of {VARIANT} is there yet"))
+            true => Err(Failure::infra(format!("no build directory of {VARIANT} is there yet"))
                 .next(format!("cargo xtask matrix --only '*/{VARIANT}/*'"))),
             false => Ok(trees),
         }

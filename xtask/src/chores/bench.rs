@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what a matrix costs, in units of one cold kernel build measured in the same run. Runs the matrix
-//! itself, as a user would, with lanes and a cache of its own, so that cold is cold. Judges no patch.
+//! itself, as a user would, with build directories and a cache of its own, so that cold is cold. Judges no patch.
 
 mod images;
 mod performance;
@@ -14,7 +14,7 @@ use super::BenchArgs;
 use crate::boot::probe;
 use crate::campaign;
 use crate::campaign::plan::{self, Beside};
-use crate::campaign::project::{CACHE_VARIABLE, LANES_VARIABLE, Loaded, Project};
+use crate::campaign::project::{BUILD_DIRS_VARIABLE, CACHE_VARIABLE, Loaded, Project};
 use crate::host::accel::Accel;
 use crate::host::disk;
 use crate::host::disk::write_whole;
@@ -22,7 +22,7 @@ use crate::host::process::THIS_PROGRAM;
 use crate::host::sandbox::Sandbox;
 use crate::host::{arch, terminal};
 use crate::report::{CellReport, Report};
-use crate::run::lanes::{self, Took};
+use crate::run::build_dirs::{self, Took};
 use failure::{Context, Exit, Failure, Result, escape};
 
 /// The cell that a developer would wait for.
@@ -31,7 +31,7 @@ const ONE_CELL: &str = "*/pt-reclaim-off/patched";
 /// The one that is also built by way of ccache.
 const CCACHE_CELL: &str = "*/pt-reclaim-on/base";
 
-/// Lanes in which kernels are built from nothing.
+/// Build directories in which kernels are built from nothing.
 const SCRATCH: &str = "scratch";
 
 /// How often what takes less than a minute is measured: this machine may be slower a minute later, by a third.
@@ -99,7 +99,7 @@ struct Measurements {
     disk_mib: Vec<(String, u64)>,
 }
 
-/// A directory of its own, whose runs share lanes and a cache.
+/// A directory of its own, whose runs share build directories and a cache.
 struct BenchDir<'a> {
     project: &'a Project,
     dir: PathBuf,
@@ -112,7 +112,7 @@ struct BenchDir<'a> {
 
 /// Where kernels are built in a run.
 #[derive(Debug, Clone, Copy)]
-enum Lanes<'a> {
+enum BuildDirs<'a> {
     /// Those of this project, as its user's runs left them, and its cache.
     Users,
     /// In a directory of this name below the benchmark's, with a cache beside it.
@@ -289,14 +289,14 @@ impl BenchDir<'_> {
     fn run(&mut self, what: &str, more: &[&str]) -> Result<MeasuredRun> {
         let asked = if more.contains(&"--only") { Vec::new() } else { self.asked() };
         let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-        self.run_in(Lanes::Own("lanes"), what, &[&["--ccache", "off"], more, &asked].concat())
+        self.run_in(BuildDirs::Own("build-dirs"), what, &[&["--ccache", "off"], more, &asked].concat())
     }
 
     /// Seconds for the kernel of `cell`, with nothing there but the source and maybe what `ccache` holds.
     fn cold_kernel(&mut self, cell: &str, what: &str, ccache: &str) -> Result<f64> {
         disk::discard(&self.dir.join(SCRATCH))?;
         let args = ["--only", cell, "--rebuild", "--suite", "quick", "--ccache", ccache];
-        cold_secs(&self.run_in(Lanes::Own(SCRATCH), what, &args)?)
+        cold_secs(&self.run_in(BuildDirs::Own(SCRATCH), what, &args)?)
     }
 
     /// The cells that were asked for, as arguments of a matrix.
@@ -305,7 +305,7 @@ impl BenchDir<'_> {
     }
 
     /// Runs the matrix of the default campaign with just these arguments.
-    fn run_in(&mut self, lanes: Lanes<'_>, what: &str, more: &[&str]) -> Result<MeasuredRun> {
+    fn run_in(&mut self, build_dirs: BuildDirs<'_>, what: &str, more: &[&str]) -> Result<MeasuredRun> {
         self.number += 1;
         terminal::say(&escape::line(&format!("bench: {what}")));
         let out = self.dir.join(format!("run-{}", self.number));
@@ -316,8 +316,8 @@ impl BenchDir<'_> {
         if self.no_sandbox {
             command.arg("--no-sandbox");
         }
-        if let Lanes::Own(name) = lanes {
-            command.env(LANES_VARIABLE, self.dir.join(name)).env(CACHE_VARIABLE, self.dir.join("cache"));
+        if let BuildDirs::Own(name) = build_dirs {
+            command.env(BUILD_DIRS_VARIABLE, self.dir.join(name)).env(CACHE_VARIABLE, self.dir.join("cache"));
         }
         let started = Instant::now();
         let status = command.status().or_infra(|| "start the matrix".to_owned())?;
@@ -385,7 +385,10 @@ fn forecast(project: &Project, report: &Report, measured_on: usize) -> Result<Ve
         })
     };
     let took: Vec<Took> = planned.iter().map(|cell| took(cell.id()).unwrap_or_default()).collect();
-    Ok(CORES.iter().map(|cores| (*cores, lanes::forecast(&planned, &took, *cores, measured_on))).collect())
+    Ok(CORES
+        .iter()
+        .map(|cores| (*cores, build_dirs::forecast(&planned, &took, *cores, measured_on)))
+        .collect())
 }
 
 /// What the cells of a matrix were busy with.
@@ -418,12 +421,14 @@ fn median_ratio(of: &[f64], ones: &[f64]) -> f64 {
 
 /// What the source of the tree takes, then everything else beside it.
 fn disk_mib(project: &Project, dir: &Path) -> Vec<(String, u64)> {
-    let lanes =
-        disk::entries(&dir.join("lanes")).iter().flat_map(|tree| disk::entries(tree)).collect::<Vec<_>>();
+    let build_dirs = disk::entries(&dir.join("build-dirs"))
+        .iter()
+        .flat_map(|tree| disk::entries(tree))
+        .collect::<Vec<_>>();
     let mut places = vec![("source of one tree".to_owned(), project.work().join("source/7.2/tree"))];
-    for lane in &lanes {
-        let name = lane.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        places.push((format!("lane {name}, beyond that"), lane.clone()));
+    for build_dir in &build_dirs {
+        let name = build_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        places.push((format!("build directory {name}, beyond that"), build_dir.clone()));
     }
     places.push(("cache".to_owned(), dir.join("cache")));
     let sizes = mib(places.iter().map(|(_, path)| path));

@@ -43,14 +43,14 @@ pub struct SourceArgs {
     pub trees: Vec<String>,
     /// What the tree is in relation to the patch
     #[arg(long, value_enum, default_value = "as-is")]
-    pub base: Base,
+    pub base: BaseArg,
     /// Install what is missing on this host through its package manager
     #[arg(long)]
     pub install_deps: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Base {
+pub enum BaseArg {
     /// The base that the patch goes on
     AsIs,
     /// It holds the patch already: undo it to make the base

@@ -14,9 +14,9 @@ use crate::host::arch;
 use crate::judge::Reach;
 use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
-use crate::source::lane;
+use crate::source::build_dir;
 use crate::source::worktree::WorkTree;
-use crate::subject::kconfig::Request;
+use crate::subject::kconfig::KconfigRequest;
 use failure::Result;
 use patch::{Base, Overlay};
 
@@ -78,13 +78,19 @@ impl Setting<'_> {
 
     /// The configuration that the variant has without anything derived: as its last build left it, or else as it is asked for.
     fn given(&self, variant: &Variant, tree: &str, work: &WorkTree) -> Result<BTreeMap<String, Value>> {
-        let home = self.project.lanes(tree, work.home()).join(format!("{}-{}.base", variant.arch, variant.name));
-        let built = std::fs::read_to_string(lane::objects_in(&home).join(".config"));
+        let home = self
+            .project
+            .build_dirs(tree, work.home())
+            .join(format!("{}-{}.base", variant.arch, variant.name));
+        let built = std::fs::read_to_string(build_dir::objects_in(&home).join(".config"));
         if let Ok(config) = built {
             return Ok(values(&config));
         }
         let requests = project::requests(self.project, variant)?;
-        Ok(requests.into_iter().map(|Request { symbol, value, .. }| (symbol, value_of(&value))).collect())
+        Ok(requests
+            .into_iter()
+            .map(|KconfigRequest { symbol, value, .. }| (symbol, value_of(&value)))
+            .collect())
     }
 
     /// Leaves to the judged cells what reaches the patch, by what was counted; true: that is less than nothing was known of.

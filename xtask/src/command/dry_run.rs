@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::boot::qemu::{self, Files, Machine};
+use crate::boot::qemu::{self, GuestFiles, Machine};
 use crate::build::Job;
 use crate::campaign;
 use crate::campaign::plan::{Arm, Cell};
@@ -12,8 +12,8 @@ use crate::campaign::project::{self, Loaded, Project};
 use crate::host;
 use crate::host::accel::Accel;
 use crate::host::sandbox::Sandbox;
-use crate::run::lanes;
-use crate::source::{self, Local, lane};
+use crate::run::build_dirs;
+use crate::source::{self, Local, build_dir};
 use failure::Result;
 
 /// The plan as text. What only a run knows stands in capitals: RUN is its directory, NONCE its nonce; the
@@ -50,26 +50,26 @@ pub fn render(
             let _ = writeln!(text, "tree {name}: {}", revision.describe());
         }
     }
-    let lanes = lanes::lanes(cells, lanes::builders(jobs), &|_| None);
-    let jobs = lanes::jobs_each(jobs, lanes.len());
-    for lane in &lanes {
-        let tree = campaign::find_tree(&loaded.trees, &lane.tree)?;
+    let build_dirs = build_dirs::assign(cells, build_dirs::builders(jobs), &|_| None);
+    let jobs = build_dirs::jobs_each(jobs, build_dirs.len());
+    for build_dir in &build_dirs {
+        let tree = campaign::find_tree(&loaded.trees, &build_dir.tree)?;
         let home = source::home(&super::wanted(tree, local), &project.work())?;
-        let home = project.lanes(&lane.tree, &home).join(&lane.name);
-        for cell in lane.cells.iter().filter_map(|index| cells.get(*index)) {
+        let home = project.build_dirs(&build_dir.tree, &home).join(&build_dir.name);
+        for cell in build_dir.cells.iter().filter_map(|index| cells.get(*index)) {
             describe(&mut text, project, cell, &home, jobs)?;
         }
     }
     Ok(text)
 }
 
-fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs: usize) -> Result<()> {
+fn describe(text: &mut String, project: &Project, cell: &Cell, build_dir: &Path, jobs: usize) -> Result<()> {
     let requests = project::requests(project, &cell.variant)?;
     let dir = Path::new("RUN/cells").join(cell.id());
     let job = Job {
         sandbox: &Sandbox::Off,
-        tree: &lane::tree_in(lane),
-        objects: &lane::objects_in(lane),
+        tree: &build_dir::tree_in(build_dir),
+        objects: &build_dir::objects_in(build_dir),
         arch: cell.arch,
         requests: &requests,
         jobs,
@@ -88,7 +88,8 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, lane: &Path, jobs
     }
     let (initramfs, console, results) =
         (dir.join("initramfs.cpio"), dir.join("console.log"), dir.join("results.log"));
-    let files = Files { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
+    let files =
+        GuestFiles { kernel: &job.image(), initramfs: &initramfs, console: &console, results: &results };
     let machine = Machine {
         arch: cell.arch,
         accel: Accel::Tcg,

@@ -106,7 +106,9 @@ impl Setting<'_> {
         let all: Vec<usize> = (0..self.planned.cells.len()).collect();
         let (counting, judged): (Vec<usize>, Vec<usize>) =
             all.into_iter().partition(|index| self.planned.cells[*index].arm == Arm::Coverage);
-        let cells = |planned: &Planned, of: &[usize]| of.iter().map(|index| planned.cells[*index].clone()).collect::<Vec<_>>();
+        let cells = |planned: &Planned, of: &[usize]| {
+            of.iter().map(|index| planned.cells[*index].clone()).collect::<Vec<_>>()
+        };
         let first = self.run_cells(method, events, trees, ccache, &cells(&self.planned, &counting));
         let mut evidence = vec![Evidence::default(); self.planned.cells.len()];
         let counted: Vec<(usize, Evidence)> = counting.into_iter().zip(first.evidence).collect();
@@ -116,7 +118,12 @@ impl Setting<'_> {
         }
         let written = self.planned.write(&self.dir.path);
         if let Some(ended) = first.ended.or(written.err()) {
-            return Gathered { evidence, accels: first.accels, guests_secs: first.guests_secs, ended: Some(ended) };
+            return Gathered {
+                evidence,
+                accels: first.accels,
+                guests_secs: first.guests_secs,
+                ended: Some(ended),
+            };
         }
         let second = self.run_cells(method, events, trees, ccache, &cells(&self.planned, &judged));
         for (index, found) in judged.into_iter().zip(second.evidence) {
@@ -124,7 +131,12 @@ impl Setting<'_> {
         }
         let mut accels = first.accels;
         accels.extend(second.accels);
-        Gathered { evidence, accels, guests_secs: first.guests_secs + second.guests_secs, ended: second.ended }
+        Gathered {
+            evidence,
+            accels,
+            guests_secs: first.guests_secs + second.guests_secs,
+            ended: second.ended,
+        }
     }
 
     fn run_cells(
@@ -298,7 +310,7 @@ impl Setting<'_> {
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
         }
-        if self.args.source.base == cli::Base::Undo {
+        if self.args.source.base == cli::BaseArg::Undo {
             args.extend(["--base", "undo"].map(str::to_owned));
         }
         for (name, place) in &self.local {

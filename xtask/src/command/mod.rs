@@ -8,8 +8,8 @@ mod cache;
 pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
-mod derive;
 mod console;
+mod derive;
 mod doctor;
 mod dry_run;
 mod intake;
@@ -138,7 +138,7 @@ fn asked<'a>(
     tree: &'a Tree,
     options: &cli::SourceArgs,
 ) -> base_tree::BaseRequest<'a> {
-    let undo = options.base == cli::Base::Undo || loaded.campaign.base == BaseWish::Undo;
+    let undo = options.base == cli::BaseArg::Undo || loaded.campaign.base == BaseWish::Undo;
     base_tree::BaseRequest { project, tree, replaced: &loaded.replaced, undo }
 }
 

@@ -16,7 +16,7 @@ use crate::host::sandbox::Sandbox;
 use crate::host::{self, process};
 use crate::run::rundir::RunDir;
 use crate::source::Local;
-use crate::subject::kconfig::Request;
+use crate::subject::kconfig::KconfigRequest;
 use failure::{Failure, Result};
 
 /// What the command line asks for, as it is known without a source, and before a directory is made for it.
@@ -41,7 +41,7 @@ pub struct Setting<'a> {
     /// By tree.
     pub tested: BTreeMap<String, Tested>,
     pub sandbox: Sandbox,
-    pub requests: BTreeMap<String, Vec<Request>>,
+    pub requests: BTreeMap<String, Vec<KconfigRequest>>,
     pub started: Instant,
     pub planned: Planned,
 }
@@ -144,8 +144,11 @@ fn tested(
             (None, None) => match &campaign.patch {
                 Some(path) => read(path)?,
                 None => {
-                    return Err(Failure::usage(format!("campaign {} is of no patch by itself", campaign.name))
-                        .next("name the patch: --patch FILE"));
+                    return Err(Failure::usage(format!(
+                        "campaign {} is of no patch by itself",
+                        campaign.name
+                    ))
+                    .next("name the patch: --patch FILE"));
                 }
             },
         };

@@ -45,7 +45,12 @@ pub struct Files<'a> {
 }
 
 /// Finds the configurations that compile `hunks`; `given` is the configuration to start from.
-pub fn derive(tree: &Tree, files: &Files<'_>, hunks: &[ChangedHunk], given: &dyn Fn(&str) -> Value) -> Derivation {
+pub fn derive(
+    tree: &Tree,
+    files: &Files<'_>,
+    hunks: &[ChangedHunk],
+    given: &dyn Fn(&str) -> Value,
+) -> Derivation {
     let mut derivation = Derivation::default();
     let mut paths: Vec<&str> = hunks.iter().map(|hunk| hunk.path.as_str()).collect();
     paths.dedup();
@@ -54,7 +59,9 @@ pub fn derive(tree: &Tree, files: &Files<'_>, hunks: &[ChangedHunk], given: &dyn
         let of_path: Vec<&ChangedHunk> = hunks.iter().filter(|hunk| hunk.path == path).collect();
         match kind_of(path) {
             FileKind::Source => wants.extend(of_source(tree, files, path, &of_path, &mut derivation.notes)),
-            FileKind::Header => wants.extend(of_header(tree, files, path, &of_path, given, &mut derivation.notes)),
+            FileKind::Header => {
+                wants.extend(of_header(tree, files, path, &of_path, given, &mut derivation.notes))
+            }
             FileKind::Kconfig => wants.extend(of_kconfig(tree, path, &of_path)),
             FileKind::Other => {}
         }
@@ -80,7 +87,13 @@ fn kind_of(path: &str) -> FileKind {
     }
 }
 
-fn of_source(tree: &Tree, files: &Files<'_>, path: &str, hunks: &[&ChangedHunk], notes: &mut Vec<String>) -> Vec<Want> {
+fn of_source(
+    tree: &Tree,
+    files: &Files<'_>,
+    path: &str,
+    hunks: &[&ChangedHunk],
+    notes: &mut Vec<String>,
+) -> Vec<Want> {
     let objects = tree.objects_of(path);
     let Some(first) = objects.first() else {
         notes.push(format!("{path} is not compiled on this architecture: no Makefile names it"));
@@ -100,7 +113,8 @@ fn conditions(files: &Files<'_>, path: &str, hunks: &[&ChangedHunk]) -> Vec<Expr
     let text = (files.patched)(path).unwrap_or_default();
     let found = kbuild::distinct(&kbuild::conditions_at(&text, &lines_of(hunks)));
     // Lines outside of every `#if` are compiled with those inside.
-    let inside: Vec<Expr> = found.iter().filter(|condition| **condition != Expr::Const(true)).cloned().collect();
+    let inside: Vec<Expr> =
+        found.iter().filter(|condition| **condition != Expr::Const(true)).cloned().collect();
     if inside.is_empty() { vec![Expr::Const(true)] } else { inside }
 }
 
@@ -148,7 +162,9 @@ fn of_header(
         ways.sort_by_key(|(cost, _)| *cost);
         let best = ways.first().map(|(cost, _)| *cost);
         if best.is_none() {
-            notes.push(format!("{path}: nothing that includes it can be compiled here together with its changed lines"));
+            notes.push(format!(
+                "{path}: nothing that includes it can be compiled here together with its changed lines"
+            ));
         }
         let taken = if best == Some(0) { INCLUDERS_TAKEN } else { 1 };
         wants.extend(ways.into_iter().take(taken).map(|(_, want)| want));
@@ -190,7 +206,9 @@ fn group(tree: &Tree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivatio
         if join(tree, &mut alone, &want, given) {
             match groups.len() < VARIANTS_MAX {
                 true => groups.push(alone),
-                false => derivation.notes.push(format!("{}: not compiled in all its branches: too many", want.what)),
+                false => derivation
+                    .notes
+                    .push(format!("{}: not compiled in all its branches: too many", want.what)),
             }
         } else if let Err(reason) = tree.solve(&want.condition, given) {
             derivation.notes.push(format!("{}: cannot be compiled here: {reason}", want.what));

@@ -1,11 +1,11 @@
-//! How much of its patience the harness has: all of it, but for tests of the harness itself.
+//! Scale of all timeouts: 100 % except in tests of the harness itself.
 
 use std::time::Duration;
 
 use failure::{Failure, Result};
 
-/// Tests of the harness shorten its patience with this variable; what it was is part of the evidence. It does
-/// not reach the kernel's detectors.
+/// Tests of the harness shorten its timeouts with this variable; its value is part of the evidence. It does not
+/// reach the kernel's detectors.
 pub const PERCENT_VARIABLE: &str = "PATCHPROOF_DEADLINE_PERCENT";
 
 /// `duration` as far as [`PERCENT_VARIABLE`] leaves it.
@@ -16,7 +16,7 @@ pub fn scaled(duration: Duration) -> Result<Duration> {
     Ok(duration * percent()? / 100)
 }
 
-/// How much of its patience the harness has: 100 unless the environment says otherwise.
+/// Scale of all timeouts in per cent: 100 unless the environment says otherwise.
 ///
 /// # Errors
 /// When the variable is not a number from 1 to 1000.

@@ -21,7 +21,7 @@ use rustix::process::{
 
 pub use cpu_usage::CpuUsage;
 use exclusive::HOST;
-pub use exclusive::{Answer, Host};
+pub use exclusive::{ExclusiveGrant, Host};
 use failure::{Context, Failure, Result};
 
 /// This program, also if its file was replaced while it runs: whoever works on the harness does that.
@@ -159,7 +159,7 @@ fn with_files_up_to(command: duct::Expression, bytes: u64) -> duct::Expression {
 
 /// What `watch` wants after a look at the child's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Watch {
+pub enum WatchFlow {
     Continue,
     Stop,
 }
@@ -179,7 +179,7 @@ pub struct Running {
 impl Running {
     /// Stops everything else that this harness has started, until [`Running::share`] or the child's end, and for 2 s at
     /// most.
-    pub fn exclusive(&self) -> Answer {
+    pub fn exclusive(&self) -> ExclusiveGrant {
         self.host.ask(self.group)
     }
 
@@ -199,7 +199,7 @@ pub fn run<'l>(
     command: duct::Expression,
     log: &Path,
     limits: impl Into<Limits<'l>>,
-    mut watch: impl FnMut(Running) -> Watch,
+    mut watch: impl FnMut(Running) -> WatchFlow,
 ) -> Result<ChildEnd> {
     let Limits { deadline, file_bytes, asked } = limits.into();
     let command = match file_bytes {
@@ -208,7 +208,7 @@ pub fn run<'l>(
     };
     let log_file = append(log).or_infra(|| format!("open the log of {what}, {}", log.display()))?;
     let started = Instant::now();
-    let group = Group::new()?;
+    let group = ProcessGroup::new()?;
     let handle = group
         .with(command)
         .stdin_null()
@@ -240,7 +240,7 @@ pub fn run<'l>(
         if elapsed >= deadline {
             break ChildEnd::DeadlinePassed;
         }
-        if watch(Running { elapsed, child, group: group.number, host: &HOST }) == Watch::Stop {
+        if watch(Running { elapsed, child, group: group.number, host: &HOST }) == WatchFlow::Stop {
             break ChildEnd::Stopped;
         }
         wait = LOOK_EVERY;
@@ -277,7 +277,7 @@ const LAST_LINES: usize = 4;
 /// When the child cannot be started or does not end with status 0: then with its last lines.
 pub fn must(what: &str, command: duct::Expression, log: &Path, deadline: Duration) -> Result<String> {
     File::create(log).or_infra(|| format!("write the log of {what}, {}", log.display()))?;
-    let end = run(what, command, log, deadline, |_| Watch::Continue)?;
+    let end = run(what, command, log, deadline, |_| WatchFlow::Continue)?;
     let output = std::fs::read(log).or_infra(|| format!("read the log of {what}, {}", log.display()))?;
     let output = String::from_utf8_lossy(&output).into_owned();
     if end.success() {
@@ -299,7 +299,7 @@ fn append(path: &Path) -> io::Result<File> {
 /// A process group that ends when this value is dropped or this process dies, however it dies: its leader is a
 /// shell that does nothing but wait for the end of a pipe that only this process holds. A death signal
 /// (PR_SET_PDEATHSIG) would reach the child alone, and make, cargo and apt have children of their own.
-struct Group {
+struct ProcessGroup {
     leader: Child,
     number: libc::pid_t,
 }
@@ -307,8 +307,8 @@ struct Group {
 /// Ctrl-C at a terminal does not reach the group; a signal sent by hand must not stop the guard either.
 const GUARD: &str = "trap '' INT TERM HUP; read -r _; kill -s KILL 0";
 
-impl Group {
-    fn new() -> Result<Group> {
+impl ProcessGroup {
+    fn new() -> Result<ProcessGroup> {
         let leader = Command::new("/bin/sh")
             .args(["-c", GUARD])
             .process_group(0)
@@ -319,7 +319,7 @@ impl Group {
             .or_infra(|| "start /bin/sh as the guard of a process group".to_owned())?;
         let number = libc::pid_t::try_from(leader.id())
             .map_err(|_| Failure::internal(format!("{} is no process id", leader.id())))?;
-        Ok(Group { leader, number })
+        Ok(ProcessGroup { leader, number })
     }
 
     /// `command`, as a member of this group.
@@ -332,7 +332,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         HOST.leave(self.number);
         // The leader has not been waited for, so the number is still that of our group.
@@ -349,7 +349,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let end = run("sh", duct::cmd!("sh", "-c", script), &log, Duration::from_millis(deadline_ms), |_| {
-            Watch::Continue
+            WatchFlow::Continue
         })
         .unwrap();
         (end, std::fs::read_to_string(log).unwrap())
@@ -405,7 +405,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let failure =
             run("QEMU", duct::cmd!("/no/such/qemu"), &dir.path().join("log"), Duration::from_secs(1), |_| {
-                Watch::Continue
+                WatchFlow::Continue
             })
             .unwrap_err();
         assert!(failure.what.contains("QEMU"), "{failure}");

@@ -122,7 +122,8 @@ impl Reach {
 
     /// At most so many of the workloads, those first that execute what no other before them did.
     pub fn telling(&self, most: usize) -> Vec<String> {
-        let lines = self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
+        let lines =
+            self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
         let by: Vec<&Vec<String>> = lines
             .filter_map(|state| if let State::Executed { by, .. } = state { Some(by) } else { None })
             .collect();
@@ -136,30 +137,14 @@ impl Reach {
             });
             // Once all is reached, those that reach it as well.
             let next = gains.into_iter().max_by_key(|(_, gain)| *gain).map(|(name, _)| name);
-            let next = next.or_else(|| by.iter().flat_map(|by| by.iter()).find(|name| !chosen.contains(name)));
+            let next =
+                next.or_else(|| by.iter().flat_map(|by| by.iter()).find(|name| !chosen.contains(name)));
             match next {
                 Some(name) => chosen.push(name.clone()),
                 None => break,
             }
         }
         chosen
-    }
-
-    /// The workloads that executed any changed line, or code beside one that is gone.
-    pub fn workloads(&self) -> Vec<&str> {
-        let lines =
-            self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
-        let mut names: Vec<&str> = lines
-            .filter_map(|state| match state {
-                State::Executed { by, .. } => Some(by),
-                State::NoCode | State::Gone | State::NotCompiled | State::NotExecuted => None,
-            })
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
     }
 }
 

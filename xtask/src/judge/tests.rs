@@ -30,6 +30,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         suite: Suite::Normal,
         controls: true,
         exclusive: false,
+        always: false,
     }
 }
 
@@ -41,13 +42,13 @@ fn scenarios() -> Vec<Scenario> {
 static SUBJECT: LazyLock<Subject> = LazyLock::new(|| {
     let text = "
 failure: slow way
-readings: [{file: /sys/hurried, is: 0, otherwise: it proves nothing}]
+readings: [{file: /sys/expedited, is: 0, otherwise: it proves nothing}]
 events:
   - {name: send, title: broadcasts, calls: [send_to_all]}
   - {name: receive, title: messages, tracepoint: a/b, function: receive, to_bystanders: true}
   - {name: wait, title: waits, calls: [wait_for_all]}
   - {name: defer, title: deferrals, calls: [defer]}
-  - {name: hurry, title: hurried waits, calls: [hurry]}
+  - {name: expedite, title: expedited waits, calls: [expedite]}
   - {name: free, title: frees, calls: [free]}
 order: [{name: early, event: free, after: [send, wait], since: give_up, broken: things were freed too early}]
 gauges: [{name: things, title: things, file: /proc/things, each: 1}]
@@ -122,7 +123,7 @@ fn sound(forced: Counts) -> Ran {
         hello: Some(Hello {
             kernel_release: "7.2.12".to_owned(),
             cpus_online: 4,
-            readings: [("/sys/hurried".to_owned(), 0)].into(),
+            readings: [("/sys/expedited".to_owned(), 0)].into(),
             symbols: vec!["give_up".to_owned()],
         }),
         planned: vec!["munmap".to_owned()],
@@ -138,6 +139,7 @@ fn sound(forced: Counts) -> Ran {
         splats: Vec::new(),
         splats_total: 0,
         last_lines: Vec::new(),
+        coverage: Vec::new(),
         watched: Watched::default(),
     }
 }
@@ -213,7 +215,7 @@ fn patched_with(by: impl FnOnce(&mut Ran)) -> Verdict {
     let other = guest("exit", waits());
     for guests in [[&patched.boot, &other], [&other, &patched.boot]] {
         let shared = judge(&asked(&both), &base, &shared(guests), &Detectors::default()).verdict;
-        // Two guests that say different things of their kernel are two witnesses of whom one is wrong.
+        // Two guests that say different things of their kernel contradict each other: one of them is wrong.
         assert!(shared == alone || (alone, shared) == (Verdict::Vacuous, Verdict::Infra), "{shared:?}");
     }
     alone
@@ -275,7 +277,7 @@ fn broken_order_fails_although_every_count_is_right() {
 
 #[test]
 fn event_that_must_not_happen_and_one_too_few_fail() {
-    assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("hurry", 1)), Verdict::Fail);
+    assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("expedite", 1)), Verdict::Fail);
     assert_eq!(patched_measuring(|m| m.forced = m.forced.clone().with("free", 199)), Verdict::Fail);
 }
 
@@ -302,7 +304,7 @@ fn too_few_or_no_injected_failures_are_vacuous() {
 fn a_count_that_may_be_wrong_is_vacuous() {
     assert_eq!(patched_measuring(|m| m.lost_events = 1), Verdict::Vacuous);
     assert_eq!(
-        patched_with(|ran| *ran.hello.as_mut().unwrap().readings.get_mut("/sys/hurried").unwrap() = 1),
+        patched_with(|ran| *ran.hello.as_mut().unwrap().readings.get_mut("/sys/expedited").unwrap() = 1),
         Verdict::Vacuous
     );
     assert_eq!(patched_with(|ran| ran.hello.as_mut().unwrap().cpus_online = 1), Verdict::Vacuous);
@@ -752,7 +754,7 @@ fn a_pass_of_changed_code_needs_as_many_controls_and_a_fail_needs_none() {
     let (base, patched) = (evidence(sound(sends())), evidence(sound(waits())));
     let needs = |least, patched: &Evidence| {
         let left_out = vec!["control `c` left out: it has no place".to_owned()];
-        let shown = Detectors { controls: &[], least, left_out };
+        let shown = Detectors { least, left_out, ..Detectors::default() };
         judge(&asked(&scenarios()), &base, patched, &shown)
     };
     assert_eq!(needs(0, &patched).verdict, Verdict::Pass);

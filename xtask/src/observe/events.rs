@@ -21,7 +21,7 @@ pub enum Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    WaitsForLane,
+    WaitsForBuildDir,
     Build,
     WaitsForBoot,
     Boot,
@@ -30,7 +30,7 @@ pub enum Stage {
 impl Stage {
     pub fn name(self) -> &'static str {
         match self {
-            Stage::WaitsForLane => "waits for its lane",
+            Stage::WaitsForBuildDir => "waits for its build directory",
             Stage::Build => "build",
             Stage::WaitsForBoot => "waits for a boot",
             Stage::Boot => "boot",

@@ -5,7 +5,8 @@ use protocol::sum;
 
 use super::effect::{Effect, Unit};
 use super::{
-    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, layout, marked,
+    CellReport, LeftOutReport, PairReport, PatchReport, Report, ScenarioReport, SensitiveReport, layout,
+    marked,
 };
 use crate::subject::{PerEach, Question, Takes};
 
@@ -21,7 +22,8 @@ fn questions(report: &Report) -> Vec<[String; 2]> {
         ("Does it build?", builds(report)),
         ("Does it sleep where it must not?", sleeps(report)),
     ];
-    questions.extend(report.reach.values().map(|reach| ("Is what it changes executed?", marked::summary(reach))));
+    questions
+        .extend(report.reach.values().map(|reach| ("Is what it changes executed?", marked::summary(reach))));
     questions.extend(look_at(report).map(|answer| ("What should a reviewer look at?", answer)));
     if own_counts(report).next().is_some() {
         questions.push(("Does it do what it should?", does(report)));
@@ -257,6 +259,7 @@ fn lines_or(lines: impl Iterator<Item = String>, otherwise: &str) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::judge::Verdict;
 
     #[test]
     fn price_is_on_one_line_with_its_caveat() {

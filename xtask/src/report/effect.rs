@@ -79,7 +79,7 @@ pub fn effects(report: &Report) -> Vec<Effect> {
 }
 
 /// The same scenario on base and on patched.
-type Arms<'a> = (&'a ScenarioReport, &'a ScenarioReport);
+type ArmPair<'a> = (&'a ScenarioReport, &'a ScenarioReport);
 
 fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
     let of = |arm: &str| report.cell(pair, arm).map_or(&[][..], |cell| &cell.scenarios);
@@ -106,7 +106,7 @@ fn effects_on(report: &Report, pair: &PairReport) -> Vec<Effect> {
 }
 
 /// One quantity of a scenario, as `base` and `patched` show it.
-fn effect(arms: Arms<'_>, what: String, unit: Unit, base: Amount, patched: Amount) -> Effect {
+fn effect(arms: ArmPair<'_>, what: String, unit: Unit, base: Amount, patched: Amount) -> Effect {
     let scenario = arms.0.name.clone();
     let exclusive = arms.0.exclusive && arms.1.exclusive;
     let (tree, arch, variant) = Default::default();
@@ -114,7 +114,7 @@ fn effect(arms: Arms<'_>, what: String, unit: Unit, base: Amount, patched: Amoun
 }
 
 /// What one failure sets off, where the number of failures is exact.
-fn counts(subject: &Subject, arms: Arms<'_>) -> Vec<Effect> {
+fn counts(subject: &Subject, arms: ArmPair<'_>) -> Vec<Effect> {
     let row = |what: &str, of: &dyn Fn(&ScenarioReport) -> u64| {
         let per_failure = |arm: &ScenarioReport| Amount {
             value: ratio(of(arm), arm.injected),
@@ -134,7 +134,7 @@ fn counts(subject: &Subject, arms: Arms<'_>) -> Vec<Effect> {
     events.chain(counters).collect()
 }
 
-fn times(unit: &str, arms: Arms<'_>) -> Vec<Effect> {
+fn times(unit: &str, arms: ArmPair<'_>) -> Vec<Effect> {
     let (base, patched) = arms;
     let mut found = Vec::new();
     for before in &base.timings {
@@ -189,12 +189,16 @@ fn slope(timings: &[Timing], kind: &str, forced: bool) -> Option<Amount> {
     }
     let n = count(points.len() as u64);
     let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
-    let (mut together, mut alone) = (0.0, 0.0);
+    let (mut covariance, mut variance) = (0.0, 0.0);
     for (units, took) in &points {
-        together += (units - x) * (took - y);
-        alone += (units - x) * (units - x);
+        covariance += (units - x) * (took - y);
+        variance += (units - x) * (units - x);
     }
-    (alone > 0.0).then(|| Amount { value: together / alone, samples: points.len() as u64, spread: None })
+    (variance > 0.0).then(|| Amount {
+        value: covariance / variance,
+        samples: points.len() as u64,
+        spread: None,
+    })
 }
 
 pub fn millis(nanos: u64) -> f64 {
@@ -278,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn two_arms_are_alone_only_if_both_are() {
+    fn an_effect_is_exclusive_only_if_both_arms_are() {
         let exclusive = |arms: [bool; 2]| {
             let mut report = report(&[timing("munmap", 1, 1)], &[timing("munmap", 1, 9)]);
             for (cell, exclusive) in report.cells.iter_mut().zip(arms) {

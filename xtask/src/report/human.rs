@@ -143,7 +143,8 @@ fn painted(line: &str) -> String {
     let code = match word {
         "pass" | "fixes" => 32,
         "fail" => 31,
-        "weak-pass" | "base-also-fails" | "vacuous" | "infra" | "inconclusive" | "interrupted" | "refused" => 33,
+        "weak-pass" | "base-also-fails" | "vacuous" | "infra" | "inconclusive" | "interrupted"
+        | "refused" => 33,
         _ => return line.to_owned(),
     };
     format!("\u{1b}[{code}m{word}\u{1b}[0m{rest}")

@@ -54,7 +54,7 @@ fn folded(text: &str, width: usize) -> Vec<String> {
     let words = text.trim_start_matches(' ');
     // A long indentation leaves room for words.
     let indent = text.len().saturating_sub(words.len()).min(width / 2);
-    let mut lines = Lines {
+    let mut lines = WrappedLines {
         width,
         hang: indent.saturating_add(HANG),
         done: Vec::new(),
@@ -71,7 +71,7 @@ fn folded(text: &str, width: usize) -> Vec<String> {
     lines.done
 }
 
-struct Lines {
+struct WrappedLines {
     width: usize,
     /// Indentation of all lines but the first.
     hang: usize,
@@ -81,7 +81,7 @@ struct Lines {
     used: usize,
 }
 
-impl Lines {
+impl WrappedLines {
     /// A space before `word`, or a new line where it does not fit.
     fn space(&mut self, word: &str) {
         let wanted = word.chars().map(columns).fold(1, usize::saturating_add);

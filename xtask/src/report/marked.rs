@@ -47,7 +47,8 @@ pub fn whole(report: &Report) -> Vec<String> {
 
 /// What ended differently, and is no failure by itself.
 fn differences(pair: &PairReport) -> Vec<String> {
-    let mut lines: Vec<String> = pair.differences.iter().map(|difference| format!("  {difference}")).collect();
+    let mut lines: Vec<String> =
+        pair.differences.iter().map(|difference| format!("  {difference}")).collect();
     if !lines.is_empty() {
         lines.insert(0, format!("what workloads did that ended differently, {}:", pair.name()));
     }

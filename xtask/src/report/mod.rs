@@ -207,7 +207,7 @@ pub struct ScenarioReport {
     /// Under force, by the subject's names.
     pub counts: Counts,
     pub levels: BTreeMap<String, Level>,
-    /// A second witness, not judged.
+    /// A second signal, not judged.
     pub rises: BTreeMap<String, u64>,
     pub splats: u64,
     /// Files that were written before: what was timed is no time of a kernel as it was booted.

@@ -72,7 +72,7 @@ impl Plain {
             }
             Event::Stage { cell, stage } => match stage {
                 Stage::Build | Stage::Boot => say(&format!("{cell}: {}", stage.name())),
-                Stage::WaitsForLane | Stage::WaitsForBoot => {}
+                Stage::WaitsForBuildDir | Stage::WaitsForBoot => {}
             },
             Event::Status(what) if self.verbose => say(what),
             Event::Doing { cell, what } if self.verbose => say(&format!("{cell}: {what}")),

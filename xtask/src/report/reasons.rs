@@ -79,10 +79,10 @@ fn label(file: &str) -> &'static str {
 struct Reasons<'a> {
     /// How many tests the pair has, as far as is known.
     tests: usize,
-    groups: Vec<Group<'a>>,
+    groups: Vec<ReasonGroup<'a>>,
 }
 
-struct Group<'a> {
+struct ReasonGroup<'a> {
     /// The first of its reasons.
     reason: &'a str,
     /// What is the same in all; None: it is of no test.
@@ -93,14 +93,14 @@ struct Group<'a> {
 impl<'a> Reasons<'a> {
     fn of(report: &'a Report, pair: &'a PairReport) -> Reasons<'a> {
         let tests: BTreeSet<&str> = report.test_names(pair);
-        let mut groups: Vec<Group<'a>> = Vec::new();
+        let mut groups: Vec<ReasonGroup<'a>> = Vec::new();
         for reason in &pair.reasons {
             let split = split(reason).filter(|(_, test, _)| tests.contains(test));
             let key = split.map(|(arm, _, words)| format!("{arm}: {}", without_numbers(words)));
             let test = split.map(|(_, test, _)| test);
             match groups.iter_mut().find(|group| key.is_some() && group.key == key) {
                 Some(group) => group.tests.extend(test),
-                None => groups.push(Group { reason, key, tests: test.into_iter().collect() }),
+                None => groups.push(ReasonGroup { reason, key, tests: test.into_iter().collect() }),
             }
         }
         Reasons { tests: tests.len(), groups }
@@ -111,7 +111,7 @@ impl<'a> Reasons<'a> {
     }
 }
 
-impl Group<'_> {
+impl ReasonGroup<'_> {
     fn line(&self, tests: usize) -> String {
         match split(self.reason) {
             Some((arm, test, words)) if self.tests.len() > 1 => {

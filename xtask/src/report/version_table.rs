@@ -62,7 +62,7 @@ mod tests {
     use crate::judge::Verdict;
 
     #[test]
-    fn versions_stand_beside_each_other_and_one_alone_has_no_table() {
+    fn versions_are_columns_and_a_single_one_has_no_table() {
         let mut report = fixture::report(Verdict::Pass, &[]);
         assert_eq!(render(&report), Vec::<String>::new());
         let code = CodeReport { functions: 30, including: 31, ..CodeReport::default() };

@@ -1,23 +1,24 @@
-//! Builds kernels, lane by lane: from the cache, or from the objects of the cell before. Hands on what is to be booted.
+//! Builds kernels, build directory by build directory: from the cache, or from the objects of the cell before. Hands
+//! on what is to be booted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::pool::{self, Pool, Start};
 use super::queue::Builder;
-use super::workshop::{self, Start, Workshop};
 use super::{ReadyTree, Run, Shared, Stages, locked};
 use crate::build::sensitive;
 use crate::build::{self, Job, Tail};
 use crate::cache::{Cache, Key};
 use crate::campaign::plan::{Arm, Cell};
 use crate::host::disk;
-use crate::host::process::Watch;
+use crate::host::process::WatchFlow;
 use crate::observe::events::{Event, Stage};
 use crate::observe::{Build, Built};
-use crate::run::lanes::{self, Lane};
+use crate::run::build_dirs::{self, BuildDirPlan};
+use crate::source::build_dir;
 use crate::source::files::Changes;
-use crate::source::lane;
 use crate::subject::kconfig;
 use failure::{Failure, Result};
 
@@ -38,13 +39,14 @@ impl Run<'_> {
         Some(key.finish()[..12].to_owned())
     }
 
-    /// Removes the lanes of earlier patches that executed code of their own on the host: nothing else starts from them.
-    pub(super) fn discard_foreign(&self, lanes: &[Lane]) -> Result<()> {
+    /// Removes the build directories of earlier patches that executed code of their own on the host: nothing else
+    /// starts from them.
+    pub(super) fn discard_foreign(&self, build_dirs: &[BuildDirPlan]) -> Result<()> {
         for (name, tree) in self.trees {
-            for home in disk::entries(&self.project.lanes(name, tree.work.home())) {
-                let lane = home.file_name().unwrap_or_default().to_string_lossy();
-                if lanes::tag_of(&lane).is_some()
-                    && !lanes.iter().any(|one| one.tree == *name && one.name == lane)
+            for home in disk::entries(&self.project.build_dirs(name, tree.work.home())) {
+                let build_dir = home.file_name().unwrap_or_default().to_string_lossy();
+                if build_dirs::tag_of(&build_dir).is_some()
+                    && !build_dirs.iter().any(|one| one.tree == *name && one.name == build_dir)
                 {
                     disk::discard(&home)?;
                 }
@@ -53,29 +55,34 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The lanes of this run, and those that others left, with whether there is something to build from.
-    pub(super) fn workshop(&self, lanes: Vec<Lane>) -> Workshop {
+    /// The build directories of this run, and those that others left, with whether there is something to build from.
+    pub(super) fn pool(&self, build_dirs: Vec<BuildDirPlan>) -> Pool {
         let mut known = BTreeMap::new();
-        for lane in &lanes {
-            let Some(tree) = self.trees.get(&lane.tree) else { continue };
-            let all = self.project.lanes(&lane.tree, tree.work.home());
-            let of_arch = format!("{}-", lane.arch);
+        for build_dir in &build_dirs {
+            let Some(tree) = self.trees.get(&build_dir.tree) else { continue };
+            let all = self.project.build_dirs(&build_dir.tree, tree.work.home());
+            let of_arch = format!("{}-", build_dir.arch);
             let entries = std::fs::read_dir(&all).into_iter().flatten().flatten();
             let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-            for name in names.filter(|name| name.starts_with(&of_arch)).chain([lane.name.clone()]) {
-                let usable = lane::is_usable(&all.join(&name), tree.work.incarnation());
-                known.insert((lane.tree.clone(), lane.arch, name), usable);
+            for name in names.filter(|name| name.starts_with(&of_arch)).chain([build_dir.name.clone()]) {
+                let usable = build_dir::is_usable(&all.join(&name), tree.work.incarnation());
+                known.insert((build_dir.tree.clone(), build_dir.arch, name), usable);
             }
         }
-        Workshop::new(known, lanes)
+        Pool::new(known, build_dirs)
     }
 
-    /// Hands on every kernel that needs no build, and leaves the others in their lanes: so the first boots are those that
-    /// should come first, and nobody waits in a lane for what is there.
-    pub(super) fn take_known(&self, lanes: &mut Vec<Lane>, builder: &Builder<'_>, shared: &Shared) {
-        for lane in &mut *lanes {
-            let place = lane.clone();
-            lane.cells.retain(|&index| match self.task(index, &place) {
+    /// Hands on every kernel that needs no build, and leaves the others in their build directories: so the first
+    /// boots are those that should come first, and nobody waits in a build directory for what is there.
+    pub(super) fn take_cached(
+        &self,
+        build_dirs: &mut Vec<BuildDirPlan>,
+        builder: &Builder<'_>,
+        shared: &Shared,
+    ) {
+        for build_dir in &mut *build_dirs {
+            let place = build_dir.clone();
+            build_dir.cells.retain(|&index| match self.task(index, &place) {
                 Ok(Ok(task)) => match self.known_build(&task) {
                     Some(build) => {
                         self.hand_on(index, build, builder, shared);
@@ -87,7 +94,7 @@ impl Run<'_> {
                 Ok(Err(_)) | Err(_) => true,
             });
         }
-        lanes.retain(|lane| !lane.cells.is_empty());
+        build_dirs.retain(|build_dir| !build_dir.cells.is_empty());
     }
 
     /// Hands on what was built before this run.
@@ -99,15 +106,21 @@ impl Run<'_> {
         }
     }
 
-    /// Builds the cells of one lane.
-    pub(super) fn build_all(&self, lane: &Lane, workshop: &Workshop, builder: &Builder<'_>, shared: &Shared) {
-        for &index in &lane.cells {
+    /// Builds the cells of one build directory.
+    pub(super) fn build_all(
+        &self,
+        build_dir: &BuildDirPlan,
+        pool: &Pool,
+        builder: &Builder<'_>,
+        shared: &Shared,
+    ) {
+        for &index in &build_dir.cells {
             if shared.stopped() {
                 return;
             }
             if self.is_in_what_does_not_compile(index, shared) {
                 self.hand_on(index, Build::NotRun, builder, shared);
-            } else if let Err(failure) = self.build_one(index, lane, workshop, builder, shared) {
+            } else if let Err(failure) = self.build_one(index, build_dir, pool, builder, shared) {
                 shared.end(failure);
             }
         }
@@ -137,7 +150,7 @@ impl Run<'_> {
     }
 
     /// What is to be built for a cell; or what has become of that already.
-    fn task(&self, index: usize, lane: &Lane) -> Result<Result<Task<'_>, Build>> {
+    fn task(&self, index: usize, build_dir: &BuildDirPlan) -> Result<Result<Task<'_>, Build>> {
         let cell = &self.cells[index];
         let tree = self.trees.get(&cell.tree).ok_or_else(|| {
             Failure::internal(format!("{} was planned on a tree that is not ready", cell.id()))
@@ -151,17 +164,17 @@ impl Run<'_> {
             .requests
             .get(&cell.variant.id())
             .ok_or_else(|| Failure::internal(format!("{} has no fragments", cell.id())))?;
-        let home = self.lane_home(lane, tree);
+        let home = self.build_dir_home(build_dir, tree);
         let mut task = Task {
             cell,
             tree,
             changes,
             requests,
             cell_dir: self.dir.cell(cell)?,
-            runs_own_code: lanes::tag_of(&lane.name).is_some(),
-            lane_home: home.clone(),
-            lane_tree: lane::tree_in(&home),
-            objects: lane::objects_in(&home),
+            runs_own_code: build_dirs::tag_of(&build_dir.name).is_some(),
+            build_dir_home: home.clone(),
+            build_dir_tree: build_dir::tree_in(&home),
+            objects: build_dir::objects_in(&home),
             kconfig: kconfig_files(changes),
             key: String::new(),
         };
@@ -172,12 +185,12 @@ impl Run<'_> {
     fn build_one(
         &self,
         index: usize,
-        lane: &Lane,
-        workshop: &Workshop,
+        build_dir: &BuildDirPlan,
+        pool: &Pool,
         builder: &Builder<'_>,
         shared: &Shared,
     ) -> Result<()> {
-        let task = match self.task(index, lane)? {
+        let task = match self.task(index, build_dir)? {
             Ok(task) => task,
             Err(build) => {
                 self.hand_on(index, build, builder, shared);
@@ -190,26 +203,26 @@ impl Run<'_> {
             return Ok(());
         }
         let cell = task.cell;
-        self.stage(cell, Stage::WaitsForLane);
-        let (start, entered) = workshop.enter(&workshop::key(lane));
+        self.stage(cell, Stage::WaitsForBuildDir);
+        let (start, entered) = pool.enter(&pool::key(build_dir));
         self.stage(cell, Stage::Build);
         let building = Instant::now();
         let job = task.job(self, if matches!(start, Start::Cold) { self.jobs } else { shared.jobs });
-        let mut lane = None;
-        let build = self.build_in(start, &job, &task, &mut lane, |tail: Option<&Tail>| {
+        let mut build_dir = None;
+        let build = self.build_in(start, &job, &task, &mut build_dir, |tail: Option<&Tail>| {
             if let Some(tail) = tail {
                 let what = format!("{} ({} objects)", tail.last, tail.objects);
                 self.events.send(Event::Doing { cell: cell.id(), what });
             }
-            if shared.stopped() { Watch::Stop } else { Watch::Continue }
+            if shared.stopped() { WatchFlow::Stop } else { WatchFlow::Continue }
         });
         locked(&shared.evidence)[index].build_secs = Some(building.elapsed().as_secs_f64());
         let kept = build.and_then(|build| {
             // First of all: it boots while the rest is done.
             self.hand_on(index, build.clone(), builder, shared);
-            self.keep(&build, &job, &task, lane.as_mut())
+            self.keep(&build, &job, &task, build_dir.as_mut())
         });
-        entered.leave(lane::is_usable(&task.lane_home, task.tree.work.incarnation()));
+        entered.leave(build_dir::is_usable(&task.build_dir_home, task.tree.work.incarnation()));
         kept
     }
 
@@ -219,10 +232,10 @@ impl Run<'_> {
         build: &Build,
         job: &Job<'_>,
         task: &Task<'_>,
-        lane: Option<&mut lane::Lane>,
+        build_dir: Option<&mut build_dir::BuildDir>,
     ) -> Result<()> {
-        if let (Build::Built(_), Some(lane)) = (build, lane) {
-            build::tidy(job, lane)?;
+        if let (Build::Built(_), Some(build_dir)) = (build, build_dir) {
+            build::tidy(job, build_dir)?;
         }
         if matches!(build, Build::Built(_) | Build::CompileError(_)) {
             let kept = [
@@ -256,30 +269,31 @@ impl Run<'_> {
         }
     }
 
-    /// Builds in a lane that this thread has entered, from what `start` says; the lane that is copied is free after the copy.
+    /// Builds in a build directory that this thread has entered, from what `start` says; the build directory that is
+    /// copied is free after the copy.
     fn build_in(
         &self,
         start: Start<'_>,
         job: &Job<'_>,
         task: &Task<'_>,
-        lane: &mut Option<lane::Lane>,
-        mut look: impl FnMut(Option<&Tail>) -> Watch,
+        build_dir: &mut Option<build_dir::BuildDir>,
+        mut look: impl FnMut(Option<&Tail>) -> WatchFlow,
     ) -> Result<Build> {
-        let home = task.lane_home.clone();
-        if look(None) == Watch::Stop {
+        let home = task.build_dir_home.clone();
+        if look(None) == WatchFlow::Stop {
             return Ok(Build::NotRun);
         }
         if let Start::Copy(copying) = start {
             let from = home.with_file_name(&copying.from.2);
-            lane::Lane::copy(&from, &task.tree.work, home.clone())?;
+            build_dir::BuildDir::copy(&from, &task.tree.work, home.clone())?;
         }
-        let lane = lane.insert(lane::Lane::open(&task.tree.work, home)?);
-        let has_objects = lane.begin(task.changes, &job.place())?;
-        build::build(job, lane, !has_objects, look)
+        let build_dir = build_dir.insert(build_dir::BuildDir::open(&task.tree.work, home)?);
+        let has_objects = build_dir.begin(task.changes, &job.place())?;
+        build::build(job, build_dir, !has_objects, look)
     }
 
-    fn lane_home(&self, lane: &Lane, tree: &ReadyTree) -> PathBuf {
-        self.project.lanes(&lane.tree, tree.work.home()).join(&lane.name)
+    fn build_dir_home(&self, build_dir: &BuildDirPlan, tree: &ReadyTree) -> PathBuf {
+        self.project.build_dirs(&build_dir.tree, tree.work.home()).join(&build_dir.name)
     }
 }
 
@@ -288,11 +302,11 @@ struct Task<'a> {
     cell: &'a Cell,
     tree: &'a ReadyTree,
     changes: &'a Changes,
-    requests: &'a [kconfig::Request],
+    requests: &'a [kconfig::KconfigRequest],
     cell_dir: PathBuf,
     runs_own_code: bool,
-    lane_home: PathBuf,
-    lane_tree: PathBuf,
+    build_dir_home: PathBuf,
+    build_dir_tree: PathBuf,
     objects: PathBuf,
     kconfig: String,
     /// Under which its kernel is found again.
@@ -303,7 +317,7 @@ impl Task<'_> {
     fn job<'a>(&'a self, run: &'a Run<'_>, jobs: usize) -> Job<'a> {
         Job {
             sandbox: &run.sandbox,
-            tree: &self.lane_tree,
+            tree: &self.build_dir_tree,
             objects: &self.objects,
             arch: self.cell.arch,
             requests: self.requests,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 
 use super::boots::Prepared;
 use super::{ReadyTree, Run, locked};
-use crate::boot::qemu::{self, Files};
+use crate::boot::qemu::{self, GuestFiles};
 use crate::build::{self, Job};
 use crate::cache::Key;
 use crate::campaign::plan::Cell;
@@ -51,7 +51,7 @@ impl Run<'_> {
     pub(super) fn boot_key(&self, dir: &Path, cell: &Cell, prepared: &Prepared<'_>) -> Result<String> {
         let Prepared { machine, request, binaries } = prepared;
         let nowhere = Path::new("");
-        let files = Files { kernel: nowhere, initramfs: nowhere, console: nowhere, results: nowhere };
+        let files = GuestFiles { kernel: nowhere, initramfs: nowhere, console: nowhere, results: nowhere };
         let command = qemu::command(*machine, files, "", &cell.variant.arguments);
         let initramfs = binaries.initramfs(request, &dir.join(build::KALLSYMS))?;
         let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;

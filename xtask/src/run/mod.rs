@@ -2,14 +2,14 @@
 //! events and collects evidence; judges nothing.
 
 mod boots;
+pub mod build_dirs;
 mod builds;
 mod cache_keys;
-pub mod lanes;
+mod pool;
 mod queue;
 mod repro;
 pub mod rundir;
 mod shards;
-mod workshop;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ pub const EVIDENCE: JsonFile = JsonFile {
     remedy: "run the matrix again: cargo xtask matrix",
 };
 
-/// A tree that is ready: its lanes can be set to any arm.
+/// A tree that is ready: its build directories can be set to any arm.
 pub struct ReadyTree {
     pub work: WorkTree,
     pub arms: Arms,
@@ -69,7 +69,7 @@ pub struct Run<'a> {
     /// Of what is built; none where nothing is.
     pub trees: &'a BTreeMap<String, ReadyTree>,
     /// What each variant asks for, by its id.
-    pub requests: BTreeMap<String, Vec<kconfig::Request>>,
+    pub requests: BTreeMap<String, Vec<kconfig::KconfigRequest>>,
     /// Makes the guest programs of every architecture, by target.
     pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
     pub sandbox: Sandbox,
@@ -137,9 +137,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Run<'_> {
     /// Builds and boots every cell, as far as the stages go.
     pub fn go(self) -> Gathered {
-        let lanes = || lanes::lanes(self.cells, lanes::builders(self.jobs), &|cell| self.runs_on_host(cell));
-        let (mut lanes, before) = match &self.stages {
-            Stages::BuildAndBoot | Stages::Build => (lanes(), vec![Evidence::default(); self.cells.len()]),
+        let assigned = || {
+            build_dirs::assign(self.cells, build_dirs::builders(self.jobs), &|cell| self.runs_on_host(cell))
+        };
+        let (mut build_dirs, before) = match &self.stages {
+            Stages::BuildAndBoot | Stages::Build => (assigned(), vec![Evidence::default(); self.cells.len()]),
             Stages::Boot(built) => (Vec::new(), built.clone()),
         };
         let mut shared = Shared {
@@ -150,15 +152,15 @@ impl Run<'_> {
             jobs: self.jobs,
             stop: AtomicBool::new(false),
         };
-        let queue = Queue::new(lanes::boot_ranks(self.cells));
-        let builders: Vec<Builder> = (0..lanes::builders(self.jobs)).map(|_| queue.builder()).collect();
+        let queue = Queue::new(build_dirs::boot_ranks(self.cells));
+        let builders: Vec<Builder> = (0..build_dirs::builders(self.jobs)).map(|_| queue.builder()).collect();
         self.take_built(&builders[0], &shared);
-        self.take_known(&mut lanes, &builders[0], &shared);
-        shared.jobs = lanes::jobs_each(self.jobs, lanes.len());
-        if let Err(failure) = self.discard_foreign(&lanes) {
+        self.take_cached(&mut build_dirs, &builders[0], &shared);
+        shared.jobs = build_dirs::jobs_each(self.jobs, build_dirs.len());
+        if let Err(failure) = self.discard_foreign(&build_dirs) {
             shared.end(failure);
         }
-        let workshop = self.workshop(lanes);
+        let pool = self.pool(build_dirs);
         let run = &self;
         let guests_secs = std::thread::scope(|scope| {
             let guests = scope.spawn(|| {
@@ -171,14 +173,14 @@ impl Run<'_> {
                 }
                 making.elapsed().as_secs_f64()
             });
-            for _ in 0..lanes::booters(self.jobs) {
+            for _ in 0..build_dirs::booters(self.jobs) {
                 scope.spawn(|| run.boot_all(&queue, &shared));
             }
             for builder in builders {
-                let (shared, workshop, queue) = (&shared, &workshop, &queue);
+                let (shared, pool, queue) = (&shared, &pool, &queue);
                 scope.spawn(move || {
-                    while let Some(turn) = workshop.next() {
-                        run.build_all(&turn.lane, workshop, &builder, shared);
+                    while let Some(claim) = pool.next() {
+                        run.build_all(&claim.build_dir, pool, &builder, shared);
                     }
                     // Nothing is left to build: the cores are the guests'.
                     drop(builder);

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_rank_goes_first_and_the_end_comes_when_nobody_builds() {
+    fn lowest_rank_goes_first_and_the_end_comes_when_all_builders_are_done() {
         let queue = Queue::new(vec![2, 0, 1]);
         let (one, other) = (queue.builder(), queue.builder());
         for cell in [0, 2, 1] {

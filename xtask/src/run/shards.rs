@@ -10,7 +10,7 @@ use protocol::{Nonce, Request};
 use super::Run;
 use super::boots::Prepared;
 use crate::boot::coverage::Notes;
-use crate::boot::qemu::{self, Files, Machine};
+use crate::boot::qemu::{self, GuestFiles, Machine};
 use crate::boot::{self, Guest};
 use crate::build;
 use crate::cache::seal::random;
@@ -20,7 +20,7 @@ use crate::host::disk::write_whole;
 use crate::host::sandbox::{Access, View};
 use crate::observe::Boot;
 use crate::observe::events::Event;
-use crate::run::lanes;
+use crate::run::build_dirs;
 use failure::{Context, Failure, Result};
 
 /// One guest.
@@ -59,7 +59,7 @@ impl Run<'_> {
 
     /// The guests of one boot, each with what it needs in its place.
     fn shards(&self, prepared: &Prepared<'_>, dir: &Path, logs: &Path) -> Result<Vec<Shard>> {
-        let guests = lanes::guests_each(self.jobs, self.cells.len(), prepared.request.scenarios.len());
+        let guests = build_dirs::guests_each(self.jobs, self.cells.len(), prepared.request.scenarios.len());
         // Many boots of one kernel are told from each other: one guest is one boot.
         let guests = if self.repeat > 1 { 1 } else { guests };
         let whole = &prepared.request;
@@ -130,7 +130,7 @@ impl Shard {
     ) -> Vec<String> {
         // Back from where it is started to the kernel, which is the cell's.
         let kernel: PathBuf = self.place.components().map(|_| "..").chain([cell.arch.kept()]).collect();
-        let files = Files { kernel: &kernel, initramfs: Path::new(INITRAMFS), console, results };
+        let files = GuestFiles { kernel: &kernel, initramfs: Path::new(INITRAMFS), console, results };
         qemu::command(machine, files, &self.nonce.to_string(), &cell.variant.arguments)
     }
 

@@ -38,10 +38,10 @@ pub fn deb822_style(text: &str) -> Vec<Archive> {
     stanzas(text).iter().flat_map(|stanza| archives_of(stanza)).collect()
 }
 
-type Field = (String, String);
+type Deb822Field = (String, String);
 
-fn stanzas(text: &str) -> Vec<Vec<Field>> {
-    let mut stanzas = vec![Vec::<Field>::new()];
+fn stanzas(text: &str) -> Vec<Vec<Deb822Field>> {
+    let mut stanzas = vec![Vec::<Deb822Field>::new()];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         if line.trim().is_empty() {
             stanzas.push(Vec::new());
@@ -57,7 +57,7 @@ fn stanzas(text: &str) -> Vec<Vec<Field>> {
     stanzas
 }
 
-fn archives_of(stanza: &[Field]) -> Vec<Archive> {
+fn archives_of(stanza: &[Deb822Field]) -> Vec<Archive> {
     let field = |name: &str| stanza.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let words = |name: &str| -> Vec<String> {
         field(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect()

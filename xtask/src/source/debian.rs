@@ -110,7 +110,7 @@ fn from_suite(
             true => Failure::infra(format!("{package} is not in {suite}")),
             false => failure,
         })?;
-    let record = Record::parse(&record).ok_or_else(|| {
+    let record = PackageRecord::parse(&record).ok_or_else(|| {
         Failure::infra(format!("apt's record of {package} lacks a version or hash"))
             .log(&dir.join("show.log"))
     })?;
@@ -191,18 +191,18 @@ fn explain_update(failure: Failure, dir: &Path) -> Failure {
 
 /// What a run needs of a record that `apt-cache show` prints.
 #[derive(Debug, PartialEq, Eq)]
-struct Record {
+struct PackageRecord {
     version: String,
     sha256: String,
     size_bytes: u64,
 }
 
-impl Record {
-    fn parse(text: &str) -> Option<Record> {
+impl PackageRecord {
+    fn parse(text: &str) -> Option<PackageRecord> {
         let field = |name: &str| {
             text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim)
         };
-        Some(Record {
+        Some(PackageRecord {
             version: field("Version")?.to_owned(),
             sha256: field("SHA256")?.to_ascii_lowercase(),
             size_bytes: field("Size")?.parse().ok()?,
@@ -215,7 +215,7 @@ impl Record {
 }
 
 /// apt has checked the file already; this finds it without knowing how apt writes its name.
-fn downloaded(dir: &Path, record: &Record) -> Result<PathBuf> {
+fn downloaded(dir: &Path, record: &PackageRecord) -> Result<PathBuf> {
     let entries = fs::read_dir(dir).or_infra(|| format!("read {}", dir.display()))?;
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_some_and(|extension| extension == "deb")
@@ -236,10 +236,10 @@ mod tests {
     fn the_record_gives_version_hash_and_size() {
         let text = "N: noise\nPackage: linux-source-7.2\nVersion: 7.2.12-1~bpo13+1\nSize: 164744800\n\
                     SHA256: AB12\nDescription: x\n Version: not this\n";
-        let record = Record::parse(text).unwrap();
+        let record = PackageRecord::parse(text).unwrap();
         assert_eq!((record.version.as_str(), record.sha256.as_str()), ("7.2.12-1~bpo13+1", "ab12"));
         assert_eq!(record.mebibytes(), 157);
-        assert_eq!(Record::parse("N: Unable to locate package\n"), None);
+        assert_eq!(PackageRecord::parse("N: Unable to locate package\n"), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use patch::Content;
 pub type Changes = BTreeMap<String, Option<Content>>;
 
 /// The object directory, in the source itself: kbuild then names every source by a path that begins with `..` (Makefile,
-/// `srcroot`), which is the same in all lanes, so that objects stay up to date in a copy.
+/// `srcroot`), which is the same in all build directories, so that objects stay up to date in a copy.
 pub const OBJECTS: &str = "patchproof-objects";
 
 /// Content and permission bits of a regular file, `None` when there is no such file.

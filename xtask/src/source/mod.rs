@@ -2,12 +2,12 @@
 //! tarball. Knows nothing of patches and variants; what it returns is complete, or it is an error.
 
 mod apt_sources;
+pub mod build_dir;
 mod checkout;
 mod debian;
 pub mod files;
 mod git;
 mod kernel_org;
-pub mod lane;
 mod local;
 mod lock;
 pub mod objects;
@@ -54,7 +54,7 @@ pub struct Source {
 }
 
 /// How long a run waits for another that fetches the same source.
-const FETCH_PATIENCE: Duration = Duration::from_secs(3600);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Finds the source, fetching it below `cache` if need be; `progress` hears what is being done.
 ///
@@ -65,7 +65,7 @@ pub fn fetch(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<S
     match &wanted.local {
         None => fetch_afar(wanted, cache, progress),
         Some(Local::Revision(revision)) => {
-            checkout::checkout(&wanted.name, revision, cache, FETCH_PATIENCE, progress)
+            checkout::checkout(&wanted.name, revision, cache, FETCH_TIMEOUT, progress)
         }
         Some(Local::Directory(dir)) => Ok(Source {
             version: local::version(dir)?,
@@ -100,7 +100,7 @@ fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<
     let home = cache.join("source").join(&wanted.name);
     disk::create_dir(&cache.join("source"))?;
     let what = format!("the source of {}", wanted.name);
-    let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, FETCH_PATIENCE, progress)?;
+    let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, FETCH_TIMEOUT, progress)?;
     let wish = format!("{:?} {:?}", wanted.debian, wanted.kernel_org);
     let usable = || unpacked::stored(&home, &wanted.name, &wish).filter(|_| !worktree::was_edited(&home));
     if let Some(source) = usable() {
@@ -166,16 +166,16 @@ fn download_and_unpack(wanted: &Wanted, wish: &str, home: &Path, progress: &dyn 
 }
 
 /// A verified archive, where it is from, and its SHA-256; `None` when the tree does not name this place.
-type Found = Option<(Packed, String, String)>;
+type FoundArchive = Option<(Packed, String, String)>;
 
-fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
+fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<FoundArchive> {
     let Some(debian) = &wanted.debian else { return Ok(None) };
     let package = debian::fetch(debian, downloads, progress)?;
     let archive = Packed::Deb { file: package.file, package: debian.package.clone() };
     Ok(Some((archive, package.origin, package.sha256)))
 }
 
-fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<Found> {
+fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<FoundArchive> {
     let Some(tarball) = &wanted.kernel_org else { return Ok(None) };
     let file = kernel_org::fetch(tarball, downloads, progress)?;
     let origin = match &tarball.url {

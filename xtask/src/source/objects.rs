@@ -1,5 +1,6 @@
-//! The objects that builds leave in a lane, made ready for the next build: their times by [`super::stamp`], and without
-//! what make cannot find out by itself. Knows kbuild's record of what each object is made of; runs nothing.
+//! The objects that builds leave in a build directory, made ready for the next build: their times by
+//! [`super::stamp`], and without what make cannot find out by itself. Knows kbuild's record of what each object is
+//! made of; runs nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -25,21 +25,21 @@ struct SnapshotState {
     mode: u32,
 }
 
-type Files = BTreeMap<PathBuf, SnapshotState>;
+type SnapshotFiles = BTreeMap<PathBuf, SnapshotState>;
 
 /// Brings `home/tree` up to date with `from` and returns the copy's incarnation. `home/tree` holds no edits.
 ///
 /// # Errors
 /// When the original cannot be read, the copy cannot be written, or the user interrupts.
 pub fn refresh(from: &Path, home: &Path, progress: &dyn Fn(&str)) -> Result<String> {
-    let mut now = Files::new();
+    let mut now = SnapshotFiles::new();
     scan(from, Path::new(""), &mut now)?;
     let (incarnation, mut copied) = match load(home) {
         Some(index) => index,
         None => {
             disk::discard(home)?;
             disk::create_dir(&home.join("tree"))?;
-            (disk::fresh_name()?, Files::new())
+            (disk::fresh_name()?, SnapshotFiles::new())
         }
     };
     let first = copied.is_empty();
@@ -76,7 +76,7 @@ pub fn refresh(from: &Path, home: &Path, progress: &dyn Fn(&str)) -> Result<Stri
 }
 
 /// Collects the files and symbolic links below `root/below` that belong to the source.
-fn scan(root: &Path, below: &Path, files: &mut Files) -> Result<()> {
+fn scan(root: &Path, below: &Path, files: &mut SnapshotFiles) -> Result<()> {
     let dir = root.join(below);
     let reading = || format!("read {}", dir.display());
     for entry in fs::read_dir(&dir).or_infra(reading)? {
@@ -119,7 +119,8 @@ fn is_build_product(path: &Path) -> bool {
         || (top && [b"System.map".as_slice(), b"Module.symvers"].contains(&name))
 }
 
-/// A whole file or nothing, by way of a rename. A lane finds out by content what has changed, and gives it a time.
+/// A whole file or nothing, by way of a rename. A build directory finds out by content what has changed, and gives it
+/// a time.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
@@ -140,7 +141,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(&aside, to)
 }
 
-fn save(home: &Path, incarnation: &str, files: &Files) -> Result<()> {
+fn save(home: &Path, incarnation: &str, files: &SnapshotFiles) -> Result<()> {
     let mut text = format!("{MAGIC} {incarnation}\0").into_bytes();
     for (path, SnapshotState { size, mtime_ns, mode }) in files {
         text.extend(format!("{size} {mtime_ns} {mode} ").bytes());
@@ -151,12 +152,12 @@ fn save(home: &Path, incarnation: &str, files: &Files) -> Result<()> {
 }
 
 /// The index that [`save`] wrote, `None` when there is none or not one byte of it can be trusted.
-fn load(home: &Path) -> Option<(String, Files)> {
+fn load(home: &Path) -> Option<(String, SnapshotFiles)> {
     let bytes = fs::read(home.join("index")).ok()?;
     let mut records = bytes.strip_suffix(b"\0")?.split(|&byte| byte == 0);
     let head = std::str::from_utf8(records.next()?).ok()?;
     let incarnation = head.strip_prefix(MAGIC)?.strip_prefix(' ')?;
-    let files = records.map(record).collect::<Option<Files>>()?;
+    let files = records.map(record).collect::<Option<SnapshotFiles>>()?;
     Some((incarnation.to_owned(), files))
 }
 
@@ -209,7 +210,7 @@ mod tests {
     fn the_index_survives_being_written_and_read_and_a_truncated_one_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let state = SnapshotState { size: 3, mtime_ns: -5, mode: 0o100644 };
-        let files = Files::from([(PathBuf::from("a b\nc"), state)]);
+        let files = SnapshotFiles::from([(PathBuf::from("a b\nc"), state)]);
         save(dir.path(), "id", &files).unwrap();
         assert_eq!(load(dir.path()), Some(("id".to_owned(), files)));
         let index = dir.path().join("index");

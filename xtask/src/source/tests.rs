@@ -44,7 +44,7 @@ fn a_fetched_source_is_complete_and_the_second_time_it_needs_no_archive() {
 }
 
 #[test]
-fn a_tree_without_a_good_stamp_or_that_an_earlier_harness_may_have_left_changed_is_fetched_anew() {
+fn a_tree_without_a_good_stamp_or_of_an_earlier_harness_is_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
     let wanted = serve(dir.path());
     let cache = dir.path().join("cache");

@@ -1,5 +1,5 @@
-//! The tree of one source, for one run alone: read here, and changed nowhere but in its lanes. Of a user's directory it
-//! is a copy that follows it.
+//! The tree of one source, for one run alone: read here, and changed nowhere but in its build directories. Of a
+//! user's directory it is a copy that follows it.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use failure::{Context, Failure, Result};
 use patch::Content;
 
 /// How long a run waits for another one in the same tree.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Locked against other runs as long as it lives.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct WorkTree {
 /// When another run keeps it: the failure names that run's process.
 pub fn lock(home: &Path, progress: &dyn Fn(&str)) -> Result<Lock> {
     let what = format!("the kernel tree {}", home.display());
-    Lock::take(&disk::with_suffix(home, ".lock"), &what, deadline::scaled(PATIENCE)?, progress)
+    Lock::take(&disk::with_suffix(home, ".lock"), &what, deadline::scaled(LOCK_TIMEOUT)?, progress)
 }
 
 impl WorkTree {

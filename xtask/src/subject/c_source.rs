@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
-use crate::subject::kconfig::Request;
+use crate::subject::kconfig::KconfigRequest;
 use failure::{Context, Failure, Result};
 
 /// The largest C files of the kernel that are not lists of registers have 1 MiB.
@@ -48,8 +48,8 @@ pub struct Call<'a> {
 pub struct Config(BTreeMap<String, bool>);
 
 impl Config {
-    pub fn new(requests: &[Request]) -> Config {
-        let value = |request: &Request| match request.value.as_str() {
+    pub fn new(requests: &[KconfigRequest]) -> Config {
+        let value = |request: &KconfigRequest| match request.value.as_str() {
             "n" => Some(false),
             // `#ifdef CONFIG_X` is false of a module and IS_ENABLED() is true.
             "m" => None,
@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn config(symbol: &str, value: &str) -> Config {
-        let request = Request {
+        let request = KconfigRequest {
             symbol: symbol.to_owned(),
             value: value.to_owned(),
             origin: String::new(),

@@ -10,7 +10,7 @@ use failure::{Failure, Result};
 
 /// One line of a fragment: `CONFIG_X=value`, or `# CONFIG_X is not set`, which is the value `n`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct KconfigRequest {
     /// Without `CONFIG_`.
     pub symbol: String,
     pub value: String,
@@ -24,21 +24,21 @@ pub struct Request {
 
 /// Above a line of a fragment: it is for those trees only that have the symbol.
 const IF_KNOWN: &str = "# Only where the tree has it:";
-/// Above a line of a fragment: [`Request::instead`].
+/// Above a line of a fragment: [`KconfigRequest::instead`].
 const INSTEAD: &str = "# Instead of what a fragment before says:";
 
 /// Parses a fragment.
 ///
 /// # Errors
 /// On a line that is neither an assignment nor a comment: with file and line.
-pub fn parse_fragment(file: &str, text: &str) -> Result<Vec<Request>> {
+pub fn parse_fragment(file: &str, text: &str) -> Result<Vec<KconfigRequest>> {
     let mut requests = Vec::new();
     let (mut if_known, mut instead) = (false, false);
     for (index, line) in text.lines().enumerate() {
         let origin = format!("{file}:{}", index + 1);
         if let Some((symbol, value)) = assignment(line.trim()) {
             let (symbol, value) = (symbol.to_owned(), value.to_owned());
-            requests.push(Request { symbol, value, origin, if_known, instead });
+            requests.push(KconfigRequest { symbol, value, origin, if_known, instead });
         } else if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
             return Err(Failure::usage(format!("{origin}: not a Kconfig line: `{}`", line.trim()))
                 .next("write CONFIG_X=y, or `# CONFIG_X is not set`"));
@@ -64,8 +64,8 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
 /// # Errors
 /// When two lines ask for different values of one symbol: with both places. There is no last one that wins, unless it says
 /// so.
-pub fn merge(fragments: Vec<Vec<Request>>) -> Result<Vec<Request>> {
-    let mut merged: Vec<Request> = Vec::new();
+pub fn merge(fragments: Vec<Vec<KconfigRequest>>) -> Result<Vec<KconfigRequest>> {
+    let mut merged: Vec<KconfigRequest> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for request in fragments.into_iter().flatten() {
         match places.get(&request.symbol) {
@@ -88,7 +88,7 @@ pub fn merge(fragments: Vec<Vec<Request>>) -> Result<Vec<Request>> {
 }
 
 /// The requests as the text that `KCONFIG_ALLCONFIG` takes.
-pub fn render(requests: &[Request]) -> String {
+pub fn render(requests: &[KconfigRequest]) -> String {
     requests
         .iter()
         .map(|request| match request.value.as_str() {
@@ -99,7 +99,7 @@ pub fn render(requests: &[Request]) -> String {
 }
 
 /// Every request that `config` (a built `.config`) does not fulfil. A symbol that is not there counts as `n`.
-pub fn lost(requests: &[Request], config: &str) -> Vec<Lost> {
+pub fn lost(requests: &[KconfigRequest], config: &str) -> Vec<Lost> {
     let built: BTreeMap<&str, &str> = config.lines().filter_map(assignment).collect();
     requests
         .iter()
@@ -170,7 +170,7 @@ fn kconfig_files(tree: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn fragment(file: &str, text: &str) -> Vec<Request> {
+    fn fragment(file: &str, text: &str) -> Vec<KconfigRequest> {
         parse_fragment(file, text).unwrap()
     }
 

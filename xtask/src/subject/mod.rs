@@ -10,7 +10,9 @@ pub mod signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use protocol::{Counter, Counts, Event, Gauge, Injection, Place, Sequence, Source, Watch, Which};
+use protocol::{
+    CountedEvent, Counter, Counts, EventSource, Gauge, Injection, InjectionPoint, Sequence, Watch, Which,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::host::input;
@@ -37,7 +39,7 @@ pub struct Subject {
     #[serde(default)]
     pub events: Vec<NamedEvent>,
     #[serde(default)]
-    pub order: Vec<Order>,
+    pub order: Vec<EventOrder>,
     #[serde(default)]
     pub gauges: Vec<NamedGauge>,
     #[serde(default)]
@@ -72,7 +74,7 @@ pub struct NamedInjection {
     pub which: Option<Which>,
 }
 
-/// See [`Place`].
+/// See [`InjectionPoint`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedFunction {
@@ -85,7 +87,7 @@ fn one() -> u64 {
     1
 }
 
-/// See [`Event`]. It has either `calls` or `tracepoint` and `function`.
+/// See [`CountedEvent`]. It has either `calls` or `tracepoint` and `function`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedEvent {
@@ -114,7 +116,7 @@ pub struct NamedEvent {
 /// See [`Sequence`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Order {
+pub struct EventOrder {
     pub name: String,
     pub event: String,
     pub after: Vec<String>,
@@ -354,7 +356,7 @@ impl Subject {
             file: counter.file.clone(),
             row: counter.row.clone(),
         };
-        let sequence = |order: &Order| Sequence {
+        let sequence = |order: &EventOrder| Sequence {
             name: order.name.clone(),
             event: order.event.clone(),
             after: order.after.clone(),
@@ -382,7 +384,7 @@ fn injection_among(all: &[NamedInjection], name: &str) -> Option<Injection> {
     };
     let like = like.as_ref();
     let places = |functions: &Vec<NamedFunction>| {
-        let place = |NamedFunction { function, work }: &NamedFunction| Place {
+        let place = |NamedFunction { function, work }: &NamedFunction| InjectionPoint {
             function: function.clone(),
             work: *work,
         };
@@ -398,19 +400,21 @@ fn injection_among(all: &[NamedInjection], name: &str) -> Option<Injection> {
 }
 
 impl NamedEvent {
-    fn watched(&self) -> Event {
+    fn watched(&self) -> CountedEvent {
         let source = match (&self.tracepoint, &self.function) {
-            (Some(event), Some(function)) => Source::Tracepoint {
+            (Some(event), Some(function)) => EventSource::Tracepoint {
                 event: event.clone(),
                 function: function.clone(),
                 to_bystanders: self.to_bystanders,
             },
-            _ => {
-                Source::Calls { of: self.calls.clone(), from: self.from.clone(), inside: self.inside.clone() }
-            }
+            _ => EventSource::Calls {
+                of: self.calls.clone(),
+                from: self.from.clone(),
+                inside: self.inside.clone(),
+            },
         };
         let needed_with = self.needed_with.clone();
-        Event { name: self.name.clone(), source, needed_with, optional: self.optional }
+        CountedEvent { name: self.name.clone(), source, needed_with, optional: self.optional }
     }
 }
 
@@ -471,7 +475,7 @@ questions: [{ask: 'Does it wait?', takes: outcome}]
     #[test]
     fn watch_has_what_the_file_names() {
         let watch = load(GOOD).unwrap().watch();
-        let Source::Calls { of, from, .. } = &watch.events[0].source else { panic!("{watch:?}") };
+        let EventSource::Calls { of, from, .. } = &watch.events[0].source else { panic!("{watch:?}") };
         assert_eq!(
             (of.as_slice(), from.as_slice()),
             (["wait_for_it".to_owned()].as_slice(), ["f".to_owned()].as_slice())

@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 
 #[test]
-fn an_archive_that_is_corrupt_or_truncated_is_refused_and_fetched_anew() {
+fn a_corrupt_or_truncated_archive_is_refused_and_fetched_again() {
     let bench = Bench::with_archive();
     let outcome = bench.run(&[], &[("STAND_IN_CURL", "corrupts")]);
     assert_eq!(outcome.exit, Some(3), "{outcome:?}");

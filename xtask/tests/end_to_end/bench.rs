@@ -27,7 +27,7 @@ variants:
 pub const SUBJECT: &str = "
 failure: slow way
 unit: thing
-readings: [{file: /sys/hurried, is: 0, otherwise: it proves nothing}]
+readings: [{file: /sys/expedited, is: 0, otherwise: it proves nothing}]
 inject: [{name: all, fault: failslab, under: [{function: give_up}]}]
 events:
   - {name: send, title: broadcasts, shown: true, calls: [send_to_all]}
@@ -46,7 +46,7 @@ questions:
 ";
 
 /// With it a guest that says nothing is given up after two seconds, and any guest after six.
-pub const IMPATIENT: (&str, &str) = ("PATCHPROOF_DEADLINE_PERCENT", "2");
+pub const SHORT_TIMEOUTS: (&str, &str) = ("PATCHPROOF_DEADLINE_PERCENT", "2");
 
 pub struct Bench {
     dir: tempfile::TempDir,

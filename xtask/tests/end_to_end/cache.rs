@@ -38,7 +38,7 @@ fn what_did_not_compile_is_compiled_again_and_has_a_log_of_its_own() {
     let bench = Bench::new();
     let error = [("STAND_IN_MAKE", "compile-error")];
     for is_first in [true, false] {
-        // Alone, so that its lane is no copy of one that is configured.
+        // Alone, so that its build directory is no copy of one that is configured.
         run(&bench, &["--only", "*/patched"], &error).is("infra", 3, "error: stand-in");
         let log = std::fs::read_to_string(bench.cell("patched").join("build.log")).unwrap();
         assert_eq!(log.matches("error: stand-in").count(), 1, "{log}");
@@ -96,7 +96,7 @@ fn a_record_does_not_outlive_a_change_of_what_it_depends_on() {
 #[test]
 fn a_guest_that_was_given_up_is_not_put_on_record() {
     let bench = Bench::new();
-    let silent = [("STAND_IN_QEMU", "hangs"), crate::bench::IMPATIENT];
+    let silent = [("STAND_IN_QEMU", "hangs"), crate::bench::SHORT_TIMEOUTS];
     run(&bench, &[], &silent).is("fail", 1, "fell silent");
     let outcome = run(&bench, &["--recorded"], &[]);
     outcome.is("pass", 0, "");
@@ -114,15 +114,15 @@ fn the_cache_can_be_looked_at_and_emptied() {
         outcome.stdout
     };
     let number = |text: &str, what: &str| -> u64 {
-        let line = text.lines().find(|line| line.starts_with(what)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     };
     let text = cache(&[]);
     assert_eq!((number(&text, "kernels"), number(&text, "boots")), (2, 2), "{text}");
-    assert_eq!(number(&text, "lanes"), 2, "{text}");
+    assert_eq!(number(&text, "build directories"), 2, "{text}");
     let text = cache(&["--clean"]);
     assert_eq!(
-        (number(&text, "kernels"), number(&text, "boots"), number(&text, "lanes")),
+        (number(&text, "kernels"), number(&text, "boots"), number(&text, "build directories")),
         (0, 0, 0),
         "{text}"
     );

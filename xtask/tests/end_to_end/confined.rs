@@ -35,7 +35,7 @@ fn build_code_writes_nowhere_but_among_its_objects() {
         ("the copy of the source", "Makefile"),
         ("a cached kernel", "entry.json"),
         ("a cached image", "vmlinux"),
-        ("what a lane remembers", "lane.json"),
+        ("what a build directory remembers", "build-dir.json"),
         ("the guest program", "init"),
     ] {
         let found = bench.find(name);
@@ -194,13 +194,13 @@ fn a_patch_that_brings_build_code_has_its_objects_for_itself() {
         text.insert_str(at, &added);
         text
     };
-    let lanes = |bench: &Bench| {
-        let lanes = bench.find("lane.json").into_iter();
-        let names =
-            lanes.map(|state| state.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned());
+    let build_dirs = |bench: &Bench| {
+        let build_dirs = bench.find("build-dir.json").into_iter();
+        let names = build_dirs
+            .map(|state| state.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned());
         names.filter(|name| name.contains('~')).collect::<Vec<_>>()
     };
-    assert_eq!(lanes(&bench), Vec::<String>::new());
+    assert_eq!(build_dirs(&bench), Vec::<String>::new());
     bench.write("own.patch", &with_makefile("$(shell id)"));
     let outcome = bench.run(&["--patch", "own.patch"], &[]);
     outcome.is("pass", 0, "");
@@ -210,12 +210,12 @@ fn a_patch_that_brings_build_code_has_its_objects_for_itself() {
         (&"mm/Makefile".into(), &"code that the build executes".into())
     );
     assert!(outcome.stdout.contains("What should a reviewer look at?"), "{outcome:?}");
-    let first = lanes(&bench);
+    let first = build_dirs(&bench);
     assert_eq!(first.len(), 1, "{first:?}");
     bench.write("own.patch", &with_makefile("$(shell pwd)"));
     bench.run(&["--patch", "own.patch"], &[]).is("pass", 0, "");
-    let second = lanes(&bench);
+    let second = build_dirs(&bench);
     assert!(second.len() == 1 && second != first, "the objects of the first are gone: {second:?}");
     bench.run(&[], &[]).is("pass", 0, "");
-    assert_eq!(lanes(&bench), Vec::<String>::new());
+    assert_eq!(build_dirs(&bench), Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::bench::{Bench, IMPATIENT};
+use crate::bench::{Bench, SHORT_TIMEOUTS};
 
 /// What the kernel does at the limit is to be an error and not a signal, here and in every child.
 fn survives_its_limit(command: &mut Command, first_limit: Option<u64>) {
@@ -37,7 +37,7 @@ fn a_disk_that_is_full_while_building_and_logging_gives_no_pass() {
         // What is there already would not be written.
         let clean = bench.command(&["cache", "--clean"].map(str::to_owned), &[]);
         assert_eq!(bench.finish(clean).exit, Some(0));
-        let mut command = bench.command(&bench.matrix(&[]), &[IMPATIENT]);
+        let mut command = bench.command(&bench.matrix(&[]), &[SHORT_TIMEOUTS]);
         survives_its_limit(&mut command, Some(bytes - 1));
         let outcome = bench.finish(command);
         assert_eq!(outcome.exit, Some(3), "{bytes} bytes: {outcome:?}");
@@ -62,8 +62,10 @@ fn a_disk_that_is_full_while_reporting_gives_no_pass() {
         survives_its_limit(&mut command, None);
         let outcome = bench.finish(command);
         assert_eq!(outcome.exit, Some(3), "{bytes} bytes: {outcome:?}");
-        assert!(outcome.stderr.contains("could not write"), "{bytes} bytes: {outcome:?}");
-        bench.survived(&format!("disk: no file beyond {limit} bytes, from the last boot on"), &outcome);
+        // On a busy host the other kernel is still being built at the first boot, and is not kept.
+        let says_so = ["could not write", "could not keep"].iter().any(|what| outcome.stderr.contains(what));
+        assert!(says_so, "{bytes} bytes: {outcome:?}");
+        bench.survived(&format!("disk: no file beyond {limit} bytes, from the first boot on"), &outcome);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes wrong around a kernel never becomes a pass. Each test takes a run that passes with stand-ins and
 //! breaks one thing in it; afterwards the next run works without any cleaning up.
 
-use crate::bench::{Bench, IMPATIENT, Outcome};
+use crate::bench::{Bench, Outcome, SHORT_TIMEOUTS};
 
 fn survive(fault: &str, more: &[&str], env: &[(&str, &str)]) -> Outcome {
     let bench = Bench::new();
@@ -12,7 +12,7 @@ fn survive(fault: &str, more: &[&str], env: &[(&str, &str)]) -> Outcome {
 
 /// A guest, or a QEMU, that goes wrong on the patched arm.
 fn qemu(what: &str) -> Outcome {
-    survive(&format!("guest: {what}"), &[], &[("STAND_IN_QEMU", what), IMPATIENT])
+    survive(&format!("guest: {what}"), &[], &[("STAND_IN_QEMU", what), SHORT_TIMEOUTS])
 }
 
 fn make(what: &str) -> Outcome {
@@ -25,8 +25,8 @@ fn nothing_of_the_callers_environment_changes_what_is_built() {
     let strange =
         [("MAKEFILES", "/dev/null"), ("MAKEFLAGS", "-n"), ("KAFLAGS", "-DSTRANGE"), ("CPATH", "/strange")];
     bench.run(&[], &strange).is("pass", 0, "");
-    let lanes = bench.find("make.env");
-    let environment = std::fs::read_to_string(lanes.first().unwrap()).unwrap();
+    let build_dirs = bench.find("make.env");
+    let environment = std::fs::read_to_string(build_dirs.first().unwrap()).unwrap();
     assert!(environment.lines().any(|line| line.starts_with("KBUILD_BUILD_USER=")), "{environment}");
     for (name, value) in strange {
         assert!(!environment.contains(&format!("{name}={value}")), "{name}: {environment}");
@@ -103,14 +103,14 @@ fn a_kernel_that_says_nothing_is_infra_although_qemu_exits_0() {
 #[test]
 fn a_guest_that_hangs_with_interrupts_off_fails_with_its_last_line_and_what_its_cpus_do() {
     let bench = Bench::new();
-    let outcome = bench.run(&[], &[("STAND_IN_QEMU", "hangs"), IMPATIENT]);
+    let outcome = bench.run(&[], &[("STAND_IN_QEMU", "hangs"), SHORT_TIMEOUTS]);
     outcome.is("fail", 1, "fell silent before its trailer; its last line:");
     assert!(outcome.reasons().contains("CPU 0: 0xffffffff81000010"), "{outcome:?}");
     let cell = bench.cell("patched");
     assert!(std::fs::read_to_string(cell.join("registers.txt")).unwrap().contains("RIP=ffffffff81000010"));
     let evidence: serde_json::Value =
         serde_json::from_slice(&std::fs::read(cell.join("evidence.json")).unwrap()).unwrap();
-    // The patience of this test, and not that of a real run.
+    // The timeouts of this test, and not those of a real run.
     assert_eq!(evidence["boot"]["watched"]["silence_secs"], 2.0, "{evidence}");
     bench.survived("guest: hangs", &outcome);
 }
@@ -153,7 +153,7 @@ fn a_flood_is_cut_off() {
     assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
     for (what, file) in [("console-flood", "console.log"), ("words-flood", "qemu.log")] {
         let bench = Bench::new();
-        let outcome = bench.run(&[], &[("STAND_IN_QEMU", what), IMPATIENT]);
+        let outcome = bench.run(&[], &[("STAND_IN_QEMU", what), SHORT_TIMEOUTS]);
         assert!(outcome.reasons().contains("flooded"), "{outcome:?}");
         let size = std::fs::metadata(bench.cell("patched").join(file)).unwrap().len();
         assert!(size <= 16 << 20, "{what}: {size}");
@@ -219,7 +219,7 @@ fn guest_binaries_that_do_not_build_are_infra() {
 #[test]
 fn fail_fast_leaves_the_rest_unrun_and_keep_going_does_not() {
     let unrun = |flag| {
-        // One job: one lane after the other.
+        // One job: one build directory after the other.
         let slow = [("STAND_IN_QEMU", "says-nothing"), ("STAND_IN_MAKE", "slow")];
         let outcome = Bench::new().run(&[flag, "--jobs", "1"], &slow);
         outcome.is("infra", 3, "");

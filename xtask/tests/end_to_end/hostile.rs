@@ -1,12 +1,12 @@
 //! Hostile numbers and texts from a guest, QEMU, a compiler, a patch and a tree. They must not stop the harness, give a
 //! pass, or reach a terminal or a report unescaped. The bench checks all output after each run.
 
-use crate::bench::{Bench, IMPATIENT, Outcome};
+use crate::bench::{Bench, Outcome, SHORT_TIMEOUTS};
 
 /// A guest that sends this on the patched arm.
 fn guest(what: &str) -> Outcome {
     let bench = Bench::new();
-    let outcome = bench.run(&[], &[("STAND_IN_QEMU", what), IMPATIENT]);
+    let outcome = bench.run(&[], &[("STAND_IN_QEMU", what), SHORT_TIMEOUTS]);
     bench.survived(&format!("guest: {what}"), &outcome);
     outcome
 }
@@ -58,7 +58,7 @@ fn largest_number_in_a_time_or_an_own_count_is_infra() {
 
 #[test]
 fn largest_number_in_hello_or_trailer_is_infra() {
-    for field in ["/cpus_online", "/readings/~1sys~1hurried", "/tainted", "/measured"] {
+    for field in ["/cpus_online", "/readings/~1sys~1expedited", "/tainted", "/measured"] {
         number(field, MOST);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use crate::bench::{Bench, Outcome, of_process, signal, wait_for};
-use crate::shares::{ROOM_FOR_TWO, many_tests};
+use crate::shards::{JOBS_FOR_TWO, many_tests};
 
 /// The stages of a run, each with what makes it hang there.
 const STAGES: [(&str, (&str, &str)); 5] = [
@@ -79,7 +79,7 @@ fn is_stopped(process: &str) -> bool {
 }
 
 #[test]
-fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness() {
+fn stopped_guests_die_with_the_harness() {
     for (what, name) in [(Signal::INT, "interrupted"), (Signal::KILL, "killed")] {
         let bench = many_tests();
         let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
@@ -87,7 +87,7 @@ fn guests_that_stand_still_while_another_one_is_alone_are_gone_with_the_harness(
             "c.yaml",
             &campaign.replace("failures: 8, inject: all}", "failures: 8, inject: all, exclusive: true}"),
         );
-        let child = bench.start(&ROOM_FOR_TWO, &[("STAND_IN_QEMU", "hangs")]);
+        let child = bench.start(&JOBS_FOR_TWO, &[("STAND_IN_QEMU", "hangs")]);
         wait_for(|| bench.processes().iter().any(|process| is_stopped(process)).then_some(()));
         signal(&child, what);
         let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
@@ -137,7 +137,7 @@ fn a_second_run_on_one_tree_waits_and_then_says_who_holds_it() {
     let holder = format!("is in use by process {}", first.id());
     assert!(second.stderr.contains(&holder), "{second:?}");
 
-    // With its usual patience the next one gets the tree as soon as the first is gone.
+    // With its usual timeouts the next one gets the tree as soon as the first is gone.
     let third = bench.start(&[], &[]);
     wait_for(|| has_open(&third, "lock").then_some(()));
     signal(&first, Signal::INT);

@@ -48,7 +48,7 @@ fn run(bench: &Bench, more: &[&str]) -> Outcome {
     bench.finish(bench.command(&args.into_iter().filter(|arg| arg != "--rebuild").collect::<Vec<_>>(), &[]))
 }
 
-/// Which files the last builds could execute, one text for each lane.
+/// Which files the last builds could execute, one text for each build directory.
 fn executable(bench: &Bench) -> Vec<String> {
     let texts = bench.find("make.modes").into_iter();
     let mut texts: Vec<_> = texts.map(|file| std::fs::read_to_string(file).unwrap()).collect();

@@ -51,13 +51,13 @@ fn each_truncated(bench: &Bench, must_be_among_them: &[&str]) {
 }
 
 #[test]
-fn a_state_file_cut_at_any_length_is_made_anew_beside_a_users_tree() {
-    each_truncated(&Bench::new(), &["index", "lane.json", "accel.json", ".config"]);
+fn a_state_file_cut_at_any_length_is_made_again_for_a_users_tree() {
+    each_truncated(&Bench::new(), &["index", "build-dir.json", "accel.json", ".config"]);
 }
 
 #[test]
-fn a_state_file_cut_at_any_length_is_made_anew_beside_a_fetched_tree() {
-    each_truncated(&Bench::with_archive(), &["stamp.json", "lane.json", "report.json"]);
+fn a_state_file_cut_at_any_length_is_made_again_for_a_fetched_tree() {
+    each_truncated(&Bench::with_archive(), &["stamp.json", "build-dir.json", "report.json"]);
 }
 
 #[test]
@@ -77,13 +77,14 @@ fn the_link_to_the_latest_run_may_be_anything() {
 fn a_build_that_a_power_cut_ended_is_not_built_upon() {
     let bench = Bench::new();
     bench.run(&[], &[]).is("pass", 0, "");
-    for state in bench.find("lane.json") {
+    for state in bench.find("build-dir.json") {
         let objects = state.with_file_name("tree").join("patchproof-objects");
         std::fs::write(objects.join("half-an-object.o"), "").unwrap();
-        let mut lane: serde_json::Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
-        lane["unsettled"] = 1.into();
-        lane["boot"] = "another boot of this host".into();
-        std::fs::write(&state, lane.to_string()).unwrap();
+        let mut build_dir: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+        build_dir["unsettled"] = 1.into();
+        build_dir["boot"] = "another boot of this host".into();
+        std::fs::write(&state, build_dir.to_string()).unwrap();
     }
     bench.run(&[], &[]).is("pass", 0, "");
     assert_eq!(bench.find("half-an-object.o"), Vec::<PathBuf>::new());

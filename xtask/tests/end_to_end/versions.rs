@@ -45,7 +45,7 @@ fn a_series_gets_a_verdict_after_every_patch() {
 }
 
 #[test]
-fn versions_of_a_patch_are_judged_beside_each_other_and_one_that_fails_fails_the_run() {
+fn versions_of_a_patch_are_judged_in_one_run_and_one_that_fails_fails_it() {
     let bench = Bench::new();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
     bench.write("c.yaml", &format!("{campaign}versions: {{v1: patches/mmu_gather-v1.patch}}\n"));

@@ -25,7 +25,7 @@ pub fn main() {
 /// touches anything.
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     files::set("/proc/sys/vm/nr_hugepages", "4")?;
-    let shared = Shared::map()?;
+    let shared = HugeMapping::map()?;
     let touch = || {
         if trial.forced {
             shared.touch();
@@ -47,14 +47,14 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
 }
 
 /// A gigabyte of a file of huge pages, of which few exist.
-struct Shared {
+struct HugeMapping {
     start: *mut libc::c_void,
     /// Alive as long as the mapping: it is not used by its name.
     _file: File,
 }
 
-impl Shared {
-    fn map() -> Result<Shared, String> {
+impl HugeMapping {
+    fn map() -> Result<HugeMapping, String> {
         let file = memfd_create(c"shared", MemfdFlags::HUGETLB | MemfdFlags::CLOEXEC);
         let file = File::from(file.map_err(|error| format!("memfd_create with huge pages: {error}"))?);
         file.set_len(SHARED_BYTES as u64).map_err(|error| format!("a file of huge pages: {error}"))?;
@@ -64,7 +64,7 @@ impl Shared {
         // SAFETY: replaces a part of what `aligned_place` reserved, which is not used.
         let start = unsafe { libc::mmap(place, SHARED_BYTES, access, flags, file.as_raw_fd(), 0) };
         match start == place {
-            true => Ok(Shared { start, _file: file }),
+            true => Ok(HugeMapping { start, _file: file }),
             false => Err(format!("could not map huge pages: {}", Error::last_os_error())),
         }
     }

@@ -27,11 +27,11 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let owner = Child::start(|| SparseMapping::populate(trial.units), |_| Ok(()))?;
     let memory = format!("/proc/{}/mem", owner.pid());
     let prepare = || {
-        let reader = Reader::prepare(&memory, &says_stopped, &waits_for_go_on)?;
+        let reader = MemReader::prepare(&memory, &says_stopped, &waits_for_go_on)?;
         fault::arm_this_task(trial.forced)?;
         Ok(reader)
     };
-    let mut reader = Child::start(prepare, Reader::read)?;
+    let mut reader = Child::start(prepare, MemReader::read)?;
     drop((says_stopped, waits_for_go_on));
     let meter = trial.meter()?;
     reader.go();
@@ -43,14 +43,14 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     meter.stop()
 }
 
-struct Reader {
+struct MemReader {
     memory: File,
     trap: Trap,
 }
 
-impl Reader {
+impl MemReader {
     /// `says_stopped` gets a byte when the reader waits, and `waits` has one when it may go on.
-    fn prepare(memory: &str, says_stopped: &File, waits: &File) -> Result<Reader, String> {
+    fn prepare(memory: &str, says_stopped: &File, waits: &File) -> Result<MemReader, String> {
         let said = |error: Error| format!("the reader of {memory}: {error}");
         let memory = File::open(memory).map_err(said)?;
         let mut says_stopped = says_stopped.try_clone().map_err(said)?;
@@ -59,7 +59,7 @@ impl Reader {
             let held = says_stopped.write_all(&[0]).and_then(|()| waits.read_exact(&mut [0]));
             held.map_err(|error| format!("could not speak to the parent: {error}"))
         })?;
-        Ok(Reader { memory, trap })
+        Ok(MemReader { memory, trap })
     }
 
     /// Reads one byte of the owner into the page that is not there.

@@ -27,7 +27,7 @@ pub fn main() {
 
 /// Where to walk, and what came of it.
 #[derive(Default)]
-struct Shared {
+struct RaceState {
     target: AtomicUsize,
     over: AtomicBool,
     walks: AtomicU64,
@@ -36,7 +36,7 @@ struct Shared {
 
 fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
     let mappings: Vec<_> = (0..trial.units).map(|_| SparseMapping::populate(1)).collect::<Result<_, _>>()?;
-    let shared = &Shared::default();
+    let shared = &RaceState::default();
     let meter = trial.meter()?;
     thread::scope(|scope| {
         let walkers: Vec<_> =
@@ -55,7 +55,7 @@ fn operate(trial: &Trial<'_>) -> Result<Performed, String> {
 }
 
 /// Frees one page table while the walkers are in it.
-fn unmap_under_walkers(trial: &Trial<'_>, shared: &Shared, mapping: SparseMapping) -> Result<(), String> {
+fn unmap_under_walkers(trial: &Trial<'_>, shared: &RaceState, mapping: SparseMapping) -> Result<(), String> {
     shared.target.store(mapping.start() as usize, Ordering::SeqCst);
     let seen = shared.found.load(Ordering::SeqCst);
     let began = Instant::now();
@@ -68,7 +68,7 @@ fn unmap_under_walkers(trial: &Trial<'_>, shared: &Shared, mapping: SparseMappin
     fault::while_armed(trial.forced, || mapping.unmap())
 }
 
-fn walk(shared: &Shared, cpu: u32) -> Result<(), String> {
+fn walk(shared: &RaceState, cpu: u32) -> Result<(), String> {
     cpu::pin_to(cpu)?;
     rustix::thread::set_name(WALKERS_NAME).map_err(|error| format!("could not name a walker: {error}"))?;
     let gup = GupFast::open()?;

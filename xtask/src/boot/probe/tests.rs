@@ -30,7 +30,7 @@ impl Stand {
 
     fn choose(&self, wish: Wish) -> Result<Choice> {
         let (qemu, work_dir, kvm_device) = (self.path("qemu"), self.path("work"), self.path("kvm"));
-        let bench = Trial {
+        let bench = ProbeSetup {
             sandbox: &Sandbox::Off,
             cpus: 1,
             arch: crate::host::arch::DEFAULT,

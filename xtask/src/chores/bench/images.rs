@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{BenchDir, Lanes, MeasuredRun, SCRATCH};
+use super::{BenchDir, BuildDirs, MeasuredRun, SCRATCH};
 use crate::build;
 use crate::host::disk;
 use crate::host::disk::write_whole;
@@ -21,9 +21,9 @@ pub struct Compared {
     pub from_nothing: String,
 }
 
-/// Builds every cell in the lanes of this project, as they are by now, and once more in a lane of its own. The latter by
-/// way of ccache if it is installed, which knows objects by what went into the compiler, and nothing of what make thinks
-/// is up to date.
+/// Builds every cell in the build directories of this project, as they are by now, and once more in a build directory
+/// of its own. The latter by way of ccache if it is installed, which knows objects by what went into the compiler,
+/// and nothing of what make thinks is up to date.
 ///
 /// # Errors
 /// When a matrix does not come to a report, or an image is not what a build from nothing gives: with the cells.
@@ -31,16 +31,16 @@ pub fn compare(place: &mut BenchDir<'_>) -> Result<Exit> {
     let asked = place.asked();
     let args: Vec<&str> =
         ["--rebuild", "--suite", "quick"].into_iter().chain(asked.iter().map(String::as_str)).collect();
-    let all = place.run_in(Lanes::Users, "kernels from their neighbours' objects", &args)?;
+    let all = place.run_in(BuildDirs::Users, "kernels from their neighbours' objects", &args)?;
     let built: Vec<(String, bool)> =
         all.report.cells.iter().map(|cell| (cell.id.clone(), cell.cold)).collect();
     let mut compared = Vec::new();
     for (cell, cold) in built {
         disk::discard(&place.dir.join(SCRATCH))?;
         let args = ["--only", cell.as_str(), "--rebuild", "--suite", "quick", "--ccache", "auto"];
-        let alone = place.run_in(Lanes::Own(SCRATCH), &format!("{cell}, from nothing"), &args)?;
+        let scratch = place.run_in(BuildDirs::Own(SCRATCH), &format!("{cell}, from nothing"), &args)?;
         let incremental = kernel(&all, &cell)?;
-        let one = Compared { cold, incremental, from_nothing: kernel(&alone, &cell)?, cell };
+        let one = Compared { cold, incremental, from_nothing: kernel(&scratch, &cell)?, cell };
         terminal::print_line(&one.render())?;
         compared.push(one);
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use crate::boot::addr2line::{self, Frame};
+use crate::boot::addr2line::{self, StackFrame};
 use crate::boot::symbols::Symbols;
 use crate::host::input::{self, shown};
 use crate::host::sandbox::Sandbox;
@@ -95,8 +95,8 @@ fn check(kernel: &Path, symbols: &Symbols, printed: &str, splats: &[Splat]) -> R
     Err(failure.next("name the vmlinux of the very build that was booted"))
 }
 
-fn frames(splats: &[Splat]) -> impl Iterator<Item = Frame<'_>> {
-    splats.iter().flat_map(|splat| &splat.text).filter_map(|line| Frame::find(line))
+fn frames(splats: &[Splat]) -> impl Iterator<Item = StackFrame<'_>> {
+    splats.iter().flat_map(|splat| &splat.text).filter_map(|line| StackFrame::find(line))
 }
 
 fn first_number(line: &str) -> Option<u64> {

@@ -10,32 +10,32 @@ use std::time::{Duration, Instant};
 use libc::pid_t;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How long a child may keep all others from running. A guest that is stopped takes it for a busy host; the first that
-/// would complain is a kernel after 3 s without a grace period, where it was told to be so impatient. Where there are no
-/// others it may go on for ever.
+/// How long a child may keep all others from running. A guest that is stopped takes it for a busy host; the first
+/// that would complain is a kernel after 3 s without a grace period, where its RCU stall timeout is that short. Where
+/// there are no others it may go on for ever.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Of this process.
 pub static HOST: Host = Host::new();
 
-/// Who runs, and who runs alone.
+/// Which process groups run, and which one has the host to itself.
 pub struct Host(Mutex<Groups>);
 
 struct Groups {
     running: Vec<pid_t>,
     exclusive: Option<(pid_t, Instant)>,
-    /// Asked to be alone while another one was, and are stopped until it is their turn.
+    /// Asked for the host while another group had it; stopped until they get it.
     waiting: Vec<pid_t>,
 }
 
-/// What became of a wish to be alone.
+/// Answer to a request for the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// All others stand still.
-    Alone,
-    /// Another one is: this one stands still until it is its turn.
+pub enum ExclusiveGrant {
+    /// All others are stopped.
+    Granted,
+    /// Another group has it: this one is stopped until it gets it.
     Later,
-    /// It was for as long as the others can bear it; they run again.
+    /// It had the host for as long as the others can bear it; they run again.
     NoMore,
 }
 
@@ -63,32 +63,32 @@ impl Host {
         });
     }
 
-    /// Stops all groups but this one, unless another one is alone.
-    pub fn ask(&self, group: pid_t) -> Answer {
+    /// Stops all groups but this one, unless another one has the host.
+    pub fn ask(&self, group: pid_t) -> ExclusiveGrant {
         self.ask_at(group, Instant::now())
     }
 
-    fn ask_at(&self, group: pid_t, now: Instant) -> Answer {
+    fn ask_at(&self, group: pid_t, now: Instant) -> ExclusiveGrant {
         self.groups(|groups| {
             let Some((exclusive, since)) = groups.exclusive else {
                 groups.give_to(group, now);
-                return Answer::Alone;
+                return ExclusiveGrant::Granted;
             };
             if exclusive != group {
                 if !groups.waiting.contains(&group) {
                     groups.waiting.push(group);
                 }
-                return Answer::Later;
+                return ExclusiveGrant::Later;
             }
             if now.saturating_duration_since(since) < LONGEST || groups.others(group).next().is_none() {
-                return Answer::Alone;
+                return ExclusiveGrant::Granted;
             }
             groups.give_back(group, now);
-            Answer::NoMore
+            ExclusiveGrant::NoMore
         })
     }
 
-    /// Ends it, if this group is alone.
+    /// Continues the others, if this group has the host.
     pub fn give_back(&self, group: pid_t) {
         self.groups(|groups| groups.give_back(group, Instant::now()));
     }
@@ -182,27 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn all_others_stand_still_until_the_host_is_given_back() {
+    fn all_others_are_stopped_until_the_host_is_given_back() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 3);
-        assert_eq!(host.ask(sleepers.group(1)), Answer::Alone);
+        assert_eq!(host.ask(sleepers.group(1)), ExclusiveGrant::Granted);
         sleepers.await_stopped(&[true, false, true]);
         host.give_back(sleepers.group(0));
-        assert_eq!(host.ask(sleepers.group(1)), Answer::Alone);
+        assert_eq!(host.ask(sleepers.group(1)), ExclusiveGrant::Granted);
         sleepers.await_stopped(&[true, false, true]);
         host.give_back(sleepers.group(1));
         sleepers.await_stopped(&[false, false, false]);
     }
 
     #[test]
-    fn whoever_asks_meanwhile_has_the_host_next_and_nobody_runs_in_between() {
+    fn the_next_one_to_ask_gets_the_host_with_no_gap() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 3);
-        assert_eq!(host.ask(sleepers.group(0)), Answer::Alone);
-        assert_eq!(host.ask(sleepers.group(2)), Answer::Later);
+        assert_eq!(host.ask(sleepers.group(0)), ExclusiveGrant::Granted);
+        assert_eq!(host.ask(sleepers.group(2)), ExclusiveGrant::Later);
         host.give_back(sleepers.group(0));
         sleepers.await_stopped(&[true, true, false]);
-        assert_eq!(host.ask(sleepers.group(2)), Answer::Alone);
+        assert_eq!(host.ask(sleepers.group(2)), ExclusiveGrant::Granted);
         host.give_back(sleepers.group(2));
         sleepers.await_stopped(&[false, false, false]);
     }
@@ -211,7 +211,7 @@ mod tests {
     fn one_that_starts_meanwhile_stands_still_as_well() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 1);
-        assert_eq!(host.ask(sleepers.group(0)), Answer::Alone);
+        assert_eq!(host.ask(sleepers.group(0)), ExclusiveGrant::Granted);
         let late = Sleepers::new(&host, 1);
         late.await_stopped(&[true]);
         host.leave(sleepers.group(0));
@@ -222,27 +222,27 @@ mod tests {
     fn one_that_ends_while_it_waits_does_not_keep_the_others_waiting() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 3);
-        assert_eq!(host.ask(sleepers.group(0)), Answer::Alone);
-        assert_eq!(host.ask(sleepers.group(1)), Answer::Later);
+        assert_eq!(host.ask(sleepers.group(0)), ExclusiveGrant::Granted);
+        assert_eq!(host.ask(sleepers.group(1)), ExclusiveGrant::Later);
         host.leave(sleepers.group(1));
         host.give_back(sleepers.group(0));
         sleepers.await_stopped(&[false, true, false]);
     }
 
     #[test]
-    fn no_child_is_alone_for_longer_than_is_allowed() {
+    fn no_child_is_exclusive_for_longer_than_is_allowed() {
         let host = Host::new();
         let sleepers = Sleepers::new(&host, 2);
         let group = sleepers.group(0);
         let asked = Instant::now();
-        assert_eq!(host.ask_at(group, asked), Answer::Alone);
-        assert_eq!(host.ask_at(group, asked + LONGEST - Duration::from_nanos(1)), Answer::Alone);
+        assert_eq!(host.ask_at(group, asked), ExclusiveGrant::Granted);
+        assert_eq!(host.ask_at(group, asked + LONGEST - Duration::from_nanos(1)), ExclusiveGrant::Granted);
         sleepers.await_stopped(&[false, true]);
-        assert_eq!(host.ask_at(group, asked + LONGEST), Answer::NoMore);
+        assert_eq!(host.ask_at(group, asked + LONGEST), ExclusiveGrant::NoMore);
         sleepers.await_stopped(&[false, false]);
         // With no other child there is no limit.
         host.leave(sleepers.group(1));
-        assert_eq!(host.ask_at(group, asked + 2 * LONGEST), Answer::Alone);
-        assert_eq!(host.ask_at(group, asked + 4 * LONGEST), Answer::Alone);
+        assert_eq!(host.ask_at(group, asked + 2 * LONGEST), ExclusiveGrant::Granted);
+        assert_eq!(host.ask_at(group, asked + 4 * LONGEST), ExclusiveGrant::Granted);
     }
 }

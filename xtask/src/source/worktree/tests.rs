@@ -58,7 +58,7 @@ fn a_copy_that_was_interrupted_before_its_first_index_starts_over() {
 }
 
 #[test]
-fn a_copy_that_an_earlier_harness_may_have_left_changed_is_made_anew() {
+fn a_copy_of_an_earlier_harness_is_made_again() {
     let (dir, source) = users();
     let tree = open(&dir, &source);
     let (home, before) = (tree.home().to_owned(), tree.incarnation().to_owned());

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use place::{Files, Place, Search};
+pub use place::{CSources, Place, Search};
 pub use plant::Deed;
 
 use crate::host::yaml;

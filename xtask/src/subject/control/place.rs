@@ -9,7 +9,7 @@ use tree_sitter::Node;
 use crate::subject::c_source::{CSource, Call, Config, Function, children};
 
 /// The files that a search may look into, by path.
-pub type Files = BTreeMap<String, CSource>;
+pub type CSources = BTreeMap<String, CSource>;
 
 /// How a place is described, in `patches/places.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -56,9 +56,9 @@ pub struct Spot<'a> {
 /// What a place is looked for in.
 pub struct Search<'a> {
     pub places: &'a BTreeMap<String, Place>,
-    pub files: &'a Files,
+    pub files: &'a CSources,
     /// The changed headers as they are without the patch.
-    pub before: &'a Files,
+    pub before: &'a CSources,
     pub config: &'a Config,
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::host::yaml;
 use crate::subject::c_source::{CSource, Config};
-use crate::subject::kconfig::Request;
+use crate::subject::kconfig::KconfigRequest;
 use patch::{Base, Content, Overlay};
 
 const FILE: &str = "mm/mmu_gather.c";
@@ -24,7 +24,7 @@ impl Base for Tree {
 }
 
 fn config(symbols: &[(&str, &str)]) -> Config {
-    let request = |(symbol, value): &(&str, &str)| Request {
+    let request = |(symbol, value): &(&str, &str)| KconfigRequest {
         symbol: (*symbol).to_owned(),
         value: (*value).to_owned(),
         origin: String::new(),
@@ -53,7 +53,7 @@ fn control(name: &str) -> Control {
 fn plant_in(name: &str, files: &[(&str, &str)], config: &Config) -> Result<BTreeMap<String, String>, String> {
     let path = root().join("patches/places.yaml");
     let places = yaml::parse(&path, &std::fs::read_to_string(&path).unwrap()).unwrap();
-    let parse = |files: &[(&str, &str)]| -> Files {
+    let parse = |files: &[(&str, &str)]| -> CSources {
         files
             .iter()
             .map(|(path, text)| ((*path).to_owned(), CSource::parse(text.as_bytes()).unwrap()))

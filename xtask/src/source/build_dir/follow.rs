@@ -1,5 +1,5 @@
-//! How a lane follows its original: all that is not the lane's own is made a link to it, and what the objects were made
-//! from is noted where the original has something else by now.
+//! How a build directory follows its original: all that is not the build directory's own is made a link to it, and
+//! what the objects were made from is noted where the original has something else by now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,12 +10,13 @@ use std::path::Path;
 use super::super::disk::{self, Made};
 use super::super::files::{OBJECTS, content};
 use super::super::stamp;
-use super::{Lane, Own, digest};
+use super::{BuildDir, Own, digest};
 use failure::{Context, Result};
 
-impl Lane {
-    /// Makes everything below `dir` a link to the original, except files of the lane's own and objects. Returns what becomes
-    /// the lane's own, because the objects were made from another content: that has to get a time of its own.
+impl BuildDir {
+    /// Makes everything below `dir` a link to the original, except files of the build directory's own and objects.
+    /// Returns what becomes the build directory's own, because the objects were made from another content: that has
+    /// to get a time of its own.
     pub(super) fn follow(&mut self, dir: &Path) -> Result<BTreeMap<String, Own>> {
         let (from, to) = (self.original.join(dir), self.dir().join(dir));
         let doing = || format!("link {} to {}", to.display(), from.display());
@@ -58,7 +59,7 @@ impl Lane {
         Ok(own)
     }
 
-    /// Notes what the lane has at `path`, where the original has something else by now.
+    /// Notes what the build directory has at `path`, where the original has something else by now.
     fn take_over(&mut self, path: &Path, own: &mut BTreeMap<String, Own>) -> Result<()> {
         let target = self.dir().join(path);
         let doing = || format!("read {}", target.display());
@@ -92,7 +93,7 @@ impl Lane {
         path.to_str().is_some_and(|path| self.state.own.contains_key(path))
     }
 
-    /// It is a file of the lane's own, or a directory that one is in.
+    /// It is a file of the build directory's own, or a directory that one is in.
     fn is_above(&self, path: &Path) -> bool {
         self.state.own.keys().any(|own| Path::new(own).starts_with(path))
     }
@@ -103,7 +104,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     match (fs::symlink_metadata(one), fs::symlink_metadata(other)) {
         (Ok(one), Ok(other)) if (one.dev(), one.ino()) == (other.dev(), other.ino()) => true,
         (Ok(found), Ok(like)) if found.is_file() && like.is_file() => {
-            // A copy, because the lane is on another file system.
+            // A copy, because the build directory is on another file system.
             found.dev() != like.dev()
                 && matches!((content(one), content(other)), (Ok(one), Ok(other)) if one == other)
         }

@@ -1,4 +1,4 @@
-//! Variants that are built side by side, each in a lane of its own.
+//! Variants that are built side by side, each in a build directory of its own.
 
 use std::path::PathBuf;
 
@@ -19,14 +19,14 @@ fn two_variants() -> Bench {
     bench
 }
 
-fn lane(bench: &Bench, name: &str) -> PathBuf {
+fn build_dir(bench: &Bench, name: &str) -> PathBuf {
     let homes = std::fs::read_dir(bench.path("work/snapshot")).unwrap();
     let mut homes = homes.map(|home| home.unwrap().path()).filter(|home| home.is_dir());
-    homes.next().unwrap().join("lanes").join(name)
+    homes.next().unwrap().join("build-dirs").join(name)
 }
 
 #[test]
-fn each_variant_has_a_lane_and_a_new_one_starts_as_a_copy_of_its_neighbour() {
+fn each_variant_has_a_build_dir_and_a_new_one_starts_as_a_copy_of_its_neighbour() {
     let bench = two_variants();
     let outcome = bench.run(&[], &[]);
     outcome.is("pass", 0, "");
@@ -34,10 +34,10 @@ fn each_variant_has_a_lane_and_a_new_one_starts_as_a_copy_of_its_neighbour() {
     let colds = outcome.report["cells"].as_array().unwrap().iter().filter(|cell| cell["cold"] == true);
     assert_eq!(colds.count(), 1, "{outcome:?}");
 
-    std::fs::write(lane(&bench, "x86_64-v.patch").join("tree/patchproof-objects/mark.o"), "").unwrap();
-    std::fs::remove_dir_all(lane(&bench, "x86_64-w.patch")).unwrap();
+    std::fs::write(build_dir(&bench, "x86_64-v.patch").join("tree/patchproof-objects/mark.o"), "").unwrap();
+    std::fs::remove_dir_all(build_dir(&bench, "x86_64-w.patch")).unwrap();
     bench.run(&[], &[]).is("pass", 0, "");
-    assert!(lane(&bench, "x86_64-w.patch").join("tree/patchproof-objects/mark.o").exists());
+    assert!(build_dir(&bench, "x86_64-w.patch").join("tree/patchproof-objects/mark.o").exists());
 }
 
 #[test]
@@ -51,12 +51,12 @@ fn with_one_job_nothing_boots_while_a_kernel_is_built() {
 }
 
 #[test]
-fn an_interrupted_run_ends_although_one_lane_waits_for_another() {
+fn an_interrupted_run_ends_while_one_build_dir_waits_for_another() {
     let bench = two_variants();
     let child = bench.start(&["--jobs", "4"], &[("STAND_IN_MAKE", "hangs")]);
     bench.wait_until_it_hangs();
     signal(&child, rustix::process::Signal::INT);
     let outcome = Outcome::new(&child.wait_with_output().unwrap(), bench.report());
     assert_eq!(outcome.exit, Some(130), "{outcome:?}");
-    bench.survived("harness interrupted: one lane waits for another", &outcome);
+    bench.survived("harness interrupted: one build directory waits for another", &outcome);
 }

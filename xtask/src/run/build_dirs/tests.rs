@@ -10,12 +10,12 @@ fn cells(most_controls: usize) -> Vec<Cell> {
     plan::first_controls(plan::cells(&loaded.campaign, &beside).unwrap(), most_controls)
 }
 
-fn names(lanes: &[Lane]) -> Vec<&str> {
-    lanes.iter().map(|lane| lane.name.as_str()).collect()
+fn names(build_dirs: &[BuildDirPlan]) -> Vec<&str> {
+    build_dirs.iter().map(|build_dir| build_dir.name.as_str()).collect()
 }
 
 #[test]
-fn bases_come_first_and_a_long_lane_is_shared_out_where_there_are_builders() {
+fn bases_come_first_and_a_long_build_dir_is_split_where_there_are_builders() {
     let all = cells(usize::MAX);
     let seven = [
         "x86_64-pt-reclaim-on.base",
@@ -26,9 +26,9 @@ fn bases_come_first_and_a_long_lane_is_shared_out_where_there_are_builders() {
         "x86_64-rcu-table-free-off.patch",
         "x86_64-rcu-table-free-off.patch-stub-missing",
     ];
-    assert_eq!(names(&lanes(&all, 1, &|_| None)), seven);
-    assert_eq!(names(&lanes(&all, 7, &|_| None)), seven);
-    let nine = lanes(&all, 9, &|_| None);
+    assert_eq!(names(&assign(&all, 1, &|_| None)), seven);
+    assert_eq!(names(&assign(&all, 7, &|_| None)), seven);
+    let nine = assign(&all, 9, &|_| None);
     assert_eq!(nine.len(), 9);
     assert_eq!(nine[4].name, "x86_64-pt-reclaim-off.patch");
     assert_eq!(nine[5].name, "x86_64-pt-reclaim-off.patch-3");
@@ -38,7 +38,7 @@ fn bases_come_first_and_a_long_lane_is_shared_out_where_there_are_builders() {
 }
 
 #[test]
-fn a_lane_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant() {
+fn a_build_dir_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant() {
     let from = |other: &str| distance("x86_64-table-free-6.12.patch-3", other);
     assert_eq!(from("x86_64-table-free-6.12.patch"), 0);
     assert_eq!(from("x86_64-table-free-6.12.patch-stub-missing"), 0);
@@ -48,7 +48,7 @@ fn a_lane_is_nearer_with_the_same_of_the_patch_than_with_the_same_variant() {
 }
 
 #[test]
-fn what_has_to_show_most_is_booted_first_and_the_arms_of_a_variant_beside_each_other() {
+fn most_demanded_is_booted_first_and_arms_of_a_variant_in_sequence() {
     let cells = cells(2);
     let mut order: Vec<usize> = (0..cells.len()).collect();
     let ranks = boot_ranks(&cells);
@@ -71,9 +71,9 @@ fn of_two_suites_of_as_many_tests_the_one_with_more_to_show_is_booted_first() {
 }
 
 #[test]
-fn the_cores_are_shared_out_among_the_lanes_that_there_are() {
+fn cores_are_split_among_the_build_dirs() {
     assert_eq!(
-        [(2, 7), (8, 7), (64, 7), (64, 100), (64, 0)].map(|(jobs, lanes)| jobs_each(jobs, lanes)),
+        [(2, 7), (8, 7), (64, 7), (64, 100), (64, 0)].map(|(jobs, build_dirs)| jobs_each(jobs, build_dirs)),
         [2, 2, 9, 2, 64]
     );
 }
@@ -92,15 +92,15 @@ fn guests_share_the_tests_of_a_cell_where_cores_would_be_idle_and_there_are_enou
 }
 
 #[test]
-fn every_cell_is_in_one_lane_and_in_the_order_of_the_plan() {
+fn every_cell_is_in_one_build_dir_and_in_the_order_of_the_plan() {
     for (most, builders) in [(2, 1), (2, 32), (usize::MAX, 1), (usize::MAX, 7), (usize::MAX, 32)] {
         let cells = cells(most);
-        let lanes = lanes(&cells, builders, &|_| None);
-        let mut seen: Vec<usize> = lanes.iter().flat_map(|lane| lane.cells.clone()).collect();
-        assert!(lanes.iter().all(|lane| lane.cells.is_sorted()));
-        for lane in &lanes {
+        let build_dirs = assign(&cells, builders, &|_| None);
+        let mut seen: Vec<usize> = build_dirs.iter().flat_map(|build_dir| build_dir.cells.clone()).collect();
+        assert!(build_dirs.iter().all(|build_dir| build_dir.cells.is_sorted()));
+        for build_dir in &build_dirs {
             let variant = |index: &usize| cells[*index].variant.id();
-            assert!(lane.cells.iter().all(|index| variant(index) == variant(&lane.cells[0])));
+            assert!(build_dir.cells.iter().all(|index| variant(index) == variant(&build_dir.cells[0])));
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..cells.len()).collect::<Vec<_>>());

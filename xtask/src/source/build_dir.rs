@@ -1,9 +1,9 @@
-//! A lane: the source that the cells of one variant are built from, one after another, and their objects in it. It is a
-//! tree of hard links to the original, which nobody writes through: a file that is changed is put in place of its link.
-//! So lanes are built in side by side, each from the objects of its own last cell, and a new one starts as a copy of a
-//! neighbour. What is stale is decided by content: the lane records what each file held when its last build began, and
-//! gives all files times that say so ([`super::stamp`]). A crash at any moment leaves a lane that the next
-//! [`Lane::begin`] makes right, or that is made again from nothing.
+//! A build directory: the source that the cells of one variant are built from, one after another, and their objects
+//! in it. It is a tree of hard links to the original, which nobody writes through: a file that is changed is put in
+//! place of its link. So build directories are built in side by side, each from the objects of its own last cell, and
+//! a new one starts as a copy of a neighbour. What is stale is decided by content: the build directory records what
+//! each file held when its last build began, and gives all files times that say so ([`super::stamp`]). A crash at any
+//! moment leaves a build directory that the next [`BuildDir::begin`] makes right, or that is made again from nothing.
 
 mod follow;
 
@@ -32,10 +32,10 @@ const SCHEMA: u32 = 3;
 /// A copy takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(900);
 
-/// What a lane remembers. It lies outside the directory that builds can write.
+/// What a build directory remembers. It lies outside the directory that builds can write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LaneState {
+struct BuildDirState {
     schema: u32,
     /// [`WorkTree::incarnation`] of its original.
     incarnation: String,
@@ -61,24 +61,24 @@ struct LaneState {
     place: PathBuf,
 }
 
-/// A file of the lane's own.
+/// A file of the build directory's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
     /// Of what it was when the last build began; None: it was not there.
     digest: Option<String>,
-    /// The build before which that last changed, counted like [`LaneState::unsettled`]; 0: all objects know it.
+    /// The build before which that last changed, counted like [`BuildDirState::unsettled`]; 0: all objects know it.
     since: u32,
 }
 
 #[derive(Debug)]
-pub struct Lane {
+pub struct BuildDir {
     home: PathBuf,
     original: PathBuf,
-    state: LaneState,
+    state: BuildDirState,
 }
 
-/// Where the source of the lane in `home` is, for make.
+/// Where the source of the build directory in `home` is, for make.
 pub fn tree_in(home: &Path) -> PathBuf {
     home.join("tree")
 }
@@ -88,16 +88,17 @@ pub fn objects_in(home: &Path) -> PathBuf {
     tree_in(home).join(OBJECTS)
 }
 
-/// Whether the lane in `home` has objects to start from, its own next build or a copy's, of this copy of the source.
+/// Whether the build directory in `home` has objects to start from, its own next build or a copy's, of this copy of
+/// the source.
 pub fn is_usable(home: &Path, incarnation: &str) -> bool {
     load(home)
         .is_some_and(|state| state.incarnation == incarnation && state.settled && state.is_of_this_boot())
         && objects_in(home).join(".config").is_file()
 }
 
-impl LaneState {
-    fn new(incarnation: String, identity: String) -> LaneState {
-        LaneState {
+impl BuildDirState {
+    fn new(incarnation: String, identity: String) -> BuildDirState {
+        BuildDirState {
             schema: SCHEMA,
             incarnation,
             identity,
@@ -123,38 +124,39 @@ fn this_boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-impl Lane {
-    /// The lane in `home` with the source of `work`: made, or brought up to date with it.
+impl BuildDir {
+    /// The build directory in `home` with the source of `work`: made, or brought up to date with it.
     ///
     /// # Errors
     /// On I/O failure.
-    pub fn open(work: &WorkTree, home: PathBuf) -> Result<Lane> {
+    pub fn open(work: &WorkTree, home: PathBuf) -> Result<BuildDir> {
         let (incarnation, identity) = (work.incarnation().to_owned(), work.identity()?);
         let known = load(&home).filter(|state| state.incarnation == incarnation);
         let known_identity = known.as_ref().map(|state| state.identity.clone());
-        let state = known.unwrap_or_else(|| LaneState::new(incarnation, identity.clone()));
-        let mut lane = Lane { home, original: work.dir(), state };
+        let state = known.unwrap_or_else(|| BuildDirState::new(incarnation, identity.clone()));
+        let mut build_dir = BuildDir { home, original: work.dir(), state };
         if known_identity.is_none() {
-            disk::discard(&lane.home)?;
-            disk::create_dir(&lane.dir())?;
+            disk::discard(&build_dir.home)?;
+            disk::create_dir(&build_dir.dir())?;
         }
         if known_identity.as_ref() != Some(&identity) {
-            let changed = lane.follow(Path::new(""))?;
-            lane.state.own.extend(changed);
-            disk::sync_filesystem(&lane.home)?;
-            lane.state.identity = identity;
-            lane.save()?;
+            let changed = build_dir.follow(Path::new(""))?;
+            build_dir.state.own.extend(changed);
+            disk::sync_filesystem(&build_dir.home)?;
+            build_dir.state.identity = identity;
+            build_dir.save()?;
         }
-        Ok(lane)
+        Ok(build_dir)
     }
 
-    /// A new lane in `home` as a copy of `other`, with its objects; nobody builds in that one meanwhile.
+    /// A new build directory in `home` as a copy of `other`, with its objects; nobody builds in that one meanwhile.
     ///
     /// # Errors
     /// On I/O failure, or when `cp` fails.
-    pub fn copy(other: &Path, work: &WorkTree, home: PathBuf) -> Result<Lane> {
+    pub fn copy(other: &Path, work: &WorkTree, home: PathBuf) -> Result<BuildDir> {
         let state = load(other);
-        let state = state.ok_or_else(|| Failure::infra(format!("{} is no sound lane", other.display())))?;
+        let state = state
+            .ok_or_else(|| Failure::infra(format!("{} is no sound build directory", other.display())))?;
         disk::discard(&home)?;
         let tree = tree_in(&home);
         disk::create_dir(&tree)?;
@@ -164,14 +166,14 @@ impl Lane {
             entries.push(entry.or_infra(reading)?.path());
         }
         entries.retain(|path| !path.ends_with(OBJECTS));
-        let copy = |command| must("the copy of a lane", command, &home.join("copy.log"), DEADLINE);
+        let copy = |command| must("the copy of a build directory", command, &home.join("copy.log"), DEADLINE);
         copy(duct::cmd("cp", links(&entries, &tree)))?;
         // Objects are written in place: they are copied, with their times, and share blocks where the disk can.
         copy(duct::cmd!("cp", "-a", "--reflink=auto", objects_in(other), &tree))?;
-        let lane = Lane { home, original: work.dir(), state };
-        disk::sync_filesystem(&lane.home)?;
-        lane.save()?;
-        Ok(lane)
+        let build_dir = BuildDir { home, original: work.dir(), state };
+        disk::sync_filesystem(&build_dir.home)?;
+        build_dir.save()?;
+        Ok(build_dir)
     }
 
     pub fn dir(&self) -> PathBuf {
@@ -182,7 +184,7 @@ impl Lane {
         objects_in(&self.home)
     }
 
-    /// What the `.config` among the objects was made from, as [`Lane::configured`] was told; empty if nothing was.
+    /// What the `.config` among the objects was made from, as [`BuildDir::configured`] was told; empty if nothing was.
     pub fn configured_from(&self) -> &str {
         &self.state.configured
     }
@@ -196,8 +198,8 @@ impl Lane {
 
     /// Makes the source the original plus exactly `changes`, and the objects ready for a build that sees the tree at
     /// `place`: whatever their times were, make then finds out of date what was made from other contents. Says whether
-    /// there are objects to start from. [`Lane::settle`] or [`Lane::pause`] follows the build; without either, it counts as
-    /// killed.
+    /// there are objects to start from. [`BuildDir::settle`] or [`BuildDir::pause`] follows the build; without
+    /// either, it counts as killed.
     ///
     /// # Errors
     /// When a path leads out of the tree or through a symbolic link: nothing is written then. On I/O failure.
@@ -222,7 +224,7 @@ impl Lane {
         Ok(self.objects().join(".config").exists())
     }
 
-    /// The build ended well: all objects are made from what the lane holds now.
+    /// The build ended well: all objects are made from what the build directory holds now.
     ///
     /// # Errors
     /// On I/O failure.
@@ -263,7 +265,7 @@ impl Lane {
         if !objects.exists() {
             return self.without_objects();
         }
-        let LaneState { unsettled: builds, began_secs, whole, chain, .. } = self.state;
+        let BuildDirState { unsettled: builds, began_secs, whole, chain, .. } = self.state;
         let usable = if builds == 0 {
             self.state.chain = Chain::new(stamp::now_secs());
             objects::stamp_settled(&objects, self.state.chain).or_infra(doing)?;
@@ -293,7 +295,7 @@ impl Lane {
         Ok(())
     }
 
-    /// What each path of the lane's own has to hold, and its mode.
+    /// What each path of the build directory's own has to hold, and its mode.
     fn wanted(&self, changes: &Changes) -> Result<BTreeMap<String, WantedFile>> {
         let mut wanted = BTreeMap::new();
         for path in self.state.own.keys().chain(changes.keys()) {
@@ -345,7 +347,7 @@ impl Lane {
             let file = tree.join(path);
             let doing = || format!("change {}", file.display());
             let time = self.state.chain.source(self.state.own.get(path).map_or(0, |own| own.since));
-            // A second name may be the original's, or another lane's.
+            // A second name may be the original's, or another build directory's.
             let is_own = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && found.nlink() == 1);
             if is_own && files::content(&file)? == *content {
                 stamp::set(&file, time).or_infra(doing)?;
@@ -378,12 +380,13 @@ impl Lane {
     }
 
     fn save(&self) -> Result<()> {
-        let json = serde_json::to_vec_pretty(&self.state).or_infra(|| "write a lane's state".to_owned())?;
+        let json = serde_json::to_vec_pretty(&self.state)
+            .or_infra(|| "write a build directory's state".to_owned())?;
         disk::write_aside(&state_file(&self.home), &json)
     }
 }
 
-/// What a path of the lane's own has to be.
+/// What a path of the build directory's own has to be.
 #[derive(Debug)]
 struct WantedFile {
     content: Option<Content>,
@@ -399,12 +402,12 @@ fn digest(content: &Content) -> String {
 }
 
 fn state_file(home: &Path) -> PathBuf {
-    home.join("lane.json")
+    home.join("build-dir.json")
 }
 
 /// None also for what is cut off, or of another version.
-fn load(home: &Path) -> Option<LaneState> {
-    let state: LaneState = serde_json::from_slice(&fs::read(state_file(home)).ok()?).ok()?;
+fn load(home: &Path) -> Option<BuildDirState> {
+    let state: BuildDirState = serde_json::from_slice(&fs::read(state_file(home)).ok()?).ok()?;
     (state.schema == SCHEMA).then_some(state)
 }
 

@@ -1,5 +1,5 @@
-//! Which cells share a lane (crate::source::lane), how many lanes and boots go on at the same time, and how long a run
-//! takes then. Pure: cells and times in, a plan or a forecast out.
+//! Which cells share a build directory (crate::source::build_dir), how many build directories and boots go on at the
+//! same time, and how long a run takes then. Pure: cells and times in, a plan or a forecast out.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::subject::control::WantedSignal;
 
 /// Cells that are built one after another, each from the objects of the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lane {
+pub struct BuildDirPlan {
     /// A directory of this name holds it, beside the tree.
     pub name: String,
     pub tree: String,
@@ -17,8 +17,8 @@ pub struct Lane {
     pub cells: Vec<usize>,
 }
 
-/// A lane of fewer cells than this is not worth the copy that it begins with.
-const WORTH_A_LANE: usize = 2;
+/// A build directory of fewer cells than this is not worth the copy that it begins with.
+const WORTH_A_DIR: usize = 2;
 
 /// Kernels built at the same time. A build from a neighbour's objects is mostly make and the linker, which use one core
 /// for some seconds, and less where a compiler or a guest wants the other.
@@ -40,10 +40,10 @@ pub fn guests_each(jobs: usize, cells: usize, tests: usize) -> usize {
     (jobs / cells.max(1)).min(tests / WORTH_A_GUEST).max(1)
 }
 
-/// Jobs of one make while several run, in so many lanes; the first kernel of all is compiled alone. Two at least, because
-/// a make often waits for the linker; but one where one was asked for.
-pub fn jobs_each(jobs: usize, lanes: usize) -> usize {
-    (jobs / builders(jobs).min(lanes).max(1)).max(jobs.min(2))
+/// Jobs of one make while several run, in so many build directories; the first kernel of all is compiled alone. Two
+/// at least, because a make often waits for the linker; but one where one was asked for.
+pub fn jobs_each(jobs: usize, build_dirs: usize) -> usize {
+    (jobs / builders(jobs).min(build_dirs).max(1)).max(jobs.min(2))
 }
 
 /// In which order kernels that wait are booted, by index of the cell: what has to show most first, because it takes longest
@@ -63,35 +63,39 @@ pub fn boot_ranks(cells: &[Cell]) -> Vec<usize> {
     ranks
 }
 
-/// A lane for the base of each variant of a tree, one for all that has the patch, one for each control that does not
-/// compile, and more where there are builders for them. Whichever of one tree and architecture is built in first, the
-/// others start as copies: of the lane that has the same of the patch, if there is one, because a header that it changes
-/// takes longer to compile again than another variant's configuration. So the bases come first, and there are patched
-/// objects when they are over.
+/// A build directory for the base of each variant of a tree, one for all that has the patch, one for each control
+/// that does not compile, and more where there are builders for them. Whichever of one tree and architecture is built
+/// in first, the others start as copies: of the build directory that has the same of the patch, if there is one,
+/// because a header that it changes takes longer to compile again than another variant's configuration. So the bases
+/// come first, and there are patched objects when they are over.
 ///
 /// `tag` names what a cell's patch makes its build execute on the host, if anything: cells of different tags never share
 /// objects, because such a build may leave anything there.
-pub fn lanes(cells: &[Cell], builders: usize, tag: &dyn Fn(&Cell) -> Option<String>) -> Vec<Lane> {
-    let mut lanes: Vec<Lane> = Vec::new();
+pub fn assign(cells: &[Cell], builders: usize, tag: &dyn Fn(&Cell) -> Option<String>) -> Vec<BuildDirPlan> {
+    let mut build_dirs: Vec<BuildDirPlan> = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
-        let name = tag(cell).map_or_else(|| lane_of(cell), |tag| format!("{}{TAG}{tag}", lane_of(cell)));
-        match lanes.iter_mut().find(|lane| lane.tree == cell.tree && lane.name == name) {
-            Some(lane) => lane.cells.push(index),
+        let name = tag(cell).map_or_else(|| name_of(cell), |tag| format!("{}{TAG}{tag}", name_of(cell)));
+        match build_dirs.iter_mut().find(|build_dir| build_dir.tree == cell.tree && build_dir.name == name) {
+            Some(build_dir) => build_dir.cells.push(index),
             None => {
                 let (tree, arch) = (cell.tree.clone(), cell.arch.name);
-                lanes.push(Lane { name, tree, arch, cells: vec![index] });
+                build_dirs.push(BuildDirPlan { name, tree, arch, cells: vec![index] });
             }
         }
     }
-    let kin = |lane: &Lane| cells.iter().position(|c| c.tree == lane.tree && c.arch.name == lane.arch);
-    let firsts: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).take(2).collect();
+    let kin = |build_dir: &BuildDirPlan| {
+        cells.iter().position(|c| c.tree == build_dir.tree && c.arch.name == build_dir.arch)
+    };
+    let firsts: Vec<String> = build_dirs.iter().map(|build_dir| build_dir.name.clone()).take(2).collect();
     // Stable: variants keep their order.
-    lanes.sort_by_key(|lane| (kin(lane), !firsts.contains(&lane.name), !lane.name.ends_with(BASE)));
-    while lanes.len() < builders && split_longest(&mut lanes) {}
-    lanes
+    build_dirs.sort_by_key(|build_dir| {
+        (kin(build_dir), !firsts.contains(&build_dir.name), !build_dir.name.ends_with(BASE))
+    });
+    while build_dirs.len() < builders && split_longest(&mut build_dirs) {}
+    build_dirs
 }
 
-fn lane_of(cell: &Cell) -> String {
+fn name_of(cell: &Cell) -> String {
     let name = format!("{}-{}", cell.arch.name, cell.variant.name);
     match &cell.arm {
         Arm::Base => format!("{name}{BASE}"),
@@ -108,44 +112,49 @@ const BASE: &str = ".base";
 const PATCH: &str = ".patch";
 const TAG: char = '~';
 
-/// What the cells of the lane execute on the host while they are built.
+/// What the cells of the build directory execute on the host while they are built.
 pub fn tag_of(name: &str) -> Option<&str> {
-    // A number that tells lanes of one kind apart stands before it.
+    // A number that tells build directories of one kind apart stands before it.
     name.split_once(TAG).map(|(_, tag)| tag)
 }
 
-/// A lane of the name `one` may start from the objects of `other`.
+/// A build directory of the name `one` may start from the objects of `other`.
 pub fn may_copy(one: &str, other: &str) -> bool {
     tag_of(other).is_none_or(|tag| tag_of(one) == Some(tag))
 }
 
-/// How much work lies between the objects of two lanes: none of it is measured, only ordered.
+/// How much work lies between the objects of two build directories: none of it is measured, only ordered.
 pub fn distance(one: &str, other: &str) -> usize {
     let ((variant, part), (other_variant, other_part)) = (parts(one), parts(other));
     2 * usize::from(part != other_part) + usize::from(variant != other_variant)
 }
 
-/// What a lane's name says: architecture and variant, and what of the patch. Behind that stands its number, if it is one
-/// of several, or its control.
+/// What a build directory's name says: architecture and variant, and what of the patch. Behind that stands its
+/// number, if it is one of several, or its control.
 fn parts(name: &str) -> (&str, &str) {
     let found = [BASE, PATCH].into_iter().filter_map(|part| Some((name.rfind(part)?, part)));
     found.max().map_or((name, ""), |(at, part)| (&name[..at], part))
 }
 
-/// Gives the second half of the longest lane to a new one; false where none is long enough.
-fn split_longest(lanes: &mut Vec<Lane>) -> bool {
-    let longest = lanes.iter().map(|lane| lane.cells.len()).max().unwrap_or(0);
-    let Some(at) = lanes.iter().position(|lane| lane.cells.len() == longest) else { return false };
-    if longest < 2 * WORTH_A_LANE {
+/// Gives the second half of the longest build directory to a new one; false where none is long enough.
+fn split_longest(build_dirs: &mut Vec<BuildDirPlan>) -> bool {
+    let longest = build_dirs.iter().map(|build_dir| build_dir.cells.len()).max().unwrap_or(0);
+    let Some(at) = build_dirs.iter().position(|build_dir| build_dir.cells.len() == longest) else {
+        return false;
+    };
+    if longest < 2 * WORTH_A_DIR {
         return false;
     }
-    let cells = lanes[at].cells.split_off(longest / 2);
-    let (tree, whole) = (lanes[at].tree.clone(), parts(&lanes[at].name));
-    let pieces = 1 + lanes.iter().filter(|lane| lane.tree == tree && parts(&lane.name) == whole).count();
-    let tag = tag_of(&lanes[at].name).map_or_else(String::new, |tag| format!("{TAG}{tag}"));
+    let cells = build_dirs[at].cells.split_off(longest / 2);
+    let (tree, whole) = (build_dirs[at].tree.clone(), parts(&build_dirs[at].name));
+    let pieces = 1 + build_dirs
+        .iter()
+        .filter(|build_dir| build_dir.tree == tree && parts(&build_dir.name) == whole)
+        .count();
+    let tag = tag_of(&build_dirs[at].name).map_or_else(String::new, |tag| format!("{TAG}{tag}"));
     let name = format!("{}{}-{pieces}{tag}", whole.0, whole.1);
-    let new = Lane { name, cells, ..lanes[at].clone() };
-    lanes.insert(at + 1, new);
+    let new = BuildDirPlan { name, cells, ..build_dirs[at].clone() };
+    build_dirs.insert(at + 1, new);
     true
 }
 
@@ -172,15 +181,15 @@ pub fn forecast(cells: &[Cell], took: &[Took], cores: usize, measured_on: usize)
         let Took { build_secs, cold, .. } = took.get(index).copied().unwrap_or_default();
         if cold { build_secs * (SERIAL_PART + (1.0 - SERIAL_PART) / speedup) } else { build_secs }
     };
-    let lanes = lanes(cells, builders(cores), &|_| None);
+    let build_dirs = assign(cells, builders(cores), &|_| None);
     let mut builders = vec![0.0; builders(cores)];
     let mut begun = BTreeMap::<(&str, &str), f64>::new();
     let mut built: Vec<(f64, usize)> = Vec::new();
-    for lane in &lanes {
+    for build_dir in &build_dirs {
         let builder = soonest(&mut builders);
-        let kin = (lane.tree.as_str(), lane.arch);
+        let kin = (build_dir.tree.as_str(), build_dir.arch);
         let mut now = builder.max(begun.get(&kin).copied().unwrap_or(0.0));
-        for &index in &lane.cells {
+        for &index in &build_dir.cells {
             now += build(index);
             begun.entry(kin).or_insert(now);
             built.push((now, index));

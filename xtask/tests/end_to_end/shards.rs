@@ -31,12 +31,12 @@ pub fn many_tests() -> Bench {
     bench
 }
 
-pub const ROOM_FOR_TWO: [&str; 2] = ["--jobs", "4"];
+pub const JOBS_FOR_TWO: [&str; 2] = ["--jobs", "4"];
 
 #[test]
-fn two_guests_share_the_tests_of_a_cell_where_there_is_room_for_them() {
+fn two_guests_share_the_tests_of_a_cell_where_there_are_cores_for_them() {
     let bench = many_tests();
-    let outcome = bench.run(&ROOM_FOR_TWO, &[]);
+    let outcome = bench.run(&JOBS_FOR_TWO, &[]);
     outcome.is("pass", 0, "");
     let cells = outcome.report["cells"].as_array().unwrap();
     assert!(
@@ -73,7 +73,7 @@ fn trouble_in_the_second_guest_is_trouble() {
         ("garbage", "infra", 3),
     ] {
         let bench = many_tests();
-        let outcome = bench.run(&ROOM_FOR_TWO, &[("STAND_IN_QEMU", &format!("second:{fault}"))]);
+        let outcome = bench.run(&JOBS_FOR_TWO, &[("STAND_IN_QEMU", &format!("second:{fault}"))]);
         outcome.is(verdict, exit, "");
         bench.survived(&format!("second guest: {fault}"), &outcome);
     }
