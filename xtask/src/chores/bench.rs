@@ -2,6 +2,7 @@
 //! itself, as a user would, with lanes and a cache of its own, so that cold is cold. Judges no patch.
 
 mod images;
+mod performance;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +21,6 @@ use crate::host::disk::write_whole;
 use crate::host::process::THIS_PROGRAM;
 use crate::host::sandbox::Sandbox;
 use crate::host::{arch, terminal};
-use crate::report::layout;
 use crate::report::{CellReport, Report};
 use crate::run::lanes::{self, Took};
 use failure::{Context, Exit, Failure, Result, escape};
@@ -80,6 +80,14 @@ impl Measurement {
 /// Everything that was measured, as it is written to `bench.json`.
 #[derive(Debug, Default, Serialize)]
 struct Measurements {
+    /// When its first run began, UTC.
+    date: String,
+    /// Of this repository, which the harness was built from.
+    revision: String,
+    /// Patterns of the cells that were meant; none: all.
+    only: Vec<String>,
+    /// Accelerators of the guests.
+    accels: Vec<String>,
     cells: usize,
     cores: usize,
     rows: Vec<Measurement>,
@@ -117,7 +125,8 @@ struct MeasuredRun {
     dir: PathBuf,
 }
 
-/// Measures and prints; or, if that is asked, compares images and measures nothing.
+/// Measures, prints what came of it, and writes it to the documentation if that is asked; or compares images and measures
+/// nothing.
 ///
 /// # Errors
 /// When a matrix that is measured does not come to a report, or an image that was built from its neighbour's objects is
@@ -133,7 +142,12 @@ pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     disk::discard(&place.dir)?;
     disk::create_dir(&place.dir)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut bench = Measurements { cores, ..Measurements::default() };
+    let mut bench = Measurements {
+        revision: revision(&project.root),
+        only: args.only.clone(),
+        cores,
+        ..Measurements::default()
+    };
     let cold = bench.cold(&mut place)?;
     bench.again(&mut place, cold)?;
     if args.ccache {
@@ -143,8 +157,14 @@ pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     let json = serde_json::to_vec_pretty(&bench).or_infra(|| "encode the benchmark".to_owned())?;
     let path = place.dir.join("bench.json");
     write_whole(&path, &json)?;
-    terminal::print(&(bench.render() + "\n"))?;
-    terminal::print_line(&format!("as JSON: {}", path.display()))?;
+    let text = performance::render(&bench);
+    terminal::print(&text)?;
+    terminal::print_line(&format!("\nas JSON: {}", path.display()))?;
+    if args.write {
+        let page = project.root.join(performance::PAGE);
+        write_whole(&page, text.as_bytes())?;
+        terminal::print_line(&format!("written: {}", page.display()))?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -160,6 +180,10 @@ impl Measurements {
         // Fetching and unpacking sources is paid once, and by the network.
         let secs = cold.secs - cold.report.fetch_secs;
         self.cells = cold.report.cells.len();
+        self.accels = cold.report.accels.iter().map(|accel| accel.name.clone()).collect();
+        self.accels.dedup();
+        // It is written as RFC 3339.
+        self.date = cold.report.started.chars().take_while(|c| *c != 'T').collect();
         self.rows.push(Measurement { secs: one, ..Measurement::of("one cold kernel build", &ones, None) });
         self.add("the whole matrix, cold", &[secs], one);
         #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
@@ -258,27 +282,6 @@ impl Measurements {
         self.rows.extend([bare, beside_bare, to_init, within]);
         Ok(())
     }
-
-    fn render(&self) -> String {
-        let rows = self.rows.iter().map(|row| {
-            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-            vec![row.what.clone(), row.seconds(), ratio, row.against.unwrap_or_default().to_owned()]
-        });
-        let table =
-            layout::table(&["measured", "seconds", "ratio", "to"], &rows.collect::<Vec<_>>()).join("\n");
-        let parts = self.parts.iter().map(|(what, secs)| format!("{what} {secs:.0} s"));
-        let disk = self.disk_mib.iter().map(|(what, mib)| format!("{what} {mib} MiB"));
-        let forecast = self.forecast.iter().map(|(cores, secs)| format!("{cores}: {secs:.0} s"));
-        format!(
-            "{table}\n{} cells on {} cores; sums over them, which overlap: {}\nthe whole matrix, cold, by cores, computed: {}\n\
-             on disk: {}",
-            self.cells,
-            self.cores,
-            parts.collect::<Vec<_>>().join(", "),
-            forecast.collect::<Vec<_>>().join(", "),
-            disk.collect::<Vec<_>>().join(", ")
-        )
-    }
 }
 
 impl BenchDir<'_> {
@@ -333,6 +336,16 @@ impl BenchDir<'_> {
         let path = self.dir.join(format!("edited-{}.patch", self.number));
         write_whole(&path, edited.as_bytes())?;
         Ok(path.display().to_string())
+    }
+}
+
+/// The commit that is checked out, and whether there is more than that.
+fn revision(root: &Path) -> String {
+    let git = |args: &[&str]| duct::cmd("git", args).dir(root).stdin_null().stderr_null().read().ok();
+    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain"])) {
+        (Some(id), Some(changes)) if changes.is_empty() => id,
+        (Some(id), _) => format!("{id} with changes"),
+        (None, _) => "unknown".to_owned(),
     }
 }
 

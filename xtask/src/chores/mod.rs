@@ -21,7 +21,7 @@ use failure::{Exit, Failure, Result};
 pub enum Chore {
     /// Everything that must hold before a change lands: format, clippy, tests, a smoke matrix on a real kernel
     Ci(CiArgs),
-    /// Measure what a matrix costs, in units of one cold kernel build
+    /// Measure what a matrix costs, in units of one cold kernel build, and print it as docs/performance.md has it
     Bench(BenchArgs),
     /// Break everything around a kernel, one thing after another; none may give a pass or be in the next run's way
     Faults,
@@ -42,6 +42,9 @@ pub struct BenchArgs {
     /// its neighbour's objects
     #[arg(long, conflicts_with = "ccache")]
     pub images: bool,
+    /// Write it to docs/performance.md: for a whole run on a machine that does nothing else
+    #[arg(long, conflicts_with = "images")]
+    pub write: bool,
     /// Let builds and guests do all that you can: to measure what confining them costs
     #[arg(long)]
     pub no_sandbox: bool,
