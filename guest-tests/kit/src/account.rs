@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn event(name: &str, source: Source) -> Event {
-        Event { name: name.to_owned(), source, needed_with: None }
+        Event { name: name.to_owned(), source, needed_with: None, optional: false }
     }
 
     fn calls(of: &[&str], from: &[&str]) -> Source {

@@ -29,12 +29,12 @@ pub struct Point<'w> {
 }
 
 impl<'w> Probes<'w> {
-    /// Those of `watch`. A function that this kernel does not have cannot be called in it, and is left out: the count is 0
-    /// by construction.
+    /// Those of `watch`. A function that this kernel does not have cannot be called in it, and is left out: where nothing is
+    /// left of an event, its count is 0 by construction. Only an event that says so may come to that.
     ///
     /// # Errors
-    /// A watch that contradicts itself, and a kernel without what an event is seen by, if it has the function with which
-    /// that is needed.
+    /// A watch that contradicts itself, and a kernel without what an event or an order is seen by, if it has to be seen in
+    /// this kernel: also where the name of a function is wrong.
     pub fn find(watch: &'w Watch, kallsyms: &Kallsyms) -> Result<Probes<'w>, String> {
         check_names(watch)?;
         if !kallsyms.has_exactly(PROOF) {
@@ -42,13 +42,15 @@ impl<'w> Probes<'w> {
         }
         let mut functions = BTreeSet::from([PROOF]);
         let mut points: Vec<Point<'w>> = Vec::new();
+        let mut shown = BTreeSet::new();
         for (index, event) in watch.events.iter().enumerate() {
-            let has_source = match &event.source {
-                Source::Calls { of, .. } => {
+            let is_shown = match &event.source {
+                Source::Calls { of, from, inside } => {
                     let here = of.iter().map(String::as_str).filter(|name| kallsyms.has_exactly(name));
                     let here: Vec<_> = here.collect();
                     functions.extend(&here);
-                    !here.is_empty()
+                    let has_caller = from.is_empty() || from.iter().any(|caller| kallsyms.has(caller));
+                    !here.is_empty() && (has_caller || inside.is_some())
                 }
                 Source::Tracepoint { event, function, to_bystanders } => {
                     let is_here = kallsyms.has(function);
@@ -58,17 +60,34 @@ impl<'w> Probes<'w> {
                     is_here
                 }
             };
-            let needed_with = event.needed_with.as_ref().filter(|needed| kallsyms.has(needed));
-            if let (false, Some(needed_with)) = (has_source, needed_with) {
-                let sources = sources(&event.source);
+            if is_shown {
+                shown.insert(event.name.as_str());
+                continue;
+            }
+            let sources = sources(&event.source);
+            match &event.needed_with {
+                Some(needed_with) if kallsyms.has(needed_with) => {
+                    return Err(format!(
+                        "{needed_with} is there, but nothing that shows {}: {sources}",
+                        event.name
+                    ));
+                }
+                None if !event.optional => {
+                    return Err(format!("this kernel has nothing that shows {}: {sources}", event.name));
+                }
+                _ => {}
+            }
+        }
+        for sequence in &watch.sequences {
+            if kallsyms.has_exactly(&sequence.since) {
+                functions.insert(&sequence.since);
+            } else if shown.contains(sequence.event.as_str()) {
                 return Err(format!(
-                    "{needed_with} is there, but nothing that shows {}: {sources}",
-                    event.name
+                    "this kernel has nothing that begins {}: {}",
+                    sequence.name, sequence.since
                 ));
             }
         }
-        let since = watch.sequences.iter().map(|sequence| sequence.since.as_str());
-        functions.extend(since.filter(|name| kallsyms.has_exactly(name)));
         Ok(Probes { functions: functions.into_iter().collect(), points })
     }
 }
@@ -76,7 +95,8 @@ impl<'w> Probes<'w> {
 /// The functions by which an event is seen.
 fn sources(source: &Source) -> String {
     match source {
-        Source::Calls { of, .. } => of.join(", "),
+        Source::Calls { of, from, .. } if from.is_empty() => of.join(", "),
+        Source::Calls { of, from, .. } => format!("{} called by {}", of.join(", "), from.join(", ")),
         Source::Tracepoint { event, function, .. } => format!("{function} (by {event})"),
     }
 }
@@ -119,13 +139,14 @@ mod tests {
 
     fn calls(name: &str, of: &[&str], needed_with: Option<&str>) -> Event {
         let source = Source::Calls { of: names(of), from: Vec::new(), inside: None };
-        Event { name: name.to_owned(), source, needed_with: needed_with.map(str::to_owned) }
+        let needed_with = needed_with.map(str::to_owned);
+        Event { name: name.to_owned(), source, needed_with, optional: false }
     }
 
     fn tracepoint(name: &str, event: &str, function: &str) -> Event {
         let (event, function) = (event.to_owned(), function.to_owned());
         let source = Source::Tracepoint { event, function, to_bystanders: true };
-        Event { name: name.to_owned(), source, needed_with: Some("begin".to_owned()) }
+        Event { name: name.to_owned(), source, needed_with: Some("begin".to_owned()), optional: false }
     }
 
     fn sequence(event: &str, after: &str) -> Sequence {
@@ -142,7 +163,7 @@ mod tests {
     fn watch() -> Watch {
         Watch {
             events: vec![
-                calls("wait", &["wait", "wait_old"], None),
+                calls("wait", &["wait", "wait_old"], Some("begin")),
                 tracepoint("receive", "a/b", "received"),
             ],
             sequences: vec![sequence("receive", "wait")],
@@ -172,6 +193,40 @@ mod tests {
         assert_eq!(error, "begin is there, but nothing that shows wait: wait, wait_old");
         assert!(Probes::find(&watch, &kernel(&[PROOF, "begin", "wait_old"])).is_ok());
         assert!(Probes::find(&watch, &kernel(&[PROOF])).is_ok());
+    }
+
+    /// Such as one whose name is misspelt: it would count 0 for ever, and an outcome that wants 0 of it could not fail.
+    #[test]
+    fn an_event_that_no_function_shows_is_an_error_that_names_it() {
+        let kernel = kernel(&[PROOF, "wait", "caller"]);
+        let find = |event: Event| {
+            let watch = Watch { events: vec![event], ..Watch::default() };
+            Probes::find(&watch, &kernel).map(|probes| probes.functions.join(" "))
+        };
+        let misspelt = calls("wait", &["wiat"], None);
+        assert_eq!(find(misspelt.clone()), Err("this kernel has nothing that shows wait: wiat".to_owned()));
+        assert_eq!(find(Event { optional: true, ..misspelt }), Ok(PROOF.to_owned()));
+        let point = Event { needed_with: None, ..tracepoint("receive", "a/b", "recieved") };
+        let error = "this kernel has nothing that shows receive: recieved (by a/b)";
+        assert_eq!(find(point), Err(error.to_owned()));
+        let called_by = |from: &str, inside: Option<&str>| {
+            let (from, inside) = (names(&[from]), inside.map(str::to_owned));
+            let source = Source::Calls { of: names(&["wait"]), from, inside };
+            find(Event { source, ..calls("wait", &[], None) })
+        };
+        assert_eq!(called_by("caller", None), Ok(format!("{PROOF} wait")));
+        assert_eq!(called_by("calle", Some("wait")), Ok(format!("{PROOF} wait")));
+        let error = "this kernel has nothing that shows wait: wait called by calle";
+        assert_eq!(called_by("calle", None), Err(error.to_owned()));
+    }
+
+    #[test]
+    fn an_order_whose_beginning_the_kernel_does_not_have_is_an_error() {
+        let mut watch = Watch { events: vec![calls("wait", &["wait"], None)], ..Watch::default() };
+        watch.sequences = vec![sequence("wait", "wait")];
+        assert!(Probes::find(&watch, &kernel(&[PROOF, "begin", "wait"])).is_ok());
+        let error = Probes::find(&watch, &kernel(&[PROOF, "wait"])).unwrap_err();
+        assert_eq!(error, "this kernel has nothing that begins early: begin");
     }
 
     #[test]

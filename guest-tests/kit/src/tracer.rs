@@ -53,8 +53,8 @@ impl<'a> Tracer<'a> {
     /// Makes the instance for up to `demand` failures, or takes the one that the scenario before left, of which
     /// everything is read back. None where there is no event to count: nothing in tracefs is then touched.
     ///
-    /// An event whose function this kernel does not have cannot be recorded and cannot happen: its count is 0 by
-    /// construction, and `Hello::symbols` says so. A function that is there but cannot be recorded is an error.
+    /// A function that is there but cannot be recorded is an error, and so is an event that nothing in this kernel shows,
+    /// if it has to be shown here ([`Probes::find`]).
     pub fn create(kallsyms: &'a Kallsyms, watch: &'a Watch, demand: u64) -> Result<Option<Self>, String> {
         if watch.events.is_empty() {
             return Ok(None);

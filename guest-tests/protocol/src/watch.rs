@@ -26,6 +26,9 @@ pub struct Event {
     /// A kernel that has this function must be able to show the event; any other may lack what it takes, and the event is
     /// then counted 0 by construction.
     pub needed_with: Option<String>,
+    /// Any kernel may lack what it takes. An event that has neither must be shown by every kernel: a name that is nowhere
+    /// would count 0 for ever.
+    pub optional: bool,
 }
 
 /// What an event is seen by.

@@ -21,7 +21,7 @@ use failure::{Exit, Failure, Result};
 const REMEDY: &str = "run the matrix again: cargo xtask matrix";
 
 const PLAN: JsonFile =
-    JsonFile { what: "the plan of a run", schema: 1, most_bytes: 64 << 20, remedy: REMEDY };
+    JsonFile { what: "the plan of a run", schema: 2, most_bytes: 64 << 20, remedy: REMEDY };
 const RUN: JsonFile =
     JsonFile { what: "the record of a run", schema: 1, most_bytes: 1 << 20, remedy: REMEDY };
 

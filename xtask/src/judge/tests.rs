@@ -487,6 +487,18 @@ fn a_scenario_that_did_not_measure_is_vacuous() {
     assert_eq!(patched_with(|ran| ran.scenarios.clear()), Verdict::Vacuous);
 }
 
+/// What the kit says of an event whose function is misspelt: that it counted 0 shows nothing.
+#[test]
+fn an_event_that_nothing_shows_is_vacuous_and_named() {
+    let why = "this kernel has nothing that shows wait: wiat";
+    let mut ran = sound(waits());
+    ran.scenarios[0].outcome = Ending::Broken(why.to_owned());
+    let judged =
+        judge(&asked(&scenarios()), &evidence(sound(sends())), &evidence(ran), &Detectors::default());
+    assert_eq!(judged.verdict, Verdict::Vacuous);
+    assert!(judged.reasons.iter().any(|reason| reason.contains(why)), "{judged:?}");
+}
+
 #[test]
 fn a_lost_symbol_is_vacuous_and_named() {
     let mut patched = evidence(sound(waits()));

@@ -107,6 +107,8 @@ pub struct NamedEvent {
     #[serde(default)]
     pub to_bystanders: bool,
     pub needed_with: Option<String>,
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// See [`Sequence`].
@@ -259,6 +261,14 @@ impl Subject {
                 return bad(&event.name, format!("event `{}` has the tracepoint of another", event.name));
             }
         }
+        // A name of it that is nowhere counts 0: some variant has to expect more.
+        let may_lack = |event: &&NamedEvent| event.optional || event.needed_with.is_some();
+        let is_wanted =
+            |event: &NamedEvent| self.outcomes.iter().any(|outcome| outcome.each.contains_key(&event.name));
+        if let Some(event) = self.events.iter().filter(may_lack).find(|event| !is_wanted(event)) {
+            let why = "a kernel may lack it, and no outcome wants it: a wrong name would never show";
+            return bad(&event.name, format!("event `{}`: {why}", event.name));
+        }
         if let Some(gauge) = self.gauges.iter().find(|gauge| gauge.each == 0) {
             return bad(
                 &gauge.name,
@@ -399,7 +409,8 @@ impl NamedEvent {
                 Source::Calls { of: self.calls.clone(), from: self.from.clone(), inside: self.inside.clone() }
             }
         };
-        Event { name: self.name.clone(), source, needed_with: self.needed_with.clone() }
+        let needed_with = self.needed_with.clone();
+        Event { name: self.name.clone(), source, needed_with, optional: self.optional }
     }
 }
 
@@ -484,6 +495,11 @@ questions: [{ask: 'Does it wait?', takes: outcome}]
         assert!(refused("like: all", "like: one").contains("like one below it"));
         assert!(refused("calls: [wait_for_it], ", "").contains("s.yaml:7: event `wait` needs either"));
         assert!(refused("each: 1", "each: 0").contains("`things` has `each: 0`"));
+        for lacking in ["optional: true", "needed_with: f"] {
+            let event = format!("  - {{name: other, title: others, calls: [g], {lacking}}}\norder:");
+            assert!(refused("order:", &event).contains("s.yaml:9: event `other`: a kernel may lack it"));
+        }
+        assert!(load(&GOOD.replace("from: [f]}", "from: [f], optional: true}")).is_ok());
         assert!(refused("takes: outcome", "beside: things").contains("needs one of"));
     }
 }
