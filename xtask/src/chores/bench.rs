@@ -80,7 +80,7 @@ impl Measurement {
 /// Everything that was measured, as it is written to `bench.json`.
 #[derive(Debug, Default, Serialize)]
 struct Measurements {
-    /// UTC.
+    /// When its first run began, UTC.
     date: String,
     /// Of this repository, which the harness was built from.
     revision: String,
@@ -143,7 +143,6 @@ pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
     disk::create_dir(&place.dir)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut bench = Measurements {
-        date: chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).format("%Y-%m-%d").to_string(),
         revision: revision(&project.root),
         only: args.only.clone(),
         cores,
@@ -183,6 +182,8 @@ impl Measurements {
         self.cells = cold.report.cells.len();
         self.accels = cold.report.accels.iter().map(|accel| accel.name.clone()).collect();
         self.accels.dedup();
+        // It is written as RFC 3339.
+        self.date = cold.report.started.chars().take_while(|c| *c != 'T').collect();
         self.rows.push(Measurement { secs: one, ..Measurement::of("one cold kernel build", &ones, None) });
         self.add("the whole matrix, cold", &[secs], one);
         #[expect(clippy::cast_precision_loss, reason = "a few dozen cells")]
