@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From the top down. A folder may use the folders that stand below it here, and none above it.
 const FLOORS: [&str; 15] = [
-    "chores", "command", "report", "run", "cache", "judge", "boot", "build", "derive", "arms", "source", "campaign",
-    "subject", "observe", "host",
+    "chores", "command", "report", "run", "cache", "judge", "boot", "build", "derive", "arms", "source",
+    "campaign", "subject", "observe", "host",
 ];
 
 /// Files that stand above all floors.

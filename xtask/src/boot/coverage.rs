@@ -28,19 +28,19 @@ pub struct Notes<'a> {
 
 /// One JSON document of gcov (gcov(1), --json-format); all else of it is not looked at.
 #[derive(Deserialize)]
-struct Document {
+struct GcovDocument {
     data_file: String,
-    files: Vec<File>,
+    files: Vec<GcovFile>,
 }
 
 #[derive(Deserialize)]
-struct File {
+struct GcovFile {
     file: String,
-    lines: Vec<Line>,
+    lines: Vec<GcovLine>,
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct GcovLine {
     line_number: u32,
     count: u64,
 }
@@ -124,7 +124,7 @@ fn object_of<'a>(file: &str, notes: &'a BTreeMap<String, String>) -> Option<&'a 
     notes.keys().filter(is_it).max_by_key(|object| object.len()).map(String::as_str)
 }
 
-fn gcov(sandbox: &Sandbox, files: &[PathBuf], tools: &str, dir: &Path) -> Result<Vec<Document>> {
+fn gcov(sandbox: &Sandbox, files: &[PathBuf], tools: &str, dir: &Path) -> Result<Vec<GcovDocument>> {
     let log = dir.join("gcov.log");
     let view = View::default().show(dir, Path::new("gcov"), Access::Read).start_in(dir);
     let mut command = vec![format!("{tools}gcov"), "--json-format".to_owned(), "--stdout".to_owned()];
@@ -136,7 +136,7 @@ fn gcov(sandbox: &Sandbox, files: &[PathBuf], tools: &str, dir: &Path) -> Result
     documents.collect()
 }
 
-fn take(coverage: &mut Coverage, document: Document, touched: &BTreeSet<String>) {
+fn take(coverage: &mut Coverage, document: GcovDocument, touched: &BTreeSet<String>) {
     for file in document.files {
         let is_it = |path: &&String| file.file == **path || file.file.ends_with(&format!("/{path}"));
         if let Some(path) = touched.iter().find(is_it) {

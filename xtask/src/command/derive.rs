@@ -9,7 +9,7 @@ use super::setting::Setting;
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan::{self, Arm, Cell};
 use crate::campaign::{Variant, project};
-use crate::derive::{self, Derivation, Files};
+use crate::derive::{self, Derivation, PatchedFiles};
 use crate::host::arch;
 use crate::judge::Reach;
 use crate::observe::Evidence;
@@ -52,7 +52,7 @@ impl Setting<'_> {
             let kconfig = kbuild::Tree::open(&work.dir(), arch.kernel_arch)?;
             let given = self.given(variant, &tree.name, &work)?;
             let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
-            let found = derive::derive(&kconfig, &Files { patched: &read }, &hunks, &value);
+            let found = derive::derive(&kconfig, &PatchedFiles { patched: &read }, &hunks, &value);
             self.tell(events, &found);
             variants.extend(with(variant, found));
         }

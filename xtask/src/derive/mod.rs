@@ -10,7 +10,7 @@ use crate::arms::changed::{ChangedHunk, Side};
 /// Configurations of one patch: both arms of an `#if`, as a rule.
 const VARIANTS_MAX: usize = 3;
 
-/// Files that are looked at for one that compiles a header, and those of them that are taken.
+/// PatchedFiles that are looked at for one that compiles a header, and those of them that are taken.
 const INCLUDERS_LOOKED_AT: usize = 40;
 const INCLUDERS_TAKEN: usize = 2;
 
@@ -40,14 +40,14 @@ struct Want {
 }
 
 /// The files as they are, and as they are with the patch.
-pub struct Files<'a> {
+pub struct PatchedFiles<'a> {
     pub patched: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// Finds the configurations that compile `hunks`; `given` is the configuration to start from.
 pub fn derive(
     tree: &Tree,
-    files: &Files<'_>,
+    files: &PatchedFiles<'_>,
     hunks: &[ChangedHunk],
     given: &dyn Fn(&str) -> Value,
 ) -> Derivation {
@@ -89,7 +89,7 @@ fn kind_of(path: &str) -> FileKind {
 
 fn of_source(
     tree: &Tree,
-    files: &Files<'_>,
+    files: &PatchedFiles<'_>,
     path: &str,
     hunks: &[&ChangedHunk],
     notes: &mut Vec<String>,
@@ -109,7 +109,7 @@ fn of_source(
 }
 
 /// The different conditions around the changed lines.
-fn conditions(files: &Files<'_>, path: &str, hunks: &[&ChangedHunk]) -> Vec<Expr> {
+fn conditions(files: &PatchedFiles<'_>, path: &str, hunks: &[&ChangedHunk]) -> Vec<Expr> {
     let text = (files.patched)(path).unwrap_or_default();
     let found = kbuild::distinct(&kbuild::conditions_at(&text, &lines_of(hunks)));
     // Lines outside of every `#if` are compiled with those inside.
@@ -139,7 +139,7 @@ fn lines_of(hunks: &[&ChangedHunk]) -> Vec<usize> {
 /// A header is compiled in what includes it: those that are compiled anyway come first.
 fn of_header(
     tree: &Tree,
-    files: &Files<'_>,
+    files: &PatchedFiles<'_>,
     path: &str,
     hunks: &[&ChangedHunk],
     given: &dyn Fn(&str) -> Value,

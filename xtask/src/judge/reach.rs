@@ -11,7 +11,7 @@ use crate::observe::{Build, Coverage, Evidence};
 /// What is known of one changed line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-pub enum State {
+pub enum ReachState {
     /// Context, or a line that makes no code: a comment, a declaration, data, a brace.
     NoCode,
     /// A line that is gone.
@@ -29,7 +29,7 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineReach {
     pub line: ChangedLine,
-    pub state: State,
+    pub state: ReachState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub struct HunkReach {
     pub place: String,
     pub lines: Vec<LineReach>,
     /// Of the hunk: that of its line that was reached furthest; of one that only takes code away, that of the code around it.
-    pub state: State,
+    pub state: ReachState,
 }
 
 /// What was reached of a patch.
@@ -52,7 +52,7 @@ pub struct Reach {
 
 /// Numbers of changed lines that have code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lines {
+pub struct ReachedLines {
     pub code: usize,
     pub compiled: usize,
     pub executed: usize,
@@ -73,14 +73,14 @@ impl Reach {
     }
 
     /// Changed lines with code.
-    pub fn lines(&self) -> Lines {
-        let mut lines = Lines::default();
+    pub fn lines(&self) -> ReachedLines {
+        let mut lines = ReachedLines::default();
         for state in self.hunks.iter().flat_map(|hunk| &hunk.lines).map(|line| &line.state) {
             let (code, compiled, executed) = match state {
-                State::NoCode | State::Gone => (0, 0, 0),
-                State::NotCompiled => (1, 0, 0),
-                State::NotExecuted => (1, 1, 0),
-                State::Executed { .. } => (1, 1, 1),
+                ReachState::NoCode | ReachState::Gone => (0, 0, 0),
+                ReachState::NotCompiled => (1, 0, 0),
+                ReachState::NotExecuted => (1, 1, 0),
+                ReachState::Executed { .. } => (1, 1, 1),
             };
             lines.code = lines.code.saturating_add(code);
             lines.compiled = lines.compiled.saturating_add(compiled);
@@ -91,8 +91,8 @@ impl Reach {
 
     /// Hunks that change code, and of these the executed ones.
     pub fn hunks_with_code(&self) -> (usize, usize) {
-        let code = self.hunks.iter().filter(|hunk| hunk.state != State::NoCode);
-        let executed = code.clone().filter(|hunk| matches!(hunk.state, State::Executed { .. }));
+        let code = self.hunks.iter().filter(|hunk| hunk.state != ReachState::NoCode);
+        let executed = code.clone().filter(|hunk| matches!(hunk.state, ReachState::Executed { .. }));
         (code.count(), executed.count())
     }
 
@@ -101,7 +101,7 @@ impl Reach {
         if let Some(why) = &self.uncounted {
             return vec![format!("which changed lines are executed was not counted: {why}")];
         }
-        if self.hunks.iter().all(|hunk| hunk.state == State::NoCode) {
+        if self.hunks.iter().all(|hunk| hunk.state == ReachState::NoCode) {
             return vec![
                 "the patch changes no line that has code of its own: nothing of it can be executed"
                     .to_owned(),
@@ -111,9 +111,9 @@ impl Reach {
         missed
             .filter_map(|hunk| {
                 let what = match hunk.state {
-                    State::NotCompiled => "was not compiled",
-                    State::NotExecuted => "was compiled and not executed",
-                    State::NoCode | State::Gone | State::Executed { .. } => return None,
+                    ReachState::NotCompiled => "was not compiled",
+                    ReachState::NotExecuted => "was compiled and not executed",
+                    ReachState::NoCode | ReachState::Gone | ReachState::Executed { .. } => return None,
                 };
                 Some(format!("hunk {} ({}) {what}", hunk.number, hunk.place))
             })
@@ -125,7 +125,7 @@ impl Reach {
         let lines =
             self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
         let by: Vec<&Vec<String>> = lines
-            .filter_map(|state| if let State::Executed { by, .. } = state { Some(by) } else { None })
+            .filter_map(|state| if let ReachState::Executed { by, .. } = state { Some(by) } else { None })
             .collect();
         let mut chosen: Vec<String> = Vec::new();
         while chosen.len() < most {
@@ -163,36 +163,36 @@ fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
         .map(|line| LineReach { line: line.clone(), state: line_state(&hunk.path, line, all) })
         .collect();
     let beside = || hunk.beside.iter().map(|line| state_of(&hunk.path, (*line, *line), all));
-    let furthest = lines.iter().map(|line| line.state.clone()).filter(|state| *state != State::Gone);
+    let furthest = lines.iter().map(|line| line.state.clone()).filter(|state| *state != ReachState::Gone);
     let state = match hunk.beside.is_empty() {
         true => furthest.max_by_key(rank),
         false => beside().max_by_key(rank),
     };
     // Code that is taken away from outside of every function, or from a file that is gone: nothing is left to look at.
-    let nothing = if hunk.has_code() { State::NotCompiled } else { State::NoCode };
-    let state = state.filter(|state| *state != State::NoCode).unwrap_or(nothing);
+    let nothing = if hunk.has_code() { ReachState::NotCompiled } else { ReachState::NoCode };
+    let state = state.filter(|state| *state != ReachState::NoCode).unwrap_or(nothing);
     HunkReach { number: hunk.number, path: hunk.path.clone(), place: hunk.place(), lines, state }
 }
 
-fn rank(state: &State) -> (u8, u64) {
+fn rank(state: &ReachState) -> (u8, u64) {
     match state {
-        State::Gone | State::NoCode => (0, 0),
-        State::NotCompiled => (1, 0),
-        State::NotExecuted => (2, 0),
-        State::Executed { count, .. } => (3, *count),
+        ReachState::Gone | ReachState::NoCode => (0, 0),
+        ReachState::NotCompiled => (1, 0),
+        ReachState::NotExecuted => (2, 0),
+        ReachState::Executed { count, .. } => (3, *count),
     }
 }
 
-fn line_state(path: &str, line: &ChangedLine, all: &[&Coverage]) -> State {
+fn line_state(path: &str, line: &ChangedLine, all: &[&Coverage]) -> ReachState {
     match (line.side, line.statement) {
-        (Side::Context, _) | (Side::Added, None) => State::NoCode,
-        (Side::Removed, _) => State::Gone,
+        (Side::Context, _) | (Side::Added, None) => ReachState::NoCode,
+        (Side::Removed, _) => ReachState::Gone,
         (Side::Added, Some(statement)) => state_of(path, statement, all),
     }
 }
 
 /// Of the lines from the first to the last of a statement.
-fn state_of(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> State {
+fn state_of(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> ReachState {
     let mut compiled = false;
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for coverage in all {
@@ -207,9 +207,9 @@ fn state_of(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> State {
     let mut by: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
     by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     match (compiled, by.is_empty()) {
-        (false, _) => State::NotCompiled,
-        (true, true) => State::NotExecuted,
-        (true, false) => State::Executed {
+        (false, _) => ReachState::NotCompiled,
+        (true, true) => ReachState::NotExecuted,
+        (true, false) => ReachState::Executed {
             count: protocol::sum(by.iter().map(|(_, count)| *count)),
             by: by.into_iter().map(|(name, _)| name.to_owned()).collect(),
         },
@@ -242,11 +242,11 @@ mod tests {
     fn a_line_has_what_its_statement_has_and_says_who_executed_it() {
         let hunk = hunk(vec![line(Side::Context, 1, None), line(Side::Added, 3, Some((2, 4)))], &[]);
         let all = [coverage("one", &[(2, 5), (4, 1)]), coverage("two", &[(2, 7)])];
-        let state = State::Executed { count: 12, by: vec!["two".to_owned(), "one".to_owned()] };
+        let state = ReachState::Executed { count: 12, by: vec!["two".to_owned(), "one".to_owned()] };
         assert_eq!(reached(&hunk, &all).state, state);
-        assert_eq!(reached(&hunk, &all).lines[0].state, State::NoCode);
-        assert_eq!(reached(&hunk, &[coverage("one", &[(2, 0)])]).state, State::NotExecuted);
-        assert_eq!(reached(&hunk, &[coverage("one", &[(9, 3)])]).state, State::NotCompiled);
+        assert_eq!(reached(&hunk, &all).lines[0].state, ReachState::NoCode);
+        assert_eq!(reached(&hunk, &[coverage("one", &[(2, 0)])]).state, ReachState::NotExecuted);
+        assert_eq!(reached(&hunk, &[coverage("one", &[(9, 3)])]).state, ReachState::NotCompiled);
     }
 
     #[test]
@@ -254,14 +254,14 @@ mod tests {
         let gone = hunk(vec![line(Side::Removed, 3, Some((3, 3)))], &[2, 4]);
         assert!(matches!(
             reached(&gone, &[coverage("one", &[(2, 0), (4, 2)])]).state,
-            State::Executed { count: 2, .. }
+            ReachState::Executed { count: 2, .. }
         ));
-        assert_eq!(reached(&gone, &[coverage("one", &[(2, 0), (4, 0)])]).state, State::NotExecuted);
+        assert_eq!(reached(&gone, &[coverage("one", &[(2, 0), (4, 0)])]).state, ReachState::NotExecuted);
         assert_eq!(
             reached(&hunk(vec![line(Side::Removed, 3, Some((3, 3)))], &[]), &[]).state,
-            State::NotCompiled
+            ReachState::NotCompiled
         );
-        assert_eq!(reached(&hunk(vec![line(Side::Removed, 3, None)], &[]), &[]).state, State::NoCode);
+        assert_eq!(reached(&hunk(vec![line(Side::Removed, 3, None)], &[]), &[]).state, ReachState::NoCode);
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         let reach = Reach { hunks: vec![reached(&hunk, &[coverage("one", &[(3, 0)])])], uncounted: None };
         assert_eq!(reach.gaps(&[]), ["hunk 1 (a.c:3) was compiled and not executed"]);
         assert!(reach.gaps(&[1]).is_empty());
-        assert_eq!(reach.lines(), Lines { code: 1, compiled: 1, executed: 0 });
+        assert_eq!(reach.lines(), ReachedLines { code: 1, compiled: 1, executed: 0 });
         assert_eq!(reach.hunks_with_code(), (1, 0));
         let uncounted = Reach { uncounted: Some("no gcov".to_owned()), ..reach };
         assert_eq!(uncounted.gaps(&[1]).len(), 1);

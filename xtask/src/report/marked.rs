@@ -3,7 +3,7 @@
 use super::layout::WIDTH;
 use super::{PairReport, Report};
 use crate::arms::changed::Side;
-use crate::judge::reach::{HunkReach, LineReach, Reach, State};
+use crate::judge::reach::{HunkReach, LineReach, Reach, ReachState};
 
 /// Columns of a mark.
 const MARK: usize = 14;
@@ -70,10 +70,10 @@ fn render(report: &Report, context: bool) -> Vec<String> {
 
 fn words(hunk: &HunkReach) -> String {
     match &hunk.state {
-        State::NoCode | State::Gone => "no code".to_owned(),
-        State::NotCompiled => "NOT COMPILED".to_owned(),
-        State::NotExecuted => "compiled, NOT EXECUTED".to_owned(),
-        State::Executed { by, .. } => {
+        ReachState::NoCode | ReachState::Gone => "no code".to_owned(),
+        ReachState::NotCompiled => "NOT COMPILED".to_owned(),
+        ReachState::NotExecuted => "compiled, NOT EXECUTED".to_owned(),
+        ReachState::Executed { by, .. } => {
             let mut names: Vec<&str> = by.iter().map(String::as_str).take(NAMED).collect();
             let more = format!("{} more", by.len().saturating_sub(NAMED));
             if by.len() > NAMED {
@@ -87,10 +87,10 @@ fn words(hunk: &HunkReach) -> String {
 /// A mark, the sign of the line, and as much of its text as fits.
 fn row(line: &LineReach) -> String {
     let mark = match &line.state {
-        State::NoCode | State::Gone => String::new(),
-        State::NotCompiled => "not compiled".to_owned(),
-        State::NotExecuted => "not executed".to_owned(),
-        State::Executed { count, .. } => count.to_string(),
+        ReachState::NoCode | ReachState::Gone => String::new(),
+        ReachState::NotCompiled => "not compiled".to_owned(),
+        ReachState::NotExecuted => "not executed".to_owned(),
+        ReachState::Executed { count, .. } => count.to_string(),
     };
     let sign = match line.line.side {
         Side::Context => ' ',
@@ -110,24 +110,25 @@ mod tests {
     use crate::judge::Verdict;
     use crate::report::fixture;
 
-    fn line(side: Side, number: u32, text: &str, state: State) -> LineReach {
+    fn line(side: Side, number: u32, text: &str, state: ReachState) -> LineReach {
         LineReach { line: ChangedLine { side, number, text: text.to_owned(), statement: None }, state }
     }
 
     #[test]
     fn each_changed_line_has_its_mark() {
-        let executed = State::Executed { count: 1_200, by: vec!["boot".to_owned(), "read-proc".to_owned()] };
+        let executed =
+            ReachState::Executed { count: 1_200, by: vec!["boot".to_owned(), "read-proc".to_owned()] };
         let hunk = HunkReach {
             number: 1,
             path: "fs/dir.c".to_owned(),
             place: "fs/dir.c:12".to_owned(),
             state: executed.clone(),
             lines: vec![
-                line(Side::Context, 11, "\tif (a)", State::NoCode),
-                line(Side::Removed, 12, "\t\tput(a);", State::Gone),
+                line(Side::Context, 11, "\tif (a)", ReachState::NoCode),
+                line(Side::Removed, 12, "\t\tput(a);", ReachState::Gone),
                 line(Side::Added, 12, "\t\tput_all(a);", executed),
-                line(Side::Added, 13, "\telse if (b)", State::NotExecuted),
-                line(Side::Added, 14, "\t\tdrop(b);", State::NotCompiled),
+                line(Side::Added, 13, "\telse if (b)", ReachState::NotExecuted),
+                line(Side::Added, 14, "\t\tdrop(b);", ReachState::NotCompiled),
             ],
         };
         let mut report = fixture::report(Verdict::Pass, &[]);
