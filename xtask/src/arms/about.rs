@@ -151,6 +151,17 @@ fn series(path: &std::path::Path) -> Option<Series> {
     patch::read(&std::fs::read(path).ok()?, &path.display().to_string()).ok()
 }
 
+/// The campaign whose own patches change one of the files `touched`.
+pub fn campaign_about(project: &Project, touched: &BTreeSet<String>) -> Option<String> {
+    let configs = project.root.join("configs");
+    let mut names = campaign::campaigns_in(&configs);
+    names.sort_by_key(|name| name != DEFAULT);
+    names.into_iter().find(|name| {
+        Campaign::load(&configs, name)
+            .is_ok_and(|campaign| !files_of(project, &campaign).is_disjoint(touched))
+    })
+}
+
 /// The campaign that is about one of the files, in words.
 fn other(project: &Project, this: &Campaign, touched: &BTreeSet<String>) -> String {
     let configs = project.root.join("configs");

@@ -20,6 +20,16 @@ use failure::{Context, Failure, Result};
 #[derive(Debug, Clone)]
 pub struct Binaries {
     init: Arc<[u8]>,
+    /// What the user brings.
+    pub files: Vec<GuestFile>,
+}
+
+/// A program of an initramfs.
+#[derive(Debug, Clone)]
+pub struct GuestFile {
+    /// From the root on.
+    pub path: String,
+    pub bytes: Arc<[u8]>,
 }
 
 /// A clean build of the guest crates takes some 20 s; with the standard library, two minutes.
@@ -52,7 +62,7 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
         }
     }
     let program = target_dir.join(arch.rust_target).join("guest").join(inside(INIT));
-    Ok(Binaries { init: read(&program)?.into() })
+    Ok(Binaries { init: read(&program)?.into(), files: Vec::new() })
 }
 
 /// The whole command but for where it runs.
@@ -114,6 +124,12 @@ impl Binaries {
             let name = format!("{scenarios}/{}", ask.name);
             archive.add(Builder::new(&name).mode(LINK), INIT.as_bytes())?;
         }
+        for file in &self.files {
+            if let Some((dir, _)) = file.path.rsplit_once('/') {
+                archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
+            }
+            archive.add(Builder::new(&file.path).mode(PROGRAM), &file.bytes)?;
+        }
         let encoded = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         archive.add(Builder::new(inside(protocol::REQUEST_PATH)).mode(PLAIN), &encoded)?;
         archive.add(Builder::new(inside(protocol::KALLSYMS_PATH)).mode(PLAIN), &read(kallsyms)?)?;
@@ -155,7 +171,7 @@ mod tests {
     #[test]
     fn the_initramfs_carries_the_program_the_names_it_goes_by_and_the_request() {
         let dir = tempfile::tempdir().unwrap();
-        let binaries = Binaries { init: b"init".as_slice().into() };
+        let binaries = Binaries { init: b"init".as_slice().into(), files: Vec::new() };
         let kallsyms = dir.path().join("kallsyms");
         std::fs::write(&kallsyms, "a table").unwrap();
         let scenarios = vec![Ask {

@@ -23,6 +23,9 @@ pub use variant::{Expect, Variant};
 
 /// The campaign of a command that names none.
 pub const DEFAULT: &str = "mmu-gather";
+
+/// The campaign of a patch that no other one is about.
+pub const ANY: &str = "any-patch";
 use failure::{Failure, Result};
 
 /// A campaign whose names are checked and unique.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::campaign::{self, Campaign, Tree, Variant};
+use protocol::Work;
+
+use crate::campaign::{self, Campaign, Scenario, Tree, Variant};
 use crate::host::input;
 use crate::host::yaml;
 use crate::subject::control::{Control, Place};
@@ -134,7 +136,8 @@ impl Project {
             .flatten()
             .map(|package| package.path().join("src/bin"))
             .collect();
-        for scenario in &campaign.scenarios {
+        let ours = |scenario: &&Scenario| scenario.work().is_none_or(|work| *work == Work::Ours);
+        for scenario in campaign.scenarios.iter().filter(ours) {
             let source = format!("{}.rs", scenario.name);
             if !packages.iter().any(|bins| bins.join(&source).is_file()) {
                 return Err(Failure::usage(format!("no guest test `{}`", scenario.name))
@@ -165,6 +168,8 @@ fn is_checkout(dir: &Path) -> bool {
 /// A campaign with everything that it names, read and checked.
 #[derive(Debug)]
 pub struct Loaded {
+    /// As it was asked for: a name, or the path of a file.
+    pub wanted: String,
     pub campaign: Campaign,
     pub trees: Vec<Tree>,
     /// Trees of the campaign that the user's own ones stand in for.
@@ -213,7 +218,7 @@ impl Loaded {
                 controls.push(control);
             }
         }
-        Ok(Loaded { campaign, trees, replaced: Vec::new(), controls, places })
+        Ok(Loaded { wanted: wanted.to_owned(), campaign, trees, replaced: Vec::new(), controls, places })
     }
 
     /// Puts trees of the user's `own` in the place of the campaign's, but for those to `keep`.

@@ -129,6 +129,24 @@ impl Demand {
 }
 
 impl Scenario {
+    /// What the user brings: run by every kernel.
+    pub fn workload(name: String, work: Work) -> Scenario {
+        Scenario {
+            name,
+            demand: Demand::Work(work),
+            inject: None,
+            as_booted: false,
+            on: None,
+            fragments: Vec::new(),
+            otherwise: None,
+            bystanders: None,
+            suite: Suite::Normal,
+            controls: false,
+            exclusive: false,
+            always: true,
+        }
+    }
+
     /// Run by every kernel, whatever it reaches of the patch.
     pub fn is_always_run(&self) -> bool {
         self.always || !matches!(self.demand, Demand::Work(_)) || self.demand == Demand::Work(Work::Boot)

@@ -42,7 +42,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
     let soak = Duration::from_secs(built.soak_secs);
     let gathered = super::shown(args.pace.verbose, |events| {
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
-        let guests = || super::guests(project, &planned.cells);
+        let guests = || super::guests(project, &planned.cells, &dir.path);
         let look = |cell: &Cell, evidence: &Evidence| planned.look(cell, evidence);
         let run = Run {
             project,
@@ -51,6 +51,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             cells: &planned.cells,
             subject: &planned.subject,
             trees: &BTreeMap::new(),
+            counted: planned.counted_files(),
             requests: BTreeMap::new(),
             guests: &guests,
             sandbox,

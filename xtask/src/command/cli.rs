@@ -34,9 +34,10 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Campaign to take: a name in configs/ or a YAML file
-    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT)]
-    pub campaign: String,
+    /// Campaign to take: a name in configs/ or a YAML file [default: the one that is about the files that the patch changes,
+    /// else any-patch]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub campaign: Option<String>,
     /// Use DIR as the source of tree NAME, or revision REF of the git repository DIR; neither is ever modified. A
     /// NAME that the campaign does not know is a tree of your own, and takes the place of the campaign's
     #[arg(long = "tree", value_name = "NAME=DIR[@REF]")]
@@ -47,6 +48,13 @@ pub struct SourceArgs {
     /// Install what is missing on this host through its package manager
     #[arg(long)]
     pub install_deps: bool,
+}
+
+impl SourceArgs {
+    /// The campaign that is named, or the one of a command that names none and has no patch.
+    pub fn campaign(&self) -> &str {
+        self.campaign.as_deref().unwrap_or(DEFAULT)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,6 +93,19 @@ pub struct PlanArgs {
     /// Also keep the base and the patched kernels under load for so long, such as 90s, 30m or 8h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub soak: Option<Duration>,
+    /// Also set these Kconfig symbols, such as KCM,BPF_SYSCALL,DEBUG_VM=n
+    #[arg(long, value_name = "SYMBOLS", value_delimiter = ',', value_parser = symbol)]
+    pub symbols: Vec<(String, String)>,
+    /// Also run this on every kernel, and hold how it ends on the patched one against how it does on the base: a C or Rust
+    /// source, a static program or a shell script (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    pub run: Vec<PathBuf>,
+    /// Also run this KUnit suite of the kernel (may be given several times)
+    #[arg(long, value_name = "SUITE")]
+    pub kunit: Vec<String>,
+    /// A hunk, by its number in the report, that need not be executed; the report repeats it
+    #[arg(long, value_name = "HUNK")]
+    pub allow_unreached: Vec<usize>,
     /// Let builds and guests do all that you can, where they cannot be confined; the report says so
     #[arg(long)]
     pub no_sandbox: bool,
@@ -250,6 +271,17 @@ fn jobs(text: &str) -> Result<usize, String> {
     number
         .filter(|number| *number <= JOBS_MAX)
         .ok_or_else(|| format!("`{text}` is no number of jobs from 1 to {JOBS_MAX}"))
+}
+
+/// A Kconfig symbol, with or without `CONFIG_`, and its value: `y` if it has none.
+fn symbol(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, "y"));
+    let name = name.strip_prefix("CONFIG_").unwrap_or(name);
+    let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match valid && !value.is_empty() && !value.contains(['\n', '\r']) {
+        true => Ok((name.to_owned(), value.to_owned())),
+        false => Err(format!("`{text}` is no symbol such as KCM or DEBUG_VM=n")),
+    }
 }
 
 /// Deadlines are added to it, and the sum must not overflow.

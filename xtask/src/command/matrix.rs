@@ -148,7 +148,7 @@ impl Setting<'_> {
         cells: &[Cell],
     ) -> Gathered {
         let planned = &self.planned;
-        let guests = || super::guests(self.project, cells);
+        let guests = || super::guests(self.project, cells, &self.dir.path);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
             Some(_) => planned.look(cell, evidence),
             None => planned.look_at_build(cell, evidence),
@@ -160,6 +160,7 @@ impl Setting<'_> {
             cells,
             subject: &planned.subject,
             trees,
+            counted: planned.counted_files(),
             requests: self.requests.clone(),
             guests: &guests,
             sandbox: self.sandbox.clone(),
@@ -289,7 +290,7 @@ impl Setting<'_> {
 
     /// Arguments that repeat this run from any directory.
     pub fn repeat_args(&self) -> Vec<String> {
-        let campaign = &self.args.source.campaign;
+        let campaign = &self.loaded.wanted;
         let file = campaign::file_of(&self.project.root.join("configs"), campaign);
         // A path of the user's is relative to the current directory; a name is not a path.
         let own = (file.as_os_str() == campaign.as_str()).then(|| std::path::absolute(&file).ok()).flatten();

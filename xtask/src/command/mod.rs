@@ -22,6 +22,7 @@ mod planned;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod setting;
+mod user_program;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -167,15 +168,20 @@ fn arches(cells: &[Cell]) -> Vec<&'static Arch> {
     arches
 }
 
-/// The guest programs of every architecture that `cells` have, by target.
+/// The guest programs of every architecture that `cells` have, by target, with what the user brought to the run in `run_dir`.
 ///
 /// # Errors
 /// When one cannot be compiled.
-fn guests(project: &Project, cells: &[Cell]) -> Result<BTreeMap<&'static str, guest::Binaries>> {
+fn guests(
+    project: &Project,
+    cells: &[Cell],
+    run_dir: &Path,
+) -> Result<BTreeMap<&'static str, guest::Binaries>> {
     let mut guests = BTreeMap::new();
     for cell in cells {
         if !guests.contains_key(cell.arch.rust_target) {
-            let binaries = guest::build(&project.root, &project.work(), cell.arch)?;
+            let mut binaries = guest::build(&project.root, &project.work(), cell.arch)?;
+            binaries.files = user_program::prepared(run_dir, cell.arch)?;
             guests.insert(cell.arch.rust_target, binaries);
         }
     }

@@ -14,7 +14,7 @@ use failure::{Exit, Failure, Result, escape};
 /// # Errors
 /// When there is no tree to hold the patch against. That the patch is refused is an answer, with its exit code.
 pub fn patch(project: &Project, args: &cli::PatchArgs) -> Result<Exit> {
-    let mut loaded = Loaded::load(project, &args.source.campaign)?;
+    let mut loaded = Loaded::load(project, args.source.campaign())?;
     let local = super::local_trees(&mut loaded, &args.source)?;
     let series = intake::read(&args.files, &local)?;
     let tree = loaded.trees.first().ok_or_else(|| Failure::internal("a campaign without a tree"))?;

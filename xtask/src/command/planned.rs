@@ -2,7 +2,7 @@
 //! evidence of each cell (`evidence.json`), and how the run went (`run.json`). Verdicts rest on these three and on nothing
 //! else, so that they can be given again. Writes and reads them, and judges nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,11 @@ impl Planned {
             scenarios: &cell.scenarios,
             cpus: cell.cpus(),
         }
+    }
+
+    /// The files whose lines are counted.
+    pub fn counted_files(&self) -> BTreeSet<String> {
+        self.sources.changed.values().flatten().map(|hunk| hunk.path.clone()).collect()
     }
 
     /// What was reached of the patch on `tree`, by `evidence`, by index of the cell; None where nothing counts lines.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use protocol::Work;
+
 use super::planned::{Planned, Sources};
-use super::{conclude, intake};
-use crate::arms::Tested;
+use super::{conclude, intake, user_program};
+use crate::arms::{Tested, about};
 use crate::campaign;
-use crate::campaign::Campaign;
 use crate::campaign::plan::{self, Beside, CONTROLS_OF_A_NORMAL_RUN, Cell};
 use crate::campaign::project::{self, Loaded, Project};
+use crate::campaign::{Campaign, Scenario};
 use crate::command::cli::{self, Controls, SuiteWish};
 use crate::host::sandbox::Sandbox;
 use crate::host::{self, process};
@@ -18,6 +20,7 @@ use crate::run::rundir::RunDir;
 use crate::source::Local;
 use crate::subject::kconfig::KconfigRequest;
 use failure::{Failure, Result};
+use patch::Series;
 
 /// What the command line asks for, as it is known without a source, and before a directory is made for it.
 pub struct Outline {
@@ -50,8 +53,19 @@ impl Outline {
     /// # Errors
     /// When the campaign, the patch or an option is not sound.
     pub fn find(project: &Project, args: &cli::PlanArgs) -> Result<Outline> {
-        let mut loaded = Loaded::load(project, &args.source.campaign)?;
-        let local = super::local_trees(&mut loaded, &args.source)?;
+        let mut loaded = Loaded::load(project, args.source.campaign())?;
+        let mut local = super::local_trees(&mut loaded, &args.source)?;
+        let own = if args.patch.is_empty() { None } else { Some(intake::read(&args.patch, &local)?) };
+        if let (None, Some(series)) = (&args.source.campaign, &own) {
+            let touched = series.patches.iter().flat_map(|patch| &patch.files).map(|file| file.path.clone());
+            let name = about::campaign_about(project, &touched.collect());
+            loaded = Loaded::load(project, name.as_deref().unwrap_or(campaign::ANY))?;
+            local = super::local_trees(&mut loaded, &args.source)?;
+        }
+        for variant in &mut loaded.campaign.variants {
+            variant.symbols.extend(args.symbols.iter().cloned());
+        }
+        loaded.campaign.scenarios.extend(asked_for(args)?);
         let taken = |suite| match suite {
             campaign::Suite::Quick => true,
             campaign::Suite::Normal => args.suite != SuiteWish::Quick,
@@ -60,7 +74,7 @@ impl Outline {
         };
         loaded.campaign.scenarios.retain(|scenario| taken(scenario.suite));
         project.require_guest_tests(&loaded.campaign)?;
-        let tested = tested(project, args, &loaded.campaign, &local)?;
+        let tested = tested(project, args, &loaded.campaign, own)?;
         let beside = beside(args, &loaded, &tested);
         // Controls that have no cell are still asked for: they count as not run, and nothing passes.
         let planned = match args.controls {
@@ -92,6 +106,9 @@ impl<'a> Setting<'a> {
         let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
         host::require_disk(&project.work(), needed)?;
         let dir = RunDir::create(project, args.out.as_deref())?;
+        for (path, arch) in args.run.iter().flat_map(|path| arches.iter().map(move |arch| (path, arch))) {
+            user_program::prepare(path, arch, &sandbox, &dir.path)?;
+        }
         process::catch_interrupts()?;
         let planned = Planned {
             campaign: loaded.campaign.name.clone(),
@@ -105,7 +122,7 @@ impl<'a> Setting<'a> {
             unconfined: !sandbox.is_on(),
             unproved: conclude::unproved(&loaded.campaign, &tested),
             sources: Sources::default(),
-            unreached_allowed: Vec::new(),
+            unreached_allowed: args.allow_unreached.clone(),
             cells,
         };
         Ok(Setting { project, args, loaded, local, dir, tested, sandbox, requests, started, planned })
@@ -126,15 +143,27 @@ pub fn suite(args: &cli::PlanArgs) -> Option<&'static str> {
     }
 }
 
+/// The workloads that the user brings.
+fn asked_for(args: &cli::PlanArgs) -> Result<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    for suite in &args.kunit {
+        scenarios.push(Scenario::workload(format!("kunit-{suite}"), Work::Kunit(suite.clone())));
+    }
+    for path in &args.run {
+        let (name, inside) = user_program::place(path)?;
+        scenarios.push(Scenario::workload(name, Work::Program(vec![inside])));
+    }
+    Ok(scenarios)
+}
+
 /// What is tested on each tree. A patch of the user's own stands for the campaign's on all of them.
 fn tested(
     project: &Project,
     args: &cli::PlanArgs,
     campaign: &Campaign,
-    local: &BTreeMap<String, Local>,
+    own: Option<Series>,
 ) -> Result<BTreeMap<String, Tested>> {
     let read = |path: &PathBuf| intake::file(&project.root.join(path));
-    let own = if args.patch.is_empty() { None } else { Some(intake::read(&args.patch, local)?) };
     let mut all = BTreeMap::new();
     for tree in &campaign.trees {
         let backport = campaign.backports.get(tree).filter(|_| own.is_none());

@@ -51,7 +51,7 @@ pub fn watch(project: &Project, args: &cli::WatchArgs) -> Result<Exit> {
 fn watched(project: &Project, args: &cli::PlanArgs) -> Result<Vec<PathBuf>> {
     let configs = project.root.join("configs");
     let mut paths = vec![
-        campaign::file_of(&configs, &args.source.campaign),
+        campaign::file_of(&configs, args.source.campaign()),
         configs.join("fragments"),
         project.root.join("patches"),
         project.root.join("guest-tests"),

@@ -11,7 +11,7 @@ mod repro;
 pub mod rundir;
 mod shards;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,6 +68,8 @@ pub struct Run<'a> {
     pub subject: &'a Subject,
     /// Of what is built; none where nothing is.
     pub trees: &'a BTreeMap<String, ReadyTree>,
+    /// Files whose lines are counted, where a kernel does that.
+    pub counted: BTreeSet<String>,
     /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::KconfigRequest>>,
     /// Makes the guest programs of every architecture, by target.

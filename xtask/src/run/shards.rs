@@ -91,12 +91,8 @@ impl Run<'_> {
         let exclusive: Vec<&str> =
             shard.request.scenarios.iter().filter(|ask| ask.exclusive).map(|ask| ask.name.as_str()).collect();
         let known = notes_of(cell, dir)?;
-        let touched = self.trees.get(&cell.tree).map(|tree| &tree.arms.touched);
-        let notes = known.as_ref().zip(touched).map(|(notes, touched)| Notes {
-            notes,
-            touched,
-            tools: cell.arch.prefix(),
-        });
+        let notes =
+            known.as_ref().map(|notes| Notes { notes, touched: &self.counted, tools: cell.arch.prefix() });
         let guest = Guest {
             sandbox: &self.sandbox,
             view: &view,
