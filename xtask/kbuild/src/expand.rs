@@ -111,9 +111,11 @@ fn one(makefile: &Makefile<'_>, inner: &str, depth: usize) -> Vec<Alternative> {
     if let Some((name, pattern)) = inner.split_once(':') {
         // `$(NAME:a=b)` replaces at the end of each word.
         let Some((from, to)) = pattern.split_once('=') else { return unknown(inner) };
+        let from = if from.contains('%') { from.to_string() } else { format!("%{from}") };
+        let to = if to.contains('%') { to.to_string() } else { format!("%{to}") };
         let replace = |text: &str| {
-            let each = text.split_whitespace().map(|word| match word.strip_suffix(from) {
-                Some(start) => format!("{start}{to}"),
+            let each = text.split_whitespace().map(|word| match matches(&from, word) {
+                Some(stem) => to.replacen('%', stem, 1),
                 None => word.to_string(),
             });
             each.collect::<Vec<_>>().join(" ")

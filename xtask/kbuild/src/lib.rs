@@ -33,7 +33,7 @@ use std::sync::OnceLock;
 
 use failure::{Failure, Result};
 use includes::Includes;
-use kconfig::{Entry, Kconfig};
+use kconfig::{Entry, Kconfig, Kind};
 
 /// .c files that are looked at for one that is only included.
 const MAX_INCLUDERS: usize = 8;
@@ -137,6 +137,18 @@ impl Tree {
             }
         }
         found
+    }
+
+    /// The line of a .config that gives `symbol` a value, in the form of its type, with its line end.
+    pub fn config_line(&self, symbol: &str, value: &Value) -> String {
+        match value {
+            Value::No => format!("# CONFIG_{symbol} is not set\n"),
+            Value::Text(text) if !matches!(self.kconfig.kind(symbol), Kind::Int | Kind::Hex) => {
+                let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("CONFIG_{symbol}=\"{escaped}\"\n")
+            }
+            value => format!("CONFIG_{symbol}={}\n", value.as_text()),
+        }
     }
 
     /// False for a name that this architecture's Kconfig does not define.

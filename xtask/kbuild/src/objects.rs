@@ -44,25 +44,43 @@ impl<'t> Walk<'t> {
     pub fn object(&self, path: &str) -> Option<Compiled> {
         let stem = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S"))?;
         let object = format!("{stem}.o");
-        match self.named(&object, file::folder(path)) {
-            Expr::Const(false) => None,
-            condition => Some(Compiled { object, source: path.to_string(), condition }),
-        }
+        let condition = match self.named(&object, file::folder(path)) {
+            Expr::Const(false) => self.named_beside(&object),
+            condition => condition,
+        };
+        let source = path.to_string();
+        (condition != Expr::Const(false)).then_some(Compiled { object, source, condition })
     }
 
     /// When `path` (an object, or a directory with its slash) is built by a Makefile of `from` or above.
     fn named(&self, path: &str, from: &str) -> Expr {
+        Expr::or(folders_up(from).into_iter().map(|folder| self.named_by(path, folder)))
+    }
+
+    /// When it is built by a Makefile of exactly this directory.
+    fn named_by(&self, path: &str, folder: &str) -> Expr {
+        let Some(words) = self.words(folder) else { return Expr::Const(false) };
+        match linked(&words, folder, path, 0) {
+            Expr::Const(false) => Expr::Const(false),
+            here => Expr::and([self.entered(folder), here]),
+        }
+    }
+
+    /// When a directory next to one of its own names it: amdgpu builds `../display/…`.
+    fn named_beside(&self, path: &str) -> Expr {
         let mut ways = Vec::new();
-        let mut above = Some(from);
-        while let Some(folder) = above {
-            if let Some(words) = self.words(folder) {
-                let relative = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
-                let here = linked(&words, relative, 0);
-                if here != Expr::Const(false) {
-                    ways.push(Expr::and([self.entered(folder), here]));
+        for folder in folders_up(file::folder(path)) {
+            // Higher up are whole subsystems, which do not do that.
+            if folder.split('/').count() < 3 {
+                break;
+            }
+            for beside in file::folders(&self.tree.root, folder) {
+                let names = [file::join(&beside, "Kbuild"), file::join(&beside, "Makefile")];
+                let text = names.iter().find_map(|name| file::text(&self.tree.root, name));
+                if text.is_some_and(|text| text.contains("..")) && !path.starts_with(&format!("{beside}/")) {
+                    ways.push(self.named_by(path, &beside));
                 }
             }
-            above = if folder.is_empty() { None } else { Some(file::folder(folder)) };
         }
         Expr::or(ways)
     }
@@ -115,7 +133,8 @@ fn words(makefile: &Makefile<'_>) -> Words {
             let guard = Expr::and([assignment.guard.clone(), condition.clone()]);
             for (word, condition) in list(makefile, &assignment.value, 0) {
                 let condition = Expr::and([guard.clone(), condition]);
-                if let (Some(word), false) = (normal(&word), condition == Expr::Const(false)) {
+                if let (Some(word), false) = (normal(makefile, text, &word), condition == Expr::Const(false))
+                {
                     words.push((text.clone(), word, condition));
                 }
             }
@@ -128,19 +147,18 @@ fn makes_objects(name: &str) -> bool {
     name.ends_with("-y") || name.ends_with("-objs")
 }
 
-/// A word relative to its directory: `./a.o` is `a.o`, and a library stands for its directory.
-fn normal(word: &str) -> Option<String> {
-    let folder = word.ends_with('/');
-    let word = file::inside(word)?;
-    Some(match word.strip_suffix("lib.a") {
+/// A word's path in the tree; directories end with a slash, and a library stands for its directory.
+fn normal(makefile: &Makefile<'_>, name: &str, word: &str) -> Option<String> {
+    let path = file::inside(&file::join(&makefile.folder, word))?;
+    Some(match path.strip_suffix("lib.a") {
         Some(library) if library.ends_with('/') => library.to_string(),
-        _ if folder => format!("{word}/"),
-        _ => word,
+        _ if word.ends_with('/') || name == "subdir-y" => format!("{path}/"),
+        _ => path,
     })
 }
 
-/// When a directory's Makefile links `target`, directly or as part of a composite.
-fn linked(words: &Words, target: &str, depth: usize) -> Expr {
+/// When the Makefile of `folder` links `target`, directly or as part of a composite.
+fn linked(words: &Words, folder: &str, target: &str, depth: usize) -> Expr {
     let mut ways = Vec::new();
     for (name, _, condition) in words.iter().filter(|(_, word, _)| word == target) {
         let linked = match name.as_str() {
@@ -148,15 +166,22 @@ fn linked(words: &Words, target: &str, depth: usize) -> Expr {
             | "drivers-y" | "net-y" | "virt-y" | "init-y" => Expr::Const(true),
             name if depth < MAX_COMPOSITES => {
                 let stem = name.strip_suffix("-y").or_else(|| name.strip_suffix("-objs")).unwrap_or(name);
+                let composite = file::join(folder, &format!("{stem}.o"));
                 // An object of its own name is in no composite.
-                if format!("{stem}.o") == target {
-                    continue;
-                }
-                linked(words, &format!("{stem}.o"), depth + 1)
+                if composite == target { continue } else { linked(words, folder, &composite, depth + 1) }
             }
             _ => Expr::Const(false),
         };
         ways.push(Expr::and([condition.clone(), linked]));
     }
     Expr::or(ways)
+}
+
+/// A directory and those above it, the top as the last.
+fn folders_up(folder: &str) -> Vec<&str> {
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.last().filter(|folder| !folder.is_empty()) {
+        folders.push(file::folder(folder));
+    }
+    folders
 }
