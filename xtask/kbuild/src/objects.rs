@@ -1,9 +1,8 @@
 //! Which objects Kbuild makes of a file, and under which condition: looked for from the file's directory upwards
 //! (scripts/Makefile.build, Makefile.lib).
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Tree;
 use crate::expand::{Alternative, list};
@@ -28,18 +27,14 @@ pub struct Compiled {
 /// Words of a directory's Makefile: variable, word, condition.
 type Words = Vec<(String, String, Expr)>;
 
+/// Makefiles that were read; `None` for directories without one.
+pub(crate) type Makefiles = Mutex<HashMap<String, Option<Arc<Words>>>>;
+
 pub(crate) struct Walk<'t> {
-    tree: &'t Tree,
-    /// `None` for directories without a Makefile.
-    words: RefCell<HashMap<String, Option<Rc<Words>>>>,
-    folders: RefCell<HashMap<String, Expr>>,
+    pub tree: &'t Tree,
 }
 
-impl<'t> Walk<'t> {
-    pub fn new(tree: &'t Tree) -> Self {
-        Walk { tree, words: RefCell::default(), folders: RefCell::default() }
-    }
-
+impl Walk<'_> {
     /// The object of a .c or .S file that a Makefile names.
     pub fn object(&self, path: &str) -> Option<Compiled> {
         let stem = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S"))?;
@@ -74,15 +69,25 @@ impl<'t> Walk<'t> {
             if folder.split('/').count() < 3 {
                 break;
             }
-            for beside in file::folders(&self.tree.root, folder) {
-                let names = [file::join(&beside, "Kbuild"), file::join(&beside, "Makefile")];
-                let text = names.iter().find_map(|name| file::text(&self.tree.root, name));
-                if text.is_some_and(|text| text.contains("..")) && !path.starts_with(&format!("{beside}/")) {
-                    ways.push(self.named_by(path, &beside));
-                }
-            }
+            let beside = file::folders(&self.tree.root, folder);
+            let beside = beside.iter().filter(|beside| !path.starts_with(&format!("{beside}/")));
+            ways.extend(
+                beside.filter(|beside| self.leaves(beside)).map(|beside| self.named_by(path, beside)),
+            );
+        }
+        // virt/kvm is built by each architecture's KVM.
+        if path.starts_with("virt/") {
+            let virt = path.split('/').nth(1).unwrap_or_default();
+            ways.push(self.named_by(path, &format!("arch/{}/{virt}", self.tree.srcarch)));
         }
         Expr::or(ways)
+    }
+
+    /// Its Makefile names files outside of it.
+    fn leaves(&self, folder: &str) -> bool {
+        let names = [file::join(folder, "Kbuild"), file::join(folder, "Makefile")];
+        let text = names.iter().find_map(|name| file::text(&self.tree.root, name));
+        text.is_some_and(|text| text.contains(".."))
     }
 
     /// When Kbuild enters a directory.
@@ -90,20 +95,16 @@ impl<'t> Walk<'t> {
         if folder.is_empty() {
             return Expr::Const(true);
         }
-        if let Some(known) = self.folders.borrow().get(folder) {
-            return known.clone();
-        }
-        let condition = self.named(&format!("{folder}/"), file::folder(folder));
-        self.folders.borrow_mut().insert(folder.to_string(), condition.clone());
-        condition
+        self.named(&format!("{folder}/"), file::folder(folder))
     }
 
-    fn words(&self, folder: &str) -> Option<Rc<Words>> {
-        if let Some(known) = self.words.borrow().get(folder) {
+    fn words(&self, folder: &str) -> Option<Arc<Words>> {
+        let lock = || self.tree.makefiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(folder) {
             return known.clone();
         }
-        let words = self.read(folder).map(Rc::new);
-        self.words.borrow_mut().insert(folder.to_string(), words.clone());
+        let words = self.read(folder).map(Arc::new);
+        lock().insert(folder.to_string(), words.clone());
         words
     }
 

@@ -342,8 +342,12 @@ impl<'a> Search<'a> {
         let result = self.cheapest(&format!("CONFIG_{name} y"), &ways);
         self.busy.pop();
         let asked = self.kconfig.entries_of(name).any(|entry| entry.prompt.is_some());
-        let why =
-            |obstacle| prefixed(format!("CONFIG_{name} has no prompt, and nothing can make it y"), obstacle);
+        let why = |obstacle: Obstacle| match obstacle {
+            Obstacle::Why(why) if why.starts_with(&format!("CONFIG_{name} ")) => Obstacle::Why(why),
+            obstacle => {
+                prefixed(format!("CONFIG_{name} has no prompt, and what could set it cannot be"), obstacle)
+            }
+        };
         if asked { result } else { result.map_err(why) }
     }
 
