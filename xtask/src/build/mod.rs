@@ -7,6 +7,8 @@ mod code;
 pub mod guest;
 mod log;
 pub mod sensitive;
+#[cfg_attr(not(test), expect(dead_code, reason = "no run asks for one yet"))]
+pub mod userland;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

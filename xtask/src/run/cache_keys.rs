@@ -52,7 +52,7 @@ impl Run<'_> {
         let nowhere = Path::new("");
         let files = Files { kernel: nowhere, initramfs: nowhere, console: nowhere, results: nowhere };
         let command = qemu::command(*machine, files, "", &cell.variant.arguments);
-        let initramfs = binaries.initramfs(request, &dir.join(build::KALLSYMS))?;
+        let initramfs = binaries.initramfs(request, &dir.join(build::KALLSYMS), None)?;
         let request = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         // The harness reads the console and the results: another one may see other things in them.
         let mut key = Key::new("boot", BOOT_VERSION);

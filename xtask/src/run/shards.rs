@@ -69,7 +69,7 @@ impl Run<'_> {
             let place = if first { PathBuf::new() } else { PathBuf::from(format!("guest-{}", index + 1)) };
             let home = dir.join(&place);
             std::fs::create_dir_all(&home).or_infra(|| format!("make {}", home.display()))?;
-            let initramfs = prepared.binaries.initramfs(&request, &dir.join(build::KALLSYMS))?;
+            let initramfs = prepared.binaries.initramfs(&request, &dir.join(build::KALLSYMS), None)?;
             write_whole(&home.join(INITRAMFS), &initramfs)?;
             let logs = if first { logs.to_owned() } else { home };
             let who = if guests > 1 { format!("guest {}: ", index + 1) } else { String::new() };

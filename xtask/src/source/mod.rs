@@ -3,7 +3,7 @@
 
 mod apt_sources;
 mod checkout;
-mod debian;
+pub mod debian;
 pub mod files;
 mod git;
 mod kernel_org;
