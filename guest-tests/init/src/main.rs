@@ -82,10 +82,10 @@ fn run() -> Result<(), String> {
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let mounts = Mounts::read()?;
     let mut measured = 0;
-    for (index, ask) in request.scenarios.into_iter().enumerate() {
+    for ask in request.scenarios {
         as_found.restore()?;
-        // What was counted before the first one is what the boot has executed.
-        if request.coverage && index > 0 {
+        // What was counted before is what the boot has executed.
+        if request.coverage && ask.work != Some(Work::Boot) {
             coverage::reset()?;
         }
         let (scenario, is_work) = (ask.name.clone(), ask.work.is_some());

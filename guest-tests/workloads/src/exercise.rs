@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::time::{Duration, Instant};
 
 use kit::scenario;
 use protocol::{Measured, Order, WorkResult};
@@ -9,6 +10,9 @@ use protocol::{Measured, Order, WorkResult};
 use crate::errno;
 use crate::results::Results;
 use crate::runner;
+
+/// A step that takes so long is named.
+const SLOW: Duration = Duration::from_millis(200);
 
 /// What was tried, and how each of it ended.
 #[derive(Debug, Default)]
@@ -33,7 +37,12 @@ impl Exercise {
         let name = name.to_string();
         // Of an exerciser that is killed, these lines are all that is known.
         eprintln!("{name}");
-        match work() {
+        let began = Instant::now();
+        let end = work();
+        if began.elapsed() >= SLOW {
+            eprintln!("{name} took {} ms", began.elapsed().as_millis());
+        }
+        match end {
             Ok(value) => {
                 self.results.add(&name, WorkResult::Ok);
                 Some(value)

@@ -1,6 +1,7 @@
 //! Netlink messages made by hand, and the sockets that they go through (include/uapi/linux/netlink.h). The kernel's answer
 //! is looked at for its error and passed over otherwise.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -60,6 +61,10 @@ impl Message {
         self.attribute(kind | NESTED, &value)
     }
 
+    fn flags(&self) -> u16 {
+        self.0.get(6..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_ne_bytes)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.0.clone();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -71,7 +76,11 @@ impl Message {
 const NESTED: u16 = 0x8000;
 
 #[derive(Debug)]
-pub struct Socket(OwnedFd);
+pub struct Socket {
+    fd: OwnedFd,
+    /// Of the last request: what answers an earlier one is passed over.
+    sequence: Cell<u32>,
+}
 
 impl Socket {
     pub fn open(protocol: i32) -> io::Result<Socket> {
@@ -86,11 +95,11 @@ impl Socket {
             &raw const time,
             size_of::<libc::timeval>()
         )?;
-        Ok(Socket(socket))
+        Ok(Socket { fd: socket, sequence: Cell::new(0) })
     }
 
     pub fn fd(&self) -> i32 {
-        self.0.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 
     pub fn bind(&self, groups: u32) -> io::Result<()> {
@@ -104,9 +113,21 @@ impl Socket {
 
     /// Sends it and reads all answers; the error of the kernel's. Returns the bytes of the answers.
     pub fn ask(&self, message: &Message) -> io::Result<Vec<u8>> {
-        let bytes = message.bytes();
-        sys!(SYS_sendto, self.fd(), bytes.as_ptr(), bytes.len(), 0, 0, 0)?;
-        self.answers()
+        self.ask_all(&[message])
+    }
+
+    /// Several messages at once; the first error of the kernel's. One that it does not answer is none.
+    pub fn ask_all(&self, messages: &[&Message]) -> io::Result<Vec<u8>> {
+        self.sequence.set(self.sequence.get().wrapping_add(1));
+        let mut bytes = Vec::new();
+        for message in messages {
+            let mut one = message.bytes();
+            one[8..12].copy_from_slice(&self.sequence.get().to_ne_bytes());
+            bytes.extend(one);
+        }
+        self.send(&bytes)?;
+        let acknowledged = messages.iter().filter(|message| message.flags() & ACK != 0).count();
+        self.answers(acknowledged)
     }
 
     /// Bytes as they are.
@@ -114,35 +135,57 @@ impl Socket {
         sys!(SYS_sendto, self.fd(), bytes.as_ptr(), bytes.len(), 0, 0, 0).map(drop)
     }
 
-    fn answers(&self) -> io::Result<Vec<u8>> {
+    fn answers(&self, acknowledged: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let mut buffer = vec![0_u8; 32 * 1024];
+        let mut left = acknowledged;
         for _ in 0..READS {
             let length = sys!(SYS_recvfrom, self.fd(), buffer.as_mut_ptr(), buffer.len(), 0, 0, 0)?;
             let got = buffer.get(..usize::try_from(length).unwrap_or(0)).unwrap_or_default();
             all.extend_from_slice(got);
-            if is_last(got)? {
-                return Ok(all);
+            for end in ends(got, self.sequence.get()) {
+                match end {
+                    End::Error(number) => return Err(io::Error::from_raw_os_error(number)),
+                    End::Done => left = left.saturating_sub(1),
+                    End::Answer if acknowledged > 0 => continue,
+                    End::Answer => {}
+                }
+                if left == 0 {
+                    return Ok(all);
+                }
             }
         }
         Ok(all)
     }
 }
 
-/// Whether the datagram ends the answer; its error, if it is one.
-fn is_last(datagram: &[u8]) -> io::Result<bool> {
+enum End {
+    Error(i32),
+    /// An acknowledgement, or the end of a dump.
+    Done,
+    /// A message that is the whole answer where no acknowledgement was asked for.
+    Answer,
+}
+
+/// What in the datagram may end the answer to the request of this number.
+fn ends(datagram: &[u8], sequence: u32) -> Vec<End> {
+    let mut all = Vec::new();
+    let mut at = 0;
     for (kind, flags, body) in messages(datagram) {
+        let own = datagram.get(at + 8..at + 12).is_some_and(|bytes| bytes == sequence.to_ne_bytes());
+        at += (HEADER + body.len()).next_multiple_of(ALIGN);
+        if !own {
+            continue;
+        }
         let number = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
         match i32::from(kind) {
-            libc::NLMSG_ERROR | libc::NLMSG_DONE if number < 0 => {
-                return Err(io::Error::from_raw_os_error(-number));
-            }
-            libc::NLMSG_ERROR | libc::NLMSG_DONE => return Ok(true),
-            _ if i32::from(flags) & libc::NLM_F_MULTI == 0 => return Ok(true),
+            libc::NLMSG_ERROR | libc::NLMSG_DONE if number < 0 => all.push(End::Error(number.wrapping_neg())),
+            libc::NLMSG_ERROR | libc::NLMSG_DONE => all.push(End::Done),
+            _ if i32::from(flags) & libc::NLM_F_MULTI == 0 => all.push(End::Answer),
             _ => {}
         }
     }
-    Ok(false)
+    all
 }
 
 /// Kind, flags and body of each message.
@@ -205,7 +248,7 @@ mod tests {
             for (_, _, body) in messages(&bytes) {
                 attributes(body);
             }
-            let _ = is_last(&bytes);
+            ends(&bytes, 0);
         }
     }
 }

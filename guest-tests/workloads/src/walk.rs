@@ -229,6 +229,12 @@ fn chosen(text: &str) -> &str {
     }
 }
 
+/// Reads some of a file that may grow faster than it is read.
+pub fn look(path: impl AsRef<Path>) {
+    let _impatience = Impatience::after(BLOCKS);
+    let _ = read(path.as_ref());
+}
+
 pub fn write(path: impl AsRef<Path>, value: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     // One call: the kernel takes what it gets by one.

@@ -10,6 +10,7 @@ use cpio::newc::{Builder, trailer};
 use protocol::Request;
 use sha2::{Digest, Sha256};
 
+use crate::build::userland::Userland;
 use crate::host::arch::Arch;
 use crate::host::process::{self, ChildEnd, WatchFlow};
 use crate::host::toolchain::Toolchain;
@@ -22,6 +23,8 @@ pub struct Binaries {
     init: Arc<[u8]>,
     /// What the user brings.
     pub files: Vec<GuestFile>,
+    /// Programs of others, for workloads.
+    pub userland: Option<Userland>,
 }
 
 /// A program of an initramfs.
@@ -62,7 +65,7 @@ pub fn build(root: &Path, work: &Path, arch: &Arch) -> Result<Binaries> {
         }
     }
     let program = target_dir.join(arch.rust_target).join("guest").join(inside(INIT));
-    Ok(Binaries { init: read(&program)?.into(), files: Vec::new() })
+    Ok(Binaries { init: read(&program)?.into(), files: Vec::new(), userland: None })
 }
 
 /// The whole command but for where it runs.
@@ -97,20 +100,22 @@ fn cargo(toolchain: &Toolchain, arch: &Arch) -> duct::Expression {
 /// Where the kernel looks for the first program.
 const INIT: &str = "/init";
 
-const DIRECTORY: u32 = 0o040_755;
-const PROGRAM: u32 = 0o100_755;
-const PLAIN: u32 = 0o100_644;
-const LINK: u32 = 0o120_777;
+pub(super) const DIRECTORY: u32 = 0o040_755;
+pub(super) const PROGRAM: u32 = 0o100_755;
+pub(super) const PLAIN: u32 = 0o100_644;
+pub(super) const LINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 impl Binaries {
     /// The initramfs of one boot, as bytes: `/init`, the names by which it is the scenarios in `request`, the request,
-    /// the functions of the kernel, and the mount points.
+    /// the functions of the kernel, and the mount points. The userland's archive stands before it: the kernel unpacks one
+    /// after the other (init/initramfs.c).
     ///
     /// # Errors
-    /// When the functions cannot be read.
+    /// When the functions or the userland cannot be read.
     pub fn initramfs(&self, request: &Request, kallsyms: &Path) -> Result<Vec<u8>> {
-        let mut archive = CpioArchive { bytes: Vec::new(), inode: 0 };
+        let before = self.userland.as_ref().map(|userland| read(&userland.path)).transpose()?;
+        let mut archive = CpioArchive::after(before.unwrap_or_default());
         let scenarios = inside(protocol::SCENARIO_DIR);
         for dir in ["dev", "proc", "sys", "tmp", scenarios] {
             archive.add(Builder::new(dir).mode(DIRECTORY).nlink(2), &[])?;
@@ -133,7 +138,7 @@ impl Binaries {
         let encoded = serde_json::to_vec(request).or_infra(|| "encode the request".to_owned())?;
         archive.add(Builder::new(inside(protocol::REQUEST_PATH)).mode(PLAIN), &encoded)?;
         archive.add(Builder::new(inside(protocol::KALLSYMS_PATH)).mode(PLAIN), &read(kallsyms)?)?;
-        trailer(archive.bytes).or_infra(|| "write the initramfs".to_owned())
+        archive.finish()
     }
 }
 
@@ -146,13 +151,22 @@ fn inside(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-struct CpioArchive {
+pub(super) struct CpioArchive {
     bytes: Vec<u8>,
     inode: u32,
 }
 
 impl CpioArchive {
-    fn add(&mut self, entry: Builder, content: &[u8]) -> Result<()> {
+    /// An archive behind others, which are whole.
+    pub(super) fn after(bytes: Vec<u8>) -> CpioArchive {
+        CpioArchive { bytes, inode: 0 }
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<u8>> {
+        trailer(self.bytes).or_infra(|| "write the initramfs".to_owned())
+    }
+
+    pub(super) fn add(&mut self, entry: Builder, content: &[u8]) -> Result<()> {
         self.inode += 1;
         let size = u32::try_from(content.len()).or_infra(|| "write the initramfs".to_owned())?;
         let mut writer = entry.ino(self.inode).write(&mut self.bytes, size);
@@ -171,7 +185,7 @@ mod tests {
     #[test]
     fn the_initramfs_carries_the_program_the_names_it_goes_by_and_the_request() {
         let dir = tempfile::tempdir().unwrap();
-        let binaries = Binaries { init: b"init".as_slice().into(), files: Vec::new() };
+        let binaries = Binaries { init: b"init".as_slice().into(), files: Vec::new(), userland: None };
         let kallsyms = dir.path().join("kallsyms");
         std::fs::write(&kallsyms, "a table").unwrap();
         let scenarios = vec![Ask {

@@ -7,6 +7,7 @@ mod code;
 pub mod guest;
 mod log;
 pub mod sensitive;
+pub mod userland;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};

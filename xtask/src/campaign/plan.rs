@@ -248,6 +248,7 @@ mod tests {
             without: BTreeMap::new(),
             cpus: None,
             memory_mib: None,
+            userland: false,
             symbols: BTreeMap::new(),
             counted: Vec::new(),
             fragments: Vec::new(),

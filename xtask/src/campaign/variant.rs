@@ -18,6 +18,9 @@ pub struct Variant {
     pub cpus: Option<u32>,
     /// Memory of its guests in MiB, where it is not the architecture's.
     pub memory_mib: Option<u32>,
+    /// Its guests carry programs of the host's distribution, where these can be had.
+    #[serde(default)]
+    pub userland: bool,
     /// Kconfig fragments, names in `configs/fragments`.
     pub fragments: Vec<String>,
     /// Symbols by themselves, without `CONFIG_`, and their values; they take the place of what a fragment says.

@@ -42,7 +42,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
     let soak = Duration::from_secs(built.soak_secs);
     let gathered = super::shown(args.pace.verbose, |events| {
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
-        let guests = || super::guests(project, &planned.cells, &dir.path);
+        let guests = || super::guests(project, &planned.cells, &dir.path, &events);
         let look = |cell: &Cell, evidence: &Evidence| planned.look(cell, evidence);
         let run = Run {
             project,
@@ -64,7 +64,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             rebuild: false,
             recorded: args.guest.takes_records(Some(soak).filter(|soak| !soak.is_zero())),
             inject: true,
-            events,
+            events: events.clone(),
             look: &look,
             repeat_args: built.repeat_args.clone(),
         };

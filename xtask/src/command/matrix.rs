@@ -148,7 +148,7 @@ impl Setting<'_> {
         cells: &[Cell],
     ) -> Gathered {
         let planned = &self.planned;
-        let guests = || super::guests(self.project, cells, &self.dir.path);
+        let guests = || super::guests(self.project, cells, &self.dir.path, events);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
             Some(_) => planned.look(cell, evidence),
             None => planned.look_at_build(cell, evidence),

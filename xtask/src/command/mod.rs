@@ -30,14 +30,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
 use crate::arms::base_tree;
-use crate::build::guest;
+use crate::build::{guest, userland};
 use crate::campaign::plan::Cell;
 use crate::campaign::project::{Loaded, Project};
 use crate::campaign::{BaseWish, Tree};
 use crate::host::arch::Arch;
 use crate::host::input;
 use crate::host::sandbox::{self, Sandbox};
-use crate::observe::events::Events;
+use crate::observe::events::{Event, Events};
 use crate::report::progress;
 use crate::source::{self, Local, Source, Wanted};
 use cli::Command;
@@ -176,12 +176,23 @@ fn guests(
     project: &Project,
     cells: &[Cell],
     run_dir: &Path,
+    events: &Events,
 ) -> Result<BTreeMap<&'static str, guest::Binaries>> {
     let mut guests = BTreeMap::new();
     for cell in cells {
         if !guests.contains_key(cell.arch.rust_target) {
             let mut binaries = guest::build(&project.root, &project.work(), cell.arch)?;
             binaries.files = user_program::prepared(run_dir, cell.arch)?;
+            if cell.variant.userland {
+                let progress = |text: &str| events.send(Event::Status(text.to_owned()));
+                // What needs it is skipped by the workloads themselves, on both arms.
+                binaries.userland =
+                    userland::provide(&project.work(), cell.arch, &progress).unwrap_or_else(|failure| {
+                        events
+                            .note(format!("guests go without programs of a distribution: {}", failure.what));
+                        None
+                    });
+            }
             guests.insert(cell.arch.rust_target, binaries);
         }
     }

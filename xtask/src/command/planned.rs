@@ -7,12 +7,12 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::arms::changed::ChangedHunk;
 use crate::arms::{Chosen, Under};
 use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Beside, Cell};
 use crate::host::json_file::JsonFile;
 use crate::judge::{self, Asked, JudgedArm, Reach};
+use crate::observe::ChangedHunk;
 use crate::observe::Evidence;
 use crate::report::{AccelReport, PatchReport, TreeReport};
 use crate::run::EVIDENCE;

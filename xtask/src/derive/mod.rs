@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kbuild::{Expr, Tree, Value};
 
-use crate::arms::changed::{ChangedHunk, Side};
+use crate::observe::{ChangedHunk, Side};
 
 /// Configurations of one patch: both arms of an `#if`, as a rule.
 const VARIANTS_MAX: usize = 3;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arms::changed::{ChangedHunk, ChangedLine, Side};
-use crate::observe::{Build, Coverage, Evidence};
+use crate::observe::{Build, ChangedHunk, ChangedLine, Coverage, Evidence, Side};
 
 /// What is known of one changed line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

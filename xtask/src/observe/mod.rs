@@ -1,6 +1,7 @@
 //! What was measured in one cell, as plain data. It begins as "not run" and each stage fills in its part; nothing
 //! here says whether it is good: that is the judge's.
 
+mod changed;
 mod coverage;
 pub mod events;
 mod merge;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use protocol::{Hello, Measured, Trailer};
 use serde::{Deserialize, Serialize};
 
+pub use changed::{ChangedHunk, ChangedLine, Side};
 use console::Splat;
 pub use coverage::Coverage;
 

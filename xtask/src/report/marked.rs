@@ -2,8 +2,8 @@
 
 use super::layout::WIDTH;
 use super::{PairReport, Report};
-use crate::arms::changed::Side;
 use crate::judge::reach::{HunkReach, LineReach, Reach, ReachState};
+use crate::observe::Side;
 
 /// Columns of a mark.
 const MARK: usize = 14;
@@ -106,8 +106,8 @@ fn row(line: &LineReach) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arms::changed::ChangedLine;
     use crate::judge::Verdict;
+    use crate::observe::ChangedLine;
     use crate::report::fixture;
 
     fn line(side: Side, number: u32, text: &str, state: ReachState) -> LineReach {

@@ -3,6 +3,7 @@
 //! authentication settings of the host stay in force, because its configuration is read as usual and only
 //! overridden where it names places.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,16 +54,17 @@ pub fn fetch(wanted: &Debian, dir: &Path, progress: &dyn Fn(&str)) -> Result<Pac
     }))
 }
 
+/// The name of the release that this host runs; empty where it does not say.
+pub fn host_codename() -> String {
+    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    codename.unwrap_or_default().trim_matches('"').to_owned()
+}
+
 /// The mirror and keyring of the host's own configuration.
 fn host_archive() -> Result<Archive> {
-    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let codename = os_release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .unwrap_or_default()
-        .trim_matches('"');
     let archives = configured_archives(Path::new("/etc/apt"));
-    apt_sources::debian_main(&archives, codename).cloned().ok_or_else(|| {
+    apt_sources::debian_main(&archives, &host_codename()).cloned().ok_or_else(|| {
         Failure::infra("this host's apt knows no Debian archive").because(
             "no enabled entry of /etc/apt/sources.list or /etc/apt/sources.list.d/ carries Debian's main",
         )
@@ -94,34 +96,86 @@ fn from_suite(
     dir: &Path,
     progress: &dyn Fn(&str),
 ) -> Result<Package> {
-    let config = prepare(dir, archive, suite)?;
-    let apt = |program: &str, args: &[&str], log: &str, deadline| {
-        let fixed = ["-c".as_ref(), config.as_os_str()];
+    let apt = Apt::of(archive, suite, dir)?;
+    let record = apt.record(package)?;
+    progress(&format!("fetching {package} {} ({suite}, {} MiB)", record.version, record.mebibytes()));
+    apt.download(package, &record)
+}
+
+/// apt in a private directory, which knows one suite.
+#[derive(Debug)]
+pub struct Apt {
+    dir: PathBuf,
+    config: PathBuf,
+    pub suite: String,
+}
+
+impl Apt {
+    /// Of the release that this host runs, with its lists fetched.
+    ///
+    /// # Errors
+    /// When the host has no apt or no Debian archive, or the archive cannot be reached.
+    pub fn of_host(dir: &Path) -> Result<Apt> {
+        let codename = host_codename();
+        Apt::of(&host_archive()?, &codename, dir)
+    }
+
+    fn of(archive: &Archive, suite: &str, dir: &Path) -> Result<Apt> {
+        let config = prepare(dir, archive, suite)?;
+        let apt = Apt { dir: dir.to_path_buf(), config, suite: suite.to_owned() };
+        let update = apt.run("apt-get", &["update", "-q"], "update.log", UPDATE_DEADLINE);
+        update.map_err(|failure| explain_update(failure, dir))?;
+        Ok(apt)
+    }
+
+    fn run(&self, program: &str, args: &[&str], log: &str, deadline: Duration) -> Result<String> {
+        let fixed = ["-c".as_ref(), self.config.as_os_str()];
         let command = duct::cmd(program, fixed.into_iter().chain(args.iter().map(AsRef::as_ref)))
             .env("LC_ALL", "C")
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .dir(dir.join("download"));
-        must(&format!("{program} {}", args.join(" ")), command, &dir.join(log), deadline)
-    };
-    let update = apt("apt-get", &["update", "-q"], "update.log", UPDATE_DEADLINE);
-    update.map_err(|failure| explain_update(failure, dir))?;
-    let record = apt("apt-cache", &["show", "--no-all-versions", package], "show.log", QUERY_DEADLINE)
-        .map_err(|failure| match failure.because.iter().any(|why| why.contains("No packages found")) {
-            true => Failure::infra(format!("{package} is not in {suite}")),
-            false => failure,
-        })?;
-    let record = PackageRecord::parse(&record).ok_or_else(|| {
-        Failure::infra(format!("apt's record of {package} lacks a version or hash"))
-            .log(&dir.join("show.log"))
-    })?;
-    progress(&format!("fetching {package} {} ({suite}, {} MiB)", record.version, record.mebibytes()));
-    let exact = format!("{package}={}", record.version);
-    apt("apt-get", &["download", "-q", &exact], "download.log", DOWNLOAD_DEADLINE)?;
-    Ok(Package {
-        file: downloaded(&dir.join("download"), &record)?,
-        origin: format!("Debian {package} {} ({suite})", record.version),
-        sha256: record.sha256,
-    })
+            .dir(self.dir.join("download"));
+        must(&format!("{program} {}", args.join(" ")), command, &self.dir.join(log), deadline)
+    }
+
+    pub fn record(&self, package: &str) -> Result<PackageRecord> {
+        let record = self
+            .run("apt-cache", &["show", "--no-all-versions", package], "show.log", QUERY_DEADLINE)
+            .map_err(|failure| match failure.because.iter().any(|why| why.contains("No packages found")) {
+                true => Failure::infra(format!("{package} is not in {}", self.suite)),
+                false => failure,
+            })?;
+        PackageRecord::parse(&record).ok_or_else(|| {
+            Failure::infra(format!("apt's record of {package} lacks a version or hash"))
+                .log(&self.dir.join("show.log"))
+        })
+    }
+
+    pub fn download(&self, package: &str, record: &PackageRecord) -> Result<Package> {
+        let exact = format!("{package}={}", record.version);
+        self.run("apt-get", &["download", "-q", &exact], "download.log", DOWNLOAD_DEADLINE)?;
+        Ok(Package {
+            file: downloaded(&self.dir.join("download"), record)?,
+            origin: format!("Debian {package} {} ({})", record.version, self.suite),
+            sha256: record.sha256.clone(),
+        })
+    }
+
+    /// These packages and all that they depend on, by name and in order.
+    pub fn with_dependencies(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let only_depends = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
+        let only_depends: Vec<_> = only_depends.iter().map(|kind| format!("--no-{kind}")).collect();
+        let mut args = vec!["depends", "--recurse"];
+        args.extend(only_depends.iter().map(String::as_str).chain(packages.iter().copied()));
+        let text = self.run("apt-cache", &args, "depends.log", QUERY_DEADLINE)?;
+        Ok(packages_in(&text))
+    }
+}
+
+/// The packages at the beginning of a line; below each are its dependencies, and `<name>` is a virtual one.
+fn packages_in(depends: &str) -> Vec<String> {
+    let is_package = |line: &&str| line.starts_with(|first: char| first.is_ascii_alphanumeric());
+    let names: BTreeSet<&str> = depends.lines().filter(is_package).map(str::trim).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// Sets the private apt directory up and returns its configuration file.
@@ -191,8 +245,8 @@ fn explain_update(failure: Failure, dir: &Path) -> Failure {
 
 /// What a run needs of a record that `apt-cache show` prints.
 #[derive(Debug, PartialEq, Eq)]
-struct PackageRecord {
-    version: String,
+pub struct PackageRecord {
+    pub version: String,
     sha256: String,
     size_bytes: u64,
 }
@@ -267,6 +321,13 @@ mod tests {
             stanza(&archive, "sid"),
             "Types: deb\nURIs: http://m/debian\nSuites: sid\nComponents: main\nSigned-By: /k.gpg\n"
         );
+    }
+
+    #[test]
+    fn of_the_dependencies_each_package_is_named_once() {
+        let text =
+            "iproute2\n  Depends: libbpf1\n    libc6\nlibbpf1\n  Depends: libc6\n<debconf-2.0>\nlibbpf1\n";
+        assert_eq!(packages_in(text), ["iproute2", "libbpf1"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 mod apt_sources;
 pub mod build_dir;
 mod checkout;
-mod debian;
+pub mod debian;
 pub mod files;
 mod git;
 mod kernel_org;

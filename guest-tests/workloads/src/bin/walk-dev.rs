@@ -90,12 +90,13 @@ fn visit(it: &mut Exercise, path: &Path) {
         Ok(())
     });
     // One name for all that it answered.
-    let words: Vec<_> = answers
+    let words: BTreeSet<_> = answers
         .iter()
         .map(|answer| answer.as_ref().map_or_else(errno::describe, |()| "ok".to_owned()))
         .filter(|word| !["ENOTTY", "EAGAIN", "EINTR"].contains(&word.as_str()))
         .collect();
     if !words.is_empty() {
+        let words: Vec<_> = words.into_iter().collect();
         it.step(format!("{}: {}", path.display(), words.join(" ")), || Ok(()));
     }
 }

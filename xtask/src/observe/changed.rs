@@ -1,0 +1,46 @@
+//! The lines that a patch changes, as plain data.
+
+use serde::{Deserialize, Serialize};
+
+/// Lines that are changed beside each other in one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedHunk {
+    /// From 1, over all files of the patch.
+    pub number: usize,
+    pub path: String,
+    pub lines: Vec<ChangedLine>,
+    /// Of a hunk that adds no code and takes some away: lines of the patched file that run where it was.
+    pub beside: Vec<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedLine {
+    pub side: Side,
+    /// From 1, in the file that has it.
+    pub number: u32,
+    pub text: String,
+    /// First and last line of the statement that it belongs to, in the file that has it; None: a comment, a declaration,
+    /// data, a brace.
+    pub statement: Option<(u32, u32)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Context,
+    Added,
+    Removed,
+}
+
+impl ChangedHunk {
+    /// The patch changes code here: by a line that it adds, or by one that it takes away.
+    pub fn has_code(&self) -> bool {
+        self.lines.iter().any(|line| line.side != Side::Context && line.statement.is_some())
+    }
+
+    /// `FILE:LINE` of the first change.
+    pub fn place(&self) -> String {
+        let first = self.lines.iter().find(|line| line.side != Side::Context);
+        format!("{}:{}", self.path, first.map_or(0, |line| line.number))
+    }
+}
