@@ -20,6 +20,8 @@ struct PoolState {
     /// Build directories of the run that are claimed, and those that are not yet; each in its order.
     taken: Vec<DirKey>,
     to_come: VecDeque<BuildDirPlan>,
+    /// What each was or will be configured from, as lines of a fragment.
+    configured: BTreeMap<DirKey, BTreeSet<String>>,
 }
 
 /// Tree, architecture, name.
@@ -103,11 +105,16 @@ pub fn key(build_dir: &BuildDirPlan) -> DirKey {
 }
 
 impl Pool {
-    /// Of build directories, and whether each has objects; and those that the run builds in, in its order.
-    pub fn new(build_dirs: impl IntoIterator<Item = (DirKey, bool)>, to_come: Vec<BuildDirPlan>) -> Pool {
+    /// Of build directories, and whether each has objects; those that the run builds in, in its order; and what each of all
+    /// these was or will be configured from, as far as that is known.
+    pub fn new(
+        build_dirs: impl IntoIterator<Item = (DirKey, bool)>,
+        to_come: Vec<BuildDirPlan>,
+        configured: BTreeMap<DirKey, BTreeSet<String>>,
+    ) -> Pool {
         let of =
             build_dirs.into_iter().map(|(key, usable)| (key, Slot { usable, ..Slot::default() })).collect();
-        let state = PoolState { of, taken: Vec::new(), to_come: to_come.into() };
+        let state = PoolState { of, taken: Vec::new(), to_come: to_come.into(), configured };
         Pool { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -181,23 +188,37 @@ impl PoolState {
     /// The build directory with objects that is nearest, of the same tree and architecture. Not one in which a patch
     /// executed code of its own on the host: it may have left anything among the objects.
     fn nearest(&self, key: &DirKey) -> Option<DirKey> {
-        let may = |other: &DirKey| are_kin(other, key) && build_dirs::may_copy(&key.2, &other.2);
+        let may = |other: &DirKey| self.are_kin(other, key) && build_dirs::may_copy(&key.2, &other.2);
         let usable = self.of.iter().filter(|(other, slot)| slot.usable && may(other));
         usable.map(|(other, _)| other).min_by_key(|other| build_dirs::distance(&other.2, &key.2)).cloned()
     }
 
     /// Of those that could begin from nothing, it is the first: which one does decides what the others have to compile.
     fn may_begin(&self, key: &DirKey) -> bool {
-        let begun = self.of.iter().any(|(other, slot)| slot.building && are_kin(other, key));
+        let begun = self.of.iter().any(|(other, slot)| slot.building && self.are_kin(other, key));
         let to_come = self.to_come.iter().map(self::key);
-        let first = self.taken.iter().cloned().chain(to_come).find(|other| are_kin(other, key));
+        let first = self.taken.iter().cloned().chain(to_come).find(|other| self.are_kin(other, key));
         !begun && first.is_none_or(|first| first == *key)
+    }
+
+    /// One may start as a copy of the other, and has then something to start from: of another tree or architecture, or of a
+    /// configuration that is far away, most objects are compiled again.
+    fn are_kin(&self, one: &DirKey, other: &DirKey) -> bool {
+        let near = match (self.configured.get(one), self.configured.get(other)) {
+            (Some(one), Some(other)) => are_near(one, other),
+            _ => true,
+        };
+        near && (&one.0, one.1) == (&other.0, other.1)
     }
 }
 
-/// One may start as a copy of the other.
-fn are_kin(one: &DirKey, other: &DirKey) -> bool {
-    (&one.0, one.1) == (&other.0, other.1)
+/// Lines by which two configurations of one kind differ at most. Variants of a campaign differ by a few, a derived plan from the
+/// variant that it is derived from by some more, and a minimal kernel from one for every subsystem by hundreds.
+const FAR: usize = 60;
+
+/// Kernels that are configured so have most of their objects in common.
+pub fn are_near(one: &BTreeSet<String>, other: &BTreeSet<String>) -> bool {
+    one.symmetric_difference(other).count() <= FAR
 }
 
 #[cfg(test)]
@@ -211,7 +232,7 @@ mod tests {
     }
 
     fn pool_of(build_dirs: &[(&str, bool)]) -> Pool {
-        Pool::new(build_dirs.iter().map(|(name, usable)| (build_dir(name), *usable)), Vec::new())
+        Pool::new(build_dirs.iter().map(|(name, usable)| (build_dir(name), *usable)), Vec::new(), BTreeMap::new())
     }
 
     fn to_come(names: &[&str]) -> Vec<BuildDirPlan> {
@@ -239,6 +260,20 @@ mod tests {
         let (start, _building) = pool.enter(&build_dir("b"));
         let Start::Copy(copying) = start else { panic!("{start:?}") };
         assert_eq!(copying.from, build_dir("a"));
+    }
+
+    #[test]
+    fn objects_of_a_far_configuration_are_no_start() {
+        let lines = |from: usize, to: usize| (from..to).map(|number| format!("CONFIG_{number}=y")).collect();
+        let configured = BTreeMap::from([
+            (build_dir("narrow"), lines(0, 100)),
+            (build_dir("wide"), lines(0, 500)),
+            (build_dir("wider"), lines(0, 510)),
+        ]);
+        let known = |names: &[&str]| -> Vec<_> { names.iter().map(|name| (build_dir(name), true)).collect() };
+        let begins = |names: &[&str]| begin(&Pool::new(known(names), Vec::new(), configured.clone()), "wider");
+        assert_eq!(begins(&["narrow"]), Some(Seed::Cold));
+        assert_eq!(begins(&["narrow", "wide"]), Some(Seed::Copy(build_dir("wide"))));
     }
 
     #[test]
@@ -309,7 +344,7 @@ mod tests {
 
     #[test]
     fn only_the_first_build_dir_that_is_not_over_builds_cold() {
-        let pool = Pool::new([], to_come(&["b", "a"]));
+        let pool = Pool::new([], to_come(&["b", "a"]), BTreeMap::new());
         let first = pool.next().unwrap();
         let second = pool.next().unwrap();
         assert!(pool.next().is_none());
@@ -329,7 +364,7 @@ mod tests {
         let all = [other_arch, other_tree, build_dir("v.base"), build_dir("a.patch"), build_dir("v.patch-2")];
         let begin_of = |count: usize| {
             let known = all.iter().take(count).map(|build_dir| (build_dir.clone(), true));
-            begin(&Pool::new(known, Vec::new()), "v.patch")
+            begin(&Pool::new(known, Vec::new(), BTreeMap::new()), "v.patch")
         };
         let copies = |name: &str| Some(Seed::Copy(build_dir(name)));
         assert_eq!(begin_of(5), copies("v.patch-2"));

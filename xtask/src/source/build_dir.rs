@@ -96,6 +96,12 @@ pub fn is_usable(home: &Path, incarnation: &str) -> bool {
         && objects_in(home).join(".config").is_file()
 }
 
+/// What the kernel in `home` was asked for when it was configured last, as lines of a fragment; empty where that is not known.
+pub fn configured_lines(home: &Path) -> BTreeSet<String> {
+    let lines = load(home).map(|state| state.configured).unwrap_or_default();
+    lines.lines().filter(|line| line.contains("CONFIG_")).map(str::to_owned).collect()
+}
+
 impl BuildDirState {
     fn new(incarnation: String, identity: String) -> BuildDirState {
         BuildDirState {
