@@ -111,9 +111,11 @@ fn one(makefile: &Makefile<'_>, inner: &str, depth: usize) -> Vec<Alternative> {
     if let Some((name, pattern)) = inner.split_once(':') {
         // `$(NAME:a=b)` replaces at the end of each word.
         let Some((from, to)) = pattern.split_once('=') else { return unknown(inner) };
+        let from = if from.contains('%') { from.to_string() } else { format!("%{from}") };
+        let to = if to.contains('%') { to.to_string() } else { format!("%{to}") };
         let replace = |text: &str| {
-            let each = text.split_whitespace().map(|word| match word.strip_suffix(from) {
-                Some(start) => format!("{start}{to}"),
+            let each = text.split_whitespace().map(|word| match matches(&from, word) {
+                Some(stem) => to.replacen('%', stem, 1),
                 None => word.to_string(),
             });
             each.collect::<Vec<_>>().join(" ")
@@ -338,26 +340,38 @@ fn list_of(makefile: &Makefile<'_>, inner: &str, word: &str, depth: usize) -> Ve
         };
     };
     let arguments = split(arguments, ',');
-    let constant = |at: usize| match alternatives(makefile, arguments.get(at)?.trim(), depth).as_slice() {
-        [only] if only.is_known() => Some(only.text.clone()),
-        _ => None,
+    let possible = |at: usize| {
+        let text = arguments.get(at).map_or("", |text| text.trim());
+        alternatives(makefile, text, depth).into_iter().filter(Alternative::is_known).collect::<Vec<_>>()
     };
-    let items = || list(makefile, &arguments.get(1..).unwrap_or_default().join(","), depth);
-    let change: Box<dyn Fn(String) -> String> = match (function, constant(0)) {
-        ("addprefix", Some(prefix)) => Box::new(move |word| format!("{prefix}{word}")),
-        ("addsuffix", Some(suffix)) => Box::new(move |word| format!("{word}{suffix}")),
-        ("patsubst", Some(from)) => {
-            let Some(to) = constant(1) else { return Vec::new() };
-            let items = list(makefile, &arguments.get(2..).unwrap_or_default().join(","), depth);
-            let replace = |word: String| match matches(&from, &word) {
+    let items = |at: usize| list(makefile, &arguments.get(at..).unwrap_or_default().join(","), depth);
+    // Each item with each text that the first arguments may be.
+    let mut found = Vec::new();
+    let mut each =
+        |texts: &[Alternative], items: Vec<(String, Expr)>, change: &dyn Fn(&str, &str) -> String| {
+            for text in texts {
+                for (word, condition) in &items {
+                    let condition = Expr::and([text.condition.clone(), condition.clone()]);
+                    if condition != Expr::Const(false) {
+                        found.push((change(&text.text, word), condition));
+                    }
+                }
+            }
+        };
+    match function {
+        "addprefix" => each(&possible(0), items(1), &|prefix, word| format!("{prefix}{word}")),
+        "addsuffix" => each(&possible(0), items(1), &|suffix, word| format!("{word}{suffix}")),
+        "patsubst" => {
+            let from = possible(0);
+            let from = from.first().map_or("", |from| from.text.as_str());
+            each(&possible(1), items(2), &|to, word| match matches(from, word) {
                 Some(stem) => to.replacen('%', stem, 1),
-                None => word,
-            };
-            return items.into_iter().map(|(word, condition)| (replace(word), condition)).collect();
+                None => word.to_string(),
+            });
         }
         _ => return whole(makefile, word, depth),
-    };
-    items().into_iter().map(|(word, condition)| (change(word), condition)).collect()
+    }
+    found
 }
 
 fn list_of_variable(makefile: &Makefile<'_>, name: &str, word: &str, depth: usize) -> Vec<(String, Expr)> {

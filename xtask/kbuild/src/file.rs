@@ -42,6 +42,16 @@ pub(crate) fn bytes(root: &Path, path: &str, limit: u64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The directories in a directory, by name.
+pub(crate) fn folders(root: &Path, folder: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(root.join(folder)) else { return Vec::new() };
+    let folders =
+        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut names: Vec<_> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names.iter().map(|name| join(folder, name)).collect()
+}
+
 /// Directory of a path; empty for the top.
 pub(crate) fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)

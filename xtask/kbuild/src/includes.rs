@@ -10,8 +10,10 @@ use memchr::memmem;
 
 use crate::file;
 
-/// Bytes of a file that are looked at: includes stand at its start.
-const HEAD_BYTES: u64 = 128 << 10;
+/// Bytes of a header that are looked at. Tables of registers have megabytes, and include nothing.
+const HEADER_BYTES: u64 = 128 << 10;
+/// Bytes of a .c file: some include others at their end.
+const SOURCE_BYTES: u64 = 2 << 20;
 /// 7.2 has 62,000.
 const MAX_FILES: usize = 200_000;
 /// Directories in directories.
@@ -72,7 +74,8 @@ impl Includes {
         if self.files.len() >= MAX_FILES {
             return;
         }
-        let Some(bytes) = file::bytes(root, &path, HEAD_BYTES) else { return };
+        let limit = if path.ends_with(".h") { HEADER_BYTES } else { SOURCE_BYTES };
+        let Some(bytes) = file::bytes(root, &path, limit) else { return };
         for at in memmem::find_iter(&bytes, b"include") {
             let Some((name, quoted)) = include_line(&bytes, at) else { continue };
             let last = name.rsplit('/').next().unwrap_or_default().to_string();

@@ -33,18 +33,20 @@ use std::sync::OnceLock;
 
 use failure::{Failure, Result};
 use includes::Includes;
-use kconfig::{Entry, Kconfig};
+use kconfig::{Entry, Kconfig, Kind};
+use objects::{Makefiles, Walk};
 
 /// .c files that are looked at for one that is only included.
 const MAX_INCLUDERS: usize = 8;
 
-/// A kernel tree as one architecture sees it.
+/// A kernel tree as one architecture sees it. What was read is kept: open it again when the tree has changed.
 #[derive(Debug)]
 pub struct Tree {
     root: PathBuf,
     /// The directory below `arch/`.
     srcarch: String,
     kconfig: Kconfig,
+    makefiles: Makefiles,
     includes: OnceLock<Includes>,
 }
 
@@ -84,14 +86,14 @@ impl Tree {
             [("SRCARCH", srcarch.to_string()), ("ARCH", arch.to_string()), ("srctree", ".".to_string())];
         let kconfig = kconfig::read::read(root, "Kconfig", &variables);
         let (root, srcarch) = (root.to_path_buf(), srcarch.to_string());
-        Ok(Tree { root, srcarch, kconfig, includes: OnceLock::new() })
+        Ok(Tree { root, srcarch, kconfig, makefiles: Makefiles::default(), includes: OnceLock::new() })
     }
 
     /// The objects that Kbuild makes of a .c or .S file. A .c file that no Makefile names gives the objects of the files that
     /// include it (kernel/sched/ext.c is part of build_policy.o). Empty: this architecture does not build it.
     pub fn objects_of(&self, file: &str) -> Vec<Compiled> {
         let Some(file) = file::inside(file) else { return Vec::new() };
-        let walk = objects::Walk::new(self);
+        let walk = Walk { tree: self };
         if let Some(compiled) = walk.object(&file) {
             return vec![compiled];
         }
@@ -137,6 +139,18 @@ impl Tree {
             }
         }
         found
+    }
+
+    /// The line of a .config that gives `symbol` a value, in the form of its type, with its line end.
+    pub fn config_line(&self, symbol: &str, value: &Value) -> String {
+        match value {
+            Value::No => format!("# CONFIG_{symbol} is not set\n"),
+            Value::Text(text) if !matches!(self.kconfig.kind(symbol), Kind::Int | Kind::Hex) => {
+                let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("CONFIG_{symbol}=\"{escaped}\"\n")
+            }
+            value => format!("CONFIG_{symbol}={}\n", value.as_text()),
+        }
     }
 
     /// False for a name that this architecture's Kconfig does not define.

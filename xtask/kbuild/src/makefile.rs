@@ -77,10 +77,12 @@ impl<'t> Makefile<'t> {
                 // A recipe.
             } else if matches!(first, "include" | "-include" | "sinclude") {
                 if depth < MAX_NESTING {
-                    for (path, _) in list(self, rest, 0) {
+                    for (path, condition) in list(self, rest, 0) {
+                        self.guards.push(Guard { now: condition, before: Expr::Const(true) });
                         if let Some(path) = file::inside(&path) {
                             self.read_nested(&path, depth + 1);
                         }
+                        self.guards.pop();
                     }
                 }
             } else if let Some((name, operator, value)) = assignment(words) {

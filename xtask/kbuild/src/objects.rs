@@ -1,9 +1,8 @@
 //! Which objects Kbuild makes of a file, and under which condition: looked for from the file's directory upwards
 //! (scripts/Makefile.build, Makefile.lib).
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Tree;
 use crate::expand::{Alternative, list};
@@ -28,43 +27,67 @@ pub struct Compiled {
 /// Words of a directory's Makefile: variable, word, condition.
 type Words = Vec<(String, String, Expr)>;
 
+/// Makefiles that were read; `None` for directories without one.
+pub(crate) type Makefiles = Mutex<HashMap<String, Option<Arc<Words>>>>;
+
 pub(crate) struct Walk<'t> {
-    tree: &'t Tree,
-    /// `None` for directories without a Makefile.
-    words: RefCell<HashMap<String, Option<Rc<Words>>>>,
-    folders: RefCell<HashMap<String, Expr>>,
+    pub tree: &'t Tree,
 }
 
-impl<'t> Walk<'t> {
-    pub fn new(tree: &'t Tree) -> Self {
-        Walk { tree, words: RefCell::default(), folders: RefCell::default() }
-    }
-
+impl Walk<'_> {
     /// The object of a .c or .S file that a Makefile names.
     pub fn object(&self, path: &str) -> Option<Compiled> {
         let stem = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S"))?;
         let object = format!("{stem}.o");
-        match self.named(&object, file::folder(path)) {
-            Expr::Const(false) => None,
-            condition => Some(Compiled { object, source: path.to_string(), condition }),
-        }
+        let condition = match self.named(&object, file::folder(path)) {
+            Expr::Const(false) => self.named_beside(&object),
+            condition => condition,
+        };
+        let source = path.to_string();
+        (condition != Expr::Const(false)).then_some(Compiled { object, source, condition })
     }
 
     /// When `path` (an object, or a directory with its slash) is built by a Makefile of `from` or above.
     fn named(&self, path: &str, from: &str) -> Expr {
+        Expr::or(folders_up(from).into_iter().map(|folder| self.named_by(path, folder)))
+    }
+
+    /// When it is built by a Makefile of exactly this directory.
+    fn named_by(&self, path: &str, folder: &str) -> Expr {
+        let Some(words) = self.words(folder) else { return Expr::Const(false) };
+        match linked(&words, folder, path, 0) {
+            Expr::Const(false) => Expr::Const(false),
+            here => Expr::and([self.entered(folder), here]),
+        }
+    }
+
+    /// When a directory next to one of its own names it: amdgpu builds `../display/…`.
+    fn named_beside(&self, path: &str) -> Expr {
         let mut ways = Vec::new();
-        let mut above = Some(from);
-        while let Some(folder) = above {
-            if let Some(words) = self.words(folder) {
-                let relative = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
-                let here = linked(&words, relative, 0);
-                if here != Expr::Const(false) {
-                    ways.push(Expr::and([self.entered(folder), here]));
-                }
+        for folder in folders_up(file::folder(path)) {
+            // Higher up are whole subsystems, which do not do that.
+            if folder.split('/').count() < 3 {
+                break;
             }
-            above = if folder.is_empty() { None } else { Some(file::folder(folder)) };
+            let beside = file::folders(&self.tree.root, folder);
+            let beside = beside.iter().filter(|beside| !path.starts_with(&format!("{beside}/")));
+            ways.extend(
+                beside.filter(|beside| self.leaves(beside)).map(|beside| self.named_by(path, beside)),
+            );
+        }
+        // virt/kvm is built by each architecture's KVM.
+        if path.starts_with("virt/") {
+            let virt = path.split('/').nth(1).unwrap_or_default();
+            ways.push(self.named_by(path, &format!("arch/{}/{virt}", self.tree.srcarch)));
         }
         Expr::or(ways)
+    }
+
+    /// Its Makefile names files outside of it.
+    fn leaves(&self, folder: &str) -> bool {
+        let names = [file::join(folder, "Kbuild"), file::join(folder, "Makefile")];
+        let text = names.iter().find_map(|name| file::text(&self.tree.root, name));
+        text.is_some_and(|text| text.contains(".."))
     }
 
     /// When Kbuild enters a directory.
@@ -72,20 +95,16 @@ impl<'t> Walk<'t> {
         if folder.is_empty() {
             return Expr::Const(true);
         }
-        if let Some(known) = self.folders.borrow().get(folder) {
-            return known.clone();
-        }
-        let condition = self.named(&format!("{folder}/"), file::folder(folder));
-        self.folders.borrow_mut().insert(folder.to_string(), condition.clone());
-        condition
+        self.named(&format!("{folder}/"), file::folder(folder))
     }
 
-    fn words(&self, folder: &str) -> Option<Rc<Words>> {
-        if let Some(known) = self.words.borrow().get(folder) {
+    fn words(&self, folder: &str) -> Option<Arc<Words>> {
+        let lock = || self.tree.makefiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(folder) {
             return known.clone();
         }
-        let words = self.read(folder).map(Rc::new);
-        self.words.borrow_mut().insert(folder.to_string(), words.clone());
+        let words = self.read(folder).map(Arc::new);
+        lock().insert(folder.to_string(), words.clone());
         words
     }
 
@@ -115,7 +134,8 @@ fn words(makefile: &Makefile<'_>) -> Words {
             let guard = Expr::and([assignment.guard.clone(), condition.clone()]);
             for (word, condition) in list(makefile, &assignment.value, 0) {
                 let condition = Expr::and([guard.clone(), condition]);
-                if let (Some(word), false) = (normal(&word), condition == Expr::Const(false)) {
+                if let (Some(word), false) = (normal(makefile, text, &word), condition == Expr::Const(false))
+                {
                     words.push((text.clone(), word, condition));
                 }
             }
@@ -128,19 +148,18 @@ fn makes_objects(name: &str) -> bool {
     name.ends_with("-y") || name.ends_with("-objs")
 }
 
-/// A word relative to its directory: `./a.o` is `a.o`, and a library stands for its directory.
-fn normal(word: &str) -> Option<String> {
-    let folder = word.ends_with('/');
-    let word = file::inside(word)?;
-    Some(match word.strip_suffix("lib.a") {
+/// A word's path in the tree; directories end with a slash, and a library stands for its directory.
+fn normal(makefile: &Makefile<'_>, name: &str, word: &str) -> Option<String> {
+    let path = file::inside(&file::join(&makefile.folder, word))?;
+    Some(match path.strip_suffix("lib.a") {
         Some(library) if library.ends_with('/') => library.to_string(),
-        _ if folder => format!("{word}/"),
-        _ => word,
+        _ if word.ends_with('/') || name == "subdir-y" => format!("{path}/"),
+        _ => path,
     })
 }
 
-/// When a directory's Makefile links `target`, directly or as part of a composite.
-fn linked(words: &Words, target: &str, depth: usize) -> Expr {
+/// When the Makefile of `folder` links `target`, directly or as part of a composite.
+fn linked(words: &Words, folder: &str, target: &str, depth: usize) -> Expr {
     let mut ways = Vec::new();
     for (name, _, condition) in words.iter().filter(|(_, word, _)| word == target) {
         let linked = match name.as_str() {
@@ -148,15 +167,22 @@ fn linked(words: &Words, target: &str, depth: usize) -> Expr {
             | "drivers-y" | "net-y" | "virt-y" | "init-y" => Expr::Const(true),
             name if depth < MAX_COMPOSITES => {
                 let stem = name.strip_suffix("-y").or_else(|| name.strip_suffix("-objs")).unwrap_or(name);
+                let composite = file::join(folder, &format!("{stem}.o"));
                 // An object of its own name is in no composite.
-                if format!("{stem}.o") == target {
-                    continue;
-                }
-                linked(words, &format!("{stem}.o"), depth + 1)
+                if composite == target { continue } else { linked(words, folder, &composite, depth + 1) }
             }
             _ => Expr::Const(false),
         };
         ways.push(Expr::and([condition.clone(), linked]));
     }
     Expr::or(ways)
+}
+
+/// A directory and those above it, the top as the last.
+fn folders_up(folder: &str) -> Vec<&str> {
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.last().filter(|folder| !folder.is_empty()) {
+        folders.push(file::folder(folder));
+    }
+    folders
 }

@@ -137,6 +137,8 @@ enum Way<'a> {
     Prompt(&'a Entry),
     /// The symbol, and what selects it.
     Selected(&'a str, &'a Selector),
+    /// The same, by something that only implies it: its own dependencies count too.
+    Implied(&'a Entry, &'a Selector),
     Default(&'a Entry, usize),
     Hold(&'a Expr, bool),
     On(&'a str),
@@ -226,6 +228,10 @@ impl<'a> Search<'a> {
                 self.turn_on(&selector.symbol)?;
                 self.hold(&selector.condition, true)?;
                 if self.is_on(name) { Ok(()) } else { self.on(name, How::Follows, COST_FOLLOWS) }
+            }
+            Way::Implied(entry, selector) => {
+                self.depends(entry)?;
+                self.go(Way::Selected(&entry.symbol, selector))
             }
             Way::Default(entry, at) => self.by_default(entry, at),
             Way::Hold(expr, want) => self.hold(expr, want),
@@ -335,7 +341,14 @@ impl<'a> Search<'a> {
         self.busy.push(name);
         let result = self.cheapest(&format!("CONFIG_{name} y"), &ways);
         self.busy.pop();
-        result
+        let asked = self.kconfig.entries_of(name).any(|entry| entry.prompt.is_some());
+        let why = |obstacle: Obstacle| match obstacle {
+            Obstacle::Why(why) if why.starts_with(&format!("CONFIG_{name} ")) => Obstacle::Why(why),
+            obstacle => {
+                prefixed(format!("CONFIG_{name} has no prompt, and what could set it cannot be"), obstacle)
+            }
+        };
+        if asked { result } else { result.map_err(why) }
     }
 
     fn ways_on(&self, name: &'a str) -> Vec<Way<'a>> {
@@ -351,6 +364,10 @@ impl<'a> Search<'a> {
                 ways.push(Way::Prompt(entry));
             }
             ways.extend((0..entry.defaults.len()).map(|at| Way::Default(entry, at)));
+            if entry.prompt.is_none() {
+                let implied = kconfig.implied_by(name).iter().take(MAX_SELECTORS);
+                ways.extend(implied.map(|selector| Way::Implied(entry, selector)));
+            }
         }
         let mut selectors: Vec<_> = kconfig.selectors(name).iter().collect();
         selectors.sort_by_key(|selector| {

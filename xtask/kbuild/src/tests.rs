@@ -71,6 +71,9 @@ fn conditions_of_objects() {
         ("drivers/gadget/ten.c", "BUS && GADGET_LIMIT = 10"),
         ("drivers/gadget/cc.c", "BUS && ifeq ($(call cc-option-yn,-mgadget),y)"),
         ("drivers/gadget/two.c", "BUS && GADGET_LIB"),
+        ("drivers/gadget/v/reg-2.c", "BUS && GADGET"),
+        ("drivers/gadget/sub/x.c", "BUS && EXPERT"),
+        ("drivers/gadget/parts/beside/far.c", "BUS && GADGET && MODE_A"),
         ("drivers/gadget/more.c", "BUS && X86"),
         ("arch/x86/kernel/start_64.S", "64BIT"),
         ("arch/x86/gadget/pci.c", "GADGET"),
@@ -128,6 +131,7 @@ fn promptless_symbols_are_selected() {
     let assignment = tree().solve(&on("GADGET_LIB"), &yes(&["BUS"])).unwrap();
     assert_eq!(shown(&assignment.follows), "GADGET_LIB=y");
     assert_eq!(solve(on("X86"), &[]), "");
+    assert_eq!(solve(on("GADGET_IMPLIED"), &["BUS", "MODE_A"]), "GADGET_ALL=y");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(crate) struct Symbol {
     /// Into [`Kconfig::entries`].
     pub entries: Vec<usize>,
     pub selected_by: Vec<Selector>,
+    pub implied_by: Vec<Selector>,
     pub kind: Kind,
 }
 
@@ -70,6 +71,7 @@ pub(crate) struct Entry {
     pub depends: Expr,
     pub defaults: Vec<DefaultLine>,
     pub selects: Vec<(String, Expr)>,
+    pub implies: Vec<(String, Expr)>,
     pub ranges: Vec<(Term, Term, Expr)>,
     /// Into [`Kconfig::choices`].
     pub choice: Option<usize>,
@@ -135,6 +137,10 @@ impl Kconfig {
         self.symbols.get(symbol).map_or(&[], |symbol| &symbol.selected_by)
     }
 
+    pub fn implied_by(&self, symbol: &str) -> &[Selector] {
+        self.symbols.get(symbol).map_or(&[], |symbol| &symbol.implied_by)
+    }
+
     /// Fills what is found from entry to symbol in the other direction.
     fn index(&mut self) {
         for (at, entry) in self.entries.iter().enumerate() {
@@ -146,11 +152,15 @@ impl Kconfig {
             for name in entry.depends.symbols() {
                 self.dependents.entry(name.to_string()).or_default().push(at);
             }
-            for (selected, condition) in &entry.selects {
+            let selector = |condition: &Expr| {
                 let condition = Expr::and([entry.depends.clone(), condition.clone()]);
-                let selector =
-                    Selector { symbol: entry.symbol.clone(), condition, place: entry.place.clone() };
-                self.symbols.entry(selected.clone()).or_default().selected_by.push(selector);
+                Selector { symbol: entry.symbol.clone(), condition, place: entry.place.clone() }
+            };
+            for (selected, condition) in &entry.selects {
+                self.symbols.entry(selected.clone()).or_default().selected_by.push(selector(condition));
+            }
+            for (implied, condition) in &entry.implies {
+                self.symbols.entry(implied.clone()).or_default().implied_by.push(selector(condition));
             }
             if let Some(choice) = entry.choice.and_then(|at| self.choices.get_mut(at)) {
                 choice.members.push(entry.symbol.clone());

@@ -156,6 +156,7 @@ impl Reader<'_> {
             depends: Expr::and(self.frames.iter().map(|frame| frame.depends.clone())),
             defaults: Vec::new(),
             selects: Vec::new(),
+            implies: Vec::new(),
             ranges: Vec::new(),
             choice: self.frames.last().and_then(|frame| frame.choice),
             place: self.here(line),
@@ -252,6 +253,9 @@ impl Reader<'_> {
             ("default", rest) => entry.defaults.extend(default_line(rest)),
             ("select", [Token::Word(symbol), rest @ ..]) => {
                 entry.selects.push((symbol.clone(), condition(rest)));
+            }
+            ("imply", [Token::Word(symbol), rest @ ..]) => {
+                entry.implies.push((symbol.clone(), condition(rest)));
             }
             ("range", [low, high, rest @ ..]) => {
                 entry.ranges.push((as_term(low.clone()), as_term(high.clone()), condition(rest)));
