@@ -6,7 +6,7 @@ pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub(crate) struct Kconfig {
     pub choices: Vec<Choice>,
     pub blocks: Vec<Block>,
     pub symbols: HashMap<String, Symbol>,
-    /// Entries whose `depends on` names the symbol.
+    /// Entries whose dependencies, prompt or defaults name the symbol.
     pub dependents: HashMap<String, Vec<usize>>,
 }
 
@@ -149,7 +149,9 @@ impl Kconfig {
             if symbol.kind == Kind::Unknown {
                 symbol.kind = entry.kind;
             }
-            for name in entry.depends.symbols() {
+            let defaults = entry.defaults.iter().flat_map(|default| [&default.expr, &default.condition]);
+            let exprs = defaults.chain(&entry.prompt).chain([&entry.depends]);
+            for name in exprs.flat_map(Expr::symbols).collect::<BTreeSet<_>>() {
                 self.dependents.entry(name.to_string()).or_default().push(at);
             }
             let selector = |condition: &Expr| {
