@@ -45,6 +45,9 @@ pub(crate) fn equal(a: &str, b: &str, opaque: &dyn Fn() -> Expr) -> Expr {
 pub(crate) fn alternatives(makefile: &Makefile<'_>, text: &str, depth: usize) -> Vec<Alternative> {
     let mut all = vec![Alternative::always("")];
     let mut rest = text;
+    if !makefile.may_expand() {
+        return unknown(text);
+    }
     while !rest.is_empty() {
         let (part, after) = match reference(rest) {
             Some((inner, after)) if depth < MAX_DEPTH => (one(makefile, inner, depth + 1), after),
@@ -274,6 +277,22 @@ fn built_in(makefile: &Makefile<'_>, name: &str) -> Option<Vec<Alternative>> {
 
 /// The values that the assignments so far give; `None` without any.
 fn assigned(makefile: &Makefile<'_>, name: &str, depth: usize) -> Option<Vec<Alternative>> {
+    let values = || last_assigned(makefile, name, depth);
+    once(makefile, name, values).unwrap_or_else(|| Some(vec![Alternative::always("")]))
+}
+
+/// Runs `expand` unless `name` is being expanded already.
+fn once<T>(makefile: &Makefile<'_>, name: &str, expand: impl FnOnce() -> T) -> Option<T> {
+    if makefile.expanding.borrow().iter().any(|known| known == name) {
+        return None;
+    }
+    makefile.expanding.borrow_mut().push(name.to_string());
+    let expanded = expand();
+    makefile.expanding.borrow_mut().pop();
+    Some(expanded)
+}
+
+fn last_assigned(makefile: &Makefile<'_>, name: &str, depth: usize) -> Option<Vec<Alternative>> {
     let mut values: Option<Vec<Alternative>> = None;
     for assignment in &makefile.assignments {
         for found in assignment.names.iter().filter(|found| found.text == name) {
@@ -310,6 +329,9 @@ fn guarded(all: &[Alternative], guard: &Expr) -> Vec<Alternative> {
 pub(crate) fn list(makefile: &Makefile<'_>, text: &str, depth: usize) -> Vec<(String, Expr)> {
     let mut found = Vec::new();
     for word in words(text) {
+        if !makefile.may_expand() {
+            break;
+        }
         if !word.contains('$') {
             found.push((word.to_string(), Expr::Const(true)));
             continue;
@@ -375,6 +397,10 @@ fn list_of(makefile: &Makefile<'_>, inner: &str, word: &str, depth: usize) -> Ve
 }
 
 fn list_of_variable(makefile: &Makefile<'_>, name: &str, word: &str, depth: usize) -> Vec<(String, Expr)> {
+    once(makefile, name, || all_assigned(makefile, name, word, depth)).unwrap_or_default()
+}
+
+fn all_assigned(makefile: &Makefile<'_>, name: &str, word: &str, depth: usize) -> Vec<(String, Expr)> {
     let mut found = Vec::new();
     let mut any = false;
     for assignment in &makefile.assignments {

@@ -2,6 +2,7 @@
 //! are passed over, nothing is executed; what only make could compute is an opaque condition. [`expand`](crate::expand)
 //! computes what is in `$(…)`.
 
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 use crate::expand::{Alternative, alternatives, equal, list};
@@ -13,6 +14,9 @@ use crate::kconfig::Kconfig;
 const MAX_NESTING: usize = 8;
 /// amdgpu's Makefiles together have about 2,000.
 const MAX_ASSIGNMENTS: usize = 20_000;
+
+/// Texts that are expanded. amdgpu's take about 30,000.
+const MAX_WORK: usize = 1_000_000;
 
 /// The Makefiles of one directory.
 pub(crate) struct Makefile<'t> {
@@ -26,6 +30,10 @@ pub(crate) struct Makefile<'t> {
     guards: Vec<Guard>,
     /// Only conditions of symbols count. The top Makefile asks much else: goals, tools, external modules.
     pub only_symbols: bool,
+    /// Variables that are being expanded: `x := a $(x)` ends.
+    pub expanding: RefCell<Vec<String>>,
+    /// Expansions that are left.
+    work: Cell<usize>,
 }
 
 pub(crate) struct Assignment {
@@ -54,6 +62,8 @@ impl<'t> Makefile<'t> {
             root,
             guards: Vec::new(),
             only_symbols: false,
+            expanding: RefCell::default(),
+            work: Cell::new(MAX_WORK),
         }
     }
 
@@ -176,6 +186,13 @@ impl<'t> Makefile<'t> {
         }
         let appends = operator == "+=";
         self.assignments.push(Assignment { names, value: value.to_string(), appends, guard });
+    }
+
+    /// False when this Makefile has cost enough: what is left of it is unknown.
+    pub fn may_expand(&self) -> bool {
+        let left = self.work.get();
+        self.work.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// Type of a symbol; unknown ones count as switches.

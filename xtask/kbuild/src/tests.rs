@@ -78,6 +78,8 @@ fn conditions_of_objects() {
         ("arch/x86/kernel/start_64.S", "64BIT"),
         ("arch/x86/gadget/pci.c", "GADGET"),
         ("arch/x86/lib/copy.S", "y"),
+        ("arch/x86/more/x.c", "y"),
+        ("arch/x86/most/x.c", "y"),
         ("lib/sort.c", "y"),
     ] {
         let found = tree.objects_of(file);
@@ -93,6 +95,27 @@ fn files_that_are_not_built() {
     {
         assert_eq!(tree().objects_of(file), [], "{file}");
     }
+}
+
+/// A directory with a Kconfig and the Makefile given.
+fn made(name: &str, makefile: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("kbuild-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("arch/x86")).unwrap();
+    for file in ["Kconfig", "arch/x86/Kconfig"] {
+        std::fs::write(folder.join(file), "config A\n\tbool\n").unwrap();
+    }
+    std::fs::write(folder.join("Makefile"), makefile).unwrap();
+    folder
+}
+
+#[test]
+fn variables_that_grow_without_end_are_cut_off() {
+    let level = |n: usize| format!("v{n} := {}\n", format!("$(v{})", n + 1).repeat(20));
+    let words = |n: usize| format!("w{n} := {}\n", format!("$(w{}) ", n + 1).repeat(20));
+    let text: String = (0..12).map(|n| level(n) + &words(n)).collect();
+    let folder = made("grow", &format!("{text}v12 := a.o\nw12 := a.o b.o\nobj-y += $(v0) $(w0)\n"));
+    Tree::open(&folder, "x86").unwrap().objects_of("a.c");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -260,12 +283,7 @@ proptest! {
     fn any_makefile_is_read(
         text in "((ifeq|ifneq|ifdef|else|endif|include|define|obj-y|obj-\\$\\(CONFIG_A\\)|x-y|V)? ?[+:?]?=? ?(\\$[({](subst|filter|if|or|patsubst|addprefix|V|V:a=b)?[ ,%é$a-c]{0,6}[)}]?)*[ ()a.o,#\"]{0,8}\\\\?\n\t?)*",
     ) {
-        let folder = std::env::temp_dir().join(format!("kbuild-make-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("arch/x86")).unwrap();
-        for file in ["Kconfig", "arch/x86/Kconfig"] {
-            std::fs::write(folder.join(file), "config A\n\tbool\n").unwrap();
-        }
-        std::fs::write(folder.join("Makefile"), text).unwrap();
+        let folder = made("make", &text);
         Tree::open(&folder, "x86").unwrap().objects_of("a.c");
     }
 

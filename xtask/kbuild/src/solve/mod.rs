@@ -235,12 +235,15 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Counts what is looked at.
+    fn step(&mut self) -> Step {
+        self.steps += 1;
+        if self.steps > MAX_STEPS { Err(Obstacle::TooLong) } else { Ok(()) }
+    }
+
     /// Makes `expr` true, or false.
     fn hold(&mut self, expr: &'a Expr, want: bool) -> Step {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return Err(Obstacle::TooLong);
-        }
+        self.step()?;
         match (expr, want) {
             (Expr::Const(value), _) if *value == want => Ok(()),
             (Expr::Const(_), _) => Err(Obstacle::Why("it never holds".into())),

@@ -1,7 +1,7 @@
 //! Turns symbols off: whatever selects them, their defaults, and what cannot stay without them.
 
 use super::obstacle::{Obstacle, Step, prefixed};
-use super::{COST_FOLLOWS, COST_OFF, How, Key, MAX_DEPTH, MAX_STEPS, Search, Way};
+use super::{COST_FOLLOWS, COST_OFF, How, Key, MAX_DEPTH, Search, Way};
 use crate::expr::Value;
 use crate::kconfig::{DefaultLine, Entry, Selector};
 
@@ -100,10 +100,6 @@ impl<'a> Search<'a> {
 
     /// Symbols that cannot stay on now that `name` has changed because of `cause`.
     pub(super) fn lost(&mut self, name: &'a str, cause: &'a str) -> Step {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return Err(Obstacle::TooLong);
-        }
         let kconfig = self.kconfig;
         let dependents = kconfig.dependents.get(name).map_or(&[][..], Vec::as_slice);
         let dependents =
@@ -111,7 +107,11 @@ impl<'a> Search<'a> {
         let selected =
             kconfig.entries_of(name).flat_map(|entry| entry.selects.iter().map(|(symbol, _)| symbol));
         for other in dependents.chain(selected) {
-            if !self.is_on(other) || self.stays(other) {
+            if !self.is_on(other) {
+                continue;
+            }
+            self.step()?;
+            if self.stays(other) {
                 continue;
             }
             if self.states.contains_key(&Key::Symbol(other)) {

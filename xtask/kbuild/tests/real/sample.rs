@@ -35,6 +35,9 @@ fn files_have_an_object_and_an_assignment() {
             Err(reason) => println!("UNSOLVED {file}: {}: {reason}", object.condition),
         }
         of_solve += start.elapsed();
+        if start.elapsed() > Duration::from_secs(1) {
+            println!("SLOW {file}: {:?}", start.elapsed());
+        }
         slowest = slowest.max(start.elapsed());
     }
     let all = sample.len();
