@@ -15,8 +15,8 @@ const MAX_NESTING: usize = 8;
 /// amdgpu's Makefiles together have about 2,000.
 const MAX_ASSIGNMENTS: usize = 20_000;
 
-/// Texts that are expanded. amdgpu's take about 30,000.
-const MAX_WORK: usize = 1_000_000;
+/// Texts that are expanded. amdgpu and what it includes take fewer than 10,000.
+const MAX_WORK: usize = 50_000;
 
 /// The Makefiles of one directory.
 pub(crate) struct Makefile<'t> {
