@@ -54,7 +54,7 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defined {
     pub symbol: String,
-    /// What it selects, under whatever condition.
+    /// What it selects, conditions left aside.
     pub selects: Vec<String>,
     /// Only a `menu`, `if` or `choice` around it was touched.
     pub inherited: bool,
@@ -158,7 +158,7 @@ impl Tree {
         self.kconfig.is_defined(symbol)
     }
 
-    /// Those that select `symbol`, under whatever condition.
+    /// Those that select `symbol`, conditions left aside.
     pub fn selected_by(&self, symbol: &str) -> Vec<&str> {
         let names: BTreeSet<&str> =
             self.kconfig.selectors(symbol).iter().map(|selector| selector.symbol.as_str()).collect();
