@@ -5,7 +5,8 @@
 //! ([`Tree::solve`]). The caller runs `make olddefconfig` on the answer and asks [`Tree::why_dropped`] about what it lost.
 //!
 //! Reads files of the tree and nothing else: executes nothing, writes nothing. The tree may be hostile: what is not
-//! understood is passed over or kept as an opaque text, loops and depths are bounded, and no path leaves the tree.
+//! understood is passed over or kept as an opaque text, loops and depths are bounded, no path
+//! leaves the tree, and links to files are not followed.
 
 mod expand;
 mod expr;
