@@ -33,8 +33,8 @@ pub(crate) fn text(root: &Path, path: &str) -> Option<String> {
 /// The first `limit` bytes of a regular file.
 pub(crate) fn bytes(root: &Path, path: &str, limit: u64) -> Option<Vec<u8>> {
     let path = root.join(inside(path)?);
-    // A FIFO would never end.
-    if !fs::metadata(&path).ok()?.is_file() {
+    // A FIFO would never end, and a link may lead anywhere.
+    if !fs::symlink_metadata(&path).ok()?.is_file() {
         return None;
     }
     let mut bytes = Vec::new();

@@ -5,7 +5,8 @@
 //! ([`Tree::solve`]). The caller runs `make olddefconfig` on the answer and asks [`Tree::why_dropped`] about what it lost.
 //!
 //! Reads files of the tree and nothing else: executes nothing, writes nothing. The tree may be hostile: what is not
-//! understood is passed over or kept as an opaque text, loops and depths are bounded, and no path leaves the tree.
+//! understood is passed over or kept as an opaque text, loops and depths are bounded, no path
+//! leaves the tree, and links to files are not followed.
 
 mod expand;
 mod expr;
@@ -54,7 +55,7 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defined {
     pub symbol: String,
-    /// What it selects, under whatever condition.
+    /// What it selects, conditions left aside.
     pub selects: Vec<String>,
     /// Only a `menu`, `if` or `choice` around it was touched.
     pub inherited: bool,
@@ -158,7 +159,7 @@ impl Tree {
         self.kconfig.is_defined(symbol)
     }
 
-    /// Those that select `symbol`, under whatever condition.
+    /// Those that select `symbol`, conditions left aside.
     pub fn selected_by(&self, symbol: &str) -> Vec<&str> {
         let names: BTreeSet<&str> =
             self.kconfig.selectors(symbol).iter().map(|selector| selector.symbol.as_str()).collect();

@@ -40,7 +40,7 @@ impl Walk<'_> {
         let stem = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S"))?;
         let object = format!("{stem}.o");
         let condition = match self.named(&object, file::folder(path)) {
-            Expr::Const(false) => self.named_beside(&object),
+            Expr::Const(false) => self.named_by_sibling(&object),
             condition => condition,
         };
         let source = path.to_string();
@@ -62,18 +62,17 @@ impl Walk<'_> {
     }
 
     /// When a directory next to one of its own names it: amdgpu builds `../display/…`.
-    fn named_beside(&self, path: &str) -> Expr {
+    fn named_by_sibling(&self, path: &str) -> Expr {
         let mut ways = Vec::new();
         for folder in folders_up(file::folder(path)) {
             // Higher up are whole subsystems, which do not do that.
             if folder.split('/').count() < 3 {
                 break;
             }
-            let beside = file::folders(&self.tree.root, folder);
-            let beside = beside.iter().filter(|beside| !path.starts_with(&format!("{beside}/")));
-            ways.extend(
-                beside.filter(|beside| self.leaves(beside)).map(|beside| self.named_by(path, beside)),
-            );
+            let siblings = file::folders(&self.tree.root, folder);
+            let siblings = siblings.iter().filter(|sibling| !path.starts_with(&format!("{sibling}/")));
+            let siblings = siblings.filter(|sibling| self.leaves(sibling));
+            ways.extend(siblings.map(|sibling| self.named_by(path, sibling)));
         }
         // virt/kvm is built by each architecture's KVM.
         if path.starts_with("virt/") {

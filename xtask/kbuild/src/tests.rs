@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 use crate::*;
 
@@ -73,7 +74,7 @@ fn conditions_of_objects() {
         ("drivers/gadget/two.c", "BUS && GADGET_LIB"),
         ("drivers/gadget/v/reg-2.c", "BUS && GADGET"),
         ("drivers/gadget/sub/x.c", "BUS && EXPERT"),
-        ("drivers/gadget/parts/beside/far.c", "BUS && GADGET && MODE_A"),
+        ("drivers/gadget/parts/sibling/far.c", "BUS && GADGET && MODE_A"),
         ("drivers/gadget/more.c", "BUS && X86"),
         ("arch/x86/kernel/start_64.S", "64BIT"),
         ("arch/x86/gadget/pci.c", "GADGET"),
@@ -97,14 +98,13 @@ fn files_that_are_not_built() {
     }
 }
 
-/// A directory with a Kconfig and the Makefile given.
-fn made(name: &str, makefile: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("kbuild-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(folder.join("arch/x86")).unwrap();
-    for file in ["Kconfig", "arch/x86/Kconfig"] {
-        std::fs::write(folder.join(file), "config A\n\tbool\n").unwrap();
+/// A tree of a Kconfig and a Makefile.
+fn made(kconfig: &str, makefile: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("arch/x86")).unwrap();
+    for (file, text) in [("Kconfig", kconfig), ("arch/x86/Kconfig", ""), ("Makefile", makefile)] {
+        std::fs::write(folder.path().join(file), text).unwrap();
     }
-    std::fs::write(folder.join("Makefile"), makefile).unwrap();
     folder
 }
 
@@ -113,9 +113,8 @@ fn variables_that_grow_without_end_are_cut_off() {
     let level = |n: usize| format!("v{n} := {}\n", format!("$(v{})", n + 1).repeat(20));
     let words = |n: usize| format!("w{n} := {}\n", format!("$(w{}) ", n + 1).repeat(20));
     let text: String = (0..12).map(|n| level(n) + &words(n)).collect();
-    let folder = made("grow", &format!("{text}v12 := a.o\nw12 := a.o b.o\nobj-y += $(v0) $(w0)\n"));
-    Tree::open(&folder, "x86").unwrap().objects_of("a.c");
-    std::fs::remove_dir_all(folder).unwrap();
+    let folder = made("", &format!("{text}v12 := a.o\nw12 := a.o b.o\nobj-y += $(v0) $(w0)\n"));
+    Tree::open(folder.path(), "x86").unwrap().objects_of("a.c");
 }
 
 #[test]
@@ -173,6 +172,19 @@ fn negative_wants_turn_off_what_selects() {
     );
     let reason = solve(off("X86"), &["X86"]);
     assert!(reason.contains("CONFIG_X86 is on by default (arch/x86/Kconfig:1)"), "{reason}");
+}
+
+#[test]
+fn what_needs_off_goes_with_on() {
+    let given = ["BUS", "X86", "GADGET", "GADGET_ALONE"];
+    let assignment = tree().solve(&on("GADGET_FAST"), &yes(&given)).unwrap();
+    assert_eq!(shown(&assignment.set), "GADGET_FAST=y");
+    assert_eq!(shown(&assignment.follows), "GADGET_ALONE=n");
+    let reason = solve(Expr::and([on("GADGET_ALONE"), on("GADGET_FAST")]), &given);
+    assert!(
+        reason.contains("CONFIG_GADGET_ALONE is needed, and goes when CONFIG_GADGET_FAST is on"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -283,8 +295,8 @@ proptest! {
     fn any_makefile_is_read(
         text in "((ifeq|ifneq|ifdef|else|endif|include|define|obj-y|obj-\\$\\(CONFIG_A\\)|x-y|V)? ?[+:?]?=? ?(\\$[({](subst|filter|if|or|patsubst|addprefix|V|V:a=b)?[ ,%é$a-c]{0,6}[)}]?)*[ ()a.o,#\"]{0,8}\\\\?\n\t?)*",
     ) {
-        let folder = made("make", &text);
-        Tree::open(&folder, "x86").unwrap().objects_of("a.c");
+        let folder = made("config A\n\tbool\n", &text);
+        Tree::open(folder.path(), "x86").unwrap().objects_of("a.c");
     }
 
     #[test]
@@ -297,11 +309,8 @@ proptest! {
             .iter()
             .map(|(name, kind, depends, more)| format!("config {name}\n\t{kind}\n\t{depends}\n\t{more}\n"))
             .collect();
-        let folder = std::env::temp_dir().join(format!("kbuild-solve-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("arch/x86")).unwrap();
-        std::fs::write(folder.join("Kconfig"), text).unwrap();
-        std::fs::write(folder.join("arch/x86/Kconfig"), "").unwrap();
-        let tree = Tree::open(&folder, "x86").unwrap();
+        let folder = made(&text, "");
+        let tree = Tree::open(folder.path(), "x86").unwrap();
         let given = |name: &str| if set.contains(name) { Value::Yes } else { Value::No };
         let want = match want.strip_prefix('!') {
             Some(name) => off(name),

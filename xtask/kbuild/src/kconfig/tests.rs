@@ -47,9 +47,8 @@ fn help_is_no_kconfig() {
 proptest! {
     #[test]
     fn any_file_is_read(text in "((config|menu|if|choice|endif|help|depends on|default|bool|source|range|visible if)? ?[A-C\"&|=()$ !]{0,8}\\\\?[\n\t])*|\\PC{0,200}") {
-        let folder = std::env::temp_dir().join(format!("kbuild-any-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("Kconfig"), text).unwrap();
-        read::read(&folder, "Kconfig", &[]);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Kconfig"), text).unwrap();
+        read::read(folder.path(), "Kconfig", &[]);
     }
 }

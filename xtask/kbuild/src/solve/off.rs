@@ -1,4 +1,4 @@
-//! Turns symbols off: whatever selects them, their defaults, and what cannot stay without them.
+//! Turns symbols off: what selects them, their defaults, and what cannot stay without them.
 
 use super::obstacle::{Obstacle, Step, prefixed};
 use super::{COST_FOLLOWS, COST_OFF, How, Key, MAX_DEPTH, Search, Way};
