@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 #[macro_export]
 macro_rules! sys {
     ($name:ident $(, $argument:expr)* $(,)?) => {{
-        #[allow(clippy::unnecessary_cast, trivial_numeric_casts)]
-        let arguments: &[libc::c_long] = &[$($argument as libc::c_long),*];
-        $crate::sys::call(libc::$name, arguments)
+        // One expression: what is made for an argument lives as long as the call.
+        #[allow(clippy::unnecessary_cast, clippy::let_and_return)]
+        let result = $crate::sys::call(libc::$name, &[$($argument as libc::c_long),*]);
+        result
     }};
 }
 

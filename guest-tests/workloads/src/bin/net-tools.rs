@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use workloads::exercise::{self, Exercise};
@@ -252,42 +253,41 @@ const QDISCS: [(&str, &str, &str); 31] = [
     ("noqueue", "", ""),
 ];
 
+/// Added, added again, changed, replaced and deleted while packets go through.
 fn qdiscs(it: &mut Exercise) {
+    let mut lines = String::new();
     for (name, options, class) in QDISCS {
-        it.step(format!("qdisc {name}"), || {
-            run(&format!("tc qdisc add dev v0 root handle 1: {name} {options}"))
-        });
-        it.step(format!("qdisc {name} again"), || {
-            run(&format!("tc qdisc add dev v0 root handle 1: {name} {options}"))
-        });
+        let mut add = |line: String| lines = format!("{lines}tc {line}\n");
+        add(format!("qdisc add dev v0 root handle 1: {name} {options}"));
+        add(format!("qdisc add dev v0 root handle 1: {name} {options}"));
         if !class.is_empty() {
-            it.step(format!("class of {name}"), || {
-                run(&format!("tc class add dev v0 parent 1: classid 1:1 {name} {class}"))
-            });
-            it.step(format!("class of {name} again"), || {
-                run(&format!("tc class add dev v0 parent 1: classid 1:1 {name} {class}"))
-            });
-            let _ = run(&format!("tc class change dev v0 parent 1: classid 1:1 {name} {class}"));
-            let _ = run(&format!("tc class add dev v0 parent 1: classid 1:2 {name} {class}"));
-            let _ = run("tc filter add dev v0 parent 1: protocol ip prio 1 matchall classid 1:1");
-            let _ = run("tc qdisc add dev v0 parent 1:1 handle 2: pfifo limit 3");
+            for action in ["add", "add", "change"] {
+                add(format!("class {action} dev v0 parent 1: classid 1:1 {name} {class}"));
+            }
+            add(format!("class add dev v0 parent 1: classid 1:2 {name} {class}"));
+            add("filter add dev v0 parent 1: protocol ip prio 1 matchall classid 1:1".to_owned());
+            add("qdisc add dev v0 parent 1:1 handle 2: pfifo limit 3".to_owned());
         }
-        send(20);
-        let _ = run("tc -s -d qdisc show dev v0");
-        let _ = run("tc -s class show dev v0");
-        it.step(format!("qdisc {name} changed"), || {
-            run(&format!("tc qdisc change dev v0 root handle 1: {name} {options}"))
-        });
-        it.step(format!("qdisc {name} replaced"), || {
-            run(&format!("tc qdisc replace dev v0 root handle 3: {name} {options}"))
-        });
+        add("qdisc show dev v0".to_owned());
+        add("class show dev v0".to_owned());
+        add(format!("qdisc change dev v0 root handle 1: {name} {options}"));
+        add(format!("qdisc replace dev v0 root handle 3: {name} {options}"));
         if !class.is_empty() {
-            let _ = run("tc class del dev v0 classid 1:1");
-            let _ = run("tc class del dev v0 classid 1:2");
+            add("class del dev v0 classid 1:1".to_owned());
+            add("class del dev v0 classid 1:2".to_owned());
         }
-        send(3);
-        it.step(format!("qdisc {name} deleted"), || run("tc qdisc del dev v0 root"));
+        add("qdisc del dev v0 root".to_owned());
     }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                send(5);
+            }
+        });
+        run_all(it, &lines);
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 /// To the other end of v0, where nothing listens, by broadcast so that no neighbour has to answer.
