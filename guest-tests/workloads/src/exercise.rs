@@ -8,7 +8,7 @@ use kit::scenario;
 use protocol::{Measured, Order, WorkResult};
 
 use crate::errno;
-use crate::results::Results;
+use crate::results::{self, Results};
 use crate::runner;
 
 /// A step that takes so long is named.
@@ -18,6 +18,8 @@ const SLOW: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub struct Exercise {
     results: Results,
+    /// The steps that took long, and how long.
+    slow: String,
 }
 
 /// Carries out the exerciser that is this process, and answers.
@@ -26,8 +28,9 @@ pub fn run(work: impl FnOnce(&mut Exercise)) {
         runner::use_all_cpus();
         let mut exercise = Exercise::default();
         work(&mut exercise);
+        let output = results::end_of_output(exercise.slow.as_bytes());
         let results = exercise.results.into_map();
-        Ok(Measured { demanded: order.ask.demand, results, ..Measured::default() })
+        Ok(Measured { demanded: order.ask.demand, results, output, ..Measured::default() })
     });
 }
 
@@ -40,7 +43,8 @@ impl Exercise {
         let began = Instant::now();
         let end = work();
         if began.elapsed() >= SLOW {
-            eprintln!("{name} took {} ms", began.elapsed().as_millis());
+            let line = format!("{name} took {} ms\n", began.elapsed().as_millis());
+            self.slow.push_str(&line);
         }
         match end {
             Ok(value) => {

@@ -39,7 +39,7 @@ const SAMPLE: usize = 3;
 const DEPTH_MAX: usize = 12;
 /// What is read of a file.
 const BYTES: usize = 16 * 1024;
-/// A file that gives nothing for so long is left.
+/// A call that gives nothing for so long is ended.
 const BLOCKS: Duration = Duration::from_millis(100);
 /// Longest content that is written back: an attribute is a page at most.
 const WRITTEN_BYTES: usize = 4000;
@@ -64,6 +64,7 @@ impl Errors {
 pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: Walk<'_>) {
     let root = root.as_ref();
     let began = Instant::now();
+    let _impatience = Impatience::after(BLOCKS);
     let mut seen = Seen::default();
     let mut stack = vec![(root.to_path_buf(), 0)];
     let (mut files, mut errors) = (0_u32, Errors::default());
@@ -95,6 +96,7 @@ pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: Walk<'_>) {
 /// One file.
 pub fn one(it: &mut Exercise, path: &Path, how: Walk<'_>) {
     if how.wants(path) {
+        let _impatience = Impatience::after(BLOCKS);
         visit(it, path, how, &mut Errors::default());
     }
 }
@@ -146,7 +148,6 @@ fn class(path: &str) -> String {
 fn visit(it: &mut Exercise, path: &Path, how: Walk<'_>, errors: &mut Errors) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     let mode = metadata.permissions().mode();
-    let _impatience = Impatience::after(BLOCKS);
     if mode & 0o444 == 0 {
         open_and_close(path);
         return;
@@ -192,7 +193,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let _ = file.read_at(&mut small, 3);
     if file.rewind().is_ok() {
         let _ = file.read(&mut small);
-        let _ = file.read(&mut small);
     }
     Ok(content)
 }
@@ -213,7 +213,6 @@ fn write_back(it: &mut Exercise, path: &Path, content: &[u8], errors: &mut Error
     let is_number = value.parse::<i64>().is_ok();
     if is_number {
         let _ = write(path, b"x\n");
-        let _ = write(path, b"\n");
     }
     match write(path, format!("{value}\n").as_bytes()) {
         Err(error) if !is_by_nature(&error) => errors.record(it, "write ", path, &error),

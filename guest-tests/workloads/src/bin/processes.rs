@@ -311,6 +311,8 @@ fn timers(it: &mut Exercise) {
             sys!(SYS_clock_gettime, clock, time.as_mut_ptr())?;
             sys!(SYS_clock_getres, clock, time.as_mut_ptr())?;
             let short = [0_i64, 1000];
+            // The time of a process that sleeps does not go on.
+            let _impatience = Impatience::after(Duration::from_millis(20));
             sys!(SYS_clock_nanosleep, clock, 0, short.as_ptr(), 0)
         });
         it.step(format!("timer of clock {clock}"), || {

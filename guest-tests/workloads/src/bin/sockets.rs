@@ -85,25 +85,27 @@ fn loopback_up() -> io::Result<()> {
 /// Every family with every type: what there is gets a name, options, requests, and is closed.
 fn families(it: &mut Exercise) {
     for family in 0..48 {
-        let mut made: Vec<(i32, i32)> = Vec::new();
-        for kind in 1..=6 {
-            for protocol in [0, 1, 2, 3, 5, 6, 17, 29, 58, 132, 255] {
-                if let Ok(socket) = socket(family, kind | libc::SOCK_NONBLOCK, protocol) {
-                    // Of a type, protocols differ little in what is asked here.
-                    if !made.iter().any(|(other, _)| *other == kind) {
-                        let _impatience = Impatience::after(Duration::from_millis(100));
-                        prod(&socket, family);
+        let mut made = 0;
+        it.step(format!("family {family}"), || {
+            in_child(LIMIT, || {
+                let mut last = Ok(());
+                for kind in 1..=6 {
+                    for protocol in [0, 1, 2, 3, 5, 6, 17, 29, 58, 132, 255] {
+                        match socket(family, kind | libc::SOCK_NONBLOCK, protocol) {
+                            Ok(socket) => {
+                                // Of a type, protocols differ little in what is asked here.
+                                if made & 1 << kind == 0 {
+                                    prod(&socket, family);
+                                }
+                                made |= 1 << kind;
+                            }
+                            Err(error) => last = Err(error),
+                        }
                     }
-                    made.push((kind, protocol));
                 }
-            }
-        }
-        if made.is_empty() {
-            let error = socket(family, libc::SOCK_DGRAM, 0).err();
-            it.fail(&format!("family {family}"), &error.unwrap_or_else(|| io::Error::other("odd")));
-        } else {
-            it.step(format!("family {family}: {}", made.len()), || Ok(()));
-        }
+                if made == 0 { last } else { Ok(()) }
+            })
+        });
     }
     it.step("a type that there is not", || socket(libc::AF_INET, 9, 0));
     it.step("flags that there are not", || socket(libc::AF_INET, libc::SOCK_STREAM | 0x10_0000, 0));
@@ -114,6 +116,7 @@ const LEVELS: [i32; 14] = [1, 0, 6, 17, 41, 58, 132, 255, 256, 263, 270, 279, 28
 /// Nothing here depends on what kind of socket it is.
 fn prod(socket: &OwnedFd, family: i32) {
     let fd = socket.as_raw_fd();
+    let _impatience = Impatience::after(Duration::from_millis(50));
     let mut name = [0_u8; 128];
     let mut length = 128_u32;
     let _ = sys!(SYS_getsockname, fd, name.as_mut_ptr(), &raw mut length);
@@ -121,7 +124,7 @@ fn prod(socket: &OwnedFd, family: i32) {
     let _ = sys!(SYS_getpeername, fd, name.as_mut_ptr(), &raw mut length);
     for level in LEVELS {
         let mut refused = 0;
-        for option in 1..90 {
+        for option in 1..80 {
             let mut value = [0_u8; 256];
             let mut length = 4_u32;
             match sys!(SYS_getsockopt, fd, level, option, value.as_mut_ptr(), &raw mut length) {
@@ -131,7 +134,7 @@ fn prod(socket: &OwnedFd, family: i32) {
                     refused = 0;
                 }
                 // A level that it has not, or the end of one.
-                Err(_) if refused == 12 => break,
+                Err(_) if refused == 8 => break,
                 Err(_) => refused += 1,
             }
         }
@@ -204,7 +207,7 @@ fn set(socket: &OwnedFd, level: i32, option: i32, value: i32) -> io::Result<()> 
 
 /// Each option of the level with a few values: most refuse some.
 fn set_all(socket: &OwnedFd, level: i32) {
-    for option in 1..70 {
+    for option in 1..60 {
         // SO_ATTACH_REUSEPORT_*, SO_BINDTODEVICE and SO_BUSY_POLL read pointers or wait.
         for value in [1, 0, -1] {
             let _ = set(socket, level, option, value);

@@ -26,7 +26,7 @@ fn exercise(it: &mut Exercise) {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(|c: char| c.is_ascii_digit()))
     };
     let mut processes: Vec<String> = ["/proc/1", "/proc/2"].map(str::to_owned).into();
-    processes.extend(["self", "self/net", "thread-self"].map(|name| format!("/proc/{name}/")));
+    processes.extend(["self", "thread-self"].map(|name| format!("/proc/{name}/")));
     for process in processes {
         walk::walk(it, process, how);
     }
