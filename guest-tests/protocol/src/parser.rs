@@ -15,7 +15,7 @@ use crate::number::{self, Impossible};
 const EXCERPT_BYTES: usize = 120;
 
 /// Every value of the `kind` tag of [`Message`].
-const KINDS: [&str; 7] = ["hello", "plan", "begin", "alive", "measured", "broken", "trailer"];
+const KINDS: [&str; 8] = ["hello", "plan", "begin", "alive", "measured", "broken", "covered", "trailer"];
 
 /// A line that is not a message of this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -56,6 +56,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             guests: &guests,
             sandbox,
             wish: args.guest.wish(),
+            accels: BTreeMap::new(),
             jobs: args.pace.jobs(),
             ccache: None,
             fail_fast: args.pace.fail_fast,

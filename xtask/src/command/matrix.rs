@@ -8,7 +8,7 @@ use super::planned::{Planned, Sources};
 use super::setting::{Outline, Setting, most_controls, suite};
 use crate::arms::{self, Arms};
 use crate::arms::{about, base_tree, changed};
-use crate::boot::probe::Wish;
+use crate::boot::probe::{Choice, Wish};
 use crate::build::Ccache;
 use crate::cache::{Cache, LIMIT_BYTES};
 use crate::campaign;
@@ -92,7 +92,7 @@ impl Setting<'_> {
         if counting && method.guest.is_some() {
             return self.run_in_two(method, &events, &trees, ccache.as_ref());
         }
-        self.run_cells(method, &events, &trees, ccache.as_ref(), &planned.cells)
+        self.run_cells(method, &events, &trees, ccache.as_ref(), &planned.cells, BTreeMap::new())
     }
 
     /// First the cells that count which lines are executed, then the others, which are asked for what executes any.
@@ -109,7 +109,8 @@ impl Setting<'_> {
         let cells = |planned: &Planned, of: &[usize]| {
             of.iter().map(|index| planned.cells[*index].clone()).collect::<Vec<_>>()
         };
-        let first = self.run_cells(method, events, trees, ccache, &cells(&self.planned, &counting));
+        let first =
+            self.run_cells(method, events, trees, ccache, &cells(&self.planned, &counting), BTreeMap::new());
         let mut evidence = vec![Evidence::default(); self.planned.cells.len()];
         let counted: Vec<(usize, Evidence)> = counting.into_iter().zip(first.evidence).collect();
         self.keep_what_reaches(&counted);
@@ -125,15 +126,14 @@ impl Setting<'_> {
                 ended: Some(ended),
             };
         }
-        let second = self.run_cells(method, events, trees, ccache, &cells(&self.planned, &judged));
+        let second =
+            self.run_cells(method, events, trees, ccache, &cells(&self.planned, &judged), first.accels);
         for (index, found) in judged.into_iter().zip(second.evidence) {
             evidence[index] = found;
         }
-        let mut accels = first.accels;
-        accels.extend(second.accels);
         Gathered {
             evidence,
-            accels,
+            accels: second.accels,
             guests_secs: first.guests_secs + second.guests_secs,
             ended: second.ended,
         }
@@ -146,6 +146,7 @@ impl Setting<'_> {
         trees: &BTreeMap<String, ReadyTree>,
         ccache: Option<&Ccache>,
         cells: &[Cell],
+        accels: BTreeMap<&'static str, Choice>,
     ) -> Gathered {
         let planned = &self.planned;
         let guests = || super::guests(self.project, cells, &self.dir.path, events);
@@ -165,6 +166,7 @@ impl Setting<'_> {
             guests: &guests,
             sandbox: self.sandbox.clone(),
             wish: method.guest.map_or(Wish::Auto, cli::GuestArgs::wish),
+            accels,
             jobs: method.pace.jobs(),
             ccache: ccache.cloned(),
             fail_fast: method.pace.fail_fast,

@@ -60,7 +60,8 @@ impl Run<'_> {
         let mut known = BTreeMap::new();
         let mut configured: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
         for build_dir in &build_dirs {
-            let first = build_dir.cells.first().and_then(|index| self.requests.get(&self.cells[*index].variant.id()));
+            let first =
+                build_dir.cells.first().and_then(|index| self.requests.get(&self.cells[*index].variant.id()));
             if let Some(requests) = first {
                 let lines = kconfig::render(requests).lines().map(str::to_owned).collect();
                 configured.insert(pool::key(build_dir), lines);
@@ -300,13 +301,14 @@ impl Run<'_> {
         if look(None) == WatchFlow::Stop {
             return Ok(Build::NotRun);
         }
+        let is_cold = matches!(start, Start::Cold);
         if let Start::Copy(copying) = start {
             let from = home.with_file_name(&copying.from.2);
             build_dir::BuildDir::copy(&from, &task.tree.work, home.clone())?;
         }
         let build_dir = build_dir.insert(build_dir::BuildDir::open(&task.tree.work, home)?);
         let has_objects = build_dir.begin(task.changes, &job.place())?;
-        build::build(job, build_dir, !has_objects, look)
+        build::build(job, build_dir, is_cold || !has_objects, look)
     }
 
     fn build_dir_home(&self, build_dir: &BuildDirPlan, tree: &ReadyTree) -> PathBuf {

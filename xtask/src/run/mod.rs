@@ -76,6 +76,8 @@ pub struct Run<'a> {
     pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
     pub sandbox: Sandbox,
     pub wish: Wish,
+    /// Accelerators that this run has chosen already, by architecture.
+    pub accels: BTreeMap<&'static str, Choice>,
     pub jobs: usize,
     pub ccache: Option<Ccache>,
     pub fail_fast: bool,
@@ -148,7 +150,7 @@ impl Run<'_> {
         };
         let mut shared = Shared {
             evidence: Mutex::new(before),
-            accels: Mutex::default(),
+            accels: Mutex::new(self.accels.clone()),
             ended: Mutex::new(None),
             guests: OnceLock::new(),
             jobs: self.jobs,

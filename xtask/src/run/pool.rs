@@ -1,7 +1,7 @@
 //! Pool of build directories. A build directory without objects starts as a copy of one that has some, at a moment in
 //! which no build goes on there; of several build directories without objects, only the first builds cold.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::locked;
@@ -232,7 +232,11 @@ mod tests {
     }
 
     fn pool_of(build_dirs: &[(&str, bool)]) -> Pool {
-        Pool::new(build_dirs.iter().map(|(name, usable)| (build_dir(name), *usable)), Vec::new(), BTreeMap::new())
+        Pool::new(
+            build_dirs.iter().map(|(name, usable)| (build_dir(name), *usable)),
+            Vec::new(),
+            BTreeMap::new(),
+        )
     }
 
     fn to_come(names: &[&str]) -> Vec<BuildDirPlan> {
@@ -271,7 +275,8 @@ mod tests {
             (build_dir("wider"), lines(0, 510)),
         ]);
         let known = |names: &[&str]| -> Vec<_> { names.iter().map(|name| (build_dir(name), true)).collect() };
-        let begins = |names: &[&str]| begin(&Pool::new(known(names), Vec::new(), configured.clone()), "wider");
+        let begins =
+            |names: &[&str]| begin(&Pool::new(known(names), Vec::new(), configured.clone()), "wider");
         assert_eq!(begins(&["narrow"]), Some(Seed::Cold));
         assert_eq!(begins(&["narrow", "wide"]), Some(Seed::Copy(build_dir("wide"))));
     }
