@@ -34,7 +34,7 @@ impl Default for Walk<'_> {
 }
 
 /// Of paths that differ in numbers only, so many are walked.
-const ALIKE: u32 = 2;
+const ALIKE: u32 = 1;
 const SAMPLE: usize = 3;
 const DEPTH_MAX: usize = 12;
 /// What is read of a file.

@@ -99,6 +99,10 @@ fn families(it: &mut Exercise) {
                                 }
                                 made |= 1 << kind;
                             }
+                            // None of its types is there.
+                            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                                return Err(error);
+                            }
                             Err(error) => last = Err(error),
                         }
                     }
