@@ -29,7 +29,7 @@ pub struct Walk<'a> {
 
 impl Default for Walk<'_> {
     fn default() -> Self {
-        Walk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(15) }
+        Walk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(40) }
     }
 }
 
