@@ -86,7 +86,7 @@ impl Socket {
     pub fn open(protocol: i32) -> io::Result<Socket> {
         let socket =
             descriptor(sys!(SYS_socket, libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol))?;
-        let time = libc::timeval { tv_sec: 0, tv_usec: 300_000 };
+        let time = libc::timeval { tv_sec: 0, tv_usec: 100_000 };
         sys!(
             SYS_setsockopt,
             socket.as_raw_fd(),

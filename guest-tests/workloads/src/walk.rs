@@ -29,12 +29,12 @@ pub struct Walk<'a> {
 
 impl Default for Walk<'_> {
     fn default() -> Self {
-        Walk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(15) }
+        Walk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(40) }
     }
 }
 
 /// Of paths that differ in numbers only, so many are walked.
-const ALIKE: u32 = 2;
+const ALIKE: u32 = 1;
 const SAMPLE: usize = 3;
 const DEPTH_MAX: usize = 12;
 /// What is read of a file.

@@ -51,10 +51,10 @@ const ALIASES: [(&str, &str); 4] =
 /// What busybox is asked for by scripts. Those that another program has are that one's.
 const APPLETS: &str = "[ [[ ash awk base64 basename blkdiscard blockdev cat chgrp chmod chown chroot chrt cksum clear cmp \
     comm cp cpio cut date dd df diff dirname dmesg du echo egrep env expand expr factor fallocate false fgrep find flock fold \
-    free fsfreeze fstrim getopt grep groups gunzip gzip head hexdump hostname id ifconfig insmod ionice ipcrm ipcs join kill \
-    killall less link ln losetup ls lsmod lsof md5sum mkdir mkdosfs mkfifo mknod mkswap mktemp modprobe more mount \
+    free fsfreeze fstrim getopt grep groups gunzip gzip head hexdump hostname id ifconfig ionice ipcrm ipcs join kill \
+    killall less link ln losetup ls lsof md5sum mkdir mkdosfs mkfifo mknod mkswap mktemp more mount \
     mountpoint mv nc nice nl nohup nproc nsenter od paste patch pgrep pidof ping ping6 pivot_root pkill pmap printenv printf \
-    ps pwd readlink realpath renice reset rev rm rmdir rmmod route sed seq setarch setpriv setsid sha1sum sha256sum shuf \
+    ps pwd readlink realpath renice reset rev rm rmdir route sed seq setarch setpriv setsid sha1sum sha256sum shuf \
     sleep sort split stat strings stty sum swapoff swapon switch_root sync sysctl tac tail tar taskset tee test time timeout \
     top touch tr traceroute true truncate tty tunctl udhcpc umount uname unexpand uniq unlink unshare unxz unzip uptime \
     usleep uudecode uuencode vconfig vi watch wc wget which who xargs xxd xz yes zcat";
@@ -145,11 +145,13 @@ fn make(scratch: &Path, archive: &Path, progress: &dyn Fn(&str)) -> Result<Userl
     let tree = scratch.join("tree");
     disk::create_dir(&tree)?;
     let mut packages = Vec::new();
-    for name in apt.with_dependencies(&roots)? {
-        if !roots.contains(&name.as_str()) && !may_hold_libraries(&name) {
-            continue;
-        }
-        let package = apt.download(&name, &apt.record(&name)?)?;
+    let is_wanted = |name: &String| roots.contains(&name.as_str()) || may_hold_libraries(name);
+    let wanted: Vec<String> = apt.with_dependencies(&roots)?.into_iter().filter(is_wanted).collect();
+    let mut done = 0;
+    for name in &wanted {
+        done += 1;
+        progress(&format!("fetching the guests' userland from Debian: {done} of {}", wanted.len()));
+        let package = apt.download(name, &apt.record(name)?)?;
         let unpack = duct::cmd("dpkg-deb", ["-x".as_ref(), package.file.as_os_str(), tree.as_os_str()]);
         must(&format!("dpkg-deb -x {name}"), unpack, &scratch.join("unpack.log"), UNPACK_DEADLINE)?;
         packages.push(package.origin);

@@ -13,7 +13,7 @@ use workloads::sys::{c_path, descriptor, in_child, wrong};
 use workloads::walk::write;
 use workloads::{sys, tools};
 
-const LIMIT: Duration = Duration::from_secs(4);
+const LIMIT: Duration = Duration::from_secs(15);
 const AT: &str = "/tmp/fs";
 
 pub fn main() {
@@ -309,7 +309,7 @@ fn fuse(it: &mut Exercise) {
         let options = format!("fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other,max_read=4096");
         mount("fuse", AT, &options)?;
         let child = sys::fork(|| serve(fd))?;
-        let read = in_child(Duration::from_secs(1), || {
+        let read = in_child(Duration::from_secs(5), || {
             let _ = fs::read_dir(AT);
             let _ = fs::metadata(format!("{AT}/file"));
             let _ = fs::write(format!("{AT}/file"), "x");
@@ -441,7 +441,7 @@ fn on_devices(it: &mut Exercise) {
             tools::run(&format!("{make} {}", image.display()))?;
             let device = loop_device(&image)?;
             let node = device.1.clone();
-            let used = in_child(Duration::from_secs(8), || {
+            let used = in_child(Duration::from_secs(20), || {
                 mount_with(&node, AT, kind, 0, options)?;
                 used(Path::new(AT));
                 more(kind)?;

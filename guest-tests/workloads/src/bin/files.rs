@@ -10,7 +10,7 @@ use workloads::exercise::{self, Exercise};
 use workloads::sys::{Impatience, c_path, descriptor, in_child, wrong};
 use workloads::{places, sys};
 
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(15);
 const AT: &str = "/tmp/files";
 
 pub fn main() {

@@ -13,7 +13,7 @@ use workloads::{places, sys};
 
 const PAGE: i64 = 4096;
 const HUGE: i64 = 2 << 20;
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(15);
 const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 
 pub fn main() {

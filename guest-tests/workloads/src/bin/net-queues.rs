@@ -104,7 +104,8 @@ fn qdiscs(it: &mut Exercise) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                send(5);
+                send(2);
+                std::thread::sleep(Duration::from_millis(5));
             }
         });
         run_all(it, &lines);
@@ -217,48 +218,52 @@ fn netfilter(it: &mut Exercise) {
     for table in tables {
         let table = table.strip_prefix("table ").unwrap_or(table);
         let name = table.split(" {").next().unwrap_or_default();
-        it.step(format!("nft table {name}"), || {
-            std::fs::write("/tmp/rules.nft", format!("table {table}\n"))?;
-            run("nft -f /tmp/rules.nft")
-        });
+        transaction(it, &format!("table {name}"), &format!("table {table}\n"));
     }
-    let _ = std::fs::remove_file("/tmp/rules.nft");
     send(5);
-    run_all(it, NFT);
+    for (name, lines) in TRANSACTIONS {
+        transaction(it, name, lines);
+    }
+    run_all(it, "nft list ruleset\nnft flush ruleset");
 }
 
-const NFT: &str = "
-    nft add table ip t
-    nft add table ip t
-    nft create table ip t
-    nft add chain ip t c { type nat hook prerouting priority 0 ; }
-    nft add chain ip t c2
-    nft add chain ip t d { type filter hook input priority 0 ; policy accept ; }
-    nft add rule ip t d ct state new counter
-    nft add rule ip t d tcp dport 22 accept
-    nft insert rule ip t d udp dport 53 accept
-    nft add rule ip t d jump c2
-    nft add rule ip t c2 jump d
-    nft add rule ip t none accept
-    nft add set ip t s { type ipv4_addr ; }
-    nft add element ip t s { 1.2.3.4, 1.2.3.5 }
-    nft delete element ip t s { 1.2.3.4 }
-    nft delete element ip t s { 9.9.9.9 }
-    nft add rule ip t d ip saddr @s drop
-    nft delete set ip t s
-    nft add rule ip t d ip ttl set 5
-    nft add rule ip t d ip saddr 10.0.0.0/8 tcp option maxseg size set rt mtu
-    nft add rule ip t d meter m { ip saddr limit rate 1/second }
-    nft add flowtable ip t f { hook ingress priority 0 ; devices = { d0 } ; }
-    nft add ct helper ip t h { type \"ftp\" protocol tcp ; }
-    nft add synproxy ip t sp mss 1460 wscale 7
-    nft list ruleset
-    nft -a list table ip t
-    nft reset counters
-    nft flush chain ip t d
-    nft delete chain ip t c2
-    nft delete chain ip t c2
-    nft delete table ip t
-    nft delete table ip t
-    nft flush ruleset
-";
+fn transaction(it: &mut Exercise, name: &str, lines: &str) {
+    it.step(format!("nft {name}"), || {
+        std::fs::write(RULES_FILE, lines)?;
+        run(&format!("nft -f {RULES_FILE}"))
+    });
+    let _ = std::fs::remove_file(RULES_FILE);
+}
+
+const RULES_FILE: &str = "/tmp/rules.nft";
+
+/// Each is one transaction, and so is undone as a whole if a line of it is refused.
+const TRANSACTIONS: [(&str, &str); 9] = [
+    (
+        "made",
+        "add table ip t
+         add chain ip t c { type nat hook prerouting priority 0 ; }
+         add chain ip t c2
+         add chain ip t d { type filter hook input priority 0 ; policy accept ; }
+         add rule ip t d ct state new counter
+         add rule ip t d tcp dport 22 accept
+         insert rule ip t d udp dport 53 accept
+         add rule ip t d jump c2
+         add rule ip t d ip ttl set 5
+         add rule ip t d ip saddr 10.0.0.0/8 tcp option maxseg size set rt mtu
+         add rule ip t d meter m { ip saddr limit rate 1/second }
+         add set ip t s { type ipv4_addr ; }
+         add element ip t s { 1.2.3.4, 1.2.3.5 }
+         add flowtable ip t f { hook ingress priority 0 ; devices = { d0 } ; }
+         add ct helper ip t h { type \"ftp\" protocol tcp ; }
+         add synproxy ip t sp mss 1460 wscale 7",
+    ),
+    ("made again", "add table ip t\ncreate table ip t"),
+    ("a loop of chains", "add rule ip t c2 accept\nadd rule ip t c2 jump d"),
+    ("a rule of no chain", "add chain ip t c3\nadd rule ip t none accept"),
+    ("an element that is not there", "delete element ip t s { 1.2.3.4 }\ndelete element ip t s { 9.9.9.9 }"),
+    ("a set in use", "add rule ip t d ip saddr @s drop\ndelete set ip t s"),
+    ("reset", "reset counters"),
+    ("deleted", "flush chain ip t d\ndelete chain ip t c2\ndelete flowtable ip t f\ndelete table ip t"),
+    ("deleted again", "delete table ip t"),
+];

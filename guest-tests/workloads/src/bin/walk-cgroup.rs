@@ -10,7 +10,7 @@ use workloads::sys::{in_child, wrong};
 use workloads::walk::{self, Walk};
 use workloads::{places, sys};
 
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// What a new group's files say of it that depends on the moment.
 const UNSTEADY: [&str; 12] = [

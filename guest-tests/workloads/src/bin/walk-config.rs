@@ -15,9 +15,9 @@ const ROOT: &str = "/tmp/config";
 /// `pp`: anything; a number: namespaces, ports, functions; the others are a kind with a name.
 const NAMES: [&str; 8] = ["pp", "1", "c.1", "0x409", "acm.pp", "ncm.pp", "fileio_0", "iqn.2020-01.org.pp:1"];
 
-const DEPTH: usize = 4;
-/// Directories made in all.
-const MADE: usize = 60;
+const DEPTH: usize = 3;
+/// Directories made in one subsystem.
+const MADE: usize = 25;
 
 /// Attributes that start what cannot be stopped from here, or connect the guest to the outside.
 const KEEP: [&str; 5] = ["/power", "/enable", "/enabled", "/UDC", "/live"];

@@ -45,7 +45,7 @@ const KEEP: [&str; 26] = [
     "/virtio-ports",
 ];
 
-const SAMPLE: [&str; 3] = ["/kernel/slab", "/kernel/iommu_groups", "/kernel/btf"];
+const SAMPLE: [&str; 4] = ["/kernel/slab", "/kernel/iommu_groups", "/kernel/btf", "/virtual/net"];
 
 pub fn main() {
     exercise::run(exercise);
