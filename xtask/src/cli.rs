@@ -44,7 +44,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     #[command(flatten)]
-    Product(command::cli::Command),
+    Product(Box<command::cli::Command>),
     #[command(flatten)]
     Chore(Chore),
 }

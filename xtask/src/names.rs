@@ -12,9 +12,11 @@ use crate::floors::sources;
 const SUBJECT: &str = r"tlb_|rcu_sync|\bipi|page.?table|fallback";
 
 /// Folders that may have them.
-const MAY_SAY: [&str; 2] = [
+const MAY_SAY: [&str; 3] = [
     // What only code can do for that subject.
     "guest-tests/mmu-gather",
+    // Every subsystem is tried, and a tunnel is of the type `ipip`.
+    "guest-tests/workloads",
     // The kernel's own words: a headline is recognised as printk() has it, whatever patch is under test.
     "xtask/console/src/splat",
 ];

@@ -33,17 +33,17 @@ const ITSELF: &str = "it";
 /// that as its result: it is compared with another kernel, on which it may have done the same.
 pub fn run(order: &Order, deadline: Duration, alive: impl FnMut() -> Result<(), String>) -> Answer {
     let answer = run_to_end(order, deadline, alive).and_then(|end| match (end, &order.ask.work) {
-        (End::Status(status), _) if status.success() => read_answer(),
+        (ChildEnding::Status(status), _) if status.success() => read_answer(),
         (end, Some(_)) => workload_without_answer(&end),
-        (End::Status(status), None) => {
+        (ChildEnding::Status(status), None) => {
             Err(format!("the scenario ended with {status}: {}", files::read(COMPLAINTS)?.trim()))
         }
-        (End::Killed(words), None) => Err(format!("the scenario was {words}")),
+        (ChildEnding::Killed(words), None) => Err(format!("the scenario was {words}")),
     });
     answer.unwrap_or_else(|why| Answer::Broken(excerpt(&why)))
 }
 
-enum End {
+enum ChildEnding {
     Status(ExitStatus),
     /// At its deadline, in words.
     Killed(String),
@@ -53,7 +53,7 @@ fn run_to_end(
     order: &Order,
     deadline: Duration,
     alive: impl FnMut() -> Result<(), String>,
-) -> Result<End, String> {
+) -> Result<ChildEnding, String> {
     let file = |path: &str| File::create(path).map_err(|error| format!("could not make {path}: {error}"));
     let program = Path::new(protocol::SCENARIO_DIR).join(&order.ask.name);
     let argument = serde_json::to_string(order).map_err(|error| error.to_string())?;
@@ -66,19 +66,19 @@ fn run_to_end(
         .spawn()
         .map_err(|error| format!("could not start {}: {error}", program.display()))?;
     if let Some(status) = wait(&mut child, deadline, alive)? {
-        return Ok(End::Status(status));
+        return Ok(ChildEnding::Status(status));
     }
     let end = match kill_group(&mut child)? {
         Some(_) => "was killed",
         None => "could not be killed",
     };
-    Ok(End::Killed(format!("not done within {} s and {end}", deadline.as_secs())))
+    Ok(ChildEnding::Killed(format!("not done within {} s and {end}", deadline.as_secs())))
 }
 
-fn workload_without_answer(end: &End) -> Result<Answer, String> {
+fn workload_without_answer(end: &ChildEnding) -> Result<Answer, String> {
     let why = match end {
-        End::Status(status) => status.to_string(),
-        End::Killed(words) => words.clone(),
+        ChildEnding::Status(status) => status.to_string(),
+        ChildEnding::Killed(words) => words.clone(),
     };
     let results = [(ITSELF.to_owned(), WorkResult::Failed(why))].into();
     let output = workloads::results::end_of_output(&files::bytes(COMPLAINTS)?);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use kit::files;
-use protocol::{Message, Piece};
+use protocol::{GcovPiece, Message};
 
 use crate::port::Port;
 
@@ -55,12 +55,12 @@ fn count_files(directory: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 /// An empty file is one empty piece.
-fn pieces<'a>(scenario: &'a str, file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Piece> + 'a {
-    let count = bytes.len().div_ceil(Piece::BYTES).max(1);
+fn pieces<'a>(scenario: &'a str, file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = GcovPiece> + 'a {
+    let count = bytes.len().div_ceil(GcovPiece::BYTES).max(1);
     (0..count).map(move |index| {
-        let from = index * Piece::BYTES;
-        let to = bytes.len().min(from + Piece::BYTES);
-        Piece {
+        let from = index * GcovPiece::BYTES;
+        let to = bytes.len().min(from + GcovPiece::BYTES);
+        GcovPiece {
             scenario: scenario.to_owned(),
             file: file.to_owned(),
             number: u32::try_from(index).unwrap_or(u32::MAX),
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn pieces_are_the_file_again_and_each_fits_into_a_line() {
-        let bytes: Vec<u8> = (0..Piece::BYTES + 7).map(|number| number as u8).collect();
+        let bytes: Vec<u8> = (0..GcovPiece::BYTES + 7).map(|number| number as u8).collect();
         let path = "p".repeat(4096);
         let pieces: Vec<_> = pieces("boot", &path, &bytes).collect();
         assert_eq!(
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn an_empty_file_and_a_whole_piece_end_where_they_should() {
         assert_eq!(pieces("boot", "a.gcda", &[]).map(|piece| piece.last).collect::<Vec<_>>(), [true]);
-        let whole = vec![0; Piece::BYTES];
+        let whole = vec![0; GcovPiece::BYTES];
         assert_eq!(pieces("boot", "a.gcda", &whole).count(), 1);
     }
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use kit::settings::AsFound;
 use kit::{cpu, files, kallsyms};
-use protocol::{Answer, Ask, Message, Nonce, Order, Request, Trailer, Work};
+use protocol::{Answer, Ask, Message, Nonce, Order, Request, Trailer, Workload};
 
 use crate::leftovers::Mounts;
 use crate::port::Port;
@@ -28,8 +28,8 @@ use crate::port::Port;
 /// How long one scenario may take before it and all its children are killed.
 const SCENARIO_DEADLINE: Duration = Duration::from_secs(120);
 
-/// The same for a workload, which kills itself when it has had [`Work::SECS`], if it can.
-const WORK_DEADLINE: Duration = Duration::from_secs(Work::SECS + 5);
+/// The same for a workload, which kills itself when it has had [`Workload::SECS`], if it can.
+const WORK_DEADLINE: Duration = Duration::from_secs(Workload::SECS + 5);
 
 const INIT_PID: u32 = 1;
 
@@ -85,7 +85,7 @@ fn run() -> Result<(), String> {
     for ask in request.scenarios {
         as_found.restore()?;
         // What was counted before is what the boot has executed.
-        if request.coverage && ask.work != Some(Work::Boot) {
+        if request.coverage && ask.work != Some(Workload::Boot) {
             coverage::reset()?;
         }
         let (scenario, is_work) = (ask.name.clone(), ask.work.is_some());

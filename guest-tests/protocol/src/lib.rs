@@ -86,13 +86,13 @@ pub struct Ask {
     pub exclusive: bool,
     /// It is no test with counts of its own but a workload: what it does, and how each of that ended, are its results.
     #[serde(default)]
-    pub work: Option<Work>,
+    pub work: Option<Workload>,
 }
 
 /// What a workload runs. Its name is that of the [`Ask`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum Work {
+pub enum Workload {
     /// Nothing: what the kernel has done by then, while it booted.
     Boot,
     /// A program of ours, by the name of the scenario.
@@ -104,7 +104,7 @@ pub enum Work {
     Kunit(String),
 }
 
-impl Work {
+impl Workload {
     /// What a workload gets before it is killed, in seconds.
     pub const SECS: u64 = 60;
 }
@@ -149,25 +149,25 @@ pub enum Message {
     /// A scenario could not be carried out (not: a bad count, which is for the host to judge).
     Broken { scenario: String, why: String },
     /// A piece of what gcov counted while the scenario ran, after the message that it ended with.
-    Covered(Piece),
+    Covered(GcovPiece),
     /// The last line of a boot that came to its planned end.
     Trailer(Trailer),
 }
 
 /// A piece of one file of gcov's counts (`/sys/kernel/debug/gcov`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
+pub struct GcovPiece {
     pub scenario: String,
     /// Path below that directory.
     pub file: String,
     /// From 0, without a gap; the last one says so.
     pub number: u32,
     pub last: bool,
-    /// [`Piece::BYTES`] at most, in base 64.
+    /// [`GcovPiece::BYTES`] at most, in base 64.
     pub data: String,
 }
 
-impl Piece {
+impl GcovPiece {
     pub const BYTES: usize = 32 * 1024;
 }
 

@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 8;
 
 /// One result line.
 #[derive(Debug, PartialEq, Eq)]
-struct Line<'a> {
+struct KtapLine<'a> {
     indent: usize,
     name: &'a str,
     result: WorkResult,
@@ -36,7 +36,7 @@ pub fn read(text: &str, results: &mut Results) {
             if open.len() < DEPTH_MAX {
                 open.push(subtest);
             }
-        } else if let Some(Line { indent, name, result }) = result(line) {
+        } else if let Some(KtapLine { indent, name, result }) = result(line) {
             // The line of the subtest itself stands less deep than those of what it holds.
             open.retain(|outer| outer.indent <= indent);
             if open.last().is_some_and(|last| last.indent == indent && last.name == name) {
@@ -59,7 +59,7 @@ fn subtest(line: &str) -> Option<Subtest<'_>> {
 }
 
 /// `ok 1 name`, `not ok 2 - name # SKIP why`. The number and the hyphen may be missing (TAP).
-fn result(line: &str) -> Option<Line<'_>> {
+fn result(line: &str) -> Option<KtapLine<'_>> {
     let (indent, rest) = indented(line);
     let (passed, rest) = match rest.strip_prefix("not ok") {
         Some(rest) => (false, rest),
@@ -78,7 +78,7 @@ fn result(line: &str) -> Option<Line<'_>> {
         "" => "without a name",
         name => name,
     };
-    Some(Line { indent, name, result: judged(passed, directive.trim()) })
+    Some(KtapLine { indent, name, result: judged(passed, directive.trim()) })
 }
 
 fn judged(passed: bool, directive: &str) -> WorkResult {

@@ -22,24 +22,24 @@ const READS: usize = 200;
 
 /// One message: header, the family's own structure, attributes.
 #[derive(Debug, Clone)]
-pub struct Message(Vec<u8>);
+pub struct NetlinkMessage(Vec<u8>);
 
-impl Message {
-    pub fn new(kind: u16, flags: u16, body: &[u8]) -> Message {
+impl NetlinkMessage {
+    pub fn new(kind: u16, flags: u16, body: &[u8]) -> NetlinkMessage {
         let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
         bytes[8..12].copy_from_slice(&1_u32.to_ne_bytes());
         bytes.extend_from_slice(body);
-        Message(bytes).padded()
+        NetlinkMessage(bytes).padded()
     }
 
-    fn padded(mut self) -> Message {
+    fn padded(mut self) -> NetlinkMessage {
         self.0.resize(self.0.len().next_multiple_of(ALIGN), 0);
         self
     }
 
-    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Message {
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> NetlinkMessage {
         let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
         self.0.extend_from_slice(&length.to_ne_bytes());
         self.0.extend_from_slice(&kind.to_ne_bytes());
@@ -47,17 +47,17 @@ impl Message {
         self.padded()
     }
 
-    pub fn number(self, kind: u16, value: u32) -> Message {
+    pub fn number(self, kind: u16, value: u32) -> NetlinkMessage {
         self.attribute(kind, &value.to_ne_bytes())
     }
 
-    pub fn text(self, kind: u16, value: &str) -> Message {
+    pub fn text(self, kind: u16, value: &str) -> NetlinkMessage {
         self.attribute(kind, format!("{value}\0").as_bytes())
     }
 
     /// Attributes within an attribute.
-    pub fn nest(self, kind: u16, inner: impl FnOnce(Message) -> Message) -> Message {
-        let value = inner(Message(Vec::new())).0;
+    pub fn nest(self, kind: u16, inner: impl FnOnce(NetlinkMessage) -> NetlinkMessage) -> NetlinkMessage {
+        let value = inner(NetlinkMessage(Vec::new())).0;
         self.attribute(kind | NESTED, &value)
     }
 
@@ -112,12 +112,12 @@ impl Socket {
     }
 
     /// Sends it and reads all answers; the error of the kernel's. Returns the bytes of the answers.
-    pub fn ask(&self, message: &Message) -> io::Result<Vec<u8>> {
+    pub fn ask(&self, message: &NetlinkMessage) -> io::Result<Vec<u8>> {
         self.ask_all(&[message])
     }
 
     /// Several messages at once; the first error of the kernel's. One that it does not answer is none.
-    pub fn ask_all(&self, messages: &[&Message]) -> io::Result<Vec<u8>> {
+    pub fn ask_all(&self, messages: &[&NetlinkMessage]) -> io::Result<Vec<u8>> {
         self.sequence.set(self.sequence.get().wrapping_add(1));
         let mut bytes = Vec::new();
         for message in messages {
@@ -145,10 +145,10 @@ impl Socket {
             all.extend_from_slice(got);
             for end in ends(got, self.sequence.get()) {
                 match end {
-                    End::Error(number) => return Err(io::Error::from_raw_os_error(number)),
-                    End::Done => left = left.saturating_sub(1),
-                    End::Answer if acknowledged > 0 => continue,
-                    End::Answer => {}
+                    DumpEnd::Error(number) => return Err(io::Error::from_raw_os_error(number)),
+                    DumpEnd::Done => left = left.saturating_sub(1),
+                    DumpEnd::Answer if acknowledged > 0 => continue,
+                    DumpEnd::Answer => {}
                 }
                 if left == 0 {
                     return Ok(all);
@@ -159,7 +159,7 @@ impl Socket {
     }
 }
 
-enum End {
+enum DumpEnd {
     Error(i32),
     /// An acknowledgement, or the end of a dump.
     Done,
@@ -168,7 +168,7 @@ enum End {
 }
 
 /// What in the datagram may end the answer to the request of this number.
-fn ends(datagram: &[u8], sequence: u32) -> Vec<End> {
+fn ends(datagram: &[u8], sequence: u32) -> Vec<DumpEnd> {
     let mut all = Vec::new();
     let mut at = 0;
     for (kind, flags, body) in messages(datagram) {
@@ -179,9 +179,11 @@ fn ends(datagram: &[u8], sequence: u32) -> Vec<End> {
         }
         let number = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
         match i32::from(kind) {
-            libc::NLMSG_ERROR | libc::NLMSG_DONE if number < 0 => all.push(End::Error(number.wrapping_neg())),
-            libc::NLMSG_ERROR | libc::NLMSG_DONE => all.push(End::Done),
-            _ if i32::from(flags) & libc::NLM_F_MULTI == 0 => all.push(End::Answer),
+            libc::NLMSG_ERROR | libc::NLMSG_DONE if number < 0 => {
+                all.push(DumpEnd::Error(number.wrapping_neg()))
+            }
+            libc::NLMSG_ERROR | libc::NLMSG_DONE => all.push(DumpEnd::Done),
+            _ if i32::from(flags) & libc::NLM_F_MULTI == 0 => all.push(DumpEnd::Answer),
             _ => {}
         }
     }
@@ -218,8 +220,8 @@ pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
 }
 
 /// A generic netlink message: the command and its version stand before the attributes.
-pub fn generic(family: u16, command: u8, flags: u16) -> Message {
-    Message::new(family, flags, &[command, 1, 0, 0])
+pub fn generic(family: u16, command: u8, flags: u16) -> NetlinkMessage {
+    NetlinkMessage::new(family, flags, &[command, 1, 0, 0])
 }
 
 #[cfg(test)]
@@ -230,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_message_is_padded_and_reads_back() {
-        let message = Message::new(16, ACK, &[1, 2, 3]).text(3, "lo").nest(5, |inner| inner.number(1, 7));
+        let message =
+            NetlinkMessage::new(16, ACK, &[1, 2, 3]).text(3, "lo").nest(5, |inner| inner.number(1, 7));
         let bytes = message.bytes();
         assert_eq!(bytes.len() % ALIGN, 0);
         let all = messages(&bytes);

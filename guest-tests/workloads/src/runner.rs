@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::{files, scenario};
-use protocol::{Measured, Work, WorkResult};
+use protocol::{Measured, WorkResult, Workload};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
@@ -37,10 +37,10 @@ pub fn run() {
     scenario::run(|order| {
         use_all_cpus();
         let mut measured = match &order.ask.work {
-            Some(Work::Program(words)) => program(words),
-            Some(Work::Kunit(suite)) => kunit(suite),
-            Some(Work::Boot) => Ok(Measured::default()),
-            Some(Work::Ours) | None => Err(format!("no workload to be run: {:?}", order.ask.work)),
+            Some(Workload::Program(words)) => program(words),
+            Some(Workload::Kunit(suite)) => kunit(suite),
+            Some(Workload::Boot) => Ok(Measured::default()),
+            Some(Workload::Ours) | None => Err(format!("no workload to be run: {:?}", order.ask.work)),
         }?;
         measured.demanded = order.ask.demand;
         Ok(measured)
@@ -110,7 +110,7 @@ fn limit_files(command: &mut Command) {
 /// Waits for the end of a program, or kills it and its group when it has had its time.
 fn end_of(mut child: Child) -> io::Result<WorkResult> {
     let began = Instant::now();
-    let limit = Duration::from_secs(Work::SECS);
+    let limit = Duration::from_secs(Workload::SECS);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(ended(status));
@@ -118,7 +118,7 @@ fn end_of(mut child: Child) -> io::Result<WorkResult> {
         if began.elapsed() >= limit {
             // The child is not reaped yet, so the group is its own.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-            return Ok(WorkResult::Failed(format!("not done within {} s", Work::SECS)));
+            return Ok(WorkResult::Failed(format!("not done within {} s", Workload::SECS)));
         }
         thread::sleep(LOOK_AGAIN);
     }

@@ -54,9 +54,9 @@ fn wait(mut child: Child) -> io::Result<ExitStatus> {
 /// A step for each line.
 pub fn run_all(it: &mut Exercise, lines: &str) {
     let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<_> = lines.map(Line::of).collect();
+    let lines: Vec<_> = lines.map(ToolLine::of).collect();
     for alike in lines.chunk_by(|one, other| one.can_follow(other)) {
-        let [Line { whole, .. }] = alike else {
+        let [ToolLine { whole, .. }] = alike else {
             batch(it, alike);
             continue;
         };
@@ -66,26 +66,26 @@ pub fn run_all(it: &mut Exercise, lines: &str) {
 
 /// A command line of which the tool can read many from a file.
 #[derive(Debug)]
-struct Line<'a> {
+struct ToolLine<'a> {
     whole: &'a str,
     tool: &'a str,
     options: Vec<&'a str>,
     rest: &'a str,
 }
 
-impl<'a> Line<'a> {
-    fn of(whole: &'a str) -> Line<'a> {
+impl<'a> ToolLine<'a> {
+    fn of(whole: &'a str) -> ToolLine<'a> {
         let (tool, mut rest) = whole.split_once(' ').unwrap_or((whole, ""));
         let mut options = Vec::new();
         while let Some((option, after)) = rest.split_once(' ').filter(|(option, _)| option.starts_with('-')) {
             options.push(option);
             rest = after;
         }
-        Line { whole, tool, options, rest }
+        ToolLine { whole, tool, options, rest }
     }
 
-    fn can_follow(&self, other: &Line<'_>) -> bool {
-        let is_alone = |line: &Line<'_>| line.rest.starts_with("netns");
+    fn can_follow(&self, other: &ToolLine<'_>) -> bool {
+        let is_alone = |line: &ToolLine<'_>| line.rest.starts_with("netns");
         let reads_files = ["ip", "tc", "bridge"].contains(&self.tool);
         let alike = self.tool == other.tool && self.options == other.options;
         reads_files && alike && !is_alone(self) && !is_alone(other)
@@ -93,7 +93,7 @@ impl<'a> Line<'a> {
 }
 
 /// One process for all: an emulated CPU needs longer to start one than to do what it is asked.
-fn batch(it: &mut Exercise, lines: &[Line<'_>]) {
+fn batch(it: &mut Exercise, lines: &[ToolLine<'_>]) {
     let failed = run_batch(lines);
     for (index, line) in lines.iter().enumerate() {
         it.step(line.whole, || match &failed {
@@ -110,7 +110,7 @@ const LINES: &str = "/tmp/lines";
 const COMPLAINTS: &str = "/tmp/complaints";
 
 /// The numbers of those that failed, from 1: `Command failed /tmp/lines:3`.
-fn run_batch(lines: &[Line<'_>]) -> io::Result<BTreeSet<usize>> {
+fn run_batch(lines: &[ToolLine<'_>]) -> io::Result<BTreeSet<usize>> {
     let Some(first) = lines.first() else { return Ok(BTreeSet::new()) };
     let text: Vec<_> = lines.iter().map(|line| line.rest).collect();
     fs::write(LINES, text.join("\n") + "\n")?;
@@ -145,7 +145,7 @@ mod tests {
             "ip netns add a",
             "tc qdisc show",
         ];
-        let lines: Vec<_> = lines.into_iter().map(Line::of).collect();
+        let lines: Vec<_> = lines.into_iter().map(ToolLine::of).collect();
         let sizes: Vec<_> = lines.chunk_by(|one, other| one.can_follow(other)).map(<[_]>::len).collect();
         assert_eq!(sizes, [2, 2, 1, 1]);
         assert_eq!((lines[2].options.as_slice(), lines[2].rest), (["-6"].as_slice(), "route show"));

@@ -14,7 +14,7 @@ use crate::sys::Impatience;
 
 /// How a tree is walked.
 #[derive(Debug, Clone, Copy)]
-pub struct Walk<'a> {
+pub struct FileWalk<'a> {
     /// Files and directories whose path contains one of these are left alone.
     pub skip: &'a [&'a str],
     /// Those that are read only.
@@ -27,9 +27,9 @@ pub struct Walk<'a> {
     pub limit: Duration,
 }
 
-impl Default for Walk<'_> {
+impl Default for FileWalk<'_> {
     fn default() -> Self {
-        Walk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(40) }
+        FileWalk { skip: &[], keep: &[], sample: &[], write: false, limit: Duration::from_secs(40) }
     }
 }
 
@@ -45,7 +45,7 @@ const BLOCKS: Duration = Duration::from_millis(100);
 const WRITTEN_BYTES: usize = 4000;
 
 #[derive(Debug, Default)]
-struct Seen(BTreeMap<String, u32>);
+struct WalkSeen(BTreeMap<String, u32>);
 
 /// Errors that were recorded: of attributes of the same name, that of the first.
 #[derive(Debug, Default)]
@@ -61,11 +61,11 @@ impl Errors {
 }
 
 /// Walks all below `root`. Errors of single files are results; the walk itself is one too.
-pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: Walk<'_>) {
+pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: FileWalk<'_>) {
     let root = root.as_ref();
     let began = Instant::now();
     let _impatience = Impatience::after(BLOCKS);
-    let mut seen = Seen::default();
+    let mut seen = WalkSeen::default();
     let mut stack = vec![(root.to_path_buf(), 0)];
     let (mut files, mut errors) = (0_u32, Errors::default());
     while let Some((directory, depth)) = stack.pop() {
@@ -94,14 +94,14 @@ pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: Walk<'_>) {
 }
 
 /// One file.
-pub fn one(it: &mut Exercise, path: &Path, how: Walk<'_>) {
+pub fn one(it: &mut Exercise, path: &Path, how: FileWalk<'_>) {
     if how.wants(path) {
         let _impatience = Impatience::after(BLOCKS);
         visit(it, path, how, &mut Errors::default());
     }
 }
 
-fn entries(directory: &Path, how: Walk<'_>) -> Vec<(PathBuf, fs::FileType)> {
+fn entries(directory: &Path, how: FileWalk<'_>) -> Vec<(PathBuf, fs::FileType)> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let entries = entries.flatten();
     let mut all: Vec<_> = entries.filter_map(|entry| Some((entry.path(), entry.file_type().ok()?))).collect();
@@ -112,7 +112,7 @@ fn entries(directory: &Path, how: Walk<'_>) -> Vec<(PathBuf, fs::FileType)> {
     all
 }
 
-impl Walk<'_> {
+impl FileWalk<'_> {
     fn wants(self, path: &Path) -> bool {
         let path = path.to_string_lossy();
         !self.skip.iter().any(|part| path.contains(part))
@@ -124,7 +124,7 @@ impl Walk<'_> {
     }
 }
 
-impl Seen {
+impl WalkSeen {
     fn is_new(&mut self, path: &Path) -> bool {
         let count = self.0.entry(class(&path.to_string_lossy())).or_default();
         *count += 1;
@@ -145,7 +145,7 @@ fn class(path: &str) -> String {
     class
 }
 
-fn visit(it: &mut Exercise, path: &Path, how: Walk<'_>, errors: &mut Errors) {
+fn visit(it: &mut Exercise, path: &Path, how: FileWalk<'_>, errors: &mut Errors) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     let mode = metadata.permissions().mode();
     if mode & 0o444 == 0 {

@@ -11,7 +11,7 @@ pub enum Expr {
     Module,
     /// The symbol (without `CONFIG_`) is `y`, or has a number or text.
     Symbol(String),
-    Compare(Term, Comparison, Term),
+    Compare(Term, Relation, Term),
     /// What only a compiler, a shell or a header can answer, in the words of the source.
     Opaque(String),
     Not(Box<Expr>),
@@ -28,7 +28,7 @@ pub enum Term {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Comparison {
+pub enum Relation {
     Equal,
     Unequal,
     Less,
@@ -117,8 +117,8 @@ impl Expr {
         match part {
             Expr::Const(value) => Expr::Const(!value),
             Expr::Not(inner) => *inner,
-            Expr::Compare(a, Comparison::Equal, b) => Expr::Compare(a, Comparison::Unequal, b),
-            Expr::Compare(a, Comparison::Unequal, b) => Expr::Compare(a, Comparison::Equal, b),
+            Expr::Compare(a, Relation::Equal, b) => Expr::Compare(a, Relation::Unequal, b),
+            Expr::Compare(a, Relation::Unequal, b) => Expr::Compare(a, Relation::Equal, b),
             part => Expr::Not(Box::new(part)),
         }
     }
@@ -213,7 +213,7 @@ impl Term {
     }
 }
 
-fn compare(a: &str, comparison: Comparison, b: &str) -> bool {
+fn compare(a: &str, comparison: Relation, b: &str) -> bool {
     let order = match (number(a), number(b)) {
         (Some(a), Some(b)) => a.cmp(&b),
         _ => match (rank(a), rank(b)) {
@@ -222,12 +222,12 @@ fn compare(a: &str, comparison: Comparison, b: &str) -> bool {
         },
     };
     match comparison {
-        Comparison::Equal => order.is_eq(),
-        Comparison::Unequal => order.is_ne(),
-        Comparison::Less => order.is_lt(),
-        Comparison::LessOrEqual => order.is_le(),
-        Comparison::Greater => order.is_gt(),
-        Comparison::GreaterOrEqual => order.is_ge(),
+        Relation::Equal => order.is_eq(),
+        Relation::Unequal => order.is_ne(),
+        Relation::Less => order.is_lt(),
+        Relation::LessOrEqual => order.is_le(),
+        Relation::Greater => order.is_gt(),
+        Relation::GreaterOrEqual => order.is_ge(),
     }
 }
 
@@ -303,15 +303,15 @@ impl fmt::Display for Term {
     }
 }
 
-impl fmt::Display for Comparison {
+impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Comparison::Equal => "=",
-            Comparison::Unequal => "!=",
-            Comparison::Less => "<",
-            Comparison::LessOrEqual => "<=",
-            Comparison::Greater => ">",
-            Comparison::GreaterOrEqual => ">=",
+            Relation::Equal => "=",
+            Relation::Unequal => "!=",
+            Relation::Less => "<",
+            Relation::LessOrEqual => "<=",
+            Relation::Greater => ">",
+            Relation::GreaterOrEqual => ">=",
         })
     }
 }
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn numbers_compare_as_numbers() {
         let greater = |than: &str| {
-            Expr::Compare(Term::Symbol("LEVELS".into()), Comparison::Greater, Term::Text(than.into()))
+            Expr::Compare(Term::Symbol("LEVELS".into()), Relation::Greater, Term::Text(than.into()))
         };
         assert_eq!(greater("4").holds(&values), Some(true));
         assert_eq!(greater("0x10").holds(&values), Some(false));

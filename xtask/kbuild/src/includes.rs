@@ -33,12 +33,12 @@ pub struct Includer {
 pub(crate) struct Includes {
     srcarch: String,
     /// By the last part of the name in the `#include` line.
-    lines: HashMap<String, Vec<Line>>,
+    lines: HashMap<String, Vec<IncludeLine>>,
     files: HashSet<String>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct IncludeLine {
     from: String,
     name: String,
     quoted: bool,
@@ -79,7 +79,7 @@ impl Includes {
         for at in memmem::find_iter(&bytes, b"include") {
             let Some((name, quoted)) = include_line(&bytes, at) else { continue };
             let last = name.rsplit('/').next().unwrap_or_default().to_string();
-            self.lines.entry(last).or_default().push(Line { from: path.clone(), name, quoted });
+            self.lines.entry(last).or_default().push(IncludeLine { from: path.clone(), name, quoted });
         }
         self.files.insert(path);
     }
@@ -125,7 +125,7 @@ impl Includes {
             .collect()
     }
 
-    fn is_meant(&self, line: &Line, header: &str, names: &[String]) -> bool {
+    fn is_meant(&self, line: &IncludeLine, header: &str, names: &[String]) -> bool {
         let local = file::inside(&file::join(file::folder(&line.from), &line.name));
         if line.quoted {
             match local {

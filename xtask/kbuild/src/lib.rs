@@ -1,8 +1,8 @@
 //! Which Kconfig symbols have to be set so that given lines of a kernel tree are compiled.
 //!
-//! Three sources are read: Kbuild's Makefiles give a file's object and its condition ([`Tree::objects_of`]), the
+//! Three sources are read: Kbuild's Makefiles give a file's object and its condition ([`KbuildTree::objects_of`]), the
 //! preprocessor's lines give the condition around a line ([`conditions_at`]), and Kconfig says what each symbol needs
-//! ([`Tree::solve`]). The caller runs `make olddefconfig` on the answer and asks [`Tree::why_dropped`] about what it lost.
+//! ([`KbuildTree::solve`]). The caller runs `make olddefconfig` on the answer and asks [`KbuildTree::why_dropped`] about what it lost.
 //!
 //! Reads files of the tree and nothing else: executes nothing, writes nothing. The tree may be hostile: what is not
 //! understood is passed over or kept as an opaque text, loops and depths are bounded, no path
@@ -21,7 +21,7 @@ mod solve;
 mod tests;
 mod why;
 
-pub use expr::{Comparison, Expr, Term, Value};
+pub use expr::{Expr, Relation, Term, Value};
 pub use includes::Includer;
 pub use objects::Compiled;
 pub use preprocessor::{conditions_at, distinct};
@@ -34,15 +34,15 @@ use std::sync::OnceLock;
 
 use failure::{Failure, Result};
 use includes::Includes;
-use kconfig::{Entry, Kconfig, Kind};
-use objects::{Makefiles, Walk};
+use kconfig::{Kconfig, KconfigEntry, SymbolKind};
+use objects::{Makefiles, ObjectWalk};
 
 /// .c files that are looked at for one that is only included.
 const MAX_INCLUDERS: usize = 8;
 
 /// A kernel tree as one architecture sees it. What was read is kept: open it again when the tree has changed.
 #[derive(Debug)]
-pub struct Tree {
+pub struct KbuildTree {
     root: PathBuf,
     /// The directory below `arch/`.
     srcarch: String,
@@ -61,12 +61,12 @@ pub struct Defined {
     pub inherited: bool,
 }
 
-impl Tree {
+impl KbuildTree {
     /// Reads the Kconfig files of `root` for `arch`: `x86` (or `x86_64`, `i386`), `arm64`, `powerpc`, `riscv`, …
     ///
     /// # Errors
     /// When this is not a kernel tree, or not one with this architecture.
-    pub fn open(root: &Path, arch: &str) -> Result<Tree> {
+    pub fn open(root: &Path, arch: &str) -> Result<KbuildTree> {
         let (srcarch, arch) = match arch {
             "x86" | "x86_64" => ("x86", "x86_64"),
             "i386" => ("x86", "i386"),
@@ -87,14 +87,14 @@ impl Tree {
             [("SRCARCH", srcarch.to_string()), ("ARCH", arch.to_string()), ("srctree", ".".to_string())];
         let kconfig = kconfig::read::read(root, "Kconfig", &variables);
         let (root, srcarch) = (root.to_path_buf(), srcarch.to_string());
-        Ok(Tree { root, srcarch, kconfig, makefiles: Makefiles::default(), includes: OnceLock::new() })
+        Ok(KbuildTree { root, srcarch, kconfig, makefiles: Makefiles::default(), includes: OnceLock::new() })
     }
 
     /// The objects that Kbuild makes of a .c or .S file. A .c file that no Makefile names gives the objects of the files that
     /// include it (kernel/sched/ext.c is part of build_policy.o). Empty: this architecture does not build it.
     pub fn objects_of(&self, file: &str) -> Vec<Compiled> {
         let Some(file) = file::inside(file) else { return Vec::new() };
-        let walk = Walk { tree: self };
+        let walk = ObjectWalk { tree: self };
         if let Some(compiled) = walk.object(&file) {
             return vec![compiled];
         }
@@ -121,7 +121,7 @@ impl Tree {
     pub fn defined_in(&self, file: &str, lines: &[usize]) -> Vec<Defined> {
         let touched = |from: usize, to: usize| lines.iter().any(|line| (from..=to).contains(line));
         let mut found: Vec<Defined> = Vec::new();
-        let mut push = |entry: &Entry, inherited| {
+        let mut push = |entry: &KconfigEntry, inherited| {
             if !found.iter().any(|known| known.symbol == entry.symbol) {
                 let selects: BTreeSet<&String> = entry.selects.iter().map(|(symbol, _)| symbol).collect();
                 let selects = selects.into_iter().cloned().collect();
@@ -146,7 +146,7 @@ impl Tree {
     pub fn config_line(&self, symbol: &str, value: &Value) -> String {
         match value {
             Value::No => format!("# CONFIG_{symbol} is not set\n"),
-            Value::Text(text) if !matches!(self.kconfig.kind(symbol), Kind::Int | Kind::Hex) => {
+            Value::Text(text) if !matches!(self.kconfig.kind(symbol), SymbolKind::Int | SymbolKind::Hex) => {
                 let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
                 format!("CONFIG_{symbol}=\"{escaped}\"\n")
             }

@@ -24,7 +24,7 @@ pub(crate) struct Makefile<'t> {
     pub arch: &'t str,
     /// Relative to the tree's top.
     pub folder: String,
-    pub assignments: Vec<Assignment>,
+    pub assignments: Vec<MakeAssignment>,
     root: &'t Path,
     /// Conditions of the `if…` lines around the line.
     guards: Vec<Guard>,
@@ -36,7 +36,7 @@ pub(crate) struct Makefile<'t> {
     work: Cell<usize>,
 }
 
-pub(crate) struct Assignment {
+pub(crate) struct MakeAssignment {
     /// The names that it may have: `obj-$(CONFIG_X)` is `obj-y` under X.
     pub names: Vec<Alternative>,
     pub value: String,
@@ -185,7 +185,7 @@ impl<'t> Makefile<'t> {
             return;
         }
         let appends = operator == "+=";
-        self.assignments.push(Assignment { names, value: value.to_string(), appends, guard });
+        self.assignments.push(MakeAssignment { names, value: value.to_string(), appends, guard });
     }
 
     /// False when this Makefile has cost enough: what is left of it is unknown.
@@ -204,7 +204,7 @@ impl<'t> Makefile<'t> {
 /// A symbol's value compared with a constant.
 pub(crate) fn compared(symbol: &str, text: &str) -> Expr {
     let text = text.trim_matches('"').to_string();
-    Expr::Compare(Term::Symbol(symbol.into()), crate::expr::Comparison::Equal, Term::Text(text))
+    Expr::Compare(Term::Symbol(symbol.into()), crate::expr::Relation::Equal, Term::Text(text))
 }
 
 /// Lines with continuations joined and comments cut off.
@@ -255,7 +255,7 @@ fn assignment(line: &str) -> Option<(&str, &str, &str)> {
     (!name.is_empty() && top_level(name, char::is_whitespace).is_none()).then_some((name, operator, value))
 }
 
-/// Place of the first such character outside of parentheses.
+/// KconfigPlace of the first such character outside of parentheses.
 fn top_level(text: &str, is_it: impl Fn(char) -> bool) -> Option<usize> {
     let mut depth = 0usize;
     for (at, c) in text.char_indices() {
@@ -281,7 +281,7 @@ pub(crate) fn split(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// Words separated by white space outside of parentheses.
+/// MakeWords separated by white space outside of parentheses.
 pub(crate) fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text.trim();

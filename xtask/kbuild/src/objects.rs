@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Tree;
+use crate::KbuildTree;
 use crate::expand::{Alternative, list};
 use crate::expr::Expr;
 use crate::file;
@@ -24,17 +24,17 @@ pub struct Compiled {
     pub condition: Expr,
 }
 
-/// Words of a directory's Makefile: variable, word, condition.
-type Words = Vec<(String, String, Expr)>;
+/// MakeWords of a directory's Makefile: variable, word, condition.
+type MakeWords = Vec<(String, String, Expr)>;
 
 /// Makefiles that were read; `None` for directories without one.
-pub(crate) type Makefiles = Mutex<HashMap<String, Option<Arc<Words>>>>;
+pub(crate) type Makefiles = Mutex<HashMap<String, Option<Arc<MakeWords>>>>;
 
-pub(crate) struct Walk<'t> {
-    pub tree: &'t Tree,
+pub(crate) struct ObjectWalk<'t> {
+    pub tree: &'t KbuildTree,
 }
 
-impl Walk<'_> {
+impl ObjectWalk<'_> {
     /// The object of a .c or .S file that a Makefile names.
     pub fn object(&self, path: &str) -> Option<Compiled> {
         let stem = path.strip_suffix(".c").or_else(|| path.strip_suffix(".S"))?;
@@ -97,7 +97,7 @@ impl Walk<'_> {
         self.named(&format!("{folder}/"), file::folder(folder))
     }
 
-    fn words(&self, folder: &str) -> Option<Arc<Words>> {
+    fn words(&self, folder: &str) -> Option<Arc<MakeWords>> {
         let lock = || self.tree.makefiles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(folder) {
             return known.clone();
@@ -107,7 +107,7 @@ impl Walk<'_> {
         words
     }
 
-    fn read(&self, folder: &str) -> Option<Words> {
+    fn read(&self, folder: &str) -> Option<MakeWords> {
         let tree = self.tree;
         let mut makefile = Makefile::new(&tree.root, &tree.kconfig, &tree.srcarch, folder);
         if folder.is_empty() {
@@ -125,7 +125,7 @@ impl Walk<'_> {
 }
 
 /// Every word of every variable that makes objects.
-fn words(makefile: &Makefile<'_>) -> Words {
+fn words(makefile: &Makefile<'_>) -> MakeWords {
     let mut words = Vec::new();
     for assignment in &makefile.assignments {
         for name in assignment.names.iter().filter(|name| name.is_known() && makes_objects(&name.text)) {
@@ -158,7 +158,7 @@ fn normal(makefile: &Makefile<'_>, name: &str, word: &str) -> Option<String> {
 }
 
 /// When the Makefile of `folder` links `target`, directly or as part of a composite.
-fn linked(words: &Words, folder: &str, target: &str, depth: usize) -> Expr {
+fn linked(words: &MakeWords, folder: &str, target: &str, depth: usize) -> Expr {
     let mut ways = Vec::new();
     for (name, _, condition) in words.iter().filter(|(_, word, _)| word == target) {
         let linked = match name.as_str() {

@@ -1,7 +1,7 @@
 //! The preprocessor conditions around the lines of a C file or header. Macros other than those of
 //! include/linux/kconfig.h are opaque; the files that it includes are not looked at.
 
-use crate::expr::{Comparison, Expr, Term};
+use crate::expr::{Expr, Relation, Term};
 
 /// Parentheses that may stand in each other; deeper ones are opaque.
 const MAX_DEPTH: usize = 64;
@@ -29,7 +29,7 @@ pub fn distinct(conditions: &[(usize, Expr)]) -> Vec<Expr> {
     found
 }
 
-struct Frame {
+struct OpenArm {
     /// This arm.
     now: Expr,
     /// An arm before it.
@@ -41,13 +41,13 @@ fn regions(source: &str) -> Vec<(usize, Expr)> {
     let directives = directives(source);
     let guard = include_guard(&directives);
     let mut regions = Vec::new();
-    let mut frames: Vec<Frame> = Vec::new();
+    let mut frames: Vec<OpenArm> = Vec::new();
     for (at, directive) in directives.iter().enumerate() {
         match directive.name.as_str() {
             "if" | "ifdef" | "ifndef" if frames.len() < MAX_NESTING => {
                 let now = if guard == Some(at) { Expr::Const(true) } else { test(directive) };
                 // The `#else` of a guard would never be compiled: there is none.
-                frames.push(Frame { before: now.clone(), now });
+                frames.push(OpenArm { before: now.clone(), now });
             }
             "elif" | "elifdef" | "elifndef" | "else" => {
                 let Some(frame) = frames.last_mut() else { continue };
@@ -62,7 +62,7 @@ fn regions(source: &str) -> Vec<(usize, Expr)> {
         }
         // The line of the directive itself is in nothing but what is around it.
         let around = frames.len().saturating_sub(usize::from(directive.name != "endif"));
-        let all = |frames: &[Frame]| Expr::and(frames.iter().map(|frame| frame.now.clone()));
+        let all = |frames: &[OpenArm]| Expr::and(frames.iter().map(|frame| frame.now.clone()));
         regions.push((directive.line, all(&frames[..around.min(frames.len())])));
         regions.push((directive.last_line + 1, all(&frames)));
     }
@@ -182,7 +182,7 @@ fn defined(name: &str) -> Expr {
 }
 
 fn module(symbol: &str) -> Expr {
-    Expr::Compare(Term::Symbol(symbol.into()), Comparison::Equal, Term::Text("m".into()))
+    Expr::Compare(Term::Symbol(symbol.into()), Relation::Equal, Term::Text("m".into()))
 }
 
 /// A condition of `#if`.
@@ -243,13 +243,13 @@ fn leaf(text: &str) -> Expr {
 
 /// `CONFIG_X > 3`; `None` if it is no comparison at all.
 fn comparison(text: &str) -> Option<Expr> {
-    const SIGNS: [(&str, Comparison); 6] = [
-        ("==", Comparison::Equal),
-        ("!=", Comparison::Unequal),
-        ("<=", Comparison::LessOrEqual),
-        (">=", Comparison::GreaterOrEqual),
-        ("<", Comparison::Less),
-        (">", Comparison::Greater),
+    const SIGNS: [(&str, Relation); 6] = [
+        ("==", Relation::Equal),
+        ("!=", Relation::Unequal),
+        ("<=", Relation::LessOrEqual),
+        (">=", Relation::GreaterOrEqual),
+        ("<", Relation::Less),
+        (">", Relation::Greater),
     ];
     let (sign, comparison) = SIGNS.into_iter().find(|(sign, _)| split(text, sign).len() == 2)?;
     let parts = split(text, sign);

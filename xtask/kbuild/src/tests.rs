@@ -12,8 +12,8 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/tree")
 }
 
-fn tree() -> Tree {
-    Tree::open(&root(), "x86").unwrap()
+fn tree() -> KbuildTree {
+    KbuildTree::open(&root(), "x86").unwrap()
 }
 
 fn yes(symbols: &[&str]) -> impl Fn(&str) -> Value {
@@ -47,9 +47,9 @@ fn off(symbol: &str) -> Expr {
 
 #[test]
 fn only_kernel_trees_are_opened() {
-    assert!(Tree::open(&root(), "sparc").is_err());
-    assert!(Tree::open(&root(), "../x86").is_err());
-    assert!(Tree::open(&root().join("drivers"), "x86").is_err());
+    assert!(KbuildTree::open(&root(), "sparc").is_err());
+    assert!(KbuildTree::open(&root(), "../x86").is_err());
+    assert!(KbuildTree::open(&root().join("drivers"), "x86").is_err());
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn variables_that_grow_without_end_are_cut_off() {
     let words = |n: usize| format!("w{n} := {}\n", format!("$(w{}) ", n + 1).repeat(20));
     let text: String = (0..12).map(|n| level(n) + &words(n)).collect();
     let folder = made("", &format!("{text}v12 := a.o\nw12 := a.o b.o\nobj-y += $(v0) $(w0)\n"));
-    Tree::open(folder.path(), "x86").unwrap().objects_of("a.c");
+    KbuildTree::open(folder.path(), "x86").unwrap().objects_of("a.c");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn choices_have_one_member() {
 #[test]
 fn numbers_are_set_within_their_range() {
     assert_eq!(solve(on("GADGET_MANY"), &["BUS"]), "GADGET_MANY=y NR_CPUS=129");
-    let more = Expr::Compare(Term::Symbol("NR_CPUS".into()), Comparison::Greater, Term::Text("512".into()));
+    let more = Expr::Compare(Term::Symbol("NR_CPUS".into()), Relation::Greater, Term::Text("512".into()));
     assert!(solve(more, &[]).contains("from 2 to 512"));
 }
 
@@ -296,7 +296,7 @@ proptest! {
         text in "((ifeq|ifneq|ifdef|else|endif|include|define|obj-y|obj-\\$\\(CONFIG_A\\)|x-y|V)? ?[+:?]?=? ?(\\$[({](subst|filter|if|or|patsubst|addprefix|V|V:a=b)?[ ,%é$a-c]{0,6}[)}]?)*[ ()a.o,#\"]{0,8}\\\\?\n\t?)*",
     ) {
         let folder = made("config A\n\tbool\n", &text);
-        Tree::open(folder.path(), "x86").unwrap().objects_of("a.c");
+        KbuildTree::open(folder.path(), "x86").unwrap().objects_of("a.c");
     }
 
     #[test]
@@ -310,7 +310,7 @@ proptest! {
             .map(|(name, kind, depends, more)| format!("config {name}\n\t{kind}\n\t{depends}\n\t{more}\n"))
             .collect();
         let folder = made(&text, "");
-        let tree = Tree::open(folder.path(), "x86").unwrap();
+        let tree = KbuildTree::open(folder.path(), "x86").unwrap();
         let given = |name: &str| if set.contains(name) { Value::Yes } else { Value::No };
         let want = match want.strip_prefix('!') {
             Some(name) => off(name),

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::Tree;
+use crate::KbuildTree;
 use crate::expr::{Expr, Value};
-use crate::kconfig::Entry;
+use crate::kconfig::KconfigEntry;
 
 /// Steps from a symbol to the one that it depends on.
 const MAX_STEPS: usize = 4;
@@ -23,7 +23,7 @@ impl fmt::Display for Reason {
     }
 }
 
-impl Tree {
+impl KbuildTree {
     /// Why `symbol` is not `y` in a configuration.
     pub fn why_dropped(&self, symbol: &str, config: &dyn Fn(&str) -> Value) -> String {
         let symbol = symbol.strip_prefix("CONFIG_").unwrap_or(symbol);
@@ -54,7 +54,7 @@ impl Tree {
 
     /// What keeps it off, and the symbol to look at next.
     fn blame(&self, symbol: &str, config: &dyn Fn(&str) -> Value) -> (String, Option<String>) {
-        let entries: Vec<&Entry> = self.kconfig.entries_of(symbol).collect();
+        let entries: Vec<&KconfigEntry> = self.kconfig.entries_of(symbol).collect();
         let Some(first) = entries.first() else { return (self.undefined(), None) };
         if config(symbol) == Value::Yes {
             return ("is as wanted".into(), None);
@@ -93,7 +93,7 @@ impl Tree {
         format!("is not defined for {}", self.srcarch)
     }
 
-    fn not_selected(&self, symbol: &str, entry: &Entry) -> String {
+    fn not_selected(&self, symbol: &str, entry: &KconfigEntry) -> String {
         let mut names: Vec<_> =
             self.kconfig.selectors(symbol).iter().map(|selector| selector.symbol.as_str()).collect();
         names.dedup();

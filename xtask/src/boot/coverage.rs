@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use protocol::Piece;
+use protocol::GcovPiece;
 use serde::Deserialize;
 
 use crate::host::disk::{discard, write_whole};
@@ -51,11 +51,11 @@ const DEADLINE: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// When pieces are missing or are no counts of these objects, or gcov fails.
-pub fn read(sandbox: &Sandbox, pieces: &[Piece], notes: Notes<'_>, dir: &Path) -> Result<Vec<Coverage>> {
+pub fn read(sandbox: &Sandbox, pieces: &[GcovPiece], notes: Notes<'_>, dir: &Path) -> Result<Vec<Coverage>> {
     discard(dir)?;
     let mut scenarios: Vec<String> = Vec::new();
     let mut arguments = Vec::new();
-    for (index, ((scenario, file), counts)) in whole(pieces)?.into_iter().enumerate() {
+    for (index, CountsFile { scenario, file, bytes: counts }) in whole(pieces)?.into_iter().enumerate() {
         let Some(object) = object_of(&file, notes.notes) else {
             continue;
         };
@@ -87,19 +87,33 @@ pub fn read(sandbox: &Sandbox, pieces: &[Piece], notes: Notes<'_>, dir: &Path) -
     Ok(all)
 }
 
-/// The files that were sent, each whole, with their scenarios.
-fn whole(pieces: &[Piece]) -> Result<Vec<((String, String), Vec<u8>)>> {
-    let mut files: Vec<((String, String), Vec<u8>)> = Vec::new();
+/// One file of counts, whole.
+struct CountsFile {
+    scenario: String,
+    file: String,
+    bytes: Vec<u8>,
+}
+
+impl CountsFile {
+    fn is_of(&self, piece: &GcovPiece) -> bool {
+        (&self.scenario, &self.file) == (&piece.scenario, &piece.file)
+    }
+}
+
+/// The files that were sent.
+fn whole(pieces: &[GcovPiece]) -> Result<Vec<CountsFile>> {
+    let mut files: Vec<CountsFile> = Vec::new();
     let mut next = 0;
     for piece in pieces {
-        let name = (piece.scenario.clone(), piece.file.clone());
         if piece.number != next {
             return Err(Failure::infra(format!("the guest left out a piece of {}", piece.file)));
         }
         let bytes = decode(&piece.data, &piece.file)?;
         match files.last_mut() {
-            Some((known, whole)) if piece.number > 0 && *known == name => whole.extend(bytes),
-            _ if piece.number == 0 => files.push((name, bytes)),
+            Some(known) if piece.number > 0 && known.is_of(piece) => known.bytes.extend(bytes),
+            _ if piece.number == 0 => {
+                files.push(CountsFile { scenario: piece.scenario.clone(), file: piece.file.clone(), bytes });
+            }
             _ => return Err(Failure::infra(format!("the guest mixed pieces of {}", piece.file))),
         }
         next = if piece.last { 0 } else { next.saturating_add(1) };
@@ -151,8 +165,8 @@ fn take(coverage: &mut Coverage, document: GcovDocument, touched: &BTreeSet<Stri
 mod tests {
     use super::*;
 
-    fn piece(file: &str, number: u32, last: bool, data: &[u8]) -> Piece {
-        Piece { scenario: "s".to_owned(), file: file.to_owned(), number, last, data: BASE64.encode(data) }
+    fn piece(file: &str, number: u32, last: bool, data: &[u8]) -> GcovPiece {
+        GcovPiece { scenario: "s".to_owned(), file: file.to_owned(), number, last, data: BASE64.encode(data) }
     }
 
     #[test]
@@ -160,7 +174,7 @@ mod tests {
         let all = [piece("a", 0, false, b"12"), piece("a", 1, true, b"3"), piece("b", 0, true, b"4")];
         let files = whole(&all).unwrap();
         assert_eq!(
-            files.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>(),
+            files.iter().map(|file| file.bytes.clone()).collect::<Vec<_>>(),
             [b"123".to_vec(), b"4".to_vec()]
         );
         for bad in [&all[1..], &all[..1], &[all[0].clone(), all[2].clone()]] {

@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{Hello, Message, Nonce, Piece, Trailer, Transcript};
+use protocol::{GcovPiece, Hello, Message, Nonce, Trailer, Transcript};
 
 use crate::boot::timeouts::Timeouts;
 use crate::host::accel::Accel;
@@ -141,7 +141,7 @@ struct Seen {
     splats_before: u64,
     out_of_order: Vec<String>,
     /// Of gcov's counts.
-    pieces: Vec<Piece>,
+    pieces: Vec<GcovPiece>,
 }
 
 /// What else there was when a message was heard.

@@ -176,7 +176,7 @@ fn may_hold_libraries(package: &str) -> bool {
 
 /// The archive of all programs and the libraries that they need, from an unpacked tree.
 fn pack(tree: &Path) -> Result<Vec<u8>> {
-    let files = Files::below(tree);
+    let files = FoundFiles::below(tree);
     let mut archive = CpioArchive::after(Vec::new());
     for directory in DIRECTORIES.iter().chain([&LIBRARIES]) {
         archive.add(Builder::new(directory).mode(DIRECTORY).nlink(2), &[])?;
@@ -220,11 +220,11 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).or_infra(|| format!("read {}", path.display()))
 }
 
-/// Files of the tree by name. A link is what it leads to, if that is in the tree.
-struct Files(BTreeMap<String, Vec<PathBuf>>);
+/// FoundFiles of the tree by name. A link is what it leads to, if that is in the tree.
+struct FoundFiles(BTreeMap<String, Vec<PathBuf>>);
 
-impl Files {
-    fn below(tree: &Path) -> Files {
+impl FoundFiles {
+    fn below(tree: &Path) -> FoundFiles {
         let mut files = BTreeMap::<String, Vec<PathBuf>>::new();
         let mut directories = vec![tree.to_path_buf()];
         while let Some(directory) = directories.pop() {
@@ -239,7 +239,7 @@ impl Files {
                 }
             }
         }
-        Files(files)
+        FoundFiles(files)
     }
 
     fn program(&self, name: &str) -> Result<PathBuf> {
@@ -355,7 +355,7 @@ mod tests {
         link("/usr/lib/x/liba.so.1", "liba.so");
         link("/etc/passwd", "libb.so");
         link("libc.so", "libc.so");
-        let files = Files::below(tree.path());
+        let files = FoundFiles::below(tree.path());
         let real = fs::canonicalize(lib.join("liba.so.1.2")).unwrap();
         assert_eq!(files.library("liba.so.1").unwrap(), real);
         assert_eq!(files.library("liba.so").unwrap(), real);

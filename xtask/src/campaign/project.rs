@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use protocol::Work;
+use protocol::Workload;
 
 use crate::campaign::{self, Campaign, Scenario, Tree, Variant};
 use crate::host::input;
@@ -136,7 +136,7 @@ impl Project {
             .flatten()
             .map(|package| package.path().join("src/bin"))
             .collect();
-        let ours = |scenario: &&Scenario| scenario.work().is_none_or(|work| *work == Work::Ours);
+        let ours = |scenario: &&Scenario| scenario.work().is_none_or(|work| *work == Workload::Ours);
         for scenario in campaign.scenarios.iter().filter(ours) {
             let source = format!("{}.rs", scenario.name);
             if !packages.iter().any(|bins| bins.join(&source).is_file()) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use protocol::Work;
+use protocol::Workload;
 use serde::{Deserialize, Serialize};
 
 use super::variant::Variant;
@@ -66,7 +66,7 @@ pub enum Demand {
     /// What the guest counts by itself comes out just so.
     Counts(Vec<ExpectedCount>),
     /// Nothing is known of it beforehand: whatever it does ends on the patched arm as it does on the base.
-    Work(Work),
+    Work(Workload),
 }
 
 /// How often something has to be done on each arm.
@@ -130,7 +130,7 @@ impl Demand {
 
 impl Scenario {
     /// What the user brings: run by every kernel.
-    pub fn workload(name: String, work: Work) -> Scenario {
+    pub fn workload(name: String, work: Workload) -> Scenario {
         Scenario {
             name,
             demand: Demand::Work(work),
@@ -149,11 +149,11 @@ impl Scenario {
 
     /// Run by every kernel, whatever it reaches of the patch.
     pub fn is_always_run(&self) -> bool {
-        self.always || !matches!(self.demand, Demand::Work(_)) || self.demand == Demand::Work(Work::Boot)
+        self.always || !matches!(self.demand, Demand::Work(_)) || self.demand == Demand::Work(Workload::Boot)
     }
 
     /// What it runs, if it is a workload.
-    pub fn work(&self) -> Option<&Work> {
+    pub fn work(&self) -> Option<&Workload> {
         match &self.demand {
             Demand::Work(work) => Some(work),
             Demand::Failures(_) | Demand::AtLeast(_) | Demand::Operations { .. } | Demand::Counts(_) => None,
@@ -253,11 +253,11 @@ impl RawScenario {
             operations,
             self.counts.map(counts),
             self.work.map(|work| match work {
-                RawWork::Boot => Demand::Work(Work::Boot),
-                RawWork::Ours => Demand::Work(Work::Ours),
+                RawWork::Boot => Demand::Work(Workload::Boot),
+                RawWork::Ours => Demand::Work(Workload::Ours),
             }),
-            self.program.map(|words| Demand::Work(Work::Program(words))),
-            self.kunit.map(|suite| Demand::Work(Work::Kunit(suite))),
+            self.program.map(|words| Demand::Work(Workload::Program(words))),
+            self.kunit.map(|suite| Demand::Work(Workload::Kunit(suite))),
         ];
         let mut demands = demands.into_iter().flatten();
         let (Some(demand), None) = (demands.next(), demands.next()) else {

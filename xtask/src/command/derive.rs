@@ -49,7 +49,7 @@ impl Setting<'_> {
         let mut variants = Vec::new();
         for variant in &campaign.variants {
             let arch = arch::find(&variant.arch)?;
-            let kconfig = kbuild::Tree::open(&work.dir(), arch.kernel_arch)?;
+            let kconfig = kbuild::KbuildTree::open(&work.dir(), arch.kernel_arch)?;
             let given = self.given(variant, &tree.name, &work)?;
             let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
             let found = derive::derive(&kconfig, &PatchedFiles { patched: &read }, &hunks, &value);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use protocol::Work;
+use protocol::Workload;
 
 use super::planned::{Planned, Sources};
 use super::{conclude, intake, user_program};
@@ -147,11 +147,11 @@ pub fn suite(args: &cli::PlanArgs) -> Option<&'static str> {
 fn asked_for(args: &cli::PlanArgs) -> Result<Vec<Scenario>> {
     let mut scenarios = Vec::new();
     for suite in &args.kunit {
-        scenarios.push(Scenario::workload(format!("kunit-{suite}"), Work::Kunit(suite.clone())));
+        scenarios.push(Scenario::workload(format!("kunit-{suite}"), Workload::Kunit(suite.clone())));
     }
     for path in &args.run {
         let (name, inside) = user_program::place(path)?;
-        scenarios.push(Scenario::workload(name, Work::Program(vec![inside])));
+        scenarios.push(Scenario::workload(name, Workload::Program(vec![inside])));
     }
     Ok(scenarios)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kbuild::{Expr, Tree, Value};
+use kbuild::{Expr, KbuildTree, Value};
 
 use crate::observe::{ChangedHunk, Side};
 
@@ -46,7 +46,7 @@ pub struct PatchedFiles<'a> {
 
 /// Finds the configurations that compile `hunks`; `given` is the configuration to start from.
 pub fn derive(
-    tree: &Tree,
+    tree: &KbuildTree,
     files: &PatchedFiles<'_>,
     hunks: &[ChangedHunk],
     given: &dyn Fn(&str) -> Value,
@@ -88,7 +88,7 @@ fn kind_of(path: &str) -> FileKind {
 }
 
 fn of_source(
-    tree: &Tree,
+    tree: &KbuildTree,
     files: &PatchedFiles<'_>,
     path: &str,
     hunks: &[&ChangedHunk],
@@ -138,7 +138,7 @@ fn lines_of(hunks: &[&ChangedHunk]) -> Vec<usize> {
 
 /// A header is compiled in what includes it: those that are compiled anyway come first.
 fn of_header(
-    tree: &Tree,
+    tree: &KbuildTree,
     files: &PatchedFiles<'_>,
     path: &str,
     hunks: &[&ChangedHunk],
@@ -173,7 +173,7 @@ fn of_header(
 }
 
 /// A symbol whose entry changes is turned on, without what it no longer selects.
-fn of_kconfig(tree: &Tree, path: &str, hunks: &[&ChangedHunk]) -> Vec<Want> {
+fn of_kconfig(tree: &KbuildTree, path: &str, hunks: &[&ChangedHunk]) -> Vec<Want> {
     let removed = hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.side == Side::Removed);
     let dropped: Vec<String> =
         removed.filter_map(|line| line.text.trim().strip_prefix("select ")).filter_map(first_word).collect();
@@ -195,7 +195,7 @@ fn first_word(text: &str) -> Option<String> {
 }
 
 /// Puts into one configuration what can be in one.
-fn group(tree: &Tree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivation: &mut Derivation) {
+fn group(tree: &KbuildTree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivation: &mut Derivation) {
     let mut groups: Vec<(Vec<Expr>, Derived)> = vec![(Vec::new(), Derived::default())];
     for want in wants {
         let joined = groups.iter_mut().any(|group| join(tree, group, &want, given));
@@ -218,7 +218,12 @@ fn group(tree: &Tree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivatio
 }
 
 /// Whether `want` can be had together with what the group has; then it has it.
-fn join(tree: &Tree, group: &mut (Vec<Expr>, Derived), want: &Want, given: &dyn Fn(&str) -> Value) -> bool {
+fn join(
+    tree: &KbuildTree,
+    group: &mut (Vec<Expr>, Derived),
+    want: &Want,
+    given: &dyn Fn(&str) -> Value,
+) -> bool {
     let all = Expr::and(group.0.iter().cloned().chain([want.condition.clone()]));
     let Ok(assignment) = tree.solve(&all, given) else { return false };
     group.0.push(want.condition.clone());

@@ -1,6 +1,6 @@
 //! Workloads: what they did on the patched arm, held against the same on the base. Nothing else says what should come out.
 
-use protocol::{Measured, Work, WorkResult};
+use protocol::{Measured, WorkResult, Workload};
 
 use super::finding::{Asked, Findings, Weight};
 use crate::campaign::Scenario;
@@ -62,12 +62,12 @@ pub fn differences(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Ve
 
 fn compare(
     scenario: &Scenario,
-    work: &Work,
+    work: &Workload,
     base: &Measured,
     patched: &Measured,
     found: &mut Vec<Difference>,
 ) {
-    let is_test = matches!(work, Work::Program(_) | Work::Kunit(_));
+    let is_test = matches!(work, Workload::Program(_) | Workload::Kunit(_));
     let mut names: Vec<&String> = base.results.keys().chain(patched.results.keys()).collect();
     names.sort_unstable();
     names.dedup();
@@ -86,8 +86,8 @@ fn compare(
 }
 
 /// What stands between a workload's result and anything that can be said of it.
-pub fn examine_work(found: &mut Findings, scenario: &Scenario, work: &Work, measured: &Measured) {
-    if measured.results.is_empty() && *work != Work::Boot {
+pub fn examine_work(found: &mut Findings, scenario: &Scenario, work: &Workload, measured: &Measured) {
+    if measured.results.is_empty() && *work != Workload::Boot {
         found.gap(Weight::Vacuous, format!("{}: it did nothing", scenario.name));
     }
 }

@@ -133,7 +133,7 @@ mod tests {
         };
         let mut report = fixture::report(Verdict::Pass, &[]);
         report.reach.insert("7.2".to_owned(), Reach { hunks: vec![hunk], uncounted: None });
-        insta::assert_snapshot!(whole(&report).join("\n"), @r"");
+        insta::assert_snapshot!(whole(&report).join("\n"));
         assert_eq!(short(&report).len(), 5);
         assert!(summary(&report.reach["7.2"]).starts_with("1 of 1 hunks with code; of 3 changed lines"));
     }

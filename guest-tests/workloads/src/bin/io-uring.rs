@@ -47,47 +47,47 @@ fn exercise(it: &mut Exercise) {
 
 /// struct io_uring_sqe, by the offsets of its fields.
 #[derive(Debug, Clone, Copy)]
-struct Entry([u8; ENTRY_BYTES]);
+struct RingEntry([u8; ENTRY_BYTES]);
 
-impl Entry {
-    fn new(operation: u8, fd: i32) -> Entry {
-        let mut entry = Entry([0; ENTRY_BYTES]);
+impl RingEntry {
+    fn new(operation: u8, fd: i32) -> RingEntry {
+        let mut entry = RingEntry([0; ENTRY_BYTES]);
         entry.0[0] = operation;
         entry.0[4..8].copy_from_slice(&fd.to_ne_bytes());
         entry
     }
 
-    fn with(mut self, at: usize, value: u64, bytes: usize) -> Entry {
+    fn with(mut self, at: usize, value: u64, bytes: usize) -> RingEntry {
         self.0[at..at + bytes].copy_from_slice(&value.to_ne_bytes()[..bytes]);
         self
     }
 
-    fn flags(self, flags: u64) -> Entry {
+    fn flags(self, flags: u64) -> RingEntry {
         self.with(1, flags, 1)
     }
 
-    fn offset(self, value: u64) -> Entry {
+    fn offset(self, value: u64) -> RingEntry {
         self.with(8, value, 8)
     }
 
-    fn address<T>(self, pointer: *const T) -> Entry {
+    fn address<T>(self, pointer: *const T) -> RingEntry {
         self.with(16, pointer as u64, 8)
     }
 
-    fn length(self, value: u64) -> Entry {
+    fn length(self, value: u64) -> RingEntry {
         self.with(24, value, 4)
     }
 
     /// open_flags, msg_flags, rw_flags and the like.
-    fn how(self, value: u64) -> Entry {
+    fn how(self, value: u64) -> RingEntry {
         self.with(28, value, 4)
     }
 
-    fn data(self, value: u64) -> Entry {
+    fn data(self, value: u64) -> RingEntry {
         self.with(32, value, 8)
     }
 
-    fn slot(self, value: u64) -> Entry {
+    fn slot(self, value: u64) -> RingEntry {
         self.with(44, value, 4)
     }
 }
@@ -131,7 +131,7 @@ impl Ring {
     }
 
     /// Submits one after the other and waits for all; the result of each.
-    fn run(&mut self, entries: &[Entry]) -> io::Result<Vec<i32>> {
+    fn run(&mut self, entries: &[RingEntry]) -> io::Result<Vec<i32>> {
         let mask = ENTRIES - 1;
         for entry in entries {
             let tail = self.word(11).load(Ordering::Acquire);
@@ -167,7 +167,7 @@ impl Ring {
 }
 
 /// A step whose error is that of the first entry that has one.
-fn run(it: &mut Exercise, ring: &mut Ring, name: &str, entries: &[Entry]) {
+fn run(it: &mut Exercise, ring: &mut Ring, name: &str, entries: &[RingEntry]) {
     it.step(name, || {
         let results = ring.run(entries)?;
         match results.iter().find(|result| **result < 0) {
@@ -190,89 +190,98 @@ fn operations(it: &mut Exercise, ring: &mut Ring) {
     let message = [0_usize, 0, vector.as_ptr() as usize, 1, 0, 0, 0];
     let at = libc::AT_FDCWD;
     let how = [0_u64; 3];
-    let all: Vec<(&str, Vec<Entry>)> = vec![
-        ("nop", vec![Entry::new(0, -1)]),
-        ("nops, linked", vec![Entry::new(0, -1).flags(4), Entry::new(0, -1).flags(8), Entry::new(0, -1)]),
-        ("nop that drains and is asynchronous", vec![Entry::new(0, -1).flags(2 | 16)]),
-        ("readv", vec![Entry::new(1, fd).address(vector.as_ptr()).length(1)]),
-        ("writev", vec![Entry::new(2, fd).address(vector.as_ptr()).length(1)]),
-        ("readv of a bad file", vec![Entry::new(1, 999).address(vector.as_ptr()).length(1)]),
-        ("readv of too many", vec![Entry::new(1, fd).address(vector.as_ptr()).length(9999)]),
-        ("fsync", vec![Entry::new(3, fd), Entry::new(3, fd).how(1), Entry::new(3, fd).how(9)]),
+    let all: Vec<(&str, Vec<RingEntry>)> = vec![
+        ("nop", vec![RingEntry::new(0, -1)]),
+        (
+            "nops, linked",
+            vec![RingEntry::new(0, -1).flags(4), RingEntry::new(0, -1).flags(8), RingEntry::new(0, -1)],
+        ),
+        ("nop that drains and is asynchronous", vec![RingEntry::new(0, -1).flags(2 | 16)]),
+        ("readv", vec![RingEntry::new(1, fd).address(vector.as_ptr()).length(1)]),
+        ("writev", vec![RingEntry::new(2, fd).address(vector.as_ptr()).length(1)]),
+        ("readv of a bad file", vec![RingEntry::new(1, 999).address(vector.as_ptr()).length(1)]),
+        ("readv of too many", vec![RingEntry::new(1, fd).address(vector.as_ptr()).length(9999)]),
+        ("fsync", vec![RingEntry::new(3, fd), RingEntry::new(3, fd).how(1), RingEntry::new(3, fd).how(9)]),
         (
             "read",
             vec![
-                Entry::new(22, fd).address(buffer.as_ptr()).length(100),
-                Entry::new(22, fd).address(buffer.as_ptr()).length(100).flags(16),
+                RingEntry::new(22, fd).address(buffer.as_ptr()).length(100),
+                RingEntry::new(22, fd).address(buffer.as_ptr()).length(100).flags(16),
             ],
         ),
-        ("read to nowhere", vec![Entry::new(22, fd).address(8 as *const u8).length(100)]),
-        ("write", vec![Entry::new(23, fd).address(buffer.as_ptr()).length(100)]),
-        ("timeout", vec![Entry::new(11, -1).address(time.as_ptr()).length(1)]),
+        ("read to nowhere", vec![RingEntry::new(22, fd).address(8 as *const u8).length(100)]),
+        ("write", vec![RingEntry::new(23, fd).address(buffer.as_ptr()).length(100)]),
+        ("timeout", vec![RingEntry::new(11, -1).address(time.as_ptr()).length(1)]),
         (
             "timeout that is removed",
             vec![
-                Entry::new(11, -1).address([5_i64, 0].as_ptr()).length(1).data(7),
-                Entry::new(12, -1).address(7 as *const u8),
+                RingEntry::new(11, -1).address([5_i64, 0].as_ptr()).length(1).data(7),
+                RingEntry::new(12, -1).address(7 as *const u8),
             ],
         ),
-        ("timeout removed that is not there", vec![Entry::new(12, -1).address(99 as *const u8)]),
+        ("timeout removed that is not there", vec![RingEntry::new(12, -1).address(99 as *const u8)]),
         (
             "link timeout",
             vec![
-                Entry::new(22, sockets[0]).address(buffer.as_ptr()).length(10).flags(4),
-                Entry::new(15, -1).address(time.as_ptr()).length(1),
+                RingEntry::new(22, sockets[0]).address(buffer.as_ptr()).length(10).flags(4),
+                RingEntry::new(15, -1).address(time.as_ptr()).length(1),
             ],
         ),
         (
             "poll, removed",
-            vec![Entry::new(6, sockets[0]).how(1).data(8), Entry::new(7, -1).address(8 as *const u8)],
+            vec![RingEntry::new(6, sockets[0]).how(1).data(8), RingEntry::new(7, -1).address(8 as *const u8)],
         ),
         (
             "poll, cancelled",
-            vec![Entry::new(6, sockets[0]).how(1).data(8), Entry::new(14, -1).address(8 as *const u8)],
+            vec![
+                RingEntry::new(6, sockets[0]).how(1).data(8),
+                RingEntry::new(14, -1).address(8 as *const u8),
+            ],
         ),
-        ("cancel what is not there", vec![Entry::new(14, -1).address(9 as *const u8)]),
-        ("cancel all", vec![Entry::new(14, -1).how(1 | 4)]),
+        ("cancel what is not there", vec![RingEntry::new(14, -1).address(9 as *const u8)]),
+        ("cancel all", vec![RingEntry::new(14, -1).how(1 | 4)]),
         (
             "send and receive",
             vec![
-                Entry::new(26, sockets[0]).address(buffer.as_ptr()).length(10),
-                Entry::new(27, sockets[1]).address(buffer.as_ptr()).length(10),
+                RingEntry::new(26, sockets[0]).address(buffer.as_ptr()).length(10),
+                RingEntry::new(27, sockets[1]).address(buffer.as_ptr()).length(10),
             ],
         ),
         (
             "sendmsg and recvmsg",
             vec![
-                Entry::new(9, sockets[0]).address(message.as_ptr()).length(1),
-                Entry::new(10, sockets[1]).address(message.as_ptr()).length(1),
+                RingEntry::new(9, sockets[0]).address(message.as_ptr()).length(1),
+                RingEntry::new(10, sockets[1]).address(message.as_ptr()).length(1),
             ],
         ),
-        ("accept of no listener", vec![Entry::new(13, sockets[0])]),
-        ("connect", vec![Entry::new(16, sockets[0]).address(buffer.as_ptr()).offset(16)]),
-        ("shutdown", vec![Entry::new(34, sockets[0]).length(1)]),
-        ("fallocate", vec![Entry::new(17, fd).offset(0).address(8192 as *const u8)]),
-        ("fadvise", vec![Entry::new(24, fd).length(4096).how(3)]),
-        ("madvise", vec![Entry::new(25, -1).address(buffer.as_ptr()).length(4096).how(4)]),
-        ("openat", vec![Entry::new(18, at).address(path.as_ptr())]),
-        ("openat of nothing", vec![Entry::new(18, at).address(c"/no/such".as_ptr())]),
-        ("openat2", vec![Entry::new(28, at).address(path.as_ptr()).length(24).offset(how.as_ptr() as u64)]),
+        ("accept of no listener", vec![RingEntry::new(13, sockets[0])]),
+        ("connect", vec![RingEntry::new(16, sockets[0]).address(buffer.as_ptr()).offset(16)]),
+        ("shutdown", vec![RingEntry::new(34, sockets[0]).length(1)]),
+        ("fallocate", vec![RingEntry::new(17, fd).offset(0).address(8192 as *const u8)]),
+        ("fadvise", vec![RingEntry::new(24, fd).length(4096).how(3)]),
+        ("madvise", vec![RingEntry::new(25, -1).address(buffer.as_ptr()).length(4096).how(4)]),
+        ("openat", vec![RingEntry::new(18, at).address(path.as_ptr())]),
+        ("openat of nothing", vec![RingEntry::new(18, at).address(c"/no/such".as_ptr())]),
+        (
+            "openat2",
+            vec![RingEntry::new(28, at).address(path.as_ptr()).length(24).offset(how.as_ptr() as u64)],
+        ),
         (
             "openat2 of a bad size",
-            vec![Entry::new(28, at).address(path.as_ptr()).length(1).offset(how.as_ptr() as u64)],
+            vec![RingEntry::new(28, at).address(path.as_ptr()).length(1).offset(how.as_ptr() as u64)],
         ),
         (
             "statx",
-            vec![Entry::new(21, at).address(path.as_ptr()).length(0x7ff).offset(statx.as_ptr() as u64)],
+            vec![RingEntry::new(21, at).address(path.as_ptr()).length(0x7ff).offset(statx.as_ptr() as u64)],
         ),
-        ("close of nothing", vec![Entry::new(19, 999)]),
-        ("splice", vec![Entry::new(30, fd).length(10).slot(fd as u64)]),
-        ("tee", vec![Entry::new(33, fd).length(10)]),
-        ("epoll_ctl", vec![Entry::new(29, fd).offset(fd as u64).length(1)]),
+        ("close of nothing", vec![RingEntry::new(19, 999)]),
+        ("splice", vec![RingEntry::new(30, fd).length(10).slot(fd as u64)]),
+        ("tee", vec![RingEntry::new(33, fd).length(10)]),
+        ("epoll_ctl", vec![RingEntry::new(29, fd).offset(fd as u64).length(1)]),
         (
             "linkat",
             vec![
-                Entry::new(39, at)
+                RingEntry::new(39, at)
                     .address(path.as_ptr())
                     .offset(other.as_ptr() as u64)
                     .length(at as u32 as u64),
@@ -281,52 +290,52 @@ fn operations(it: &mut Exercise, ring: &mut Ring) {
         (
             "renameat",
             vec![
-                Entry::new(35, at)
+                RingEntry::new(35, at)
                     .address(other.as_ptr())
                     .offset(other.as_ptr() as u64)
                     .length(at as u32 as u64),
             ],
         ),
-        ("unlinkat", vec![Entry::new(36, at).address(other.as_ptr())]),
-        ("mkdirat", vec![Entry::new(37, at).address(other.as_ptr()).length(0o700)]),
-        ("rmdir", vec![Entry::new(36, at).address(other.as_ptr()).how(0x200)]),
-        ("symlinkat", vec![Entry::new(38, at).address(path.as_ptr()).offset(other.as_ptr() as u64)]),
-        ("unlinkat again", vec![Entry::new(36, at).address(other.as_ptr())]),
+        ("unlinkat", vec![RingEntry::new(36, at).address(other.as_ptr())]),
+        ("mkdirat", vec![RingEntry::new(37, at).address(other.as_ptr()).length(0o700)]),
+        ("rmdir", vec![RingEntry::new(36, at).address(other.as_ptr()).how(0x200)]),
+        ("symlinkat", vec![RingEntry::new(38, at).address(path.as_ptr()).offset(other.as_ptr() as u64)]),
+        ("unlinkat again", vec![RingEntry::new(36, at).address(other.as_ptr())]),
         (
             "provide buffers",
-            vec![Entry::new(31, 4).address(buffer.as_ptr()).length(64).slot(0).with(40, 5, 2)],
+            vec![RingEntry::new(31, 4).address(buffer.as_ptr()).length(64).slot(0).with(40, 5, 2)],
         ),
-        ("read into one of them", vec![Entry::new(22, fd).length(64).flags(32).with(40, 5, 2)]),
-        ("remove buffers", vec![Entry::new(32, 4).with(40, 5, 2)]),
-        ("remove buffers again", vec![Entry::new(32, 4).with(40, 5, 2)]),
-        ("message to itself", vec![Entry::new(40, ring.fd.as_raw_fd()).length(1).offset(2)]),
+        ("read into one of them", vec![RingEntry::new(22, fd).length(64).flags(32).with(40, 5, 2)]),
+        ("remove buffers", vec![RingEntry::new(32, 4).with(40, 5, 2)]),
+        ("remove buffers again", vec![RingEntry::new(32, 4).with(40, 5, 2)]),
+        ("message to itself", vec![RingEntry::new(40, ring.fd.as_raw_fd()).length(1).offset(2)]),
         (
             "setxattr",
             vec![
-                Entry::new(42, -1).address(c"user.pp".as_ptr()).offset(c"x".as_ptr() as u64).length(1).with(
-                    48,
-                    path.as_ptr() as u64,
-                    8,
-                ),
+                RingEntry::new(42, -1)
+                    .address(c"user.pp".as_ptr())
+                    .offset(c"x".as_ptr() as u64)
+                    .length(1)
+                    .with(48, path.as_ptr() as u64, 8),
             ],
         ),
         (
             "getxattr",
             vec![
-                Entry::new(44, -1)
+                RingEntry::new(44, -1)
                     .address(c"user.pp".as_ptr())
                     .offset(buffer.as_ptr() as u64)
                     .length(64)
                     .with(48, path.as_ptr() as u64, 8),
             ],
         ),
-        ("socket", vec![Entry::new(45, libc::AF_INET).offset(libc::SOCK_STREAM as u64)]),
+        ("socket", vec![RingEntry::new(45, libc::AF_INET).offset(libc::SOCK_STREAM as u64)]),
         (
             "futex wake",
-            vec![Entry::new(52, 2).address(buffer.as_ptr()).offset(1).with(48, u64::from(u32::MAX), 8)],
+            vec![RingEntry::new(52, 2).address(buffer.as_ptr()).offset(1).with(48, u64::from(u32::MAX), 8)],
         ),
-        ("ftruncate", vec![Entry::new(55, fd).offset(8000)]),
-        ("waitid of no child", vec![Entry::new(50, 0).length(0).how(0)]),
+        ("ftruncate", vec![RingEntry::new(55, fd).offset(8000)]),
+        ("waitid of no child", vec![RingEntry::new(50, 0).length(0).how(0)]),
     ];
     for (name, entries) in all {
         run(it, ring, name, &entries);
@@ -340,7 +349,7 @@ fn operations(it: &mut Exercise, ring: &mut Ring) {
 fn slots(it: &mut Exercise, ring: &mut Ring) {
     let path = c_path(FILE);
     let buffer = [0_u8; 64];
-    let open = || Entry::new(18, libc::AT_FDCWD).address(path.as_ptr());
+    let open = || RingEntry::new(18, libc::AT_FDCWD).address(path.as_ptr());
     let cloexec = libc::O_CLOEXEC as u64;
     run(it, ring, "slot without a table", &[open().slot(1)]);
     let files = [-1_i32; 8];
@@ -352,12 +361,17 @@ fn slots(it: &mut Exercise, ring: &mut Ring) {
     }
     run(it, ring, "openat into a slot, O_CLOEXEC", &[open().slot(2).how(cloexec)]);
     run(it, ring, "openat into no slot", &[open().slot(99)]);
-    run(it, ring, "read by a slot", &[Entry::new(22, 0).flags(1).address(buffer.as_ptr()).length(64)]);
-    run(it, ring, "read by an empty slot", &[Entry::new(22, 7).flags(1).address(buffer.as_ptr()).length(64)]);
-    run(it, ring, "close a slot", &[Entry::new(19, 0).slot(1)]);
-    run(it, ring, "close it again", &[Entry::new(19, 0).slot(1)]);
-    run(it, ring, "update of files", &[Entry::new(20, 0).address(files.as_ptr()).length(4)]);
-    run(it, ring, "socket into a slot", &[Entry::new(45, 2).offset(1).slot(3)]);
+    run(it, ring, "read by a slot", &[RingEntry::new(22, 0).flags(1).address(buffer.as_ptr()).length(64)]);
+    run(
+        it,
+        ring,
+        "read by an empty slot",
+        &[RingEntry::new(22, 7).flags(1).address(buffer.as_ptr()).length(64)],
+    );
+    run(it, ring, "close a slot", &[RingEntry::new(19, 0).slot(1)]);
+    run(it, ring, "close it again", &[RingEntry::new(19, 0).slot(1)]);
+    run(it, ring, "update of files", &[RingEntry::new(20, 0).address(files.as_ptr()).length(4)]);
+    run(it, ring, "socket into a slot", &[RingEntry::new(45, 2).offset(1).slot(3)]);
     it.step("no table of slots", || sys!(SYS_io_uring_register, ring.fd.as_raw_fd(), 3, 0, 0));
 }
 
@@ -398,6 +412,6 @@ fn operations_of_all_numbers(it: &mut Exercise, ring: &mut Ring) {
         if [6, 11, 15, 50, 51, 53].contains(&operation) {
             continue;
         }
-        run(it, ring, &format!("operation {operation} of nothing"), &[Entry::new(operation, -1)]);
+        run(it, ring, &format!("operation {operation} of nothing"), &[RingEntry::new(operation, -1)]);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use workloads::exercise::{self, Exercise};
-use workloads::netlink::{ACK, CREATE, DUMP, EXCL, Message, Socket, attributes, generic, messages};
+use workloads::netlink::{ACK, CREATE, DUMP, EXCL, NetlinkMessage, Socket, attributes, generic, messages};
 use workloads::sys::wrong;
 use workloads::{errno, places};
 
@@ -87,49 +87,49 @@ fn generic_families(it: &mut Exercise) {
 fn xfrm(it: &mut Exercise) {
     let Some(socket) = it.step("xfrm socket", || Socket::open(6)) else { return };
     for (name, kind) in [("state", 18_u16), ("policy", 21)] {
-        it.step(format!("dump {name}"), || socket.ask(&Message::new(kind, DUMP, &[])));
+        it.step(format!("dump {name}"), || socket.ask(&NetlinkMessage::new(kind, DUMP, &[])));
     }
     let state = state();
-    let keys = |message: Message| {
+    let keys = |message: NetlinkMessage| {
         message.attribute(1, &algorithm("digest_null", 0)).attribute(2, &algorithm("ecb(cipher_null)", 0))
     };
-    it.step("add a state", || socket.ask(&keys(Message::new(16, ACK | CREATE, &state))));
-    it.step("add it again", || socket.ask(&keys(Message::new(16, ACK | CREATE | EXCL, &state))));
-    it.step("update it", || socket.ask(&keys(Message::new(26, ACK, &state))));
+    it.step("add a state", || socket.ask(&keys(NetlinkMessage::new(16, ACK | CREATE, &state))));
+    it.step("add it again", || socket.ask(&keys(NetlinkMessage::new(16, ACK | CREATE | EXCL, &state))));
+    it.step("update it", || socket.ask(&keys(NetlinkMessage::new(26, ACK, &state))));
     it.step("a state of no algorithm", || {
-        socket.ask(&Message::new(16, ACK, &state).attribute(2, &algorithm("no-such", 8)))
+        socket.ask(&NetlinkMessage::new(16, ACK, &state).attribute(2, &algorithm("no-such", 8)))
     });
-    it.step("a state that is short", || socket.ask(&Message::new(16, ACK, &state[..40])));
+    it.step("a state that is short", || socket.ask(&NetlinkMessage::new(16, ACK, &state[..40])));
     // struct xfrm_usersa_id: address, SPI, family, protocol.
     let mut id = [0_u8; 24];
     id[..4].copy_from_slice(&[127, 0, 0, 2]);
     id[16..20].copy_from_slice(&0x100_u32.to_be_bytes());
     id[20..22].copy_from_slice(&2_u16.to_ne_bytes());
     id[22] = 50;
-    it.step("get it", || socket.ask(&Message::new(18, 0, &id)));
-    it.step("dump states", || socket.ask(&Message::new(18, DUMP, &[])));
+    it.step("get it", || socket.ask(&NetlinkMessage::new(18, 0, &id)));
+    it.step("dump states", || socket.ask(&NetlinkMessage::new(18, DUMP, &[])));
     let mut selector = [0_u8; 168];
     selector[..4].copy_from_slice(&[127, 0, 0, 2]);
     selector[40..42].copy_from_slice(&2_u16.to_ne_bytes());
     selector[42] = 32;
     selector[160] = 1;
-    it.step("add a policy", || socket.ask(&Message::new(19, ACK | CREATE, &selector)));
-    it.step("add it again", || socket.ask(&Message::new(19, ACK | CREATE | EXCL, &selector)));
-    it.step("dump policies", || socket.ask(&Message::new(21, DUMP, &[])));
+    it.step("add a policy", || socket.ask(&NetlinkMessage::new(19, ACK | CREATE, &selector)));
+    it.step("add it again", || socket.ask(&NetlinkMessage::new(19, ACK | CREATE | EXCL, &selector)));
+    it.step("dump policies", || socket.ask(&NetlinkMessage::new(21, DUMP, &[])));
     let mut policy = [0_u8; 64];
     policy[..56].copy_from_slice(&selector[..56]);
-    it.step("get the policy", || socket.ask(&Message::new(21, 0, &policy)));
-    it.step("migrate", || socket.ask(&Message::new(33, ACK, &policy).attribute(17, &[0; 64])));
+    it.step("get the policy", || socket.ask(&NetlinkMessage::new(21, 0, &policy)));
+    it.step("migrate", || socket.ask(&NetlinkMessage::new(33, ACK, &policy).attribute(17, &[0; 64])));
     // A number that only newer kernels know (XFRM_MSG_MIGRATE_STATE).
     for kind in 22..45_u16 {
-        let asked = socket.ask(&Message::new(kind, ACK, &state)).map(drop);
+        let asked = socket.ask(&NetlinkMessage::new(kind, ACK, &state)).map(drop);
         it.step(format!("xfrm message {kind}"), || asked);
     }
-    it.step("delete the policy", || socket.ask(&Message::new(20, ACK, &policy)));
-    it.step("delete the state", || socket.ask(&Message::new(17, ACK, &id)));
-    it.step("delete it again", || socket.ask(&Message::new(17, ACK, &id)));
-    it.step("flush states", || socket.ask(&Message::new(28, ACK, &[0; 4])));
-    it.step("flush policies", || socket.ask(&Message::new(29, ACK, &[])));
+    it.step("delete the policy", || socket.ask(&NetlinkMessage::new(20, ACK, &policy)));
+    it.step("delete the state", || socket.ask(&NetlinkMessage::new(17, ACK, &id)));
+    it.step("delete it again", || socket.ask(&NetlinkMessage::new(17, ACK, &id)));
+    it.step("flush states", || socket.ask(&NetlinkMessage::new(28, ACK, &[0; 4])));
+    it.step("flush policies", || socket.ask(&NetlinkMessage::new(29, ACK, &[])));
 }
 
 /// struct xfrm_usersa_info of an ESP state from 127.0.0.1 to 127.0.0.2.
@@ -176,8 +176,8 @@ fn netfilter(it: &mut Exercise) {
             let kind = subsystem << 8 | message;
             for family in [2_u8, 10, 7, 1] {
                 let body = [family, 0, 0, 0];
-                let dumped = socket.ask(&Message::new(kind, DUMP, &body)).map(drop);
-                let asked = socket.ask(&Message::new(kind, ACK, &body)).map(drop);
+                let dumped = socket.ask(&NetlinkMessage::new(kind, DUMP, &body)).map(drop);
+                let asked = socket.ask(&NetlinkMessage::new(kind, ACK, &body)).map(drop);
                 if family == 2 {
                     it.step(format!("{name} {message} dump"), || dumped);
                     it.step(format!("{name} {message}"), || asked);
@@ -191,11 +191,12 @@ fn netfilter(it: &mut Exercise) {
 /// A transaction of nftables with a table that is made, and one that ends in an error and is undone.
 fn batch(it: &mut Exercise, socket: &Socket) {
     let header = [0, 0, 0, 10];
-    let begin = Message::new(16, 0, &header);
-    let end = Message::new(17, 0, &header);
-    let table = |flags| Message::new(10 << 8, flags | ACK, &[1, 0, 0, 0]).text(1, "pp");
-    let delete = Message::new(10 << 8 | 2, ACK, &[1, 0, 0, 0]).text(1, "pp");
-    let bad = Message::new(10 << 8 | 3, ACK | CREATE, &[1, 0, 0, 0]).text(1, "no-such-table").text(3, "c");
+    let begin = NetlinkMessage::new(16, 0, &header);
+    let end = NetlinkMessage::new(17, 0, &header);
+    let table = |flags| NetlinkMessage::new(10 << 8, flags | ACK, &[1, 0, 0, 0]).text(1, "pp");
+    let delete = NetlinkMessage::new(10 << 8 | 2, ACK, &[1, 0, 0, 0]).text(1, "pp");
+    let bad =
+        NetlinkMessage::new(10 << 8 | 3, ACK | CREATE, &[1, 0, 0, 0]).text(1, "no-such-table").text(3, "c");
     for (name, messages) in [
         ("a table", vec![&begin, &table(CREATE), &end]),
         ("it again", vec![&begin, &table(CREATE | EXCL), &end]),
@@ -212,10 +213,10 @@ fn audit(it: &mut Exercise) {
     let Some(socket) = it.step("audit socket", || Socket::open(9)) else { return };
     // AUDIT_GET, LIST_RULES, SIGNAL_INFO, TTY_GET, GET_FEATURE, and none.
     for kind in [1000_u16, 1013, 1010, 1016, 1019, 1020] {
-        it.step(format!("audit message {kind}"), || socket.ask(&Message::new(kind, ACK, &[])));
+        it.step(format!("audit message {kind}"), || socket.ask(&NetlinkMessage::new(kind, ACK, &[])));
     }
-    it.step("user message", || socket.ask(&Message::new(1005, ACK, b"hello\0")));
-    it.step("bad rule", || socket.ask(&Message::new(1011, ACK, &[0xff; 1040])));
+    it.step("user message", || socket.ask(&NetlinkMessage::new(1005, ACK, b"hello\0")));
+    it.step("bad rule", || socket.ask(&NetlinkMessage::new(1011, ACK, &[0xff; 1040])));
 }
 
 fn crypto(it: &mut Exercise) {
@@ -223,9 +224,9 @@ fn crypto(it: &mut Exercise) {
     let mut body = vec![0_u8; 212];
     body[..3].copy_from_slice(b"md5");
     for kind in [0x13_u16, 0x10, 0x11, 0x12, 0x14, 0x15] {
-        it.step(format!("crypto message {kind:#x}"), || socket.ask(&Message::new(kind, ACK, &body)));
+        it.step(format!("crypto message {kind:#x}"), || socket.ask(&NetlinkMessage::new(kind, ACK, &body)));
         if kind == 0x13 {
-            it.step("crypto dump", || socket.ask(&Message::new(kind, DUMP, &vec![0; 212])));
+            it.step("crypto dump", || socket.ask(&NetlinkMessage::new(kind, DUMP, &vec![0; 212])));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use workloads::exercise::{self, Exercise};
-use workloads::netlink::{ACK, CREATE, DUMP, EXCL, Message, Socket};
+use workloads::netlink::{ACK, CREATE, DUMP, EXCL, NetlinkMessage, Socket};
 use workloads::{places, sys};
 
 const PROTOCOLS: [(&str, i32); 22] = [
@@ -46,7 +46,7 @@ fn exercise(it: &mut Exercise) {
     it.step("fib_lookup", || {
         let mut request = [0_u8; 64];
         request[4..8].copy_from_slice(&[127, 0, 0, 1]);
-        Socket::open(10)?.ask(&Message::new(0, 0, &request))
+        Socket::open(10)?.ask(&NetlinkMessage::new(0, 0, &request))
     });
 }
 
@@ -123,7 +123,7 @@ fn routing_dumps(it: &mut Exercise) {
         for family in [0_u8, 2, 7, 10, 28, 127, 128, 129] {
             let mut body = vec![0; length];
             body[0] = family;
-            let ask = || socket.ask(&Message::new(kind, DUMP, &body)).map(drop);
+            let ask = || socket.ask(&NetlinkMessage::new(kind, DUMP, &body)).map(drop);
             // Each family has its own handler, but most of them end alike.
             if family == 0 {
                 it.step(format!("dump {name}"), ask);
@@ -134,13 +134,13 @@ fn routing_dumps(it: &mut Exercise) {
         // The kernel does not answer it.
         let _ = socket.send(&[17, 0, 0, 0, kind as u8, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
         it.step(format!("get {name} of nothing"), || {
-            socket.ask(&Message::new(kind, ACK, &vec![0; length]).number(3, 999_999))
+            socket.ask(&NetlinkMessage::new(kind, ACK, &vec![0; length]).number(3, 999_999))
         });
         it.step(format!("new {name} of nothing"), || {
-            socket.ask(&Message::new(kind - 2, ACK | EXCL, &vec![0; length]))
+            socket.ask(&NetlinkMessage::new(kind - 2, ACK | EXCL, &vec![0; length]))
         });
         it.step(format!("delete {name} of nothing"), || {
-            socket.ask(&Message::new(kind - 1, ACK, &vec![0; length]))
+            socket.ask(&NetlinkMessage::new(kind - 1, ACK, &vec![0; length]))
         });
     }
     it.step("a dump that is not read", || {
@@ -158,7 +158,7 @@ fn link(it: &mut Exercise, socket: &Socket) {
     const NEW: u16 = 16;
     let body = [0_u8; 16];
     let new = |name: &str, kind: &str| {
-        Message::new(NEW, ACK | CREATE | EXCL, &body).text(3, name).nest(18, |info| info.text(1, kind))
+        NetlinkMessage::new(NEW, ACK | CREATE | EXCL, &body).text(3, name).nest(18, |info| info.text(1, kind))
     };
     it.step("new dummy", || socket.ask(&new("ppd0", "dummy")));
     it.step("new dummy of the same name", || socket.ask(&new("ppd0", "dummy")));
@@ -166,17 +166,19 @@ fn link(it: &mut Exercise, socket: &Socket) {
     it.step("new link of no kind", || socket.ask(&new("ppd1", "no-such-kind")));
     it.step("new link with a bad name", || socket.ask(&new("a/b", "dummy")));
     it.step("alternative name", || {
-        let message = Message::new(108, ACK | CREATE, &body).text(3, "ppd0");
+        let message = NetlinkMessage::new(108, ACK | CREATE, &body).text(3, "ppd0");
         socket.ask(&message.nest(52, |list| list.text(53, "pp-other-name")))
     });
-    it.step("delete it by that", || socket.ask(&Message::new(17, ACK, &body).text(53, "pp-other-name")));
-    it.step("delete it again", || socket.ask(&Message::new(17, ACK, &body).text(3, "ppd0")));
+    it.step("delete it by that", || {
+        socket.ask(&NetlinkMessage::new(17, ACK, &body).text(53, "pp-other-name"))
+    });
+    it.step("delete it again", || socket.ask(&NetlinkMessage::new(17, ACK, &body).text(3, "ppd0")));
     it.step("network namespace id", || {
         let namespace = std::fs::File::open("/proc/self/ns/net")?;
         let fd = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(&namespace)).map_err(io::Error::other)?;
-        let set = Message::new(88, ACK, &[0; 4]).number(1, 7).number(3, fd);
+        let set = NetlinkMessage::new(88, ACK, &[0; 4]).number(1, 7).number(3, fd);
         socket.ask(&set)?;
-        socket.ask(&Message::new(90, ACK, &[0; 4]).number(3, fd))
+        socket.ask(&NetlinkMessage::new(90, ACK, &[0; 4]).number(3, fd))
     });
 }
 
@@ -191,18 +193,22 @@ fn diagnosis(it: &mut Exercise) {
                 (body[0], body[1], body[2]) = (family, protocol, extensions);
                 body[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
                 it.step(format!("dump of family {family} protocol {protocol}"), || {
-                    socket.ask(&Message::new(BY_FAMILY, DUMP, &body))
+                    socket.ask(&NetlinkMessage::new(BY_FAMILY, DUMP, &body))
                 });
             }
         }
         let mut body = [0_u8; 56];
         (body[0], body[1]) = (family, 6);
         body[8..12].copy_from_slice(&[1, 2, 3, 4]);
-        it.step(format!("one of family {family}"), || socket.ask(&Message::new(BY_FAMILY, ACK, &body)));
-        it.step(format!("destroy one of family {family}"), || socket.ask(&Message::new(21, ACK, &body)));
+        it.step(format!("one of family {family}"), || {
+            socket.ask(&NetlinkMessage::new(BY_FAMILY, ACK, &body))
+        });
+        it.step(format!("destroy one of family {family}"), || {
+            socket.ask(&NetlinkMessage::new(21, ACK, &body))
+        });
         // A filter of bytecode that jumps beyond its end.
         it.step(format!("filter of family {family}"), || {
-            socket.ask(&Message::new(BY_FAMILY, DUMP, &body).attribute(1, &[0, 4, 255, 255]))
+            socket.ask(&NetlinkMessage::new(BY_FAMILY, DUMP, &body).attribute(1, &[0, 4, 255, 255]))
         });
     }
     // MPTCP has a number that only an attribute can hold.
@@ -210,7 +216,7 @@ fn diagnosis(it: &mut Exercise) {
         let mut body = [0_u8; 56];
         (body[0], body[1]) = (2, 255);
         body[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
-        socket.ask(&Message::new(BY_FAMILY, DUMP, &body).number(3, 262))
+        socket.ask(&NetlinkMessage::new(BY_FAMILY, DUMP, &body).number(3, 262))
     });
     for (name, family, length) in [
         ("unix", 1_u8, 24),
@@ -223,8 +229,10 @@ fn diagnosis(it: &mut Exercise) {
     ] {
         let mut body = vec![0xff_u8; length];
         (body[0], body[1], body[2], body[3]) = (family, if family == 16 { 255 } else { 0 }, 0, 0);
-        it.step(format!("dump of {name}"), || socket.ask(&Message::new(BY_FAMILY, DUMP, &body)));
-        it.step(format!("one of {name}"), || socket.ask(&Message::new(BY_FAMILY, ACK, &body)));
-        it.step(format!("short one of {name}"), || socket.ask(&Message::new(BY_FAMILY, DUMP, &[family, 0])));
+        it.step(format!("dump of {name}"), || socket.ask(&NetlinkMessage::new(BY_FAMILY, DUMP, &body)));
+        it.step(format!("one of {name}"), || socket.ask(&NetlinkMessage::new(BY_FAMILY, ACK, &body)));
+        it.step(format!("short one of {name}"), || {
+            socket.ask(&NetlinkMessage::new(BY_FAMILY, DUMP, &[family, 0]))
+        });
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use workloads::exercise::{self, Exercise};
 use workloads::sys;
 use workloads::sys::{descriptor, in_child};
-use workloads::walk::{self, Walk, write};
+use workloads::walk::{self, FileWalk, write};
 
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -252,7 +252,7 @@ fn damon(it: &mut Exercise) {
         set("0/state", state);
         std::thread::sleep(Duration::from_millis(10));
     }
-    walk::walk(it, root, Walk::default());
+    walk::walk(it, root, FileWalk::default());
     let mut set = |file: &str, value: &str| {
         it.step(format!("damon {file} := {value}"), || write(root.join(file), value.as_bytes()));
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use workloads::exercise::{self, Exercise};
-use workloads::walk::{self, Walk, look, write};
+use workloads::walk::{self, FileWalk, look, write};
 
 const ROOT: &str = "/sys/kernel/tracing";
 
@@ -60,7 +60,7 @@ fn exercise(it: &mut Exercise) {
         return;
     }
     let _one = OneCpu::leave();
-    walk::walk(it, ROOT, Walk { skip: &SKIP, keep: &KEEP, write: true, ..Walk::default() });
+    walk::walk(it, ROOT, FileWalk { skip: &SKIP, keep: &KEEP, write: true, ..FileWalk::default() });
     set(it, &[("buffer_size_kb", "128"), ("buffer_size_kb", "0"), ("buffer_size_kb", "x")]);
     events(it);
     one_event(it);

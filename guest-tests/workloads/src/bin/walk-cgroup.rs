@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use workloads::exercise::{self, Exercise};
 use workloads::sys::{in_child, wrong};
-use workloads::walk::{self, Walk};
+use workloads::walk::{self, FileWalk};
 use workloads::{places, sys};
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -48,7 +48,7 @@ fn exercise(it: &mut Exercise) {
     });
     it.step("mkdir below", || fs::create_dir(&leaf));
     defaults(it, &leaf);
-    let how = Walk { keep: &["/tmp/cgroup/pp/cgroup."], write: true, ..Walk::default() };
+    let how = FileWalk { keep: &["/tmp/cgroup/pp/cgroup."], write: true, ..FileWalk::default() };
     walk::walk(it, &root, how);
     limits(it, &leaf);
     tasks(it, &group, &leaf);
@@ -66,7 +66,7 @@ fn exercise(it: &mut Exercise) {
     }
     it.step("cgroup of version 1", || places::mount("cgroup", "/tmp/cgroup-1", "none,name=pp"));
     it.step("mkdir of version 1", || fs::create_dir("/tmp/cgroup-1/a"));
-    walk::walk(it, "/tmp/cgroup-1", Walk { write: true, ..Walk::default() });
+    walk::walk(it, "/tmp/cgroup-1", FileWalk { write: true, ..FileWalk::default() });
     it.step("rmdir of version 1", || fs::remove_dir("/tmp/cgroup-1/a"));
     it.step("unmount version 1", || places::unmount("/tmp/cgroup-1"));
     it.step("unmount", || places::unmount(&root));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use workloads::exercise::{self, Exercise};
 use workloads::places;
-use workloads::walk::{self, Walk};
+use workloads::walk::{self, FileWalk};
 
 const ROOT: &str = "/tmp/config";
 
@@ -38,7 +38,7 @@ fn exercise(it: &mut Exercise) {
     for subsystem in &subsystems {
         let mut made = Vec::new();
         fill(it, subsystem, DEPTH, &mut made);
-        let how = Walk { keep: &KEEP, write: true, ..Walk::default() };
+        let how = FileWalk { keep: &KEEP, write: true, ..FileWalk::default() };
         walk::walk(it, subsystem, how);
         for directory in made.iter().rev() {
             it.step(format!("rmdir {}", shown(directory)), || fs::remove_dir(directory));

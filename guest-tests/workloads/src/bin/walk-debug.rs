@@ -1,7 +1,7 @@
 //! Everything below debugfs: read, and what is a plain value written back.
 
 use workloads::exercise::{self, Exercise};
-use workloads::walk::{self, Walk};
+use workloads::walk::{self, FileWalk};
 
 /// Other file systems, what provokes crashes, what injects errors, and what waits for what does not come.
 const SKIP: [&str; 11] = [
@@ -41,6 +41,6 @@ pub fn main() {
 }
 
 fn exercise(it: &mut Exercise) {
-    let how = Walk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, write: true, ..Walk::default() };
+    let how = FileWalk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, write: true, ..FileWalk::default() };
     walk::walk(it, "/sys/kernel/debug", how);
 }

@@ -1,7 +1,7 @@
 //! Everything below /proc that is the kernel's or this process's own: read, and each sysctl written back.
 
 use workloads::exercise::{self, Exercise};
-use workloads::walk::{self, Walk};
+use workloads::walk::{self, FileWalk};
 
 /// Blocks, or is the whole memory.
 const SKIP: [&str; 8] =
@@ -19,7 +19,7 @@ pub fn main() {
 }
 
 fn exercise(it: &mut Exercise) {
-    let how = Walk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, ..Walk::default() };
+    let how = FileWalk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, ..FileWalk::default() };
     let others: Vec<_> = std::fs::read_dir("/proc")
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
@@ -35,7 +35,7 @@ fn exercise(it: &mut Exercise) {
     walk::walk(it, format!("/proc/{pid}"), how);
     let mut rest: Vec<_> = others.into_iter().filter(|path| !is_of_process(path)).collect();
     rest.sort();
-    let how = Walk { write: true, ..how };
+    let how = FileWalk { write: true, ..how };
     for path in rest {
         if path.is_dir() && !path.is_symlink() {
             walk::walk(it, path, how);

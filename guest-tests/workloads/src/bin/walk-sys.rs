@@ -1,7 +1,7 @@
 //! Everything below /sys that is no other file system: read, and each attribute that can be written written back.
 
 use workloads::exercise::{self, Exercise};
-use workloads::walk::{self, Walk};
+use workloads::walk::{self, FileWalk};
 
 /// Other file systems, which have their own walk.
 const SKIP: [&str; 7] = [
@@ -52,7 +52,7 @@ pub fn main() {
 }
 
 fn exercise(it: &mut Exercise) {
-    let how = Walk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, write: true, ..Walk::default() };
+    let how = FileWalk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, write: true, ..FileWalk::default() };
     for directory in [
         "kernel",
         "module",

@@ -16,22 +16,22 @@ use crate::expr::{Expr, Term};
 #[derive(Debug, Default)]
 pub(crate) struct Kconfig {
     /// In the order of the files.
-    pub entries: Vec<Entry>,
-    pub choices: Vec<Choice>,
-    pub blocks: Vec<Block>,
-    pub symbols: HashMap<String, Symbol>,
+    pub entries: Vec<KconfigEntry>,
+    pub choices: Vec<KconfigChoice>,
+    pub blocks: Vec<KconfigBlock>,
+    pub symbols: HashMap<String, SymbolEntries>,
     /// Entries whose dependencies, prompt or defaults name the symbol.
     pub dependents: HashMap<String, Vec<usize>>,
 }
 
 /// What is known of a symbol from all its entries.
 #[derive(Debug, Default)]
-pub(crate) struct Symbol {
+pub(crate) struct SymbolEntries {
     /// Into [`Kconfig::entries`].
     pub entries: Vec<usize>,
     pub selected_by: Vec<Selector>,
     pub implied_by: Vec<Selector>,
-    pub kind: Kind,
+    pub kind: SymbolKind,
 }
 
 #[derive(Debug)]
@@ -39,11 +39,11 @@ pub(crate) struct Selector {
     pub symbol: String,
     /// With the dependencies of the entry that selects.
     pub condition: Expr,
-    pub place: Place,
+    pub place: KconfigPlace,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SymbolKind {
     Bool,
     Tristate,
     Int,
@@ -54,17 +54,17 @@ pub(crate) enum Kind {
     Unknown,
 }
 
-impl Kind {
+impl SymbolKind {
     pub fn is_switch(self) -> bool {
-        matches!(self, Kind::Bool | Kind::Tristate | Kind::Unknown)
+        matches!(self, SymbolKind::Bool | SymbolKind::Tristate | SymbolKind::Unknown)
     }
 }
 
 /// One `config` or `menuconfig`.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct KconfigEntry {
     pub symbol: String,
-    pub kind: Kind,
+    pub kind: SymbolKind,
     /// Condition under which the prompt is shown, menus' `visible if` included; `None` without a prompt.
     pub prompt: Option<Expr>,
     /// With those of the menus and `if`s around it.
@@ -75,7 +75,7 @@ pub(crate) struct Entry {
     pub ranges: Vec<(Term, Term, Expr)>,
     /// Into [`Kconfig::choices`].
     pub choice: Option<usize>,
-    pub place: Place,
+    pub place: KconfigPlace,
     pub last_line: usize,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct DefaultLine {
 }
 
 #[derive(Debug)]
-pub(crate) struct Choice {
+pub(crate) struct KconfigChoice {
     /// With the condition of its prompt: its members can be set only then.
     pub depends: Expr,
     /// It may stand without a member.
@@ -98,8 +98,8 @@ pub(crate) struct Choice {
 
 /// A `menu`, an `if` or a `choice`: its first lines change what is inside.
 #[derive(Debug)]
-pub(crate) struct Block {
-    pub place: Place,
+pub(crate) struct KconfigBlock {
+    pub place: KconfigPlace,
     pub last_line: usize,
     /// Into [`Kconfig::entries`].
     pub inside: Range<usize>,
@@ -107,19 +107,19 @@ pub(crate) struct Block {
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct KconfigPlace {
     pub file: String,
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KconfigPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
 impl Kconfig {
-    pub fn entries_of<'a>(&'a self, symbol: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    pub fn entries_of<'a>(&'a self, symbol: &str) -> impl Iterator<Item = &'a KconfigEntry> + use<'a> {
         let entries = self.symbols.get(symbol).map_or(&[][..], |symbol| &symbol.entries);
         entries.iter().filter_map(|at| self.entries.get(*at))
     }
@@ -129,8 +129,8 @@ impl Kconfig {
         self.symbols.get(symbol).is_some_and(|symbol| !symbol.entries.is_empty())
     }
 
-    pub fn kind(&self, symbol: &str) -> Kind {
-        self.symbols.get(symbol).map_or(Kind::Unknown, |symbol| symbol.kind)
+    pub fn kind(&self, symbol: &str) -> SymbolKind {
+        self.symbols.get(symbol).map_or(SymbolKind::Unknown, |symbol| symbol.kind)
     }
 
     pub fn selectors(&self, symbol: &str) -> &[Selector] {
@@ -146,7 +146,7 @@ impl Kconfig {
         for (at, entry) in self.entries.iter().enumerate() {
             let symbol = self.symbols.entry(entry.symbol.clone()).or_default();
             symbol.entries.push(at);
-            if symbol.kind == Kind::Unknown {
+            if symbol.kind == SymbolKind::Unknown {
                 symbol.kind = entry.kind;
             }
             let defaults = entry.defaults.iter().flat_map(|default| [&default.expr, &default.condition]);

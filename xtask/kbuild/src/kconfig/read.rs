@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::scan::{Token, Variables, as_term, expression, tokens};
-use super::{Block, Choice, DefaultLine, Entry, Kconfig, Kind, Place};
+use super::{DefaultLine, Kconfig, KconfigBlock, KconfigChoice, KconfigEntry, KconfigPlace, SymbolKind};
 use crate::expr::Expr;
 use crate::file;
 
@@ -17,7 +17,7 @@ const MAX_NESTING: usize = 32;
 
 /// Reads `top` and what it sources, below `root`.
 pub(crate) fn read(root: &Path, top: &str, variables: &Variables) -> Kconfig {
-    let mut reader = Reader {
+    let mut reader = KconfigReader {
         root,
         variables,
         kconfig: Kconfig::default(),
@@ -34,18 +34,18 @@ pub(crate) fn read(root: &Path, top: &str, variables: &Variables) -> Kconfig {
     kconfig
 }
 
-struct Reader<'a> {
+struct KconfigReader<'a> {
     root: &'a Path,
     variables: &'a Variables,
     kconfig: Kconfig,
     /// Menus, `if`s and choices around the line.
-    frames: Vec<Frame>,
+    frames: Vec<OpenBlock>,
     /// Files around the line.
     files: Vec<String>,
     count: usize,
 }
 
-struct Frame {
+struct OpenBlock {
     depends: Expr,
     visible: Expr,
     choice: Option<usize>,
@@ -55,14 +55,14 @@ struct Frame {
 
 /// Which block the property lines belong to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Target {
+enum EntryTarget {
     Entry,
     /// The innermost frame.
     Frame,
     Nothing,
 }
 
-impl Reader<'_> {
+impl KconfigReader<'_> {
     fn file(&mut self, path: &str) {
         if self.count >= MAX_FILES || self.files.len() >= MAX_NESTING || self.files.iter().any(|f| f == path)
         {
@@ -71,7 +71,7 @@ impl Reader<'_> {
         let Some(text) = file::text(self.root, path) else { return };
         self.count += 1;
         self.files.push(path.to_string());
-        let (mut target, mut help) = (Target::Nothing, None);
+        let (mut target, mut help) = (EntryTarget::Nothing, None);
         let mut lines = text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
             if let Some(least) = &mut help {
@@ -105,7 +105,7 @@ impl Reader<'_> {
     }
 
     /// A line that begins with `first`; gives the block to which the next lines belong.
-    fn line(&mut self, first: &str, rest: &[Token], target: Target, line: usize) -> Target {
+    fn line(&mut self, first: &str, rest: &[Token], target: EntryTarget, line: usize) -> EntryTarget {
         match first {
             "config" | "menuconfig" => self.entry(rest, line),
             "menu" => self.enter(Expr::Const(true), None, line),
@@ -113,45 +113,46 @@ impl Reader<'_> {
                 let condition = expression(rest).0;
                 self.enter(condition, None, line);
                 // Properties never follow an `if`.
-                Target::Nothing
+                EntryTarget::Nothing
             }
             "choice" => {
-                let choice = Choice { depends: Expr::Const(true), optional: false, members: Vec::new() };
+                let choice =
+                    KconfigChoice { depends: Expr::Const(true), optional: false, members: Vec::new() };
                 self.kconfig.choices.push(choice);
                 self.enter(Expr::Const(true), Some(self.kconfig.choices.len() - 1), line)
             }
             "endmenu" | "endif" | "endchoice" => {
                 self.leave();
-                Target::Nothing
+                EntryTarget::Nothing
             }
             "source" | "osource" | "rsource" | "orsource" => {
                 self.source(rest, first.contains("rs"));
-                Target::Nothing
+                EntryTarget::Nothing
             }
-            "comment" | "mainmenu" => Target::Nothing,
+            "comment" | "mainmenu" => EntryTarget::Nothing,
             _ => {
                 match target {
-                    Target::Entry => self.property(first, rest),
-                    Target::Frame => self.frame_property(first, rest),
-                    Target::Nothing => {}
+                    EntryTarget::Entry => self.property(first, rest),
+                    EntryTarget::Frame => self.frame_property(first, rest),
+                    EntryTarget::Nothing => {}
                 }
                 target
             }
         }
     }
 
-    fn here(&self, line: usize) -> Place {
-        Place { file: self.files.last().cloned().unwrap_or_default(), line }
+    fn here(&self, line: usize) -> KconfigPlace {
+        KconfigPlace { file: self.files.last().cloned().unwrap_or_default(), line }
     }
 
-    fn entry(&mut self, rest: &[Token], line: usize) -> Target {
-        let [Token::Word(symbol) | Token::Quoted(symbol), ..] = rest else { return Target::Nothing };
+    fn entry(&mut self, rest: &[Token], line: usize) -> EntryTarget {
+        let [Token::Word(symbol) | Token::Quoted(symbol), ..] = rest else { return EntryTarget::Nothing };
         if self.kconfig.entries.len() >= MAX_ENTRIES {
-            return Target::Nothing;
+            return EntryTarget::Nothing;
         }
-        let entry = Entry {
+        let entry = KconfigEntry {
             symbol: symbol.clone(),
-            kind: Kind::Unknown,
+            kind: SymbolKind::Unknown,
             prompt: None,
             depends: Expr::and(self.frames.iter().map(|frame| frame.depends.clone())),
             defaults: Vec::new(),
@@ -163,18 +164,18 @@ impl Reader<'_> {
             last_line: line,
         };
         self.kconfig.entries.push(entry);
-        Target::Entry
+        EntryTarget::Entry
     }
 
-    fn enter(&mut self, depends: Expr, choice: Option<usize>, line: usize) -> Target {
+    fn enter(&mut self, depends: Expr, choice: Option<usize>, line: usize) -> EntryTarget {
         let start = self.kconfig.entries.len();
         let place = self.here(line);
-        self.kconfig.blocks.push(Block { place, last_line: line, inside: start..start });
+        self.kconfig.blocks.push(KconfigBlock { place, last_line: line, inside: start..start });
         let block = self.kconfig.blocks.len() - 1;
         // An `if` inside a choice leaves its entries members of it.
         let choice = choice.or_else(|| self.frames.last().and_then(|frame| frame.choice));
-        self.frames.push(Frame { depends, visible: Expr::Const(true), choice, block });
-        Target::Frame
+        self.frames.push(OpenBlock { depends, visible: Expr::Const(true), choice, block });
+        EntryTarget::Frame
     }
 
     fn leave(&mut self) {
@@ -185,20 +186,20 @@ impl Reader<'_> {
     }
 
     /// `line` belongs to the block.
-    fn extend(&mut self, target: Target, line: usize) {
+    fn extend(&mut self, target: EntryTarget, line: usize) {
         match target {
-            Target::Entry => {
+            EntryTarget::Entry => {
                 if let Some(entry) = self.kconfig.entries.last_mut() {
                     entry.last_line = line;
                 }
             }
-            Target::Frame => {
+            EntryTarget::Frame => {
                 let block = self.frames.last().map(|frame| frame.block);
                 if let Some(block) = block.and_then(|at| self.kconfig.blocks.get_mut(at)) {
                     block.last_line = line;
                 }
             }
-            Target::Nothing => {}
+            EntryTarget::Nothing => {}
         }
     }
 
@@ -266,15 +267,15 @@ impl Reader<'_> {
 }
 
 /// A type, and whether the line gives a default too.
-fn kind(word: &str) -> Option<(Kind, bool)> {
+fn kind(word: &str) -> Option<(SymbolKind, bool)> {
     Some(match word {
-        "bool" | "boolean" => (Kind::Bool, false),
-        "tristate" => (Kind::Tristate, false),
-        "int" => (Kind::Int, false),
-        "hex" => (Kind::Hex, false),
-        "string" => (Kind::Text, false),
-        "def_bool" => (Kind::Bool, true),
-        "def_tristate" => (Kind::Tristate, true),
+        "bool" | "boolean" => (SymbolKind::Bool, false),
+        "tristate" => (SymbolKind::Tristate, false),
+        "int" => (SymbolKind::Int, false),
+        "hex" => (SymbolKind::Hex, false),
+        "string" => (SymbolKind::Text, false),
+        "def_bool" => (SymbolKind::Bool, true),
+        "def_tristate" => (SymbolKind::Tristate, true),
         _ => return None,
     })
 }

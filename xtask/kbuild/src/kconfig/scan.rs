@@ -1,7 +1,7 @@
-//! Words and expressions of a Kconfig line (scripts/kconfig/lexer.l, parser.y). What a macro would compute is kept as
+//! MakeWords and expressions of a Kconfig line (scripts/kconfig/lexer.l, parser.y). What a macro would compute is kept as
 //! its text: nothing is executed.
 
-use crate::expr::{Comparison, Expr, Term};
+use crate::expr::{Expr, Relation, Term};
 
 /// Parentheses that may stand in each other; deeper ones are opaque.
 const MAX_DEPTH: usize = 64;
@@ -22,7 +22,7 @@ const SIGNS: [&str; 11] = ["&&", "||", "!=", "<=", ">=", "=", "<", ">", "!", "("
 /// Values of the few variables that are known: `SRCARCH`, `ARCH`, `srctree`.
 pub(crate) type Variables = [(&'static str, String)];
 
-/// Words of a line up to its comment.
+/// MakeWords of a line up to its comment.
 pub(crate) fn tokens(line: &str, variables: &Variables) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = line;
@@ -128,16 +128,16 @@ fn known<'a>(name: &str, variables: &'a Variables) -> Option<&'a str> {
 
 /// The expression that `tokens` begin with, up to a word that cannot continue it (such as `if`), and what is left.
 pub(crate) fn expression(tokens: &[Token]) -> (Expr, &[Token]) {
-    let mut parser = Parser { rest: tokens };
+    let mut parser = ExprParser { rest: tokens };
     let expr = parser.any(0);
     (expr, parser.rest)
 }
 
-struct Parser<'a> {
+struct ExprParser<'a> {
     rest: &'a [Token],
 }
 
-impl Parser<'_> {
+impl ExprParser<'_> {
     fn take(&mut self, sign: &str) -> bool {
         match self.rest {
             [Token::Sign(found), rest @ ..] if *found == sign => {
@@ -195,15 +195,15 @@ impl Parser<'_> {
         }
     }
 
-    fn comparison(&mut self) -> Option<Comparison> {
+    fn comparison(&mut self) -> Option<Relation> {
         let [Token::Sign(sign), rest @ ..] = self.rest else { return None };
         let comparison = match *sign {
-            "=" => Comparison::Equal,
-            "!=" => Comparison::Unequal,
-            "<" => Comparison::Less,
-            "<=" => Comparison::LessOrEqual,
-            ">" => Comparison::Greater,
-            ">=" => Comparison::GreaterOrEqual,
+            "=" => Relation::Equal,
+            "!=" => Relation::Unequal,
+            "<" => Relation::Less,
+            "<=" => Relation::LessOrEqual,
+            ">" => Relation::Greater,
+            ">=" => Relation::GreaterOrEqual,
             _ => return None,
         };
         self.rest = rest;
@@ -225,7 +225,7 @@ fn alone(token: Token) -> Expr {
     }
 }
 
-fn compared(left: Token, comparison: Comparison, right: Token) -> Expr {
+fn compared(left: Token, comparison: Relation, right: Token) -> Expr {
     let (left, right) = (as_term(left), as_term(right));
     let expr = Expr::Compare(left, comparison, right);
     let constant = matches!(&expr, Expr::Compare(Term::Text(_), _, Term::Text(_)));

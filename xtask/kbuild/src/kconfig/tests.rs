@@ -9,7 +9,7 @@ fn tree() -> Kconfig {
     read::read(&root, "Kconfig", &[("SRCARCH", "x86".to_string())])
 }
 
-fn entry<'a>(kconfig: &'a Kconfig, symbol: &str) -> &'a Entry {
+fn entry<'a>(kconfig: &'a Kconfig, symbol: &str) -> &'a KconfigEntry {
     kconfig.entries_of(symbol).next().unwrap()
 }
 
@@ -24,8 +24,8 @@ fn dependencies_of_menus_and_ifs_are_inherited() {
 #[test]
 fn types_defaults_and_selects() {
     let kconfig = tree();
-    assert_eq!(kconfig.kind("GADGET_LIMIT"), Kind::Int);
-    assert_eq!(kconfig.kind("X86"), Kind::Bool);
+    assert_eq!(kconfig.kind("GADGET_LIMIT"), SymbolKind::Int);
+    assert_eq!(kconfig.kind("X86"), SymbolKind::Bool);
     assert!(entry(&kconfig, "CC_HAS_GADGET").defaults[0].expr.to_string().starts_with("$(cc-option"));
     let selectors: Vec<_> =
         kconfig.selectors("GADGET_LIB").iter().map(|s| format!("{} if {}", s.symbol, s.condition)).collect();

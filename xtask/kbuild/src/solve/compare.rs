@@ -1,19 +1,19 @@
 //! Comparisons: switches that are or are not `y`, `m`, `n`, and numbers and texts that are given a value.
 
-use super::obstacle::{Obstacle, Step};
-use super::{COST_ON, How, Key, Search, Way};
-use crate::expr::{Comparison, Expr, Term, Value, number};
-use crate::kconfig::{Entry, Kind};
+use super::obstacle::{Obstacle, ObstacleStep};
+use super::{COST_ON, Means, SolveKey, SolveWay, Solver};
+use crate::expr::{Expr, Relation, Term, Value, number};
+use crate::kconfig::{KconfigEntry, SymbolKind};
 
-impl<'a> Search<'a> {
+impl<'a> Solver<'a> {
     pub(super) fn compare(
         &mut self,
         expr: &'a Expr,
         left: &'a Term,
-        comparison: Comparison,
+        comparison: Relation,
         right: &'a Term,
         want: bool,
-    ) -> Step {
+    ) -> ObstacleStep {
         let (Term::Symbol(name), other) = (left, right) else {
             return match self.eval(expr) {
                 Some(value) if value == want => Ok(()),
@@ -24,27 +24,27 @@ impl<'a> Search<'a> {
         };
         let kind = self.kconfig.kind(name);
         match (comparison, other) {
-            (Comparison::Equal, Term::Text(text)) if kind.is_switch() => self.is(name, text, want),
-            (Comparison::Unequal, Term::Text(text)) if kind.is_switch() => self.is(name, text, !want),
-            (Comparison::Equal | Comparison::Unequal, Term::Symbol(other)) if kind.is_switch() => {
-                if (comparison == Comparison::Equal) == want {
+            (Relation::Equal, Term::Text(text)) if kind.is_switch() => self.is(name, text, want),
+            (Relation::Unequal, Term::Text(text)) if kind.is_switch() => self.is(name, text, !want),
+            (Relation::Equal | Relation::Unequal, Term::Symbol(other)) if kind.is_switch() => {
+                if (comparison == Relation::Equal) == want {
                     return match self.eval(expr) {
                         Some(value) if value == want => Ok(()),
                         _ => self.cheapest(
                             &format!("{expr} hold"),
-                            &[Way::Both(name, other, true), Way::Both(name, other, false)],
+                            &[SolveWay::Both(name, other, true), SolveWay::Both(name, other, false)],
                         ),
                     };
                 }
                 match self.eval(expr) {
                     Some(value) if value == want => Ok(()),
-                    _ => self.cheapest(&format!("{expr} fail"), &[Way::On(name), Way::On(other)]),
+                    _ => self.cheapest(&format!("{expr} fail"), &[SolveWay::On(name), SolveWay::On(other)]),
                 }
             }
             (_, other) => match self.eval(expr) {
                 Some(value) if value == want => {
                     let value = self.value(name);
-                    self.put(Key::Symbol(name), value, How::Kept, 0)
+                    self.put(SolveKey::Symbol(name), value, Means::Kept, 0)
                 }
                 _ => self.set_value(expr, name, kind, comparison, other, want),
             },
@@ -52,7 +52,7 @@ impl<'a> Search<'a> {
     }
 
     /// A switch is `y`, `m` or `n`, or is not.
-    fn is(&mut self, name: &'a str, text: &str, want: bool) -> Step {
+    fn is(&mut self, name: &'a str, text: &str, want: bool) -> ObstacleStep {
         match (text, want) {
             ("y", true) | ("n", false) => self.turn_on(name),
             ("y", false) | ("n", true) => self.turn_off(name),
@@ -70,11 +70,11 @@ impl<'a> Search<'a> {
         &mut self,
         expr: &'a Expr,
         name: &'a str,
-        kind: Kind,
-        comparison: Comparison,
+        kind: SymbolKind,
+        comparison: Relation,
         other: &'a Term,
         want: bool,
-    ) -> Step {
+    ) -> ObstacleStep {
         let other = match other {
             Term::Text(text) => text.clone(),
             Term::Symbol(symbol) => self.value(symbol).as_text().to_string(),
@@ -88,7 +88,7 @@ impl<'a> Search<'a> {
             if want { "must" } else { "must not" },
             now.as_text()
         );
-        if self.states.contains_key(&Key::Symbol(name)) {
+        if self.states.contains_key(&SolveKey::Symbol(name)) {
             return Err(Obstacle::Why(fixed));
         }
         let Some(entry) = self.kconfig.entries_of(name).find(|entry| entry.prompt.is_some()) else {
@@ -107,10 +107,10 @@ impl<'a> Search<'a> {
                 entry.place
             )));
         }
-        self.put(Key::Symbol(name), Value::Text(value), How::Set, COST_ON)
+        self.put(SolveKey::Symbol(name), Value::Text(value), Means::Set, COST_ON)
     }
 
-    fn out_of_range(&self, entry: &Entry, value: &str) -> Option<(String, String)> {
+    fn out_of_range(&self, entry: &KconfigEntry, value: &str) -> Option<(String, String)> {
         let (low, high, _) =
             entry.ranges.iter().find(|(_, _, condition)| self.eval(condition) != Some(false))?;
         let text = |term: &Term| match term {
@@ -124,24 +124,24 @@ impl<'a> Search<'a> {
 }
 
 /// A value with which `comparison` to `other` is as wanted.
-fn wanted_value(kind: Kind, comparison: Comparison, other: &str, want: bool) -> Option<String> {
+fn wanted_value(kind: SymbolKind, comparison: Relation, other: &str, want: bool) -> Option<String> {
     let comparison = match (comparison, want) {
         (comparison, true) => comparison,
-        (Comparison::Equal, false) => Comparison::Unequal,
-        (Comparison::Unequal, false) => Comparison::Equal,
-        (Comparison::Less, false) => Comparison::GreaterOrEqual,
-        (Comparison::LessOrEqual, false) => Comparison::Greater,
-        (Comparison::Greater, false) => Comparison::LessOrEqual,
-        (Comparison::GreaterOrEqual, false) => Comparison::Less,
+        (Relation::Equal, false) => Relation::Unequal,
+        (Relation::Unequal, false) => Relation::Equal,
+        (Relation::Less, false) => Relation::GreaterOrEqual,
+        (Relation::LessOrEqual, false) => Relation::Greater,
+        (Relation::Greater, false) => Relation::LessOrEqual,
+        (Relation::GreaterOrEqual, false) => Relation::Less,
     };
     let step = match comparison {
-        Comparison::Equal | Comparison::LessOrEqual | Comparison::GreaterOrEqual => {
+        Relation::Equal | Relation::LessOrEqual | Relation::GreaterOrEqual => {
             return Some(other.to_string());
         }
-        Comparison::Unequal if kind == Kind::Text => return Some(format!("{other}x")),
-        Comparison::Unequal | Comparison::Greater => 1,
-        Comparison::Less => -1,
+        Relation::Unequal if kind == SymbolKind::Text => return Some(format!("{other}x")),
+        Relation::Unequal | Relation::Greater => 1,
+        Relation::Less => -1,
     };
     let value = number(other)?.checked_add(step)?;
-    Some(if kind == Kind::Hex { format!("{value:#x}") } else { value.to_string() })
+    Some(if kind == SymbolKind::Hex { format!("{value:#x}") } else { value.to_string() })
 }

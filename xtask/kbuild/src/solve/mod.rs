@@ -9,11 +9,11 @@ mod on;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::Tree;
+use crate::KbuildTree;
 use crate::expr::{Expr, Value};
-use crate::kconfig::{Entry, Kconfig, Selector};
+use crate::kconfig::{Kconfig, KconfigEntry, Selector};
 use crate::why::Reason;
-use obstacle::{Obstacle, Step};
+use obstacle::{Obstacle, ObstacleStep};
 
 /// Conditions looked at in one search: less than a second.
 const MAX_STEPS: usize = 60_000;
@@ -42,7 +42,7 @@ pub struct Assignment {
     pub assumed: BTreeSet<String>,
 }
 
-impl Tree {
+impl KbuildTree {
     /// Values that should make `want` true, changing as little of `given` (a complete .config) as is found.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Tree {
     }
 
     fn search(&self, want: &Expr, given: &dyn Fn(&str) -> Value) -> Result<Assignment, Reason> {
-        let mut search = Search {
+        let mut search = Solver {
             kconfig: &self.kconfig,
             arch: &self.srcarch,
             given,
@@ -80,32 +80,32 @@ impl Tree {
 
 /// A symbol, or the text of an opaque condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key<'a> {
+enum SolveKey<'a> {
     Symbol(&'a str),
     Opaque(&'a str),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
+struct SolveState {
     value: Value,
-    how: How,
+    how: Means,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
+enum Means {
     Set,
     Follows,
     /// As given, and something relies on it.
     Kept,
 }
 
-struct Search<'a> {
+struct Solver<'a> {
     kconfig: &'a Kconfig,
     arch: &'a str,
     given: &'a dyn Fn(&str) -> Value,
-    states: HashMap<Key<'a>, State>,
+    states: HashMap<SolveKey<'a>, SolveState>,
     /// What each change replaced, for the way back.
-    log: Vec<(Key<'a>, Option<State>, usize)>,
+    log: Vec<(SolveKey<'a>, Option<SolveState>, usize)>,
     /// Symbols that are being decided.
     busy: Vec<&'a str>,
     cost: usize,
@@ -116,24 +116,24 @@ struct Search<'a> {
 
 /// A way to turn a symbol on or off.
 #[derive(Clone, Copy)]
-enum Way<'a> {
-    Prompt(&'a Entry),
+enum SolveWay<'a> {
+    Prompt(&'a KconfigEntry),
     /// The symbol, and what selects it.
     Selected(&'a str, &'a Selector),
     /// The same, by something that only implies it: its own dependencies count too.
-    Implied(&'a Entry, &'a Selector),
-    Default(&'a Entry, usize),
+    Implied(&'a KconfigEntry, &'a Selector),
+    Default(&'a KconfigEntry, usize),
     Hold(&'a Expr, bool),
     On(&'a str),
     Off(&'a str),
     /// Show the prompt and say no.
-    Refuse(&'a Entry),
+    Refuse(&'a KconfigEntry),
     Both(&'a str, &'a str, bool),
 }
 
-impl<'a> Search<'a> {
+impl<'a> Solver<'a> {
     fn value(&self, name: &str) -> Value {
-        match self.states.get(&Key::Symbol(name)) {
+        match self.states.get(&SolveKey::Symbol(name)) {
             Some(state) => state.value.clone(),
             None => (self.given)(name),
         }
@@ -147,8 +147,8 @@ impl<'a> Search<'a> {
         matches!(self.value(name), Value::Yes | Value::Text(_))
     }
 
-    fn put(&mut self, key: Key<'a>, value: Value, how: How, cost: usize) -> Step {
-        let before = self.states.insert(key, State { value, how });
+    fn put(&mut self, key: SolveKey<'a>, value: Value, how: Means, cost: usize) -> ObstacleStep {
+        let before = self.states.insert(key, SolveState { value, how });
         self.log.push((key, before, self.cost));
         self.cost += cost;
         if self.cost >= self.limit { Err(Obstacle::Dear) } else { Ok(()) }
@@ -166,9 +166,9 @@ impl<'a> Search<'a> {
     }
 
     /// Follows the way that costs least; the obstacle is that of the first one.
-    fn cheapest(&mut self, what: &str, ways: &[Way<'a>]) -> Step {
+    fn cheapest(&mut self, what: &str, ways: &[SolveWay<'a>]) -> ObstacleStep {
         let (mark, start, limit) = (self.log.len(), self.cost, self.limit);
-        let mut best: Option<(usize, Vec<(Key<'a>, State)>)> = None;
+        let mut best: Option<(usize, Vec<(SolveKey<'a>, SolveState)>)> = None;
         let mut obstacle: Option<Obstacle> = None;
         for way in ways {
             let result = self.go(*way);
@@ -204,29 +204,29 @@ impl<'a> Search<'a> {
         if self.cost >= self.limit { Err(Obstacle::Dear) } else { Ok(()) }
     }
 
-    fn go(&mut self, way: Way<'a>) -> Step {
+    fn go(&mut self, way: SolveWay<'a>) -> ObstacleStep {
         match way {
-            Way::Prompt(entry) => self.by_prompt(entry),
-            Way::Selected(name, selector) => {
+            SolveWay::Prompt(entry) => self.by_prompt(entry),
+            SolveWay::Selected(name, selector) => {
                 self.turn_on(&selector.symbol)?;
                 self.hold(&selector.condition, true)?;
-                if self.is_on(name) { Ok(()) } else { self.on(name, How::Follows, COST_FOLLOWS) }
+                if self.is_on(name) { Ok(()) } else { self.on(name, Means::Follows, COST_FOLLOWS) }
             }
-            Way::Implied(entry, selector) => {
+            SolveWay::Implied(entry, selector) => {
                 self.depends(entry)?;
-                self.go(Way::Selected(&entry.symbol, selector))
+                self.go(SolveWay::Selected(&entry.symbol, selector))
             }
-            Way::Default(entry, at) => self.by_default(entry, at),
-            Way::Hold(expr, want) => self.hold(expr, want),
-            Way::On(symbol) => self.turn_on(symbol),
-            Way::Off(symbol) => self.turn_off(symbol),
-            Way::Refuse(entry) => {
+            SolveWay::Default(entry, at) => self.by_default(entry, at),
+            SolveWay::Hold(expr, want) => self.hold(expr, want),
+            SolveWay::On(symbol) => self.turn_on(symbol),
+            SolveWay::Off(symbol) => self.turn_off(symbol),
+            SolveWay::Refuse(entry) => {
                 if let Some(prompt) = &entry.prompt {
                     self.hold(prompt, true)?;
                 }
                 self.off(&entry.symbol)
             }
-            Way::Both(a, b, on) => {
+            SolveWay::Both(a, b, on) => {
                 for symbol in [a, b] {
                     if on { self.turn_on(symbol)? } else { self.turn_off(symbol)? }
                 }
@@ -236,13 +236,13 @@ impl<'a> Search<'a> {
     }
 
     /// Counts what is looked at.
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> ObstacleStep {
         self.steps += 1;
         if self.steps > MAX_STEPS { Err(Obstacle::TooLong) } else { Ok(()) }
     }
 
     /// Makes `expr` true, or false.
-    fn hold(&mut self, expr: &'a Expr, want: bool) -> Step {
+    fn hold(&mut self, expr: &'a Expr, want: bool) -> ObstacleStep {
         self.step()?;
         match (expr, want) {
             (Expr::Const(value), _) if *value == want => Ok(()),
@@ -261,7 +261,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn all(&mut self, parts: &'a [Expr], want: bool) -> Step {
+    fn all(&mut self, parts: &'a [Expr], want: bool) -> ObstacleStep {
         self.in_order(parts, want).into_iter().try_for_each(|part| self.hold(part, want))
     }
 
@@ -278,14 +278,14 @@ impl<'a> Search<'a> {
         parts
     }
 
-    fn any(&mut self, parts: &'a [Expr], want: bool) -> Step {
+    fn any(&mut self, parts: &'a [Expr], want: bool) -> ObstacleStep {
         let (held, open): (Vec<_>, Vec<_>) = parts.iter().partition(|part| self.eval(part) == Some(want));
-        let ways: Vec<_> = held.into_iter().chain(open).map(|part| Way::Hold(part, want)).collect();
+        let ways: Vec<_> = held.into_iter().chain(open).map(|part| SolveWay::Hold(part, want)).collect();
         let what = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" || ");
         self.cheapest(&format!("{what} {}", if want { "hold" } else { "fail" }), &ways)
     }
 
-    fn assume(&mut self, text: &'a str, want: bool) -> Step {
+    fn assume(&mut self, text: &'a str, want: bool) -> ObstacleStep {
         match fixed(self.arch, text) {
             Some(value) if value == want => return Ok(()),
             Some(_) => {
@@ -295,30 +295,30 @@ impl<'a> Search<'a> {
             None => {}
         }
         let value = if want { Value::Yes } else { Value::No };
-        match self.states.get(&Key::Opaque(text)) {
+        match self.states.get(&SolveKey::Opaque(text)) {
             Some(state) if state.value != value => {
                 Err(Obstacle::Why(format!("{text} would have to hold and not to hold")))
             }
             Some(_) => Ok(()),
-            None => self.put(Key::Opaque(text), value, How::Kept, 0),
+            None => self.put(SolveKey::Opaque(text), value, Means::Kept, 0),
         }
     }
 
     fn assignment(self) -> Assignment {
         let mut assignment = Assignment::default();
-        for (key, State { value, how }) in self.states {
+        for (key, SolveState { value, how }) in self.states {
             match (key, how) {
-                (Key::Opaque(text), _) => {
+                (SolveKey::Opaque(text), _) => {
                     let not = if value == Value::Yes { "" } else { "!" };
                     assignment.assumed.insert(format!("{not}{text}"));
                 }
-                (Key::Symbol(name), How::Set) => {
+                (SolveKey::Symbol(name), Means::Set) => {
                     assignment.set.insert(name.to_string(), value);
                 }
-                (Key::Symbol(name), How::Follows) => {
+                (SolveKey::Symbol(name), Means::Follows) => {
                     assignment.follows.insert(name.to_string(), value);
                 }
-                (Key::Symbol(name), How::Kept) => {
+                (SolveKey::Symbol(name), Means::Kept) => {
                     assignment.kept.insert(name.to_string(), value);
                 }
             }

@@ -1,7 +1,7 @@
 //! Why a way to an assignment does not lead on, in words for people.
 
 use super::MAX_STEPS;
-use crate::kconfig::Entry;
+use crate::kconfig::KconfigEntry;
 
 /// Longer chains say no more.
 const MAX_TEXT: usize = 600;
@@ -27,9 +27,9 @@ impl Obstacle {
     }
 }
 
-pub(super) type Step = Result<(), Obstacle>;
+pub(super) type ObstacleStep = Result<(), Obstacle>;
 
-pub(super) fn because(entry: &Entry, what: &str, obstacle: Obstacle) -> Obstacle {
+pub(super) fn because(entry: &KconfigEntry, what: &str, obstacle: Obstacle) -> Obstacle {
     match obstacle {
         Obstacle::Undefined(symbol) => Obstacle::Why(format!(
             "CONFIG_{} depends on {symbol}, which this architecture does not define ({})",

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use kbuild::{Assignment, Expr, Tree, Value};
+use kbuild::{Assignment, Expr, KbuildTree, Value};
 
 pub type Config = HashMap<String, Value>;
 
 /// A tree, the architecture, and a directory for its configurations.
-pub struct Place {
+pub struct KconfigPlace {
     pub source: PathBuf,
     pub arch: String,
     out: PathBuf,
@@ -29,19 +29,19 @@ pub fn value_in(config: &Config, name: &str) -> Value {
     config.get(name).cloned().unwrap_or(Value::No)
 }
 
-impl Place {
+impl KconfigPlace {
     /// `name` keeps tests that run at the same time apart.
-    pub fn new(name: &str) -> Place {
+    pub fn new(name: &str) -> KconfigPlace {
         let out =
             env::var_os("KBUILD_OUT").map_or_else(|| env::temp_dir().join("kbuild-real"), PathBuf::from);
         let arch = env::var("KBUILD_ARCH").unwrap_or_else(|_| "x86".into());
         let out = out.join(format!("{name}-{arch}"));
         fs::create_dir_all(&out).unwrap();
-        Place { source: needed("KBUILD_TREE"), arch, out }
+        KconfigPlace { source: needed("KBUILD_TREE"), arch, out }
     }
 
-    pub fn tree(&self) -> Tree {
-        Tree::open(&self.source, &self.arch).unwrap()
+    pub fn tree(&self) -> KbuildTree {
+        KbuildTree::open(&self.source, &self.arch).unwrap()
     }
 
     /// The architecture's defconfig without modules.
@@ -61,7 +61,7 @@ impl Place {
     }
 
     /// Up to three rounds: what olddefconfig drops is asked for again with what it made.
-    pub fn solve(&self, tree: &Tree, want: &Expr, base: &Config) -> Result<Assignment, String> {
+    pub fn solve(&self, tree: &KbuildTree, want: &Expr, base: &Config) -> Result<Assignment, String> {
         let mut config = base.clone();
         let mut dropped = Vec::new();
         for _ in 0..3 {
@@ -78,7 +78,7 @@ impl Place {
         Err(format!("{want} does not hold after olddefconfig: {}", dropped.join(" | ")))
     }
 
-    fn olddefconfig(&self, tree: &Tree, base: &Config, assignment: &Assignment) -> Config {
+    fn olddefconfig(&self, tree: &KbuildTree, base: &Config, assignment: &Assignment) -> Config {
         let mut config: BTreeMap<&String, &Value> = base.iter().collect();
         config.extend(&assignment.set);
         let lines = config.iter().map(|(name, value)| tree.config_line(name, value));

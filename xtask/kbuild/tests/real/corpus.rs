@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Instant;
 
-use kbuild::{Expr, Tree, Value, conditions_at, distinct};
+use kbuild::{Expr, KbuildTree, Value, conditions_at, distinct};
 
-use crate::config::{Config, Place, needed, value_in};
+use crate::config::{Config, KconfigPlace, needed, value_in};
 
 /// A file of a patch with the changed lines of its old version.
 struct Changed {
@@ -18,7 +18,7 @@ struct Changed {
 #[ignore = "NOT RUN: needs KBUILD_TREE=<kernel> and KBUILD_CORPUS=<folder of corpus.tsv>, and make"]
 fn corpus_symbols_survive_olddefconfig() {
     let corpus = needed("KBUILD_CORPUS");
-    let place = Place::new("corpus");
+    let place = KconfigPlace::new("corpus");
     let start = Instant::now();
     let tree = place.tree();
     println!("Kconfig read in {:?}", start.elapsed());
@@ -43,8 +43,8 @@ fn corpus_symbols_survive_olddefconfig() {
 }
 
 fn one(
-    tree: &Tree,
-    place: &Place,
+    tree: &KbuildTree,
+    place: &KconfigPlace,
     base: &Config,
     changed: &Changed,
     expected: &str,
@@ -69,7 +69,7 @@ fn one(
 }
 
 /// One condition for each arm that the change touches.
-fn wants(tree: &Tree, place: &Place, changed: &Changed) -> Result<Vec<Expr>, String> {
+fn wants(tree: &KbuildTree, place: &KconfigPlace, changed: &Changed) -> Result<Vec<Expr>, String> {
     if changed.file.contains("Kconfig") {
         let defined = tree.defined_in(&changed.file, &changed.lines);
         let directly = defined.iter().filter(|defined| !defined.inherited);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::config::{Place, number, value_in};
+use crate::config::{KconfigPlace, number, value_in};
 
 const FOLDERS: [&str; 14] = [
     "block", "crypto", "drivers", "fs", "init", "io_uring", "ipc", "kernel", "lib", "mm", "net", "security",
@@ -14,7 +14,7 @@ const FOLDERS: [&str; 14] = [
 #[test]
 #[ignore = "NOT RUN: needs KBUILD_TREE=<kernel> and make; KBUILD_STEP=<every n-th file>"]
 fn files_have_an_object_and_an_assignment() {
-    let place = Place::new("sample");
+    let place = KconfigPlace::new("sample");
     let (tree, base) = (place.tree(), place.base());
     let given = |name: &str| value_in(&base, name);
     let sample = sample(&place, number("KBUILD_STEP", 60));
@@ -49,7 +49,7 @@ fn files_have_an_object_and_an_assignment() {
 #[test]
 #[ignore = "NOT RUN: needs KBUILD_TREE=<kernel> and make; KBUILD_MAKE_STEP=<every n-th file>"]
 fn sampled_symbols_survive_olddefconfig() {
-    let place = Place::new("kept");
+    let place = KconfigPlace::new("kept");
     let (tree, base) = (place.tree(), place.base());
     let given = |name: &str| value_in(&base, name);
     let (mut asked, mut kept) = (0, 0);
@@ -72,7 +72,7 @@ fn sampled_symbols_survive_olddefconfig() {
     assert!(kept * 10 >= asked * 9, "{kept} of {asked}");
 }
 
-fn sample(place: &Place, step: usize) -> Vec<String> {
+fn sample(place: &KconfigPlace, step: usize) -> Vec<String> {
     let mut files = Vec::new();
     FOLDERS.iter().for_each(|folder| collect(&place.source, folder, &mut files));
     collect(&place.source, &format!("arch/{}", place.arch), &mut files);
