@@ -223,6 +223,7 @@ fn ran(subject: &Subject, cell: &Cell) -> Ran {
         splats: vec![splat],
         splats_total: 1,
         last_lines: vec!["a last line".to_owned()],
+        coverage: Vec::new(),
         watched: Watched { silence_secs: 1.0, deadline_secs: 2.0, cpus: vec!["CPU 0: f < g".to_owned()] },
     }
 }
@@ -284,6 +285,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
     let cells: Vec<CellReport> = cells.collect();
     let expect = cell.variant.expect.as_ref();
     let pair = PairReport {
+        differences: Vec::new(),
         tree: cell.tree.clone(),
         arch: cell.arch.name.to_owned(),
         variant: cell.variant.name.clone(),
@@ -301,6 +303,8 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         controls_left_out: Vec::new(),
     };
     let mut report = Report {
+        reach: BTreeMap::new(),
+        unreached_allowed: Vec::new(),
         sandbox: "bubblewrap 0".to_owned(),
         unconfined: false,
         schema: report::SCHEMA,
@@ -383,7 +387,7 @@ fuzz_target!(|bytes: &[u8]| {
     let caught = judge::catch(&asked, control, &patched);
     let judgement = judge::judge(&asked, &base, &patched, &judge::Detectors::default());
     let controls = [(control, caught)];
-    let shown = judge::Detectors { controls: &controls, least: 1, left_out: vec!["another".to_owned()] };
+    let shown = judge::Detectors { controls: &controls, least: 1, left_out: vec!["another".to_owned()], ..judge::Detectors::default() };
     judge::judge(&asked, &base, &patched, &shown);
     let impossible = [&base, &patched].into_iter().any(no_guest_can_have_measured);
     assert!(!(judgement.verdict == Verdict::Pass && impossible), "{judgement:?}");

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Counts, Done, Encoder, Hello, Level, Measured, Trailer};
+use crate::{Counts, Done, Encoder, GcovPiece, Hello, Level, Measured, Trailer};
 
 fn nonce() -> Nonce {
     Nonce::from_bytes([0x5a; 16])
@@ -38,6 +38,13 @@ fn one_of_each_kind() -> Vec<Message> {
             }),
         },
         Message::Broken { scenario: "exit".into(), why: "line\none, \"two\" \u{1f980}".into() },
+        Message::Covered(GcovPiece {
+            scenario: "exit".into(),
+            file: "tree/mm/a.gcda".into(),
+            number: 0,
+            last: true,
+            data: "QUJD".into(),
+        }),
         Message::Trailer(Trailer { measured: 1, tainted: 512 }),
     ]
 }
