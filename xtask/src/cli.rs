@@ -49,8 +49,8 @@ pub enum Verb {
     Chore(Chore),
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all pairs pass, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
-                        fails, host trouble), 4 the patch file was refused, 70 a bug in the harness, \
+const EXIT_CODES: &str = "Exit codes: 0 all pairs pass or are fixed, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \
+                        fails, host trouble), 4 the patch file was refused, 5 a weak pass, 70 a bug in the harness, \
                         130 interrupted. A closed output pipe (`| head -1`) changes neither what the command does nor \
                         its exit code.";
 

@@ -61,6 +61,14 @@ impl Exercise {
         }
     }
 
+    /// Something that the kernel has to refuse, with whatever error: that it does is what ends well.
+    pub fn refused<T>(&mut self, name: impl Display, work: impl FnOnce() -> io::Result<T>) {
+        self.step(name, || match work() {
+            Ok(_) => Err(io::Error::other("it was accepted")),
+            Err(_) => Ok(()),
+        });
+    }
+
     /// Records an error and nothing else: of walks over many files, whose good ones would fill the results.
     pub fn fail(&mut self, name: &str, error: &io::Error) {
         let words = errno::describe(error);

@@ -232,3 +232,97 @@ fn join(
     group.1.counted.extend(want.counted.iter().cloned());
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::observe::ChangedLine;
+
+    /// A tree of four files, two of which are compiled where a symbol says so.
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write(
+            "Kconfig",
+            "config CORE\n\tbool \"core\"\n\nsource \"arch/x86/Kconfig\"\nsource \"drivers/Kconfig\"\n",
+        );
+        write("arch/x86/Kconfig", "config X86\n\tdef_bool y\n");
+        write(
+            "drivers/Kconfig",
+            "config GADGET\n\tbool \"gadget\"\n\tdepends on CORE\n\nconfig DEBUG_GADGET\n\tbool \"debug\"\n\tdepends on \
+             GADGET\n\nconfig ELSEWHERE\n\tbool \"another machine\"\n\tdepends on ARM64\n",
+        );
+        write("Kbuild", "obj-y += drivers/\n");
+        write(
+            "drivers/Makefile",
+            "obj-$(CONFIG_GADGET) += gadget.o\nobj-$(CONFIG_ELSEWHERE) += elsewhere.o\n",
+        );
+        write("drivers/gadget.c", SOURCE);
+        write("drivers/elsewhere.c", "int elsewhere;\n");
+        write("drivers/gadget.h", "int gadget(void);\n");
+        dir
+    }
+
+    const SOURCE: &str = "#include \"gadget.h\"\nint gadget(void)\n{\n#ifdef CONFIG_DEBUG_GADGET\n\tcheck();\n#else\n\t\
+                          skip();\n#endif\n\treturn 0;\n}\n";
+
+    fn hunk(path: &str, lines: &[u32]) -> ChangedHunk {
+        let line = |number: &u32| ChangedLine {
+            side: Side::Added,
+            number: *number,
+            text: String::new(),
+            statement: Some((*number, *number)),
+        };
+        let lines = lines.iter().map(line).collect();
+        ChangedHunk { number: 1, path: path.to_owned(), lines, beside: Vec::new() }
+    }
+
+    fn derived(dir: &Path, hunks: &[ChangedHunk], on: &[&str]) -> Derivation {
+        let tree = KbuildTree::open(dir, "x86_64").unwrap();
+        let read = |path: &str| std::fs::read_to_string(dir.join(path)).ok();
+        let given = |symbol: &str| if on.contains(&symbol) { Value::Yes } else { Value::No };
+        derive(&tree, &PatchedFiles { patched: &read }, hunks, &given)
+    }
+
+    #[test]
+    fn symbols_of_the_object_and_of_the_branch_are_set_and_the_object_is_counted() {
+        let dir = tree();
+        let found = derived(dir.path(), &[hunk("drivers/gadget.c", &[5])], &["X86"]);
+        assert_eq!(found.variants.len(), 1);
+        let symbols: Vec<_> =
+            found.variants[0].symbols.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(symbols, ["CORE=y", "DEBUG_GADGET=y", "GADGET=y"]);
+        assert_eq!(Vec::from_iter(&found.variants[0].counted), ["drivers/gadget.o"]);
+    }
+
+    #[test]
+    fn both_branches_give_two_variants_and_what_is_set_already_gives_no_symbol() {
+        let dir = tree();
+        let on = ["X86", "CORE", "GADGET", "DEBUG_GADGET"];
+        let found = derived(dir.path(), &[hunk("drivers/gadget.c", &[5, 7])], &on);
+        let symbols: Vec<_> = found.variants.iter().map(|variant| format!("{:?}", variant.symbols)).collect();
+        assert_eq!(symbols, ["{}", "{\"DEBUG_GADGET\": \"n\"}"]);
+    }
+
+    #[test]
+    fn header_is_compiled_by_way_of_what_includes_it() {
+        let dir = tree();
+        let found = derived(dir.path(), &[hunk("drivers/gadget.h", &[1])], &["X86", "CORE", "GADGET"]);
+        assert_eq!(Vec::from_iter(&found.variants[0].counted), ["drivers/gadget.o"]);
+        assert!(found.notes.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_compiled_here_is_said_with_the_reason() {
+        let dir = tree();
+        let found = derived(dir.path(), &[hunk("drivers/elsewhere.c", &[1])], &["X86"]);
+        assert!(found.notes[0].contains("drivers/elsewhere.c: cannot be compiled here"), "{found:?}");
+        assert!(found.notes[0].contains("ARM64"), "{found:?}");
+    }
+}

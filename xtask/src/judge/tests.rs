@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use protocol::{Counts, Done, Hello, Level, Measured, Trailer};
+use protocol::{Counts, Done, Hello, Level, Measured, Trailer, WorkResult, Workload};
 
 use super::*;
 use crate::campaign::{Demand, Expect, ExpectedCount, Scenario, Suite};
@@ -791,4 +791,95 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
         })
         .collect();
     assert_eq!(stacks, [["do_exit", "give_up"].map(str::to_owned)]);
+}
+
+/// A workload that ended so on each arm; `reach` is what was counted.
+fn compared(
+    work: Workload,
+    base: &[(&str, WorkResult)],
+    patched: &[(&str, WorkResult)],
+    reach: Option<&Reach>,
+) -> Judgement {
+    let scenarios = [scenario("munmap", Demand::Work(work))];
+    let ran = |results: &[(&str, WorkResult)]| {
+        let results = results.iter().map(|(what, end)| ((*what).to_owned(), end.clone())).collect();
+        let mut ran = sound(none());
+        ran.scenarios[0].outcome = Ending::Measured(Box::new(Measured { results, ..Measured::default() }));
+        evidence(ran)
+    };
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    judge(&asked, &ran(base), &ran(patched), &Detectors { reach, ..Detectors::default() })
+}
+
+fn failed() -> WorkResult {
+    WorkResult::Failed("EINVAL".to_owned())
+}
+
+#[test]
+fn workload_that_ends_well_on_the_base_and_not_on_the_patched_arm_fails_the_patch() {
+    let verdict = |base: &[(&str, WorkResult)], patched: &[(&str, WorkResult)]| {
+        compared(Workload::Ours, base, patched, None).verdict
+    };
+    let ok = || [("mount", WorkResult::Ok)];
+    assert_eq!(verdict(&ok(), &ok()), Verdict::WeakPass);
+    assert_eq!(verdict(&ok(), &[("mount", failed())]), Verdict::Fail);
+    assert_eq!(verdict(&ok(), &[("other", WorkResult::Ok)]), Verdict::Fail);
+    // How a kernel answers to what it refuses is shown, and speaks against nobody.
+    assert_eq!(verdict(&[("mount", failed())], &ok()), Verdict::WeakPass);
+    assert_eq!(verdict(&ok(), &[("mount", WorkResult::Skipped("no memory".to_owned()))]), Verdict::WeakPass);
+    // Nothing was done.
+    assert_eq!(verdict(&[], &[]), Verdict::Vacuous);
+}
+
+#[test]
+fn test_that_fails_without_the_patch_and_not_with_it_is_a_fix() {
+    let program = || Workload::Program(vec!["/user/reproducer".to_owned()]);
+    let verdict = |base, patched| {
+        compared(program(), &[("exit status", base)], &[("exit status", patched)], None).verdict
+    };
+    assert_eq!(verdict(failed(), WorkResult::Ok), Verdict::Fixes);
+    assert_eq!(verdict(failed(), failed()), Verdict::WeakPass);
+    assert_eq!(verdict(WorkResult::Ok, failed()), Verdict::Fail);
+}
+
+#[test]
+fn trouble_that_the_base_has_as_well_is_told_from_new_trouble() {
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let with = |files: &[&str]| {
+        let mut ran = sound(none());
+        ran.splats = files.iter().map(|file| splat(Kind::MightSleep, &format!("{file}:7"))).collect();
+        ran.splats_total = files.len() as u64;
+        evidence(ran)
+    };
+    let verdict = |base: &[&str], patched: &[&str]| {
+        judge(&asked, &with(base), &with(patched), &Detectors::default()).verdict
+    };
+    assert_eq!(verdict(&[], &["fs/a.c"]), Verdict::Fail);
+    assert_eq!(verdict(&["fs/a.c"], &["fs/a.c"]), Verdict::BaseAlsoFails);
+    assert_eq!(verdict(&["fs/a.c"], &["fs/a.c", "fs/b.c"]), Verdict::Fail);
+    assert_eq!(verdict(&["fs/a.c"], &[]), Verdict::Fixes);
+}
+
+#[test]
+fn patch_of_which_a_hunk_was_not_executed_is_vacuous_and_the_hunk_is_named() {
+    let hunk = |state| reach::HunkReach {
+        number: 2,
+        path: "fs/a.c".to_owned(),
+        place: "fs/a.c:12".to_owned(),
+        lines: Vec::new(),
+        state,
+    };
+    let judged = |state| {
+        let reach = Reach { hunks: vec![hunk(state)], uncounted: None };
+        let ok = [("mount", WorkResult::Ok)];
+        compared(Workload::Ours, &ok, &ok, Some(&reach))
+    };
+    let executed = reach::ReachState::Executed { count: 1, by: vec!["munmap".to_owned()] };
+    assert_eq!(judged(executed).verdict, Verdict::WeakPass);
+    let missed = judged(reach::ReachState::NotExecuted);
+    assert_eq!(missed.verdict, Verdict::Vacuous);
+    assert_eq!(missed.reasons, ["hunk 2 (fs/a.c:12) was compiled and not executed"]);
+    assert_eq!(judged(reach::ReachState::NotCompiled).verdict, Verdict::Vacuous);
+    assert_eq!(judged(reach::ReachState::NoCode).verdict, Verdict::Vacuous);
 }
