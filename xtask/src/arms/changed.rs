@@ -60,11 +60,13 @@ fn hunks_of(path: &str, before: &[u8], after: &[u8], hunks: &mut Vec<ChangedHunk
             }
         }
         let beside = beside(&found, &new_code);
+        let uncounted = uncounted(path, &found, [&old_code, &new_code]);
         hunks.push(ChangedHunk {
             number: hunks.len().saturating_add(1),
             path: path.to_owned(),
             lines: found,
             beside,
+            uncounted,
         });
     }
     Ok(())
@@ -100,18 +102,44 @@ fn beside(lines: &[ChangedLine], code: &Statements) -> Vec<u32> {
     beside
 }
 
+/// What nothing counts of a hunk, in words.
+fn uncounted(path: &str, lines: &[ChangedLine], [old, new]: [&Statements; 2]) -> Vec<String> {
+    let changed = || lines.iter().filter(|line| line.side != Side::Context && !line.text.trim().is_empty());
+    if OTHER_CODE.iter().any(|ending| path.ends_with(ending)) {
+        let kind =
+            format!("code of a *{} file", path.rsplit_once('.').map_or("", |(stem, _)| &path[stem.len()..]));
+        return changed().next().map(|_| kind).into_iter().collect();
+    }
+    let mut found: Vec<String> = changed()
+        .filter(|line| line.statement.is_none())
+        .filter_map(
+            |line| if line.side == Side::Removed { old.other(line.number) } else { new.other(line.number) },
+        )
+        .map(str::to_owned)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Endings of files that become code which gcov does not count.
+const OTHER_CODE: [&str; 3] = [".S", ".rs", ".lds"];
+
 /// The statements of a file by their lines.
 #[derive(Default)]
 struct Statements {
     /// First line to last line.
     all: BTreeMap<u32, u32>,
     functions: Vec<RangeInclusive<u32>>,
+    /// Lines that become code or data elsewhere, and what they are.
+    others: Vec<(RangeInclusive<u32>, &'static str)>,
 }
 
 impl Statements {
     fn of(text: &[u8]) -> Result<Statements> {
         let source = CSource::parse(text)?;
         let mut statements = Statements::default();
+        statements.others = descendants(source.root()).into_iter().filter_map(other).collect();
         for function in source.functions() {
             statements.functions.push(rows(function.body));
             for node in descendants(function.body) {
@@ -122,6 +150,11 @@ impl Statements {
             }
         }
         Ok(statements)
+    }
+
+    /// What the line is that becomes code or data elsewhere; None: nothing of that kind.
+    fn other(&self, line: u32) -> Option<&'static str> {
+        self.others.iter().find(|(lines, _)| lines.contains(&line)).map(|(_, what)| *what)
     }
 
     /// The innermost statement that has the line.
@@ -147,6 +180,19 @@ impl Statements {
 fn rows(node: Node<'_>) -> RangeInclusive<u32> {
     let row = |row: usize| u32::try_from(row).unwrap_or(u32::MAX).saturating_add(1);
     row(node.start_position().row)..=row(node.end_position().row)
+}
+
+/// A macro, or the value of data: of a local variable that is not static it is code.
+fn other(node: Node<'_>) -> Option<(RangeInclusive<u32>, &'static str)> {
+    match node.kind() {
+        "preproc_def" | "preproc_function_def" => {
+            let first = *rows(node).start();
+            // It ends at the beginning of the next line.
+            Some((first..=first.max(rows(node).end().saturating_sub(1)), "a macro"))
+        }
+        "init_declarator" => Some((rows(node), "data")),
+        _ => None,
+    }
 }
 
 /// The lines of a statement; of one that holds others, those of its head. None: it makes no code by itself.
@@ -231,6 +277,20 @@ static int f(int a)
         let hunks = between(BEFORE, &after);
         assert!(!hunks[0].has_code());
         assert!(hunks[0].beside.is_empty());
+        assert!(hunks[0].uncounted.is_empty());
+    }
+
+    #[test]
+    fn what_becomes_code_or_data_elsewhere_is_said() {
+        let before = format!("#define SIZE(a) \\\n\t(a)\nstatic int limit = 1;\n{BEFORE}");
+        let changed = |from: &str, to: &str| between(&before, &before.replace(from, to))[0].uncounted.clone();
+        assert_eq!(changed("\t(a)\n", "\t(a + 1)\n"), ["a macro"]);
+        assert_eq!(changed("limit = 1", "limit = 2"), ["data"]);
+        assert_eq!(changed("int b = a;", "static int b = 3;"), ["data"]);
+        assert!(changed("int b = a;", "int b = a + 1;").is_empty());
+        let mut hunks = Vec::new();
+        hunks_of("arch/x86/lib/f.S", b"\tret\n", b"\tnop\n\tret\n", &mut hunks).unwrap();
+        assert_eq!(hunks[0].uncounted, ["code of a *.S file"]);
     }
 
     #[test]

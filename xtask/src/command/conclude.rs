@@ -238,7 +238,11 @@ impl Planned {
                 };
                 let judgement = judge::judge(&self.asked(asked), &base, &patched, &shown);
                 let is_same = code(&base).is_same(&own) == Some(true);
-                if is_same { judge::with_the_same_code(judgement) } else { judgement }
+                match (is_same, self.asked(asked).compares()) {
+                    (false, _) => judgement,
+                    (true, false) => judge::with_the_same_code(judgement),
+                    (true, true) => judge::with_the_same_functions(judgement),
+                }
             }
         };
         let controls = caught.into_iter().map(|(control, caught)| {

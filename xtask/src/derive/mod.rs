@@ -280,7 +280,7 @@ mod tests {
             statement: Some((*number, *number)),
         };
         let lines = lines.iter().map(line).collect();
-        ChangedHunk { number: 1, path: path.to_owned(), lines, beside: Vec::new() }
+        ChangedHunk { number: 1, path: path.to_owned(), lines, beside: Vec::new(), uncounted: Vec::new() }
     }
 
     fn derived(dir: &Path, hunks: &[ChangedHunk], on: &[&str]) -> Derivation {

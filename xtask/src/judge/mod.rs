@@ -115,6 +115,17 @@ pub fn with_the_same_code(judgement: Judgement) -> Judgement {
 const NOTHING_PLANTED: &str =
     "blind to whatever the workloads do not show: no bug was planted to see whether they would";
 
+/// As [`with_the_same_code`], where the base is the only measure: functions are the same, and data may not be, so that trouble of
+/// the patched arm alone stays the patch's.
+pub fn with_the_same_functions(judgement: Judgement) -> Judgement {
+    match judgement.verdict {
+        Verdict::WeakPass | Verdict::Pass => beside_the_point(
+            "the compiler makes the same functions of both kernels: no workload can tell them apart by what they execute",
+        ),
+        _ => judgement,
+    }
+}
+
 /// Judges one pair.
 pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
     let found_base = examine(asked, JudgedArm::Base, base);
@@ -208,7 +219,11 @@ fn pass_unless_blind(
     match (blind.is_empty(), shown.controls.is_empty() && asked.compares()) {
         (false, _) => Judgement { verdict: Verdict::Vacuous, reasons: blind },
         (true, false) => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
-        (true, true) => Judgement { verdict: Verdict::WeakPass, reasons: vec![NOTHING_PLANTED.to_owned()] },
+        (true, true) => {
+            let blind = shown.reach.map(Reach::blind_to).unwrap_or_default();
+            let reasons = std::iter::once(NOTHING_PLANTED.to_owned()).chain(blind).collect();
+            Judgement { verdict: Verdict::WeakPass, reasons }
+        }
     }
 }
 

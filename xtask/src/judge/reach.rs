@@ -37,6 +37,9 @@ pub struct HunkReach {
     pub path: String,
     pub place: String,
     pub lines: Vec<LineReach>,
+    /// [`ChangedHunk::uncounted`].
+    #[serde(default)]
+    pub uncounted: Vec<String>,
     /// Of the hunk: that of its line that was reached furthest; of one that only takes code away, that of the code around it.
     pub state: ReachState,
 }
@@ -119,6 +122,19 @@ impl Reach {
             .collect()
     }
 
+    /// In sentences, what of the patch nothing can count.
+    pub fn blind_to(&self) -> Vec<String> {
+        let hunks = self.hunks.iter().filter(|hunk| !hunk.uncounted.is_empty());
+        let sentence = |hunk: &HunkReach| {
+            let what = hunk.uncounted.join(" and ");
+            format!(
+                "blind to hunk {} ({}): it changes {what}, and nothing counts where that is used",
+                hunk.number, hunk.place
+            )
+        };
+        hunks.map(sentence).collect()
+    }
+
     /// At most so many of the workloads, those first that execute what no other before them did.
     pub fn telling(&self, most: usize) -> Vec<String> {
         let lines =
@@ -170,7 +186,14 @@ fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
     // Code that is taken away from outside of every function, or from a file that is gone: nothing is left to look at.
     let nothing = if hunk.has_code() { ReachState::NotCompiled } else { ReachState::NoCode };
     let state = state.filter(|state| *state != ReachState::NoCode).unwrap_or(nothing);
-    HunkReach { number: hunk.number, path: hunk.path.clone(), place: hunk.place(), lines, state }
+    HunkReach {
+        number: hunk.number,
+        path: hunk.path.clone(),
+        place: hunk.place(),
+        lines,
+        uncounted: hunk.uncounted.clone(),
+        state,
+    }
 }
 
 fn rank(state: &ReachState) -> (u8, u64) {
@@ -224,7 +247,13 @@ mod tests {
     }
 
     fn hunk(lines: Vec<ChangedLine>, beside: &[u32]) -> ChangedHunk {
-        ChangedHunk { number: 1, path: "a.c".to_owned(), lines, beside: beside.to_vec() }
+        ChangedHunk {
+            number: 1,
+            path: "a.c".to_owned(),
+            lines,
+            beside: beside.to_vec(),
+            uncounted: Vec::new(),
+        }
     }
 
     fn coverage(scenario: &str, counts: &[(u32, u64)]) -> Coverage {

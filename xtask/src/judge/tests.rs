@@ -868,6 +868,7 @@ fn patch_of_which_a_hunk_was_not_executed_is_vacuous_and_the_hunk_is_named() {
         path: "fs/a.c".to_owned(),
         place: "fs/a.c:12".to_owned(),
         lines: Vec::new(),
+        uncounted: Vec::new(),
         state,
     };
     let judged = |state| {

@@ -11,6 +11,9 @@ pub struct ChangedHunk {
     pub lines: Vec<ChangedLine>,
     /// Of a hunk that adds no code and takes some away: lines of the patched file that run where it was.
     pub beside: Vec<u32>,
+    /// What else it changes that becomes code or data, and of which nothing counts whether it is used: `a macro`, `data`.
+    #[serde(default)]
+    pub uncounted: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,6 +24,7 @@ fn questions(report: &Report) -> Vec<[String; 2]> {
     ];
     questions
         .extend(report.reach.values().map(|reach| ("Is what it changes executed?", marked::summary(reach))));
+    questions.extend(differs(report).map(|answer| ("Does anything end differently?", answer)));
     questions.extend(look_at(report).map(|answer| ("What should a reviewer look at?", answer)));
     if own_counts(report).next().is_some() {
         questions.push(("Does it do what it should?", does(report)));
@@ -45,6 +46,20 @@ fn answer(report: &Report, question: &Question) -> String {
         (None, Some(event)) => stops(report, event, question.beside.as_deref()),
         (None, None) => costs(report),
     }
+}
+
+/// Of runs that compare workloads, how many of their results are not those of the base.
+fn differs(report: &Report) -> Option<String> {
+    if report.reach.is_empty() {
+        return None;
+    }
+    let count = report.main_pairs().map(|pair| pair.differences.len()).fold(0, usize::saturating_add);
+    let first = report.main_pairs().flat_map(|pair| &pair.differences).next();
+    Some(match (count, first) {
+        (1, Some(first)) => first.clone(),
+        (_, Some(first)) => format!("{count} results, in report.txt; the first: {first}"),
+        (_, None) => "no result of any workload".to_owned(),
+    })
 }
 
 /// A kernel that lies can fake every result from inside: which files of the patch could make it.

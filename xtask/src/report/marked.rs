@@ -122,6 +122,7 @@ mod tests {
             number: 1,
             path: "fs/dir.c".to_owned(),
             place: "fs/dir.c:12".to_owned(),
+            uncounted: Vec::new(),
             state: executed.clone(),
             lines: vec![
                 line(Side::Context, 11, "\tif (a)", ReachState::NoCode),
