@@ -138,8 +138,8 @@ struct Statements {
 impl Statements {
     fn of(text: &[u8]) -> Result<Statements> {
         let source = CSource::parse(text)?;
-        let mut statements = Statements::default();
-        statements.others = descendants(source.root()).into_iter().filter_map(other).collect();
+        let others = descendants(source.root()).into_iter().filter_map(other).collect();
+        let mut statements = Statements { others, ..Statements::default() };
         for function in source.functions() {
             statements.functions.push(rows(function.body));
             for node in descendants(function.body) {
