@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::BenchArgs;
+use super::{BenchArgs, corpus};
 use crate::boot::probe;
 use crate::campaign;
 use crate::campaign::plan::{self, Beside};
@@ -132,6 +132,9 @@ struct MeasuredRun {
 /// When a matrix that is measured does not come to a report, or an image that was built from its neighbour's objects is
 /// not the one built from nothing.
 pub fn bench(project: &Project, args: &BenchArgs) -> Result<Exit> {
+    if let Some(dir) = &args.corpus {
+        return corpus::corpus(project, dir, args);
+    }
     let dir = project.work().join("bench");
     let mut place =
         BenchDir { project, dir, only: args.only.clone(), no_sandbox: args.no_sandbox, number: 0 };

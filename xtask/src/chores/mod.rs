@@ -4,6 +4,7 @@
 mod attacks;
 mod bench;
 mod ci;
+mod corpus;
 mod docs;
 mod faults;
 mod versions;
@@ -42,13 +43,17 @@ pub struct BenchArgs {
     /// its neighbour's objects
     #[arg(long, conflicts_with = "ccache")]
     pub images: bool,
-    /// Write it to docs/performance.md: for a whole run on a machine that does nothing else
+    /// Instead of measuring the default campaign, run every patch of the corpus in DIR (with a table, corpus.tsv) as one that
+    /// nobody prepared for, and say what was compiled, executed and judged of each, and in what time
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["images", "ccache", "no_sandbox"])]
+    pub corpus: Option<PathBuf>,
+    /// Write it to docs/performance.md (docs/corpus.md): for a whole run on a machine that does nothing else
     #[arg(long, conflicts_with = "images")]
     pub write: bool,
     /// Let builds and guests do all that you can: to measure what confining them costs
     #[arg(long)]
     pub no_sandbox: bool,
-    /// Of the default campaign, only cells that match this pattern; may be given several times
+    /// Of the default campaign only cells, of a corpus only patches that match this pattern; may be given several times
     #[arg(long, value_name = "PATTERN")]
     pub only: Vec<String>,
 }

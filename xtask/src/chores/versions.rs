@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
 use super::VersionsArgs;
+use crate::campaign::DEFAULT;
 use crate::campaign::project::Project;
 use crate::host::disk::write_whole;
 use crate::host::terminal;
@@ -120,7 +121,10 @@ fn run(project: &Project, version: &Version) -> Result<VersionOutcome> {
     shell.change_dir(&project.root);
     let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
     let (path, started) = (&version.path, Instant::now());
-    let matrix = cmd!(shell, "{harness} matrix --patch {path} --only {CELLS} --suite quick --format json");
+    let matrix = cmd!(
+        shell,
+        "{harness} matrix --campaign {DEFAULT} --patch {path} --only {CELLS} --suite quick --format json"
+    );
     let output = matrix.quiet().ignore_status().output().or_infra(|| "start the matrix".to_owned())?;
     if output.status.code() == Some(Exit::Interrupted as i32) {
         return Err(Failure::interrupted());

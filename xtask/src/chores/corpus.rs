@@ -1,0 +1,233 @@
+//! `cargo xtask bench --corpus DIR`: runs every patch of a corpus as one that nobody prepared for, and writes a table of what was
+//! compiled and executed of each and which verdict it got. The corpus is outside of the project: a directory with a table
+//! `corpus.tsv` and the patches that it names.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use wildmatch::WildMatch;
+use xshell::{Shell, cmd};
+
+use super::BenchArgs;
+use crate::campaign::ANY;
+use crate::campaign::project::Project;
+use crate::host::disk::{self, write_whole};
+use crate::host::input;
+use crate::host::terminal;
+use crate::report::Report;
+use failure::{Context, Exit, Failure, Result};
+
+/// The page that is written.
+const PAGE: &str = "docs/corpus.md";
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CorpusPatch {
+    /// Path below the corpus.
+    file: String,
+    /// In the corpus's words.
+    expected: String,
+    /// Counts in the score.
+    core: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct CorpusOutcome {
+    verdict: String,
+    exit: Option<i32>,
+    code_lines: usize,
+    compiled: usize,
+    executed: usize,
+    hunks: usize,
+    hunks_executed: usize,
+    secs: f64,
+    /// The first reason of the verdict.
+    reason: String,
+}
+
+/// Runs the patches that were not run before, or those of the given names, and prints a row each; writes the table if that is
+/// asked.
+///
+/// # Errors
+/// When the corpus has no table, or a pattern matches nothing.
+pub fn corpus(project: &Project, dir: &Path, args: &BenchArgs) -> Result<Exit> {
+    let all = all(dir)?;
+    let patterns: Vec<WildMatch> = args.only.iter().map(|pattern| WildMatch::new(pattern)).collect();
+    let wanted = |patch: &&CorpusPatch| {
+        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(&patch.file))
+    };
+    if all.iter().filter(wanted).count() == 0 {
+        return Err(
+            Failure::usage("no patch of the corpus matches").next(format!("there is {}", all[0].file))
+        );
+    }
+    let kept = project.work().join("corpus");
+    disk::create_dir(&kept)?;
+    let file = |patch: &CorpusPatch| kept.join(format!("{}.json", patch.file.replace('/', "-")));
+    for patch in all.iter().filter(wanted) {
+        let outcome = run(project, dir, patch, &kept)?;
+        terminal::print_line(&row(patch, &outcome))?;
+        let json = serde_json::to_vec_pretty(&outcome).or_infra(|| "encode an outcome".to_owned())?;
+        write_whole(&file(patch), &json)?;
+    }
+    let known = |patch: &CorpusPatch| serde_json::from_slice(&std::fs::read(file(patch)).ok()?).ok();
+    let outcomes: Vec<Option<CorpusOutcome>> = all.iter().map(known).collect();
+    let text = render(&all, &outcomes);
+    if args.write {
+        write_whole(&project.root.join(PAGE), text.as_bytes())?;
+    }
+    terminal::print(&text)?;
+    Ok(Exit::Ok)
+}
+
+fn all(dir: &Path) -> Result<Vec<CorpusPatch>> {
+    let path = dir.join("corpus.tsv");
+    let text = input::CONFIG.read_text(&path)?;
+    let patches: Vec<CorpusPatch> = text.lines().skip(1).filter_map(parse).collect();
+    match patches.is_empty() {
+        true => Err(Failure::usage(format!("{}: names no patch", input::shown(&path)))),
+        false => Ok(patches),
+    }
+}
+
+/// The first column is the file, the sixth what is expected, the last whether it counts.
+fn parse(line: &str) -> Option<CorpusPatch> {
+    let columns: Vec<&str> = line.split('\t').collect();
+    let file = columns.first().filter(|file| file.ends_with(".patch"))?;
+    Some(CorpusPatch {
+        file: (*file).to_owned(),
+        expected: columns.get(5).copied().unwrap_or_default().to_owned(),
+        core: columns.last().is_some_and(|set| *set == "core"),
+    })
+}
+
+fn run(project: &Project, corpus: &Path, patch: &CorpusPatch, kept: &Path) -> Result<CorpusOutcome> {
+    let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
+    let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
+    let path = std::path::absolute(corpus.join(&patch.file)).or_infra(|| "find the corpus".to_owned())?;
+    shell.change_dir(&project.root);
+    // The last one is there to be looked at; all of them would fill the disk.
+    let out: PathBuf = kept.join("run");
+    disk::discard(&out)?;
+    let started = Instant::now();
+    let matrix = cmd!(shell, "{harness} matrix --campaign {ANY} --patch {path} --out {out} --format json");
+    let output = matrix.quiet().ignore_status().output().or_infra(|| "start the matrix".to_owned())?;
+    if output.status.code() == Some(Exit::Interrupted as i32) {
+        return Err(Failure::interrupted());
+    }
+    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
+    let secs = started.elapsed().as_secs_f64();
+    Ok(outcome(report.as_ref(), output.status.code(), secs, &String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Of several variants, the worst verdict.
+fn outcome(report: Option<&Report>, exit: Option<i32>, secs: f64, said: &str) -> CorpusOutcome {
+    let Some(report) = report else {
+        let reason = said.lines().next().unwrap_or_default().to_owned();
+        return CorpusOutcome { verdict: "none".to_owned(), exit, secs, reason, ..CorpusOutcome::default() };
+    };
+    let pair = report
+        .pairs
+        .iter()
+        .max_by_key(|pair| (pair.verdict == crate::judge::Verdict::Fail, !pair.verdict.is_good()));
+    let reach = report.reach.values().next();
+    let lines = reach.map(|reach| reach.lines()).unwrap_or_default();
+    let (hunks, hunks_executed) = reach.map(|reach| reach.hunks_with_code()).unwrap_or_default();
+    CorpusOutcome {
+        verdict: pair.map_or("none", |pair| pair.verdict.name()).to_owned(),
+        exit,
+        code_lines: lines.code,
+        compiled: lines.compiled,
+        executed: lines.executed,
+        hunks,
+        hunks_executed,
+        secs,
+        reason: pair.and_then(|pair| pair.reasons.first()).cloned().unwrap_or_default(),
+    }
+}
+
+fn row(patch: &CorpusPatch, outcome: &CorpusOutcome) -> String {
+    format!(
+        "{}: {} in {:.0} s; {} of {} code lines compiled, {} executed; {} of {} hunks executed",
+        patch.file,
+        outcome.verdict,
+        outcome.secs,
+        outcome.compiled,
+        outcome.code_lines,
+        outcome.executed,
+        outcome.hunks_executed,
+        outcome.hunks
+    )
+}
+
+fn render(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
+    let mut text = "# A corpus of patches, each tried as one that nobody prepared for\n\nWritten by `cargo xtask bench \
+                    --corpus DIR --write`. Lines are changed lines that have code.\n\n| patch | expected | lines | compiled | executed | \
+                    hunks executed | verdict | s |\n|---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for (patch, outcome) in all.iter().zip(outcomes) {
+        let name = if patch.core { patch.file.clone() } else { format!("{} (extra)", patch.file) };
+        let cells = match outcome {
+            None => " | | | | not run | ".to_owned(),
+            Some(found) => format!(
+                "{} | {} | {} | {} of {} | {} | {:.0}",
+                found.code_lines,
+                found.compiled,
+                found.executed,
+                found.hunks_executed,
+                found.hunks,
+                found.verdict,
+                found.secs
+            ),
+        };
+        let _ = writeln!(text, "| {name} | {} | {cells} |", patch.expected.replace('|', "/"));
+    }
+    let run: Vec<&CorpusOutcome> = outcomes.iter().flatten().collect();
+    let sum = |of: fn(&CorpusOutcome) -> usize| run.iter().map(|outcome| of(outcome)).sum::<usize>();
+    let mut times: Vec<f64> = run.iter().map(|outcome| outcome.secs).collect();
+    times.sort_by(f64::total_cmp);
+    let _ = writeln!(
+        text,
+        "\n{} of {} patches run: {} of {} code lines compiled, {} executed; {} of {} hunks executed; median {:.0} s.",
+        run.len(),
+        all.len(),
+        sum(|outcome| outcome.compiled),
+        sum(|outcome| outcome.code_lines),
+        sum(|outcome| outcome.executed),
+        sum(|outcome| outcome.hunks_executed),
+        sum(|outcome| outcome.hunks),
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_has_a_row_for_each_patch_also_for_one_that_was_not_run() {
+        let line = |file: &str, set: &str| {
+            format!("{file}\tfs\tfs/a.c\tA\ttrigger\tkmemleak | leak\teasy\tx\tyes\t{set}")
+        };
+        let all: Vec<CorpusPatch> = [line("bad/1.patch", "core"), line("good/2.patch", "extra")]
+            .iter()
+            .filter_map(|line| parse(line))
+            .collect();
+        let outcome = CorpusOutcome {
+            verdict: "weak-pass".to_owned(),
+            code_lines: 4,
+            compiled: 3,
+            executed: 2,
+            hunks: 2,
+            hunks_executed: 1,
+            secs: 95.4,
+            ..CorpusOutcome::default()
+        };
+        insta::assert_snapshot!(render(&all, &[Some(outcome), None]));
+        assert_eq!(parse("file\tsubsystem"), None);
+    }
+}
