@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::BASE64;
 use kit::files;
 use protocol::{GcovPiece, Message};
 
@@ -65,7 +64,7 @@ fn pieces<'a>(scenario: &'a str, file: &'a str, bytes: &'a [u8]) -> impl Iterato
             file: file.to_owned(),
             number: u32::try_from(index).unwrap_or(u32::MAX),
             last: index + 1 == count,
-            data: BASE64_STANDARD.encode(&bytes[from..to]),
+            data: BASE64.encode(&bytes[from..to]),
         }
     })
 }
@@ -86,7 +85,7 @@ mod tests {
             [(0, false), (1, true)]
         );
         let back: Vec<u8> =
-            pieces.iter().flat_map(|piece| BASE64_STANDARD.decode(&piece.data).unwrap()).collect();
+            pieces.iter().flat_map(|piece| BASE64.decode(piece.data.as_bytes()).unwrap()).collect();
         assert_eq!(back, bytes);
         let mut encoder = Encoder::new(Nonce::from_bytes([0; 16]));
         for piece in pieces {

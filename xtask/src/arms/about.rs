@@ -153,26 +153,28 @@ fn series(path: &std::path::Path) -> Option<Series> {
 
 /// The campaign whose own patches change one of the files `touched`.
 pub fn campaign_about(project: &Project, touched: &BTreeSet<String>) -> Option<String> {
+    about(project, touched, |_| true).map(|(name, _)| name)
+}
+
+/// Of the `wanted` campaigns the one that is about one of the files, and that file.
+fn about(
+    project: &Project,
+    touched: &BTreeSet<String>,
+    wanted: impl Fn(&str) -> bool,
+) -> Option<(String, String)> {
     let configs = project.root.join("configs");
     let mut names = campaign::campaigns_in(&configs);
     names.sort_by_key(|name| name != DEFAULT);
-    names.into_iter().find(|name| {
-        Campaign::load(&configs, name)
-            .is_ok_and(|campaign| !files_of(project, &campaign).is_disjoint(touched))
+    names.into_iter().filter(|name| wanted(name)).find_map(|name| {
+        let campaign = Campaign::load(&configs, &name).ok()?;
+        let file = files_of(project, &campaign).into_iter().find(|file| touched.contains(file))?;
+        Some((name, file))
     })
 }
 
 /// The campaign that is about one of the files, in words.
 fn other(project: &Project, this: &Campaign, touched: &BTreeSet<String>) -> String {
-    let configs = project.root.join("configs");
-    let mut names = campaign::campaigns_in(&configs);
-    names.sort_by_key(|name| name != DEFAULT);
-    let found = names.into_iter().filter(|name| *name != this.name).find_map(|name| {
-        let campaign = Campaign::load(&configs, &name).ok()?;
-        let file = files_of(project, &campaign).into_iter().find(|file| touched.contains(file))?;
-        Some((name, file))
-    });
-    found.map_or_else(String::new, |(name, file)| {
+    about(project, touched, |name| *name != this.name).map_or_else(String::new, |(name, file)| {
         format!("; campaign {name} is about {file}: --campaign {name}")
     })
 }

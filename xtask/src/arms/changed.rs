@@ -73,7 +73,7 @@ fn hunks_of(path: &str, before: &[u8], after: &[u8], hunks: &mut Vec<ChangedHunk
 }
 
 /// Whether the file is C that is compiled, by itself or by what includes it.
-pub fn is_c(path: &str) -> bool {
+fn is_c(path: &str) -> bool {
     path.ends_with(".c") || path.ends_with(".h")
 }
 

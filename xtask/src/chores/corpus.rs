@@ -3,20 +3,18 @@
 //! `corpus.tsv` and the patches that it names.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
-use xshell::{Shell, cmd};
 
-use super::BenchArgs;
+use super::{BenchArgs, MatrixRun};
 use crate::campaign::ANY;
 use crate::campaign::project::Project;
 use crate::host::disk::{self, write_whole};
 use crate::host::input;
 use crate::host::terminal;
-use crate::report::Report;
+use crate::judge::Verdict;
 use failure::{Context, Exit, Failure, Result};
 
 /// The page that is written.
@@ -48,7 +46,7 @@ struct CorpusOutcome {
     reason: String,
 }
 
-/// Runs the patches that were not run before, or those of the given names, and prints a row each; writes the table if that is
+/// Runs the patches that match, all of them if nothing is asked for, and prints a row each; writes the table if that is
 /// asked.
 ///
 /// # Errors
@@ -105,34 +103,24 @@ fn parse(line: &str) -> Option<CorpusPatch> {
 }
 
 fn run(project: &Project, corpus: &Path, patch: &CorpusPatch, kept: &Path) -> Result<CorpusOutcome> {
-    let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
-    let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
     let path = std::path::absolute(corpus.join(&patch.file)).or_infra(|| "find the corpus".to_owned())?;
-    shell.change_dir(&project.root);
     // The last one is there to be looked at; all of them would fill the disk.
-    let out: PathBuf = kept.join("run");
+    let out = kept.join("run");
     disk::discard(&out)?;
-    let started = Instant::now();
-    let matrix = cmd!(shell, "{harness} matrix --campaign {ANY} --patch {path} --out {out} --format json");
-    let output = matrix.quiet().ignore_status().output().or_infra(|| "start the matrix".to_owned())?;
-    if output.status.code() == Some(Exit::Interrupted as i32) {
-        return Err(Failure::interrupted());
-    }
-    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
-    let secs = started.elapsed().as_secs_f64();
-    Ok(outcome(report.as_ref(), output.status.code(), secs, &String::from_utf8_lossy(&output.stderr)))
+    let (path, out) = (path.display().to_string(), out.display().to_string());
+    let ran = super::matrix(project, &["--campaign", ANY, "--patch", &path, "--out", &out])?;
+    Ok(outcome(&ran))
 }
 
 /// Of several variants, the worst verdict.
-fn outcome(report: Option<&Report>, exit: Option<i32>, secs: f64, said: &str) -> CorpusOutcome {
-    let Some(report) = report else {
-        let reason = said.lines().next().unwrap_or_default().to_owned();
+fn outcome(ran: &MatrixRun) -> CorpusOutcome {
+    let (exit, secs) = (ran.exit, ran.secs);
+    let Some(report) = &ran.report else {
+        let reason = ran.said.lines().next().unwrap_or_default().to_owned();
         return CorpusOutcome { verdict: "none".to_owned(), exit, secs, reason, ..CorpusOutcome::default() };
     };
-    let pair = report
-        .pairs
-        .iter()
-        .max_by_key(|pair| (pair.verdict == crate::judge::Verdict::Fail, !pair.verdict.is_good()));
+    let pairs = report.pairs.iter();
+    let pair = pairs.max_by_key(|pair| (pair.verdict == Verdict::Fail, !pair.verdict.is_good()));
     let reach = report.reach.values().next();
     let lines = reach.map(|reach| reach.lines()).unwrap_or_default();
     let (hunks, hunks_executed) = reach.map(|reach| reach.hunks_with_code()).unwrap_or_default();

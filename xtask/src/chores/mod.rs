@@ -10,13 +10,15 @@ mod faults;
 mod versions;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
+use xshell::{Shell, cmd};
 
 use crate::campaign::project::Project;
 use crate::command::report::REPORT;
 use crate::report::Report;
-use failure::{Exit, Failure, Result};
+use failure::{Context, Exit, Failure, Result};
 
 #[derive(Debug, Subcommand)]
 pub enum Chore {
@@ -102,4 +104,36 @@ pub fn run(project: &Project, chore: &Chore) -> Result<Exit> {
         Chore::Versions(args) => versions::versions(project, args),
         Chore::Docs(args) => docs::run(project, args),
     }
+}
+
+/// What a matrix came to that a chore started.
+struct MatrixRun {
+    /// None: it came to no report.
+    report: Option<Report>,
+    exit: Option<i32>,
+    /// On standard error.
+    said: String,
+    secs: f64,
+}
+
+/// Runs this harness's matrix with `args`, whatever comes of it.
+///
+/// # Errors
+/// When it cannot be started, or was interrupted.
+fn matrix(project: &Project, args: &[&str]) -> Result<MatrixRun> {
+    let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
+    shell.change_dir(&project.root);
+    let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
+    let started = Instant::now();
+    let matrix = cmd!(shell, "{harness} matrix {args...} --format json");
+    let output = matrix.quiet().ignore_status().output().or_infra(|| "start the matrix".to_owned())?;
+    if output.status.code() == Some(Exit::Interrupted as i32) {
+        return Err(Failure::interrupted());
+    }
+    Ok(MatrixRun {
+        report: serde_json::from_slice(&output.stdout).ok(),
+        exit: output.status.code(),
+        said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        secs: started.elapsed().as_secs_f64(),
+    })
 }

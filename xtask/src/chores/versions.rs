@@ -3,17 +3,14 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use xshell::{Shell, cmd};
 
 use super::VersionsArgs;
 use crate::campaign::DEFAULT;
 use crate::campaign::project::Project;
 use crate::host::disk::write_whole;
 use crate::host::terminal;
-use crate::report::Report;
 use failure::{Context, Exit, Failure, Result};
 
 /// The variant that compiles what the versions change.
@@ -117,31 +114,23 @@ fn parse(path: PathBuf, text: &str) -> Result<Version> {
 }
 
 fn run(project: &Project, version: &Version) -> Result<VersionOutcome> {
-    let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
-    shell.change_dir(&project.root);
-    let harness = std::env::current_exe().or_infra(|| "find this program".to_owned())?;
-    let (path, started) = (&version.path, Instant::now());
-    let matrix = cmd!(
-        shell,
-        "{harness} matrix --campaign {DEFAULT} --patch {path} --only {CELLS} --suite quick --format json"
-    );
-    let output = matrix.quiet().ignore_status().output().or_infra(|| "start the matrix".to_owned())?;
-    if output.status.code() == Some(Exit::Interrupted as i32) {
-        return Err(Failure::interrupted());
-    }
-    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
-    let pair = report.as_ref().and_then(|report| report.pairs.first());
-    let controls = report.as_ref().map(|report| report.controls.as_slice()).unwrap_or_default();
+    let path = version.path.display().to_string();
+    let ran = super::matrix(
+        project,
+        &["--campaign", DEFAULT, "--patch", &path, "--only", CELLS, "--suite", "quick"],
+    )?;
+    let pair = ran.report.as_ref().and_then(|report| report.pairs.first());
+    let controls = ran.report.as_ref().map(|report| report.controls.as_slice()).unwrap_or_default();
     Ok(VersionOutcome {
         verdict: pair.map_or("none", |pair| pair.verdict.name()).to_owned(),
-        exit: output.status.code(),
+        exit: ran.exit,
         reasons: match pair {
             Some(pair) => pair.reasons.clone(),
-            None => String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect(),
+            None => ran.said.lines().map(str::to_owned).collect(),
         },
         caught: controls.iter().filter(|control| control.caught).count(),
         controls: controls.len(),
-        secs: started.elapsed().as_secs_f64(),
+        secs: ran.secs,
     })
 }
 

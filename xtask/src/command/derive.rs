@@ -16,7 +16,7 @@ use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
 use crate::source::build_dir;
 use crate::source::worktree::WorkTree;
-use crate::subject::kconfig::KconfigRequest;
+use crate::subject::kconfig::{self, KconfigRequest};
 use failure::Result;
 use patch::{Base, Overlay};
 
@@ -49,10 +49,10 @@ impl Setting<'_> {
         let mut variants = Vec::new();
         for variant in &campaign.variants {
             let arch = arch::find(&variant.arch)?;
-            let kconfig = kbuild::KbuildTree::open(&work.dir(), arch.kernel_arch)?;
+            let kbuild = kbuild::KbuildTree::open(&work.dir(), arch.kernel_arch)?;
             let given = self.given(variant, &tree.name, &work)?;
             let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
-            let found = derive::derive(&kconfig, &PatchedFiles { patched: &read }, &hunks, &value);
+            let found = derive::derive(&kbuild, &PatchedFiles { patched: &read }, &hunks, &value);
             self.tell(events, &found);
             variants.extend(with(variant, found));
         }
@@ -84,7 +84,8 @@ impl Setting<'_> {
             .join(format!("{}-{}.base", variant.arch, variant.name));
         let built = std::fs::read_to_string(build_dir::objects_in(&home).join(".config"));
         if let Ok(config) = built {
-            return Ok(values(&config));
+            let values = kconfig::values(&config).into_iter();
+            return Ok(values.map(|(symbol, value)| (symbol.to_owned(), value_of(value))).collect());
         }
         let requests = project::requests(self.project, variant)?;
         Ok(requests
@@ -93,7 +94,7 @@ impl Setting<'_> {
             .collect())
     }
 
-    /// Leaves to the judged cells what reaches the patch, by what was counted; true: that is less than nothing was known of.
+    /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell.
     pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)]) {
         for (tree, hunks) in &self.planned.sources.changed {
             let of_tree: Vec<&Evidence> = counted
@@ -119,11 +120,6 @@ fn with(variant: &Variant, found: Derivation) -> impl Iterator<Item = Variant> {
         symbols.extend(derived.symbols);
         Variant { name, symbols, counted: derived.counted.into_iter().collect(), ..variant.clone() }
     })
-}
-
-fn values(config: &str) -> BTreeMap<String, Value> {
-    let set = config.lines().filter_map(|line| line.strip_prefix("CONFIG_")?.split_once('='));
-    set.map(|(symbol, value)| (symbol.to_owned(), value_of(value))).collect()
 }
 
 fn value_of(text: &str) -> Value {

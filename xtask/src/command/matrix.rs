@@ -88,7 +88,7 @@ impl Setting<'_> {
             return early(&planned.cells, None);
         }
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
-        let counting = planned.cells.iter().position(|cell| cell.arm == Arm::Coverage).is_some();
+        let counting = planned.cells.iter().any(|cell| cell.arm == Arm::Coverage);
         if counting && method.guest.is_some() {
             return self.run_in_two(method, &events, &trees, ccache.as_ref());
         }

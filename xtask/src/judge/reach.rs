@@ -63,12 +63,9 @@ pub struct ReachedLines {
 impl Reach {
     /// What all of `counted` reached together: the evidence of cells that count lines, whatever their variant.
     pub fn of(hunks: &[ChangedHunk], counted: &[&Evidence]) -> Reach {
-        let uncounted = match counted.iter().all(|evidence| evidence.ran().is_none()) {
-            true => Some(
-                counted.iter().find_map(|evidence| why_not(evidence)).unwrap_or_else(|| "not run".to_owned()),
-            ),
-            false => None,
-        };
+        let uncounted = counted.iter().all(|evidence| evidence.ran().is_none()).then(|| {
+            counted.iter().find_map(|evidence| why_not(evidence)).unwrap_or_else(|| "not run".to_owned())
+        });
         let all: Vec<&Coverage> =
             counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.coverage).collect();
         Reach { hunks: hunks.iter().map(|hunk| hunk_reach(hunk, &all)).collect(), uncounted }

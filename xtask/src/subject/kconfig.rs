@@ -98,9 +98,14 @@ pub fn render(requests: &[KconfigRequest]) -> String {
         .collect()
 }
 
+/// The symbols that `config` (a built `.config`) sets, without `CONFIG_`, and their values as they are written.
+pub fn values(config: &str) -> BTreeMap<&str, &str> {
+    config.lines().filter_map(assignment).collect()
+}
+
 /// Every request that `config` (a built `.config`) does not fulfil. A symbol that is not there counts as `n`.
 pub fn lost(requests: &[KconfigRequest], config: &str) -> Vec<Lost> {
-    let built: BTreeMap<&str, &str> = config.lines().filter_map(assignment).collect();
+    let built = values(config);
     requests
         .iter()
         .filter_map(|request| {
