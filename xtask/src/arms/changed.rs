@@ -138,11 +138,15 @@ struct Statements {
 impl Statements {
     fn of(text: &[u8]) -> Result<Statements> {
         let source = CSource::parse(text)?;
+        if !source.is_whole() {
+            let others = vec![(0..=u32::MAX, "what is not parsed as C")];
+            return Ok(Statements { others, ..Statements::default() });
+        }
         let others = descendants(source.root()).into_iter().filter_map(other).collect();
         let mut statements = Statements { others, ..Statements::default() };
-        for function in source.functions() {
-            statements.functions.push(rows(function.body));
-            for node in descendants(function.body) {
+        for body in bodies(source.root()) {
+            statements.functions.push(rows(body));
+            for node in descendants(body) {
                 if let Some(rows) = statement(node) {
                     let last = statements.all.entry(*rows.start()).or_insert(*rows.end());
                     *last = (*last).max(*rows.end());
@@ -177,6 +181,19 @@ impl Statements {
     }
 }
 
+/// The outermost blocks: bodies of functions, also of those whose head is a macro (`SYSCALL_DEFINE3(…)`), which is no function
+/// to a parser.
+fn bodies(root: Node<'_>) -> Vec<Node<'_>> {
+    let mut bodies: Vec<Node<'_>> = Vec::new();
+    // In their order: only the last one may hold the next.
+    for node in descendants(root).into_iter().filter(|node| node.kind() == "compound_statement") {
+        if bodies.last().is_none_or(|body| !body.byte_range().contains(&node.start_byte())) {
+            bodies.push(node);
+        }
+    }
+    bodies
+}
+
 fn rows(node: Node<'_>) -> RangeInclusive<u32> {
     let row = |row: usize| u32::try_from(row).unwrap_or(u32::MAX).saturating_add(1);
     row(node.start_position().row)..=row(node.end_position().row)
@@ -191,6 +208,7 @@ fn other(node: Node<'_>) -> Option<(RangeInclusive<u32>, &'static str)> {
             Some((first..=first.max(rows(node).end().saturating_sub(1)), "a macro"))
         }
         "init_declarator" => Some((rows(node), "data")),
+        "ERROR" => Some((rows(node), "what is not parsed as C")),
         _ => None,
     }
 }
@@ -278,6 +296,22 @@ static int f(int a)
         assert!(!hunks[0].has_code());
         assert!(hunks[0].beside.is_empty());
         assert!(hunks[0].uncounted.is_empty());
+    }
+
+    #[test]
+    fn body_below_a_macro_is_code_as_any_other() {
+        let call = BEFORE.replace("static int f(int a)", "SYSCALL_DEFINE2(f, int, a, char __user *, buf)");
+        let hunks = between(&call, &call.replace("\tlock();", "\tlock_all();"));
+        assert!(hunks[0].has_code(), "{hunks:?}");
+        let exported = format!("{BEFORE}EXPORT_SYMBOL(f);\n");
+        assert!(!between(BEFORE, &exported)[0].has_code());
+    }
+
+    #[test]
+    fn file_that_is_not_parsed_is_not_taken_for_one_without_code() {
+        let deep = format!("int a = {}1{};\n", "(".repeat(1 << 22), ")".repeat(1 << 22));
+        let hunks = between(&deep, &format!("{deep}int f(void) {{ return 1; }}\n"));
+        assert_eq!(hunks[0].uncounted, ["what is not parsed as C"]);
     }
 
     #[test]

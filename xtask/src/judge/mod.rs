@@ -137,10 +137,15 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
         true => against_a_comparison(&found_base, &found_patched),
         false => against_a_pass(&found_base, &found_patched),
     };
+    // Trouble that is gone is no work of a patch that was not executed.
+    let unreached = shown.reach.map(|reach| reach.gaps(shown.unreached_allowed)).unwrap_or_default();
+    if against == Some(Verdict::Fixes) && !unreached.is_empty() {
+        return Judgement { verdict: Verdict::Vacuous, reasons: unreached };
+    }
     let Some(verdict) = against else {
         let fixed = differences.iter().filter(|difference| difference.is_fixed());
         let fixed: Vec<String> = fixed.map(Difference::to_string).collect();
-        if !fixed.is_empty() {
+        if !fixed.is_empty() && unreached.is_empty() {
             return Judgement { verdict: Verdict::Fixes, reasons: fixed };
         }
         return pass_unless_blind(asked, base, patched, shown);
@@ -220,7 +225,7 @@ fn pass_unless_blind(
         (false, _) => Judgement { verdict: Verdict::Vacuous, reasons: blind },
         (true, false) => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
         (true, true) => {
-            let blind = shown.reach.map(Reach::blind_to).unwrap_or_default();
+            let blind = shown.reach.map(|reach| reach.blind_to(shown.unreached_allowed)).unwrap_or_default();
             let reasons = std::iter::once(NOTHING_PLANTED.to_owned()).chain(blind).collect();
             Judgement { verdict: Verdict::WeakPass, reasons }
         }

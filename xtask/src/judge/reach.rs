@@ -107,20 +107,11 @@ impl Reach {
             ];
         }
         let missed = self.hunks.iter().filter(|hunk| !allowed.contains(&hunk.number));
-        missed
-            .filter_map(|hunk| {
-                let what = match hunk.state {
-                    ReachState::NotCompiled => "was not compiled",
-                    ReachState::NotExecuted => "was compiled and not executed",
-                    ReachState::NoCode | ReachState::Gone | ReachState::Executed { .. } => return None,
-                };
-                Some(format!("hunk {} ({}) {what}", hunk.number, hunk.place))
-            })
-            .collect()
+        missed.filter_map(HunkReach::missed).collect()
     }
 
-    /// In sentences, what of the patch nothing can count.
-    pub fn blind_to(&self) -> Vec<String> {
+    /// In sentences, what of the patch nothing can count, and what of it the user `allowed` not to be reached.
+    pub fn blind_to(&self, allowed: &[usize]) -> Vec<String> {
         let hunks = self.hunks.iter().filter(|hunk| !hunk.uncounted.is_empty());
         let sentence = |hunk: &HunkReach| {
             let what = hunk.uncounted.join(" and ");
@@ -129,7 +120,11 @@ impl Reach {
                 hunk.number, hunk.place
             )
         };
-        hunks.map(sentence).collect()
+        let allowed = self.hunks.iter().filter(|hunk| allowed.contains(&hunk.number));
+        let allowed = allowed
+            .filter_map(HunkReach::missed)
+            .map(|missed| format!("{missed}, as --allow-unreached takes it"));
+        hunks.map(sentence).chain(allowed).collect()
     }
 
     /// At most so many of the workloads, those first that execute what no other before them did.
@@ -157,6 +152,18 @@ impl Reach {
             }
         }
         chosen
+    }
+}
+
+impl HunkReach {
+    /// In a sentence, that its code was not reached.
+    fn missed(&self) -> Option<String> {
+        let what = match self.state {
+            ReachState::NotCompiled => "was not compiled",
+            ReachState::NotExecuted => "was compiled and not executed",
+            ReachState::NoCode | ReachState::Gone | ReachState::Executed { .. } => return None,
+        };
+        Some(format!("hunk {} ({}) {what}", self.number, self.place))
     }
 }
 

@@ -884,3 +884,41 @@ fn patch_of_which_a_hunk_was_not_executed_is_vacuous_and_the_hunk_is_named() {
     assert_eq!(judged(reach::ReachState::NotCompiled).verdict, Verdict::Vacuous);
     assert_eq!(judged(reach::ReachState::NoCode).verdict, Verdict::Vacuous);
 }
+
+#[test]
+fn test_that_is_skipped_on_both_arms_is_no_test() {
+    let program = Workload::Program(vec!["/user/reproducer".to_owned()]);
+    let skipped = [("exit status", WorkResult::Skipped("there is no /bin/sh".to_owned()))];
+    let judged = compared(program, &skipped, &skipped, None);
+    assert_eq!(judged.verdict, Verdict::Vacuous);
+    assert!(judged.reasons[0].ends_with("munmap: it was skipped: there is no /bin/sh"), "{judged:?}");
+}
+
+#[test]
+fn what_is_gone_is_no_fix_by_a_patch_that_was_not_executed_and_an_allowed_hunk_is_named() {
+    let hunk = reach::HunkReach {
+        number: 2,
+        path: "fs/a.c".to_owned(),
+        place: "fs/a.c:12".to_owned(),
+        lines: Vec::new(),
+        uncounted: Vec::new(),
+        state: reach::ReachState::NotExecuted,
+    };
+    let reach = Reach { hunks: vec![hunk], uncounted: None };
+    let program = || Workload::Program(vec!["/user/reproducer".to_owned()]);
+    let (bad, good) = ([("exit status", failed())], [("exit status", WorkResult::Ok)]);
+    assert_eq!(compared(program(), &bad, &good, Some(&reach)).verdict, Verdict::Vacuous);
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let mut splat_gone = sound(none());
+    splat_gone.splats = vec![splat(Kind::MightSleep, "fs/a.c:7")];
+    splat_gone.splats_total = 1;
+    let (base, patched) = (evidence(splat_gone), evidence(sound(none())));
+    let judged = |shown: &Detectors<'_>| judge(&asked, &base, &patched, shown);
+    assert_eq!(judged(&Detectors { reach: Some(&reach), ..Detectors::default() }).verdict, Verdict::Vacuous);
+    let allowed = Detectors { reach: Some(&reach), unreached_allowed: &[2], ..Detectors::default() };
+    assert_eq!(judged(&allowed).verdict, Verdict::Fixes);
+    let weak = judge(&asked, &patched, &patched, &allowed);
+    assert_eq!(weak.verdict, Verdict::WeakPass);
+    assert!(weak.reasons[1].ends_with("not executed, as --allow-unreached takes it"), "{weak:?}");
+}

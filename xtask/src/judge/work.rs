@@ -67,7 +67,7 @@ fn compare(
     patched: &Measured,
     found: &mut Vec<Difference>,
 ) {
-    let is_test = matches!(work, Workload::Program(_) | Workload::Kunit(_));
+    let is_test = is_test(work);
     let mut names: Vec<&String> = base.results.keys().chain(patched.results.keys()).collect();
     names.sort_unstable();
     names.dedup();
@@ -85,10 +85,23 @@ fn compare(
     }
 }
 
+/// A failure of it says that something is wrong.
+fn is_test(work: &Workload) -> bool {
+    matches!(work, Workload::Program(_) | Workload::Kunit(_))
+}
+
 /// What stands between a workload's result and anything that can be said of it.
 pub fn examine_work(found: &mut Findings, scenario: &Scenario, work: &Workload, measured: &Measured) {
     if measured.results.is_empty() && *work != Workload::Boot {
         found.gap(Weight::Vacuous, format!("{}: it did nothing", scenario.name));
+    }
+    // One that runs nowhere ends alike everywhere.
+    let mut results = measured.results.values();
+    let first = results.next();
+    if let Some(WorkResult::Skipped(why)) = first.filter(|_| is_test(work))
+        && results.all(|result| matches!(result, WorkResult::Skipped(_)))
+    {
+        found.gap(Weight::Vacuous, format!("{}: it was skipped: {why}", scenario.name));
     }
 }
 
