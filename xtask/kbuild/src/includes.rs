@@ -3,12 +3,10 @@
 //! where it ends like the header's path.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::path::Path;
 
 use memchr::memmem;
 
-use crate::file;
+use crate::file::{self, FileKind, TreeFiles};
 
 /// Bytes of a header that are looked at. Tables of registers have megabytes, and include nothing.
 const HEADER_BYTES: u64 = 128 << 10;
@@ -46,36 +44,34 @@ struct IncludeLine {
 
 impl Includes {
     /// Reads the tree, of architectures only `srcarch`.
-    pub fn read(root: &Path, srcarch: &str) -> Self {
+    pub fn read(files: &TreeFiles, srcarch: &str) -> Self {
         let mut includes =
             Includes { srcarch: srcarch.to_string(), lines: HashMap::new(), files: HashSet::new() };
-        includes.folder(root, "", 0);
+        includes.folder(files, "", 0);
         includes
     }
 
-    fn folder(&mut self, root: &Path, folder: &str, depth: usize) {
-        let Ok(found) = fs::read_dir(root.join(folder)) else { return };
-        let mut found: Vec<_> = found.filter_map(Result::ok).collect();
-        found.sort_by_key(fs::DirEntry::file_name);
-        for entry in found {
-            let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
-            let path = file::join(folder, &name);
+    fn folder(&mut self, files: &TreeFiles, folder: &str, depth: usize) {
+        for (path, kind) in files.entries(folder) {
+            let name = path.rsplit('/').next().unwrap_or_default();
             let left_out = LEFT_OUT.contains(&path.as_str()) || name.starts_with('.');
             let other_arch = folder == "arch" && name != self.srcarch;
-            if kind.is_dir() && !left_out && !other_arch && depth < MAX_DEPTH {
-                self.folder(root, &path, depth + 1);
-            } else if kind.is_file() && (name.ends_with(".c") || name.ends_with(".h")) {
-                self.file(root, path);
+            match kind {
+                FileKind::Folder if !left_out && !other_arch && depth < MAX_DEPTH => {
+                    self.folder(files, &path, depth + 1);
+                }
+                FileKind::File if name.ends_with(".c") || name.ends_with(".h") => self.file(files, path),
+                FileKind::Folder | FileKind::File => {}
             }
         }
     }
 
-    fn file(&mut self, root: &Path, path: String) {
+    fn file(&mut self, files: &TreeFiles, path: String) {
         if self.files.len() >= MAX_FILES {
             return;
         }
         let limit = if path.ends_with(".h") { HEADER_BYTES } else { SOURCE_BYTES };
-        let Some(bytes) = file::bytes(root, &path, limit) else { return };
+        let Some(bytes) = files.bytes(&path, limit) else { return };
         for at in memmem::find_iter(&bytes, b"include") {
             let Some((name, quoted)) = include_line(&bytes, at) else { continue };
             let last = name.rsplit('/').next().unwrap_or_default().to_string();

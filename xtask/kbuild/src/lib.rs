@@ -28,11 +28,12 @@ pub use preprocessor::{conditions_at, distinct};
 pub use solve::Assignment;
 pub use why::Reason;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use failure::{Failure, Result};
+use file::TreeFiles;
 use includes::Includes;
 use kconfig::{Kconfig, KconfigEntry, SymbolKind};
 use objects::{Makefiles, ObjectWalk};
@@ -43,7 +44,7 @@ const MAX_INCLUDERS: usize = 8;
 /// A kernel tree as one architecture sees it. What was read is kept: open it again when the tree has changed.
 #[derive(Debug)]
 pub struct KbuildTree {
-    root: PathBuf,
+    files: TreeFiles,
     /// The directory below `arch/`.
     srcarch: String,
     kconfig: Kconfig,
@@ -67,6 +68,19 @@ impl KbuildTree {
     /// # Errors
     /// When this is not a kernel tree, or not one with this architecture.
     pub fn open(root: &Path, arch: &str) -> Result<KbuildTree> {
+        KbuildTree::open_changed(root, BTreeMap::new(), arch)
+    }
+
+    /// As [`KbuildTree::open`], with `changed` in the place of what is on disk: contents by path, or nothing at all there.
+    ///
+    /// # Errors
+    /// As [`KbuildTree::open`].
+    pub fn open_changed(
+        root: &Path,
+        changed: BTreeMap<String, Option<Vec<u8>>>,
+        arch: &str,
+    ) -> Result<KbuildTree> {
+        let files = TreeFiles::new(root, changed);
         let (srcarch, arch) = match arch {
             "x86" | "x86_64" => ("x86", "x86_64"),
             "i386" => ("x86", "i386"),
@@ -79,15 +93,15 @@ impl KbuildTree {
             return Err(no_tree(format!("`{srcarch}` is no name of an architecture")));
         }
         for file in ["Kconfig".to_string(), format!("arch/{srcarch}/Kconfig")] {
-            if !root.join(&file).is_file() {
+            if !files.has(&file) {
                 return Err(no_tree(format!("there is no {file}")));
             }
         }
         let variables =
             [("SRCARCH", srcarch.to_string()), ("ARCH", arch.to_string()), ("srctree", ".".to_string())];
-        let kconfig = kconfig::read::read(root, "Kconfig", &variables);
-        let (root, srcarch) = (root.to_path_buf(), srcarch.to_string());
-        Ok(KbuildTree { root, srcarch, kconfig, makefiles: Makefiles::default(), includes: OnceLock::new() })
+        let kconfig = kconfig::read::read(&files, "Kconfig", &variables);
+        let srcarch = srcarch.to_string();
+        Ok(KbuildTree { files, srcarch, kconfig, makefiles: Makefiles::default(), includes: OnceLock::new() })
     }
 
     /// The objects that Kbuild makes of a .c or .S file. A .c file that no Makefile names gives the objects of the files that
@@ -112,7 +126,7 @@ impl KbuildTree {
     }
 
     fn includes(&self) -> &Includes {
-        self.includes.get_or_init(|| Includes::read(&self.root, &self.srcarch))
+        self.includes.get_or_init(|| Includes::read(&self.files, &self.srcarch))
     }
 
     /// The symbols whose entries, or whose enclosing `menu`, `if` or `choice` lines, are among `lines` of a Kconfig file.

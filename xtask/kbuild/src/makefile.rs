@@ -3,11 +3,10 @@
 //! computes what is in `$(…)`.
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
 
 use crate::expand::{Alternative, alternatives, equal, list};
 use crate::expr::{Expr, Term};
-use crate::file;
+use crate::file::{self, TreeFiles};
 use crate::kconfig::Kconfig;
 
 /// `include` in `include`.
@@ -25,7 +24,7 @@ pub(crate) struct Makefile<'t> {
     /// Relative to the tree's top.
     pub folder: String,
     pub assignments: Vec<MakeAssignment>,
-    root: &'t Path,
+    files: &'t TreeFiles,
     /// Conditions of the `if…` lines around the line.
     guards: Vec<Guard>,
     /// Only conditions of symbols count. The top Makefile asks much else: goals, tools, external modules.
@@ -52,14 +51,14 @@ struct Guard {
 }
 
 impl<'t> Makefile<'t> {
-    pub fn new(root: &'t Path, kconfig: &'t Kconfig, arch: &'t str, folder: &str) -> Self {
+    pub fn new(files: &'t TreeFiles, kconfig: &'t Kconfig, arch: &'t str, folder: &str) -> Self {
         let folder = folder.to_string();
         Makefile {
             kconfig,
             arch,
             folder,
             assignments: Vec::new(),
-            root,
+            files,
             guards: Vec::new(),
             only_symbols: false,
             expanding: RefCell::default(),
@@ -73,7 +72,7 @@ impl<'t> Makefile<'t> {
     }
 
     fn read_nested(&mut self, path: &str, depth: usize) -> bool {
-        let Some(text) = file::text(self.root, path) else { return false };
+        let Some(text) = self.files.text(path) else { return false };
         let outside = self.guards.len();
         let (mut in_rule, mut in_define) = (false, false);
         for line in logical_lines(&text) {

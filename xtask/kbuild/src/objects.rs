@@ -69,7 +69,7 @@ impl ObjectWalk<'_> {
             if folder.split('/').count() < 3 {
                 break;
             }
-            let siblings = file::folders(&self.tree.root, folder);
+            let siblings = self.tree.files.folders(folder);
             let siblings = siblings.iter().filter(|sibling| !path.starts_with(&format!("{sibling}/")));
             let siblings = siblings.filter(|sibling| self.leaves(sibling));
             ways.extend(siblings.map(|sibling| self.named_by(path, sibling)));
@@ -85,7 +85,7 @@ impl ObjectWalk<'_> {
     /// Its Makefile names files outside of it.
     fn leaves(&self, folder: &str) -> bool {
         let names = [file::join(folder, "Kbuild"), file::join(folder, "Makefile")];
-        let text = names.iter().find_map(|name| file::text(&self.tree.root, name));
+        let text = names.iter().find_map(|name| self.tree.files.text(name));
         text.is_some_and(|text| text.contains(".."))
     }
 
@@ -109,7 +109,7 @@ impl ObjectWalk<'_> {
 
     fn read(&self, folder: &str) -> Option<MakeWords> {
         let tree = self.tree;
-        let mut makefile = Makefile::new(&tree.root, &tree.kconfig, &tree.srcarch, folder);
+        let mut makefile = Makefile::new(&tree.files, &tree.kconfig, &tree.srcarch, folder);
         if folder.is_empty() {
             // The top Makefile includes the architecture's.
             makefile.only_symbols = true;

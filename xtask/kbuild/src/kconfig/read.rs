@@ -1,12 +1,10 @@
 //! Reads the Kconfig files from the top one down (scripts/kconfig/parser.y, menu.c). Lines that it does not know are
 //! passed over: a base tree may be newer than this code.
 
-use std::path::Path;
-
 use super::scan::{Token, Variables, as_term, expression, tokens};
 use super::{DefaultLine, Kconfig, KconfigBlock, KconfigChoice, KconfigEntry, KconfigPlace, SymbolKind};
 use crate::expr::Expr;
-use crate::file;
+use crate::file::{self, TreeFiles};
 
 /// 7.2 has 1,900 files.
 const MAX_FILES: usize = 20_000;
@@ -16,9 +14,9 @@ const MAX_ENTRIES: usize = 400_000;
 const MAX_NESTING: usize = 32;
 
 /// Reads `top` and what it sources, below `root`.
-pub(crate) fn read(root: &Path, top: &str, variables: &Variables) -> Kconfig {
+pub(crate) fn read(tree: &TreeFiles, top: &str, variables: &Variables) -> Kconfig {
     let mut reader = KconfigReader {
-        root,
+        tree,
         variables,
         kconfig: Kconfig::default(),
         frames: Vec::new(),
@@ -35,7 +33,7 @@ pub(crate) fn read(root: &Path, top: &str, variables: &Variables) -> Kconfig {
 }
 
 struct KconfigReader<'a> {
-    root: &'a Path,
+    tree: &'a TreeFiles,
     variables: &'a Variables,
     kconfig: Kconfig,
     /// Menus, `if`s and choices around the line.
@@ -68,7 +66,7 @@ impl KconfigReader<'_> {
         {
             return;
         }
-        let Some(text) = file::text(self.root, path) else { return };
+        let Some(text) = self.tree.text(path) else { return };
         self.count += 1;
         self.files.push(path.to_string());
         let (mut target, mut help) = (EntryTarget::Nothing, None);

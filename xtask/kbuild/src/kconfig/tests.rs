@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::file::TreeFiles;
 
 fn tree() -> Kconfig {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/tree");
-    read::read(&root, "Kconfig", &[("SRCARCH", "x86".to_string())])
+    read::read(&TreeFiles::new(&root, BTreeMap::new()), "Kconfig", &[("SRCARCH", "x86".to_string())])
 }
 
 fn entry<'a>(kconfig: &'a Kconfig, symbol: &str) -> &'a KconfigEntry {
@@ -49,6 +51,6 @@ proptest! {
     fn any_file_is_read(text in "((config|menu|if|choice|endif|help|depends on|default|bool|source|range|visible if)? ?[A-C\"&|=()$ !]{0,8}\\\\?[\n\t])*|\\PC{0,200}") {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("Kconfig"), text).unwrap();
-        read::read(folder.path(), "Kconfig", &[]);
+        read::read(&TreeFiles::new(folder.path(), BTreeMap::new()), "Kconfig", &[]);
     }
 }
