@@ -69,14 +69,14 @@ impl TreeFiles {
     }
 
     /// Files and directories in a directory, by path, in order.
-    pub fn entries(&self, folder: &str) -> BTreeMap<String, FileKind> {
+    pub fn entries(&self, folder: &str) -> BTreeMap<String, EntryKind> {
         let on_disk = fs::read_dir(self.root.join(folder)).into_iter().flatten().filter_map(Result::ok);
-        let mut found: BTreeMap<String, FileKind> = on_disk
+        let mut found: BTreeMap<String, EntryKind> = on_disk
             .filter_map(|entry| {
                 let kind = entry.file_type().ok()?;
                 let kind = match (kind.is_dir(), kind.is_file()) {
-                    (true, _) => FileKind::Folder,
-                    (_, true) => FileKind::File,
+                    (true, _) => EntryKind::Folder,
+                    (_, true) => EntryKind::File,
                     _ => return None,
                 };
                 Some((join(folder, &entry.file_name().into_string().ok()?), kind))
@@ -86,9 +86,9 @@ impl TreeFiles {
         for (path, content) in &self.changed {
             let Some(rest) = path.strip_prefix(&start) else { continue };
             match (rest.split_once('/'), content) {
-                (Some((name, _)), Some(_)) => _ = found.insert(join(folder, name), FileKind::Folder),
+                (Some((name, _)), Some(_)) => _ = found.insert(join(folder, name), EntryKind::Folder),
                 (Some(_), None) => {}
-                (None, Some(_)) => _ = found.insert(path.clone(), FileKind::File),
+                (None, Some(_)) => _ = found.insert(path.clone(), EntryKind::File),
                 (None, None) => _ = found.remove(path),
             }
         }
@@ -98,12 +98,12 @@ impl TreeFiles {
     /// The directories in a directory, by path.
     pub fn folders(&self, folder: &str) -> Vec<String> {
         let entries = self.entries(folder).into_iter();
-        entries.filter(|(_, kind)| *kind == FileKind::Folder).map(|(path, _)| path).collect()
+        entries.filter(|(_, kind)| *kind == EntryKind::Folder).map(|(path, _)| path).collect()
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
+pub(crate) enum EntryKind {
     Folder,
     /// Regular: no link, no pipe.
     File,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use memchr::memmem;
 
-use crate::file::{self, FileKind, TreeFiles};
+use crate::file::{self, EntryKind, TreeFiles};
 
 /// Bytes of a header that are looked at. Tables of registers have megabytes, and include nothing.
 const HEADER_BYTES: u64 = 128 << 10;
@@ -57,11 +57,11 @@ impl Includes {
             let left_out = LEFT_OUT.contains(&path.as_str()) || name.starts_with('.');
             let other_arch = folder == "arch" && name != self.srcarch;
             match kind {
-                FileKind::Folder if !left_out && !other_arch && depth < MAX_DEPTH => {
+                EntryKind::Folder if !left_out && !other_arch && depth < MAX_DEPTH => {
                     self.folder(files, &path, depth + 1);
                 }
-                FileKind::File if name.ends_with(".c") || name.ends_with(".h") => self.file(files, path),
-                FileKind::Folder | FileKind::File => {}
+                EntryKind::File if name.ends_with(".c") || name.ends_with(".h") => self.file(files, path),
+                EntryKind::Folder | EntryKind::File => {}
             }
         }
     }

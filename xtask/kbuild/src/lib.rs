@@ -160,11 +160,18 @@ impl KbuildTree {
     pub fn config_line(&self, symbol: &str, value: &Value) -> String {
         match value {
             Value::No => format!("# CONFIG_{symbol} is not set\n"),
+            value => format!("CONFIG_{symbol}={}\n", self.written(symbol, value)),
+        }
+    }
+
+    /// The value as a .config has it: text of a symbol that is no number in quotes.
+    pub fn written(&self, symbol: &str, value: &Value) -> String {
+        match value {
             Value::Text(text) if !matches!(self.kconfig.kind(symbol), SymbolKind::Int | SymbolKind::Hex) => {
                 let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-                format!("CONFIG_{symbol}=\"{escaped}\"\n")
+                format!("\"{escaped}\"")
             }
-            value => format!("CONFIG_{symbol}={}\n", value.as_text()),
+            value => value.as_text().to_owned(),
         }
     }
 

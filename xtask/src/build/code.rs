@@ -1,4 +1,4 @@
-//! What the compiler made of the files that the patch changes: a digest of each function, so that two arms can be held
+//! What the compiler made of the files that the patch changes: a digest of each function and of each variable, so that two arms can be held
 //! against each other. Reads objects and asks objdump; compares nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
-use super::Job;
+use super::{Job, data};
 use crate::observe::Code;
 use crate::source::{files, objects};
 
@@ -18,7 +18,7 @@ pub fn of(job: &Job<'_>) -> Code {
     let sources = job.touched.iter().filter(|path| path.ends_with(".c"));
     let objects: Vec<PathBuf> =
         sources.map(|path| Path::new(path).with_extension("o")).filter(|path| there(job, path)).collect();
-    let mut functions = BTreeMap::new();
+    let (mut functions, mut data) = (BTreeMap::new(), BTreeMap::new());
     let log = job.cell_dir.join("objdump.log");
     for object in &objects {
         let objdump = format!("{}objdump", job.arch.prefix());
@@ -28,11 +28,17 @@ pub fn of(job: &Job<'_>) -> Code {
             let name = object.display().to_string();
             functions.extend(digests(&text).into_iter().map(|(f, digest)| (format!("{name}: {f}"), digest)));
         }
+        if let Some(found) =
+            files::read_below(job.objects, object).ok().and_then(|bytes| data::digests(&bytes))
+        {
+            let name = object.display().to_string();
+            data.extend(found.into_iter().map(|(one, digest)| (format!("{name}: {one}"), digest)));
+        }
     }
     let _ = std::fs::remove_file(&log);
     let headers: BTreeSet<&str> =
         job.touched.iter().filter(|path| path.ends_with(".h")).map(String::as_str).collect();
-    Code { functions, including: including(job.objects, &headers, &objects) }
+    Code { functions, data, including: including(job.objects, &headers, &objects) }
 }
 
 fn there(job: &Job<'_>, object: &Path) -> bool {

@@ -4,6 +4,7 @@
 
 mod ccache;
 mod code;
+mod data;
 pub mod guest;
 mod log;
 pub mod sensitive;
@@ -194,6 +195,21 @@ pub fn build(
     let warnings = log::warnings(&log, &job.place(), job.touched);
     let code = if job.keep_code { code::of(job) } else { Code::default() };
     Ok(Build::Built(Built { cold, cached: false, configure_secs, link_secs, lost_symbols, warnings, code }))
+}
+
+/// The `.config` that the build of `job` would make; None where Kconfig fails. Compiles nothing of the kernel.
+///
+/// # Errors
+/// On interruption, and when the harness's own files cannot be written.
+pub fn configure(job: &Job<'_>) -> Result<Option<String>> {
+    std::fs::write(job.fragment(), kconfig::render(job.requests))
+        .or_infra(|| format!("write {}", job.fragment().display()))?;
+    let [configure, _] = job.commands();
+    match make(job, CONFIGURE, &configure, || WatchFlow::Continue)? {
+        (ChildEnd::Exited(0), _) => read_config(job).map(Some),
+        (ChildEnd::Interrupted, _) => Err(Failure::interrupted()),
+        _ => Ok(None),
+    }
 }
 
 /// For make: these objects are compiled to count (scripts/Makefile.lib, `GCOV_PROFILE_`). That names an object by its file

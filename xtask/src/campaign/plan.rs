@@ -250,6 +250,7 @@ mod tests {
             memory_mib: None,
             userland: false,
             symbols: BTreeMap::new(),
+            derived: BTreeMap::new(),
             counted: Vec::new(),
             fragments: Vec::new(),
             helpers: Vec::new(),

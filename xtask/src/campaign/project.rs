@@ -247,12 +247,17 @@ pub fn requests(project: &Project, variant: &Variant) -> Result<Vec<KconfigReque
         kconfig::parse_fragment(&file, &input::FRAGMENT.read_text(&project.root.join(&file))?)
     });
     let mut all: Vec<Vec<KconfigRequest>> = fragments.collect::<Result<_>>()?;
-    let own = variant.symbols.iter().map(|(symbol, value)| KconfigRequest {
+    let request = |symbol: &String, value: &String, origin: String, if_known| KconfigRequest {
         symbol: symbol.clone(),
         value: value.clone(),
-        origin: format!("symbols of the variant {}", variant.name),
-        if_known: false,
+        origin,
+        if_known,
         instead: true,
+    };
+    let derived = variant.derived.iter().filter(|(symbol, _)| !variant.symbols.contains_key(*symbol));
+    all.push(derived.map(|(symbol, value)| request(symbol, value, "the patch".to_owned(), true)).collect());
+    let own = variant.symbols.iter().map(|(symbol, value)| {
+        request(symbol, value, format!("symbols of the variant {}", variant.name), false)
     });
     all.push(own.collect());
     kconfig::merge(all)

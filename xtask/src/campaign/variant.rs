@@ -26,6 +26,9 @@ pub struct Variant {
     /// Symbols by themselves, without `CONFIG_`, and their values; they take the place of what a fragment says.
     #[serde(default)]
     pub symbols: BTreeMap<String, String>,
+    /// The same, for what was derived from the patch: nothing is lost where a tree does not have them.
+    #[serde(default)]
+    pub derived: BTreeMap<String, String>,
     /// Objects whose lines are counted in the arm that is built for that.
     #[serde(default)]
     pub counted: Vec<String>,

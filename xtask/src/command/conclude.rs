@@ -241,7 +241,7 @@ impl Planned {
                 match (is_same, self.asked(asked).compares()) {
                     (false, _) => judgement,
                     (true, false) => judge::with_the_same_code(judgement),
-                    (true, true) => judge::with_the_same_functions(judgement),
+                    (true, true) => judge::with_nothing_to_compare(judgement),
                 }
             }
         };

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use kbuild::Value;
+use kbuild::{KbuildTree, Value};
 
+use super::configured::{self, Configuration, Configurator};
 use super::setting::Setting;
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan::{self, Arm, Cell};
@@ -14,11 +15,10 @@ use crate::host::arch;
 use crate::judge::Reach;
 use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
-use crate::source::build_dir;
 use crate::source::worktree::WorkTree;
-use crate::subject::kconfig::{self, KconfigRequest};
+use crate::subject::kconfig::KconfigRequest;
 use failure::Result;
-use patch::{Base, Overlay};
+use patch::{Base, Content, Overlay};
 
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
 const WORKLOADS_MAX: usize = 8;
@@ -46,13 +46,27 @@ impl Setting<'_> {
             let bytes = patched.read(path).ok().flatten()?;
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
+        let mut changes = base.base.changed.clone();
+        changes.extend(patched.changed.clone());
         let mut variants = Vec::new();
         for variant in &campaign.variants {
             let arch = arch::find(&variant.arch)?;
-            let kbuild = kbuild::KbuildTree::open(&work.dir(), arch.kernel_arch)?;
-            let given = self.given(variant, &tree.name, &work)?;
+            let bytes = |content: &Option<Content>| content.as_ref().map(|content| content.bytes.clone());
+            let files = changes.iter().map(|(path, content)| (path.clone(), bytes(content)));
+            let kbuild = KbuildTree::open_changed(&work.dir(), files.collect(), arch.kernel_arch)?;
+            let configurator = Configurator { sandbox: &self.sandbox, work: &work, arch, changes: &changes };
+            let requests = project::requests(self.project, variant)?;
+            let given = configurator.configure_once(&variant.name, &requests)?;
+            let given = given.unwrap_or_else(|| asked_for(&requests));
             let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
-            let found = derive::derive(&kbuild, &PatchedFiles { patched: &read }, &hunks, &value);
+            let mut found = derive::derive(&kbuild, &PatchedFiles { patched: &read }, &hunks, &value);
+            for derived in &mut found.variants {
+                let configure = |symbols: &BTreeMap<String, String>| {
+                    let with = Variant { derived: symbols.clone(), ..variant.clone() };
+                    configurator.configure(&project::requests(self.project, &with)?)
+                };
+                found.notes.extend(derive::settle(&kbuild, derived, configure)?);
+            }
             self.tell(events, &found);
             variants.extend(with(variant, found));
         }
@@ -74,24 +88,6 @@ impl Setting<'_> {
         for note in &found.notes {
             events.note(format!("derived: {note}"));
         }
-    }
-
-    /// The configuration that the variant has without anything derived: as its last build left it, or else as it is asked for.
-    fn given(&self, variant: &Variant, tree: &str, work: &WorkTree) -> Result<BTreeMap<String, Value>> {
-        let home = self
-            .project
-            .build_dirs(tree, work.home())
-            .join(format!("{}-{}.base", variant.arch, variant.name));
-        let built = std::fs::read_to_string(build_dir::objects_in(&home).join(".config"));
-        if let Ok(config) = built {
-            let values = kconfig::values(&config).into_iter();
-            return Ok(values.map(|(symbol, value)| (symbol.to_owned(), value_of(value))).collect());
-        }
-        let requests = project::requests(self.project, variant)?;
-        Ok(requests
-            .into_iter()
-            .map(|KconfigRequest { symbol, value, .. }| (symbol, value_of(&value)))
-            .collect())
     }
 
     /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell.
@@ -116,17 +112,16 @@ fn with(variant: &Variant, found: Derivation) -> impl Iterator<Item = Variant> {
     let variant = variant.clone();
     found.variants.into_iter().enumerate().map(move |(index, derived)| {
         let name = if index == 0 { variant.name.clone() } else { format!("{}-{}", variant.name, index + 1) };
-        let mut symbols = variant.symbols.clone();
-        symbols.extend(derived.symbols);
-        Variant { name, symbols, counted: derived.counted.into_iter().collect(), ..variant.clone() }
+        Variant {
+            name,
+            derived: derived.symbols,
+            counted: derived.counted.into_iter().collect(),
+            ..variant.clone()
+        }
     })
 }
 
-fn value_of(text: &str) -> Value {
-    match text {
-        "y" => Value::Yes,
-        "m" => Value::Module,
-        "n" => Value::No,
-        other => Value::Text(other.trim_matches('"').to_owned()),
-    }
+/// What is asked for, where it is not known what Kconfig makes of it.
+fn asked_for(requests: &[KconfigRequest]) -> Configuration {
+    requests.iter().map(|request| (request.symbol.clone(), configured::value_of(&request.value))).collect()
 }

@@ -8,6 +8,7 @@ mod cache;
 pub mod cli;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod conclude;
+mod configured;
 mod console;
 mod derive;
 mod doctor;

@@ -3,24 +3,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kbuild::{Expr, KbuildTree, Value};
+use failure::Result;
+use kbuild::{Assignment, Compiled, Expr, KbuildTree, Value};
 
 use crate::observe::{ChangedHunk, Side};
 
 /// Configurations of one patch: both arms of an `#if`, as a rule.
 const VARIANTS_MAX: usize = 3;
 
+/// Solutions that are tried after the first one lost symbols.
+const SECOND_TRIES: usize = 2;
+
 /// PatchedFiles that are looked at for one that compiles a header, and those of them that are taken.
 const INCLUDERS_LOOKED_AT: usize = 40;
 const INCLUDERS_TAKEN: usize = 2;
 
 /// One configuration, and what is counted in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
-    /// Symbols without `CONFIG_` and their values, beside what the variant has anyway.
+    /// What has to hold in it.
+    pub condition: Expr,
+    /// Symbols without `CONFIG_` and their values as a `.config` has them, beside what the variant has anyway.
     pub symbols: BTreeMap<String, String>,
     /// Objects that hold changed lines.
     pub counted: BTreeSet<String>,
+}
+
+impl Default for Derived {
+    fn default() -> Derived {
+        Derived { condition: Expr::Const(true), symbols: BTreeMap::new(), counted: BTreeSet::new() }
+    }
 }
 
 /// What was derived.
@@ -63,6 +75,7 @@ pub fn derive(
                 wants.extend(of_header(tree, files, path, &of_path, given, &mut derivation.notes))
             }
             FileKind::Kconfig => wants.extend(of_kconfig(tree, path, &of_path)),
+            FileKind::Makefile => wants.extend(of_makefile(tree, path, &of_path)),
             FileKind::Other => {}
         }
     }
@@ -74,6 +87,7 @@ enum FileKind {
     Source,
     Header,
     Kconfig,
+    Makefile,
     Other,
 }
 
@@ -83,6 +97,7 @@ fn kind_of(path: &str) -> FileKind {
         _ if name.ends_with(".c") || name.ends_with(".S") => FileKind::Source,
         _ if name.ends_with(".h") => FileKind::Header,
         _ if name.starts_with("Kconfig") => FileKind::Kconfig,
+        "Makefile" | "Kbuild" => FileKind::Makefile,
         _ => FileKind::Other,
     }
 }
@@ -190,19 +205,35 @@ fn of_kconfig(tree: &KbuildTree, path: &str, hunks: &[&ChangedHunk]) -> Vec<Want
     changed.map(want).collect()
 }
 
+/// The objects that the changed lines name are compiled.
+fn of_makefile(tree: &KbuildTree, path: &str, hunks: &[&ChangedHunk]) -> Vec<Want> {
+    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+    let changed = hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.side != Side::Context);
+    let objects =
+        changed.flat_map(|line| line.text.split_whitespace()).filter_map(|word| word.strip_suffix(".o"));
+    let names: BTreeSet<String> = objects.map(|name| format!("{dir}/{name}.c")).collect();
+    let compiled = names.iter().filter_map(|file| tree.objects_of(file).into_iter().next());
+    let want = |compiled: Compiled| Want {
+        what: path.to_owned(),
+        condition: compiled.condition,
+        counted: BTreeSet::new(),
+    };
+    compiled.map(want).collect()
+}
+
 fn first_word(text: &str) -> Option<String> {
     text.split_whitespace().next().map(str::to_owned)
 }
 
 /// Puts into one configuration what can be in one.
 fn group(tree: &KbuildTree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivation: &mut Derivation) {
-    let mut groups: Vec<(Vec<Expr>, Derived)> = vec![(Vec::new(), Derived::default())];
+    let mut groups = vec![Derived::default()];
     for want in wants {
         let joined = groups.iter_mut().any(|group| join(tree, group, &want, given));
         if joined {
             continue;
         }
-        let mut alone = (Vec::new(), Derived::default());
+        let mut alone = Derived::default();
         if join(tree, &mut alone, &want, given) {
             match groups.len() < VARIANTS_MAX {
                 true => groups.push(alone),
@@ -214,23 +245,65 @@ fn group(tree: &KbuildTree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, der
             derivation.notes.push(format!("{}: cannot be compiled here: {reason}", want.what));
         }
     }
-    derivation.variants = groups.into_iter().map(|(_, derived)| derived).collect();
+    derivation.variants = groups;
 }
 
 /// Whether `want` can be had together with what the group has; then it has it.
-fn join(
-    tree: &KbuildTree,
-    group: &mut (Vec<Expr>, Derived),
-    want: &Want,
-    given: &dyn Fn(&str) -> Value,
-) -> bool {
-    let all = Expr::and(group.0.iter().cloned().chain([want.condition.clone()]));
+fn join(tree: &KbuildTree, group: &mut Derived, want: &Want, given: &dyn Fn(&str) -> Value) -> bool {
+    let all = Expr::and([group.condition.clone(), want.condition.clone()]);
     let Ok(assignment) = tree.solve(&all, given) else { return false };
-    group.0.push(want.condition.clone());
-    group.1.symbols =
-        assignment.set.into_iter().map(|(symbol, value)| (symbol, value.as_text().to_owned())).collect();
-    group.1.counted.extend(want.counted.iter().cloned());
+    group.symbols = written(tree, assignment);
+    group.condition = all;
+    group.counted.extend(want.counted.iter().cloned());
     true
+}
+
+/// The values as a `.config` has them.
+fn written(tree: &KbuildTree, assignment: Assignment) -> BTreeMap<String, String> {
+    let values = assignment.set.into_iter();
+    values.map(|(symbol, value)| (symbol.clone(), tree.written(&symbol, &value))).collect()
+}
+
+/// Puts right what Kconfig made of the symbols that were derived. `configure` says what that was; None where Kconfig fails. What
+/// cannot be had is not asked for, and said.
+///
+/// # Errors
+/// Those of `configure`.
+pub fn settle(
+    tree: &KbuildTree,
+    derived: &mut Derived,
+    mut configure: impl FnMut(&BTreeMap<String, String>) -> Result<Option<BTreeMap<String, Value>>>,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for attempt in 0..=SECOND_TRIES {
+        if derived.symbols.is_empty() {
+            break;
+        }
+        let Some(config) = configure(&derived.symbols)? else { break };
+        let found = |symbol: &str| config.get(symbol).cloned().unwrap_or(Value::No);
+        let is_lost = |symbol: &str, value: &str| tree.written(symbol, &found(symbol)) != value;
+        let (lost, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut derived.symbols)
+            .into_iter()
+            .partition(|(symbol, value)| is_lost(symbol, value));
+        derived.symbols = kept;
+        if lost.is_empty() {
+            break;
+        }
+        let more = tree.solve(&derived.condition, &found).map(|more| written(tree, more));
+        match more {
+            // What is asked for holds without them.
+            Ok(more) if more.is_empty() => {}
+            Ok(more)
+                if attempt < SECOND_TRIES && more.iter().any(|(symbol, _)| !lost.contains_key(symbol)) =>
+            {
+                derived.symbols.extend(more);
+                continue;
+            }
+            _ => notes.extend(lost.keys().map(|symbol| tree.why_dropped(symbol, &found))),
+        }
+        break;
+    }
+    Ok(notes)
 }
 
 #[cfg(test)]

@@ -68,6 +68,9 @@ pub struct Built {
 pub struct Code {
     /// By `OBJECT: FUNCTION`, of the objects of changed sources.
     pub functions: BTreeMap<String, String>,
+    /// By `OBJECT: SECTION VARIABLE`, and `OBJECT: SECTION` of what the linker puts together.
+    #[serde(default)]
+    pub data: BTreeMap<String, String>,
     /// By object, of the others that include a changed header.
     pub including: BTreeMap<String, String>,
 }
@@ -92,13 +95,14 @@ impl Code {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect()
         };
-        Code { functions: map(functions), including: map(including) }
+        Code { functions: map(functions), data: BTreeMap::new(), including: map(including) }
     }
 
     /// Whether the compiler made the same, under whatever names. None where nothing is known.
     pub fn is_same(&self, other: &Code) -> Option<bool> {
-        let of_same_size = self.functions.len() == other.functions.len() && self.including == other.including;
-        self.is_kept_in(other).map(|kept| kept && of_same_size)
+        let of_same_size = self.functions.len() == other.functions.len();
+        let same_beside = self.including == other.including && self.data == other.data;
+        self.is_kept_in(other).map(|kept| kept && of_same_size && same_beside)
     }
 }
 

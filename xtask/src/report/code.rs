@@ -14,6 +14,9 @@ pub struct CodeReport {
     pub changed: Vec<String>,
     pub added: Vec<String>,
     pub removed: Vec<String>,
+    /// Variables and tables that differ, are new or are gone, as `OBJECT: SECTION VARIABLE`.
+    #[serde(default)]
+    pub data_changed: Vec<String>,
     /// Other objects that include a changed header, compared byte by byte.
     pub including: usize,
     pub including_changed: Vec<String>,
@@ -33,18 +36,25 @@ impl CodeReport {
             changed: changed(&before.functions, &after.functions),
             added: missing(&after.functions, &before.functions),
             removed: missing(&before.functions, &after.functions),
+            data_changed: {
+                let mut names = changed(&before.data, &after.data);
+                names.extend(missing(&after.data, &before.data));
+                names.extend(missing(&before.data, &after.data));
+                names
+            },
             including: in_both(&before.including, &after.including),
             including_changed: changed(&before.including, &after.including),
         })
     }
 
-    /// Every function that both have is the same.
+    /// Every function and variable that both have is the same.
     pub fn is_same(&self) -> bool {
-        self.changed.is_empty() && self.removed.is_empty() && self.including_changed.is_empty()
+        let changed = [&self.changed, &self.removed, &self.data_changed, &self.including_changed];
+        changed.into_iter().all(Vec::is_empty)
     }
 
     pub fn describe(&self) -> String {
-        let Self { functions, changed, added, removed, including, including_changed } = self;
+        let Self { functions, changed, added, removed, data_changed, including, including_changed } = self;
         let list = |what: &str, names: &[String]| match names {
             [] => String::new(),
             names => {
@@ -64,6 +74,7 @@ impl CodeReport {
         same + &list("changed:", changed)
             + &list("new:", added)
             + &list("gone:", removed)
+            + &list("data:", data_changed)
             + &list("objects:", including_changed)
     }
 }
