@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 use tree_sitter::Node;
 
-use crate::observe::{ChangedHunk, ChangedLine, Side};
+use crate::observe::{ChangedHunk, ChangedLine, Neighbour, Side};
 use crate::subject::c_source::{CSource, children, descendants};
 use failure::Result;
 use patch::{Base, Overlay, Proved};
@@ -44,7 +44,7 @@ fn hunks_of(path: &str, before: &[u8], after: &[u8], hunks: &mut Vec<ChangedHunk
         let (text, code) = if side == Side::Removed { (&old, &old_code) } else { (&new, &new_code) };
         let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
         let text = String::from_utf8_lossy(text.get(index).copied().unwrap_or_default()).into_owned();
-        ChangedLine { side, number, text, statement: code.at(number) }
+        ChangedLine { side, number, text, statement: code.at(number), within: code.within(number) }
     };
     let ops = capture_diff_slices(Algorithm::Patience, &old, &new);
     for group in group_diff_ops(ops, CONTEXT) {
@@ -82,7 +82,7 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Where code is only taken away, the statements before and behind it, if they are in the same function.
-fn beside(lines: &[ChangedLine], code: &Statements) -> Vec<u32> {
+fn beside(lines: &[ChangedLine], code: &Statements) -> Vec<Neighbour> {
     let has = |side| lines.iter().any(|line| line.side == side && line.statement.is_some());
     if has(Side::Added) || !has(Side::Removed) {
         return Vec::new();
@@ -99,7 +99,7 @@ fn beside(lines: &[ChangedLine], code: &Statements) -> Vec<u32> {
     let mut beside: Vec<u32> = places.into_iter().flat_map(|at| code.around(at)).collect();
     beside.sort_unstable();
     beside.dedup();
-    beside
+    beside.into_iter().filter_map(|line| Some(Neighbour { line, within: code.within(line)? })).collect()
 }
 
 /// What nothing counts of a hunk, in words.
@@ -131,6 +131,8 @@ struct Statements {
     /// First line to last line.
     all: BTreeMap<u32, u32>,
     functions: Vec<RangeInclusive<u32>>,
+    /// Lines between `#if`, `#else` and `#endif`.
+    branches: Vec<RangeInclusive<u32>>,
     /// Lines that become code or data elsewhere, and what they are.
     others: Vec<(RangeInclusive<u32>, &'static str)>,
 }
@@ -143,17 +145,62 @@ impl Statements {
             return Ok(Statements { others, ..Statements::default() });
         }
         let others = descendants(source.root()).into_iter().filter_map(other).collect();
-        let mut statements = Statements { others, ..Statements::default() };
+        let mut statements = Statements { others, branches: branches(text), ..Statements::default() };
         for body in bodies(source.root()) {
-            statements.functions.push(rows(body));
-            for node in descendants(body) {
-                if let Some(rows) = statement(node) {
-                    let last = statements.all.entry(*rows.start()).or_insert(*rows.end());
-                    *last = (*last).max(*rows.end());
+            statements.add(body, 0);
+        }
+        statements.add_others(text)?;
+        Ok(statements)
+    }
+
+    /// The statements of a body whose first line is the one behind `above`.
+    fn add(&mut self, body: Node<'_>, above: u32) {
+        let moved = |rows: RangeInclusive<u32>| (rows.start() + above, rows.end() + above);
+        let (first, last) = moved(rows(body));
+        self.functions.push(first..=last);
+        for (first, last) in descendants(body).into_iter().filter_map(statement).map(moved) {
+            let known = self.all.entry(first).or_insert(last);
+            *known = (*known).max(last);
+        }
+    }
+
+    /// Bodies that the parser did not find, because of a macro in the head of their function (`__printf(2, 3)`): each is
+    /// parsed by itself. In the kernel's style its braces stand at the beginning of a line.
+    fn add_others(&mut self, text: &[u8]) -> Result<()> {
+        let (lines, mut first) = (lines(text), None);
+        for (index, line) in lines.iter().enumerate() {
+            let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+            match line.trim_ascii_end() {
+                b"{" => first = Some((index, number)),
+                b"}" | b"};" => {
+                    let Some((from, start)) = first.take() else { continue };
+                    if self.functions.contains(&(start..=number)) {
+                        continue;
+                    }
+                    let mut alone = b"void f(void)\n".to_vec();
+                    alone.extend(lines[from..=index].join(&b'\n'));
+                    let source = CSource::parse(&alone)?;
+                    for body in bodies(source.root()).into_iter().take(1) {
+                        // The head stands in the line above it.
+                        self.add(body, start.saturating_sub(2));
+                    }
+                    let inside = |rows: &RangeInclusive<u32>| start <= *rows.start() && *rows.end() <= number;
+                    self.others.retain(|(rows, _)| !inside(rows));
                 }
+                _ => {}
             }
         }
-        Ok(statements)
+        Ok(())
+    }
+
+    /// The lines that are compiled where this one is: those of the branch of an `#if` that it is in, or of its function.
+    fn within(&self, line: u32) -> Option<(u32, u32)> {
+        let around = self.functions.iter().chain(&self.branches).filter(|lines| lines.contains(&line));
+        let innermost = around.min_by_key(|lines| lines.end() - lines.start())?;
+        self.functions
+            .iter()
+            .any(|lines| lines.contains(&line))
+            .then(|| (*innermost.start(), *innermost.end()))
     }
 
     /// What the line is that becomes code or data elsewhere; None: nothing of that kind.
@@ -179,6 +226,24 @@ impl Statements {
             |found: Option<(&u32, &u32)>| found.map(|(first, _)| *first).filter(|at| function.contains(at));
         inside(before).into_iter().chain(inside(behind)).collect()
     }
+}
+
+/// The lines of each branch of an `#if`, also of those within others.
+fn branches(text: &[u8]) -> Vec<RangeInclusive<u32>> {
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for (index, line) in lines(text).into_iter().enumerate() {
+        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+        let Some(rest) = line.trim_ascii_start().strip_prefix(b"#") else { continue };
+        let word = rest.trim_ascii_start();
+        let ends = [&b"el"[..], b"endif"].iter().any(|start| word.starts_with(start));
+        if ends && let Some(from) = open.pop() {
+            found.push(from..=number.saturating_sub(1));
+        }
+        if word.starts_with(b"if") || word.starts_with(b"el") {
+            open.push(number.saturating_add(1));
+        }
+    }
+    found.into_iter().filter(|lines| lines.start() <= lines.end()).collect()
 }
 
 /// The outermost blocks: bodies of functions, also of those whose head is a macro (`SYSCALL_DEFINE3(…)`), which is no function
@@ -331,8 +396,36 @@ static int f(int a)
     fn where_code_is_taken_away_the_statements_around_it_stand_for_it() {
         let hunks = between(BEFORE, &BEFORE.replace("\t\tput(a);\n", ""));
         assert!(hunks[0].has_code());
-        assert_eq!(hunks[0].beside, [7, 9]);
+        let lines = |hunk: &ChangedHunk| hunk.beside.iter().map(|beside| beside.line).collect::<Vec<_>>();
+        assert_eq!(lines(&hunks[0]), [7, 9]);
+        assert_eq!(hunks[0].beside[0].within, (2, 13));
         let all = between(BEFORE, &BEFORE.replace("\tunlock();\n", ""));
-        assert_eq!(all[0].beside, [10, 12]);
+        assert_eq!(lines(&all[0]), [10, 12]);
+    }
+
+    #[test]
+    fn body_below_a_head_that_is_no_c_is_parsed_by_itself() {
+        let before =
+            BEFORE.replace("static int f(int a)", "int __printf(2, 3) f(int a, const char *fmt, ...)");
+        let hunks = between(&before, &before.replace("\tlock();", "\tif (a)\n\t\treturn 2;\n\tlock();"));
+        let added: Vec<_> = hunks[0]
+            .lines
+            .iter()
+            .filter(|line| line.side == Side::Added)
+            .map(|line| line.statement)
+            .collect();
+        assert_eq!(added, [Some((6, 6)), Some((7, 7))]);
+        assert!(hunks[0].uncounted.is_empty(), "{:?}", hunks[0].uncounted);
+    }
+
+    #[test]
+    fn line_is_compiled_with_its_branch_of_an_if_or_with_its_function() {
+        let text = "int f(void)\n{\n\ta();\n#ifdef A\n\tb();\n#if B\n\tc();\n#else\n\td();\n#endif\n\te();\n#endif\n\treturn 0;\n}\nint x;\n";
+        let statements = Statements::of(text.as_bytes()).unwrap();
+        let within = |line| statements.within(line);
+        assert_eq!([within(3), within(13)], [Some((2, 14)); 2]);
+        assert_eq!([within(5), within(11)], [Some((5, 11)); 2]);
+        assert_eq!([within(7), within(9)], [Some((7, 7)), Some((9, 9))]);
+        assert_eq!(within(15), None);
     }
 }

@@ -351,6 +351,7 @@ mod tests {
             number: *number,
             text: String::new(),
             statement: Some((*number, *number)),
+            within: None,
         };
         let lines = lines.iter().map(line).collect();
         ChangedHunk { number: 1, path: path.to_owned(), lines, beside: Vec::new(), uncounted: Vec::new() }

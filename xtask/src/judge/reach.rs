@@ -11,7 +11,8 @@ use crate::observe::{Build, ChangedHunk, ChangedLine, Coverage, Evidence, Side};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum ReachState {
-    /// Context, or a line that makes no code: a comment, a declaration, data, a brace.
+    /// Context, or a line that makes no code of its own: a comment, a declaration, data, a brace, a jump that the compiler made
+    /// part of another.
     NoCode,
     /// A line that is gone.
     Gone,
@@ -181,23 +182,30 @@ fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
         .iter()
         .map(|line| LineReach { line: line.clone(), state: line_state(&hunk.path, line, all) })
         .collect();
-    let beside = || hunk.beside.iter().map(|line| state_of(&hunk.path, (*line, *line), all));
-    let furthest = lines.iter().map(|line| line.state.clone()).filter(|state| *state != ReachState::Gone);
     let state = match hunk.beside.is_empty() {
-        true => furthest.max_by_key(rank),
-        false => beside().max_by_key(rank),
+        true => furthest(lines.iter().map(|line| line.state.clone()))
+            .or_else(|| furthest(hunk.lines.iter().map(|line| around(&hunk.path, line, all)))),
+        false => furthest(hunk.beside.iter().map(|beside| {
+            let statement = (beside.line, beside.line);
+            counted(&hunk.path, statement, all)
+                .unwrap_or_else(|| nearest(&hunk.path, statement, beside.within, all))
+        })),
     };
     // Code that is taken away from outside of every function, or from a file that is gone: nothing is left to look at.
     let nothing = if hunk.has_code() { ReachState::NotCompiled } else { ReachState::NoCode };
-    let state = state.filter(|state| *state != ReachState::NoCode).unwrap_or(nothing);
     HunkReach {
         number: hunk.number,
         path: hunk.path.clone(),
         place: hunk.place(),
         lines,
         uncounted: hunk.uncounted.clone(),
-        state,
+        state: state.unwrap_or(nothing),
     }
+}
+
+/// The state that got furthest; None where there is no code.
+fn furthest(states: impl Iterator<Item = ReachState>) -> Option<ReachState> {
+    states.filter(|state| !matches!(state, ReachState::Gone | ReachState::NoCode)).max_by_key(rank)
 }
 
 fn rank(state: &ReachState) -> (u8, u64) {
@@ -210,15 +218,47 @@ fn rank(state: &ReachState) -> (u8, u64) {
 }
 
 fn line_state(path: &str, line: &ChangedLine, all: &[&Coverage]) -> ReachState {
-    match (line.side, line.statement) {
-        (Side::Context, _) | (Side::Added, None) => ReachState::NoCode,
-        (Side::Removed, _) => ReachState::Gone,
-        (Side::Added, Some(statement)) => state_of(path, statement, all),
+    let Some(statement) = line.statement.filter(|_| line.side == Side::Added) else {
+        return if line.side == Side::Removed { ReachState::Gone } else { ReachState::NoCode };
+    };
+    counted(path, statement, all).unwrap_or_else(|| match is_compiled(path, line.within, all) {
+        // The compiler made one of it and of others.
+        true => ReachState::NoCode,
+        false => ReachState::NotCompiled,
+    })
+}
+
+/// Of a statement that has no code of its own: it was executed if what is counted next to it on both sides was.
+fn around(path: &str, line: &ChangedLine, all: &[&Coverage]) -> ReachState {
+    match (line.side, line.statement, line.within) {
+        (Side::Added, Some(statement), Some(within)) => nearest(path, statement, within, all),
+        _ => ReachState::NoCode,
     }
 }
 
-/// Of the lines from the first to the last of a statement.
-fn state_of(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> ReachState {
+/// Whether anything is counted in the lines that are compiled where a line is.
+fn is_compiled(path: &str, within: Option<(u32, u32)>, all: &[&Coverage]) -> bool {
+    let Some((first, last)) = within else { return false };
+    let mut files = all.iter().filter_map(|coverage| coverage.files.get(path));
+    files.any(|lines| lines.range(first..=last).next().is_some())
+}
+
+/// The lesser state of the counted lines before and behind `statement`, in the lines `within`.
+fn nearest(path: &str, statement: (u32, u32), within: (u32, u32), all: &[&Coverage]) -> ReachState {
+    let files = || all.iter().filter_map(|coverage| coverage.files.get(path));
+    let before =
+        files().filter_map(|lines| lines.range(within.0..statement.0.max(within.0)).next_back()).max();
+    let behind = files()
+        .filter_map(|lines| lines.range(statement.1.saturating_add(1)..).next())
+        .filter(|(line, _)| **line <= within.1)
+        .min();
+    let places = [before, behind].into_iter().flatten().map(|(line, _)| (*line, *line));
+    let states = places.filter_map(|place| counted(path, place, all));
+    states.min_by_key(rank).unwrap_or(ReachState::NotCompiled)
+}
+
+/// Of the lines from the first to the last of a statement; None where nothing counts them.
+fn counted(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> Option<ReachState> {
     let mut compiled = false;
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for coverage in all {
@@ -233,21 +273,22 @@ fn state_of(path: &str, (first, last): (u32, u32), all: &[&Coverage]) -> ReachSt
     let mut by: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
     by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     match (compiled, by.is_empty()) {
-        (false, _) => ReachState::NotCompiled,
-        (true, true) => ReachState::NotExecuted,
-        (true, false) => ReachState::Executed {
+        (false, _) => None,
+        (true, true) => Some(ReachState::NotExecuted),
+        (true, false) => Some(ReachState::Executed {
             count: protocol::sum(by.iter().map(|(_, count)| *count)),
             by: by.into_iter().map(|(name, _)| name.to_owned()).collect(),
-        },
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Neighbour;
 
     fn line(side: Side, number: u32, statement: Option<(u32, u32)>) -> ChangedLine {
-        ChangedLine { side, number, text: String::new(), statement }
+        ChangedLine { side, number, text: String::new(), statement, within: statement.map(|_| (1, 8)) }
     }
 
     fn hunk(lines: Vec<ChangedLine>, beside: &[u32]) -> ChangedHunk {
@@ -255,7 +296,7 @@ mod tests {
             number: 1,
             path: "a.c".to_owned(),
             lines,
-            beside: beside.to_vec(),
+            beside: beside.iter().map(|line| Neighbour { line: *line, within: (1, 8) }).collect(),
             uncounted: Vec::new(),
         }
     }
@@ -279,6 +320,17 @@ mod tests {
         assert_eq!(reached(&hunk, &all).lines[0].state, ReachState::NoCode);
         assert_eq!(reached(&hunk, &[coverage("one", &[(2, 0)])]).state, ReachState::NotExecuted);
         assert_eq!(reached(&hunk, &[coverage("one", &[(9, 3)])]).state, ReachState::NotCompiled);
+    }
+
+    #[test]
+    fn statement_that_the_compiler_made_part_of_others_is_executed_if_those_on_both_sides_are() {
+        let hunk = hunk(vec![line(Side::Added, 5, Some((5, 5)))], &[]);
+        let both = reached(&hunk, &[coverage("one", &[(3, 2), (7, 4)])]);
+        assert_eq!(both.lines[0].state, ReachState::NoCode);
+        assert_eq!(both.state, ReachState::Executed { count: 2, by: vec!["one".to_owned()] });
+        assert_eq!(reached(&hunk, &[coverage("one", &[(3, 2), (7, 0)])]).state, ReachState::NotExecuted);
+        // Line 9 is not compiled where line 5 is.
+        assert_eq!(reached(&hunk, &[coverage("one", &[(9, 4)])]).state, ReachState::NotCompiled);
     }
 
     #[test]

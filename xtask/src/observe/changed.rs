@@ -10,10 +10,19 @@ pub struct ChangedHunk {
     pub path: String,
     pub lines: Vec<ChangedLine>,
     /// Of a hunk that adds no code and takes some away: lines of the patched file that run where it was.
-    pub beside: Vec<u32>,
+    pub beside: Vec<Neighbour>,
     /// What else it changes that becomes code or data, and of which nothing counts whether it is used: `a macro`, `data`.
     #[serde(default)]
     pub uncounted: Vec<String>,
+}
+
+/// A statement that runs where code was taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Its first line.
+    pub line: u32,
+    /// As [`ChangedLine::within`].
+    pub within: (u32, u32),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +34,10 @@ pub struct ChangedLine {
     /// First and last line of the statement that it belongs to, in the file that has it; None: a comment, a declaration,
     /// data, a brace.
     pub statement: Option<(u32, u32)>,
+    /// First and last of the lines that are compiled where this one is: of its branch of an `#if`, or of its function; None:
+    /// outside of every function.
+    #[serde(default)]
+    pub within: Option<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use protocol::{Hello, Measured, Trailer};
 use serde::{Deserialize, Serialize};
 
-pub use changed::{ChangedHunk, ChangedLine, Side};
+pub use changed::{ChangedHunk, ChangedLine, Neighbour, Side};
 use console::Splat;
 pub use coverage::Coverage;
 

@@ -111,7 +111,10 @@ mod tests {
     use crate::report::fixture;
 
     fn line(side: Side, number: u32, text: &str, state: ReachState) -> LineReach {
-        LineReach { line: ChangedLine { side, number, text: text.to_owned(), statement: None }, state }
+        LineReach {
+            line: ChangedLine { side, number, text: text.to_owned(), statement: None, within: None },
+            state,
+        }
     }
 
     #[test]
