@@ -14,20 +14,20 @@ include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 /// When there is none of that name.
 pub fn run() -> Result<(), String> {
     let started_as = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&started_as).file_name().unwrap_or_default();
-    if is_for_runner() {
-        workloads::runner::run();
-        return Ok(());
-    }
+    let name = Path::new(&started_as).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let order = std::env::args().nth(1).and_then(|order| serde_json::from_str::<Order>(&order).ok());
+    let name = match order.and_then(|order| order.ask.work) {
+        Some(
+            Workload::Boot | Workload::Program(_) | Workload::Kunit(_) | Workload::Mark | Workload::Leftovers,
+        ) => {
+            workloads::runner::run();
+            return Ok(());
+        }
+        Some(Workload::Sweep(sweep)) => sweep.program,
+        Some(Workload::Ours) | None => name,
+    };
     let scenario = SCENARIOS.iter().find(|(known, _)| name == *known);
-    let (_, main) =
-        scenario.ok_or_else(|| format!("there is no guest test {}", Path::new(name).display()))?;
+    let (_, main) = scenario.ok_or_else(|| format!("there is no guest test {name}"))?;
     main();
     Ok(())
-}
-
-fn is_for_runner() -> bool {
-    let order = std::env::args().nth(1).and_then(|order| serde_json::from_str::<Order>(&order).ok());
-    let work = order.and_then(|order| order.ask.work);
-    matches!(work, Some(Workload::Boot | Workload::Program(_) | Workload::Kunit(_)))
 }

@@ -102,6 +102,26 @@ pub enum Workload {
     Program(Vec<String>),
     /// A KUnit suite that the kernel holds (/sys/kernel/debug/kunit).
     Kunit(String),
+    /// A program of ours, with one allocation after the other failing.
+    Sweep(Sweep),
+    /// Notes what there is of all that has to come back ([`Workload::Leftovers`]).
+    Mark,
+    /// Looks for what is left behind since the mark: memory that nothing points to, objects that were written to after they
+    /// were freed, and numbers that did not come back.
+    Leftovers,
+}
+
+/// Which allocations fail while a program of ours runs: the first below a function in its first attempt at each step, then the
+/// second, and so on until none is left; one in each attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// Its name.
+    pub program: String,
+    /// Of each of these the first function that this kernel has.
+    pub under: Vec<Vec<String>>,
+    /// What all of it gets.
+    pub secs: u64,
 }
 
 impl Workload {
@@ -227,6 +247,22 @@ pub struct Measured {
     /// Of a workload: the end of what it printed.
     #[serde(default)]
     pub output: String,
+    /// Memory that nothing points to.
+    #[serde(default)]
+    pub leaks: Vec<Leak>,
+}
+
+/// Most leaks that are told, and most functions of one.
+pub const LEAKS_MAX: usize = 40;
+pub const LEAK_FRAMES_MAX: usize = 16;
+
+/// Memory that nothing points to any more (mm/kmemleak.c), all that was allocated in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leak {
+    pub objects: u64,
+    pub bytes: u64,
+    /// Functions, the innermost first, without offsets.
+    pub stack: Vec<String>,
 }
 
 /// Most results of one workload, and the longest name of one and text about one, in characters: all of them fit into one

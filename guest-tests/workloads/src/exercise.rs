@@ -5,14 +5,18 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use kit::scenario;
-use protocol::{Measured, Order, WorkResult};
+use protocol::{Done, Measured, Order, Sweep, WorkResult, Workload};
 
 use crate::errno;
 use crate::results::{self, Results};
 use crate::runner;
+use crate::sweep::FunctionSweep;
 
 /// A step that takes so long is named.
 const SLOW: Duration = Duration::from_millis(200);
+
+/// Rounds of one function: what a step bore in one, its next failure may not be borne in the next.
+const ROUNDS_MAX: u32 = 6;
 
 /// What was tried, and how each of it ended.
 #[derive(Debug, Default)]
@@ -20,31 +24,97 @@ pub struct Exercise {
     results: Results,
     /// The steps that took long, and how long.
     slow: String,
+    sweep: Option<FunctionSweep>,
 }
 
 /// Carries out the exerciser that is this process, and answers.
-pub fn run(work: impl FnOnce(&mut Exercise)) {
+pub fn run(work: impl Fn(&mut Exercise)) {
     scenario::run(|order: &Order| {
         runner::use_all_cpus();
         // The guest has no modules, and to start a program that says so takes time, as often as something is asked for that
         // the kernel has not (kernel/module/kmod.c, __request_module()).
         let _ = std::fs::write("/proc/sys/kernel/modprobe", "\n");
         let mut exercise = Exercise::default();
-        work(&mut exercise);
+        let done = match &order.ask.work {
+            Some(Workload::Sweep(sweep)) => exercise.sweep(sweep, &work)?,
+            _ => {
+                work(&mut exercise);
+                Vec::new()
+            }
+        };
+        let injected = done.iter().map(|done: &Done| done.count).sum();
         let output = results::end_of_output(exercise.slow.as_bytes());
         let results = exercise.results.into_map();
-        Ok(Measured { demanded: order.ask.demand, results, output, ..Measured::default() })
+        Ok(Measured { demanded: order.ask.demand, injected, done, results, output, ..Measured::default() })
     });
 }
 
 impl Exercise {
-    /// What `work` gave, if it succeeded.
-    pub fn step<T>(&mut self, name: impl Display, work: impl FnOnce() -> io::Result<T>) -> Option<T> {
+    /// Function by function, in rounds until everything failed once or the time is over. Of a result that differs from round to
+    /// round the worst counts.
+    fn sweep(&mut self, sweep: &Sweep, work: &impl Fn(&mut Exercise)) -> Result<Vec<Done>, String> {
+        let kallsyms = kit::kallsyms::load()?;
+        let until = Instant::now() + Duration::from_secs(sweep.secs);
+        let mut done = Vec::new();
+        for names in &sweep.under {
+            // An inlined function has no range, nor have its callers then.
+            let Ok(function) = FunctionSweep::prepare(&kallsyms, names, until) else { continue };
+            self.sweep = Some(function);
+            for _ in 0..ROUNDS_MAX {
+                let before = std::mem::take(&mut self.results);
+                self.sweep.iter_mut().for_each(FunctionSweep::begin_round);
+                work(self);
+                self.results.worsen(before);
+                if !self.sweep.as_ref().is_some_and(FunctionSweep::goes_on) {
+                    break;
+                }
+            }
+            if let Some(function) = self.sweep.take() {
+                done.push(Done { what: function.function, count: function.injected });
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// A step whose end is no result: one of many that are alike.
+    pub fn untold<T>(&mut self, name: impl Display, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        match &mut self.sweep {
+            Some(sweep) => sweep.step(&name.to_string(), &mut work),
+            None => work(),
+        }
+    }
+
+    /// Whether the lines of the batch `name` are to be steps of their own, because failures can come in them.
+    pub fn is_swept_in(&self, name: &str) -> bool {
+        self.sweep.as_ref().is_some_and(|sweep| sweep.is_swept_in(name))
+    }
+
+    /// Carries out a program that does many steps at once. No failure is forced in it: only looked for whether one could be.
+    pub fn watch_batch<T>(&mut self, name: &str, mut work: impl FnMut() -> T) -> T {
+        match &mut self.sweep {
+            Some(sweep) => sweep.watch_batch(name, &mut work),
+            None => work(),
+        }
+    }
+
+    /// What a step gave that was carried out by others.
+    pub fn note(&mut self, name: &str, end: io::Result<()>) {
+        match end {
+            Ok(()) => self.results.add(name, WorkResult::Ok),
+            Err(error) => self.fail(name, &error),
+        }
+    }
+
+    /// What `work` gave, if it succeeded. It is called more than once where allocations are made to fail.
+    pub fn step<T>(&mut self, name: impl Display, work: impl FnMut() -> io::Result<T>) -> Option<T> {
         let name = name.to_string();
         // Of an exerciser that is killed, these lines are all that is known.
         eprintln!("{name}");
         let began = Instant::now();
-        let end = work();
+        let end = self.untold(&name, work);
         if began.elapsed() >= SLOW {
             let line = format!("{name} took {} ms\n", began.elapsed().as_millis());
             self.slow.push_str(&line);
@@ -62,7 +132,7 @@ impl Exercise {
     }
 
     /// Something that the kernel has to refuse, with whatever error: that it does is what ends well.
-    pub fn refused<T>(&mut self, name: impl Display, work: impl FnOnce() -> io::Result<T>) {
+    pub fn refused<T>(&mut self, name: impl Display, mut work: impl FnMut() -> io::Result<T>) {
         self.step(name, || match work() {
             Ok(_) => Err(io::Error::other("it was accepted")),
             Err(_) => Ok(()),

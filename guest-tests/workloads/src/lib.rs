@@ -11,10 +11,12 @@
 pub mod errno;
 pub mod exercise;
 pub mod ktap;
+pub mod left_behind;
 pub mod netlink;
 pub mod places;
 pub mod results;
 pub mod runner;
+pub mod sweep;
 pub mod sys;
 pub mod tools;
 pub mod walk;

@@ -31,12 +31,30 @@ impl Results {
         }
     }
 
+    /// Takes of `others` what is not here, and what ended worse there.
+    pub fn worsen(&mut self, others: Results) {
+        for (name, result) in others.0 {
+            let known = self.0.get(&name);
+            if known.is_none_or(|known| badness(known) < badness(&result)) {
+                self.0.insert(name, result);
+            }
+        }
+    }
+
     pub fn is_full(&self) -> bool {
         self.0.len() >= RESULTS_MAX
     }
 
     pub fn into_map(self) -> BTreeMap<String, WorkResult> {
         self.0
+    }
+}
+
+fn badness(result: &WorkResult) -> u8 {
+    match result {
+        WorkResult::Ok => 0,
+        WorkResult::Skipped(_) => 1,
+        WorkResult::Failed(_) => 2,
     }
 }
 
@@ -100,6 +118,21 @@ mod tests {
         let map = results.into_map();
         assert_eq!(map["open"], WorkResult::Ok);
         assert_eq!(map["open (2)"], WorkResult::Failed("EINVAL".to_owned()));
+    }
+
+    #[test]
+    fn worst_of_two_results_stays() {
+        let (mut now, mut before) = (Results::default(), Results::default());
+        now.add("open", WorkResult::Ok);
+        before.add("open", WorkResult::Failed("EIO".to_owned()));
+        now.add("read", WorkResult::Failed("EBADF".to_owned()));
+        before.add("read", WorkResult::Ok);
+        before.add("close", WorkResult::Ok);
+        now.worsen(before);
+        let map = now.into_map();
+        assert_eq!(map["open"], WorkResult::Failed("EIO".to_owned()));
+        assert_eq!(map["read"], WorkResult::Failed("EBADF".to_owned()));
+        assert_eq!(map["close"], WorkResult::Ok);
     }
 
     #[test]

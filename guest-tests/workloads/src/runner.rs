@@ -1,5 +1,5 @@
-//! Carries out a workload that is no program of ours: a program of the guest, a KUnit suite, or the boot, which was over
-//! before this began.
+//! Carries out a workload that is no program of ours: a program of the guest, a KUnit suite, a look at what was left behind, or the
+//! boot, which was over before this began.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,8 +14,8 @@ use protocol::{Measured, WorkResult, Workload};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::ktap;
 use crate::results::{self, Results};
+use crate::{ktap, left_behind};
 
 const PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
 
@@ -40,7 +40,11 @@ pub fn run() {
             Some(Workload::Program(words)) => program(words),
             Some(Workload::Kunit(suite)) => kunit(suite),
             Some(Workload::Boot) => Ok(Measured::default()),
-            Some(Workload::Ours) | None => Err(format!("no workload to be run: {:?}", order.ask.work)),
+            Some(Workload::Mark) => left_behind::mark(),
+            Some(Workload::Leftovers) => left_behind::look(),
+            Some(Workload::Ours | Workload::Sweep(_)) | None => {
+                Err(format!("no workload to be run: {:?}", order.ask.work))
+            }
         }?;
         measured.demanded = order.ask.demand;
         Ok(measured)

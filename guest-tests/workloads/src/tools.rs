@@ -8,7 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 use crate::exercise::Exercise;
+use crate::sweep;
 use crate::sys::wrong;
 
 const PLACES: [&str; 4] = ["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
@@ -28,6 +31,7 @@ pub fn run(line: &str) -> io::Result<()> {
     let mut words = line.split_whitespace();
     let mut command = Command::new(find(words.next().unwrap_or_default())?);
     command.args(words).env_clear().env("PATH", PLACES.join(":"));
+    sweep::arm(&mut command);
     let status = wait(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)?;
     match (status.success(), status.code()) {
         (true, _) => Ok(()),
@@ -39,8 +43,9 @@ pub fn run(line: &str) -> io::Result<()> {
 fn wait(mut child: Child) -> io::Result<ExitStatus> {
     let began = Instant::now();
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
+        if has_ended(&child)? {
+            sweep::ended(&child);
+            return child.wait();
         }
         if began.elapsed() > LIMIT {
             child.kill()?;
@@ -51,16 +56,25 @@ fn wait(mut child: Child) -> io::Result<ExitStatus> {
     }
 }
 
+/// It stays to be waited for.
+fn has_ended(child: &Child) -> io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(waitid(WaitId::Pid(Pid::from_child(child)), options)?.is_some())
+}
+
 /// A step for each line.
 pub fn run_all(it: &mut Exercise, lines: &str) {
     let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.map(ToolLine::of).collect();
     for alike in lines.chunk_by(|one, other| one.can_follow(other)) {
-        let [ToolLine { whole, .. }] = alike else {
+        // A failure is to come in one line's own process.
+        if alike.len() > 1 && !it.is_swept_in(alike[0].whole) {
             batch(it, alike);
             continue;
-        };
-        it.step(whole, || run(whole));
+        }
+        for ToolLine { whole, .. } in alike {
+            it.step(whole, || run(whole));
+        }
     }
 }
 
@@ -94,15 +108,18 @@ impl<'a> ToolLine<'a> {
 
 /// One process for all: an emulated CPU needs longer to start one than to do what it is asked.
 fn batch(it: &mut Exercise, lines: &[ToolLine<'_>]) {
-    let failed = run_batch(lines);
+    let failed = it.watch_batch(lines[0].whole, || run_batch(lines));
     for (index, line) in lines.iter().enumerate() {
-        it.step(line.whole, || match &failed {
-            Ok(failed) if failed.contains(&(index + 1)) => wrong("failed"),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error
-                .raw_os_error()
-                .map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error)),
-        });
+        it.note(
+            line.whole,
+            match &failed {
+                Ok(failed) if failed.contains(&(index + 1)) => wrong("failed"),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error
+                    .raw_os_error()
+                    .map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error)),
+            },
+        );
     }
 }
 
@@ -117,6 +134,7 @@ fn run_batch(lines: &[ToolLine<'_>]) -> io::Result<BTreeSet<usize>> {
     let mut command = Command::new(find(first.tool)?);
     command.args(&first.options).args(["-force", "-batch", LINES]);
     let complaints = fs::File::create(COMPLAINTS)?;
+    sweep::arm(&mut command);
     let status =
         wait(command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints).spawn()?);
     let complaints = fs::read_to_string(COMPLAINTS).unwrap_or_default();

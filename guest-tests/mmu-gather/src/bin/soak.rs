@@ -76,6 +76,7 @@ fn add(sum: Measured, round: Measured) -> Measured {
         done,
         results,
         output,
+        leaks,
     } = round;
     let done = sum.done.into_iter().zip(&done);
     Measured {
@@ -96,6 +97,7 @@ fn add(sum: Measured, round: Measured) -> Measured {
         done: done.map(|(sum, round)| Done { count: sum.count + round.count, ..sum }).collect(),
         results,
         output,
+        leaks,
     }
 }
 

@@ -458,9 +458,8 @@ fn on_devices(it: &mut Exercise) {
     }
     // What is none.
     let image = memory.join("zeroes");
-    let device =
-        fs::File::create(&image).and_then(|file| file.set_len(8 << 20)).and_then(|()| loop_device(&image));
-    if let Some((file, node)) = it.step("a device of zeroes", || device) {
+    let device = || fs::File::create(&image)?.set_len(8 << 20).and_then(|()| loop_device(&image));
+    if let Some((file, node)) = it.step("a device of zeroes", device) {
         for kind in NEVER_ON_ONE {
             it.step(format!("{kind} that is none"), || mount_with(&node, AT, kind, 0, ""));
         }

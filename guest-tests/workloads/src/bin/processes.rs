@@ -526,7 +526,7 @@ fn prctls(it: &mut Exercise) {
         ends.push((option, end));
     }
     for (option, end) in ends {
-        it.step(format!("prctl {option}"), || end);
+        it.note(&format!("prctl {option}"), end);
     }
 }
 

@@ -94,8 +94,8 @@ fn set(it: &mut Exercise, settings: &[(&str, &str)]) {
         let path = Path::new(ROOT).join(file);
         it.step(format!("{file} := {value}"), || match value.is_empty() {
             // Opening it to truncate is what empties such a file.
-            true => fs::write(path, "\n"),
-            false => write(path, value.as_bytes()),
+            true => fs::write(&path, "\n"),
+            false => write(&path, value.as_bytes()),
         });
     }
 }

@@ -1,0 +1,196 @@
+//! What is left behind by all that ran since a mark: numbers that have to come back, objects that were written to after they
+//! were freed (mm/slub.c), and memory that nothing points to (mm/kmemleak.c). Looks, and says; repairs nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kit::files;
+use protocol::{LEAK_FRAMES_MAX, LEAKS_MAX, Leak, Measured, WorkResult};
+
+use crate::results::Results;
+
+/// Where the numbers are kept from the mark on. In the guest's root, which nothing cleans up.
+const MARK: &str = "/patchproof-mark";
+
+const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
+const SLABS: &str = "/sys/kernel/slab";
+
+/// What is given back by work queues and after grace periods needs its time.
+const SETTLES_WITHIN: Duration = Duration::from_secs(8);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// An object is not looked at before (mm/kmemleak.c, `MSECS_MIN_AGE`).
+const MIN_AGE: Duration = Duration::from_millis(5500);
+
+/// A number that has to come back, and how far it may be off.
+struct ComesBack {
+    name: &'static str,
+    slack: i64,
+    read: fn() -> Option<i64>,
+}
+
+const COMES_BACK: [ComesBack; 9] = [
+    ComesBack { name: "HugePages_Total", slack: 0, read: || meminfo("HugePages_Total") },
+    ComesBack { name: "HugePages_Rsvd", slack: 0, read: || meminfo("HugePages_Rsvd") },
+    ComesBack { name: "HugePages_Surp", slack: 0, read: || meminfo("HugePages_Surp") },
+    ComesBack { name: "open files", slack: 40, read: || first_number("/proc/sys/fs/file-nr") },
+    ComesBack { name: "mounts", slack: 0, read: || lines("/proc/self/mountinfo") },
+    ComesBack { name: "network interfaces", slack: 0, read: || entries("/sys/class/net") },
+    ComesBack { name: "block devices", slack: 0, read: || entries("/sys/block") },
+    ComesBack { name: "network namespaces", slack: 0, read: || slab("net_namespace") },
+    ComesBack { name: "control groups", slack: 0, read: || cgroups() },
+];
+
+/// Notes the numbers, and makes kmemleak forget what it has found up to now.
+///
+/// # Errors
+/// When the numbers cannot be kept.
+pub fn mark() -> Result<Measured, String> {
+    let numbers: BTreeMap<&str, i64> =
+        COMES_BACK.iter().filter_map(|one| Some((one.name, (one.read)()?))).collect();
+    let json = serde_json::to_vec(&numbers).map_err(|error| error.to_string())?;
+    fs::write(MARK, json).map_err(|error| format!("{MARK}: {error}"))?;
+    if Path::new(KMEMLEAK).exists() {
+        files::write(KMEMLEAK, "clear")?;
+    }
+    let mut results = Results::default();
+    results.add("marked", WorkResult::Ok);
+    Ok(Measured { results: results.into_map(), ..Measured::default() })
+}
+
+/// # Errors
+/// When there was no mark.
+pub fn look() -> Result<Measured, String> {
+    let json = fs::read(MARK).map_err(|error| format!("{MARK}: {error}"))?;
+    let before: BTreeMap<String, i64> = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    let mut results = Results::default();
+    for one in &COMES_BACK {
+        let Some(before) = before.get(one.name) else { continue };
+        results.add(&format!("{} come back", one.name), came_back(one, *before, began));
+    }
+    validate_slabs();
+    thread::sleep(MIN_AGE.saturating_sub(began.elapsed()));
+    let leaks = leaks()?;
+    Ok(Measured { results: results.into_map(), leaks, ..Measured::default() })
+}
+
+/// Fewer than before is as good.
+fn came_back(one: &ComesBack, before: i64, began: Instant) -> WorkResult {
+    loop {
+        let Some(now) = (one.read)() else { return WorkResult::Skipped("it is gone".to_owned()) };
+        if now <= before.saturating_add(one.slack) {
+            return WorkResult::Ok;
+        }
+        if began.elapsed() >= SETTLES_WITHIN {
+            return WorkResult::Failed(format!("{before} before, {now} now"));
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// With `slub_debug` the kernel then says what it finds in each free object.
+fn validate_slabs() {
+    for entry in fs::read_dir(SLABS).into_iter().flatten().flatten() {
+        // A cache without checks refuses.
+        let _ = fs::write(entry.path().join("validate"), "1");
+    }
+}
+
+/// Scans twice: what is moved from one place to another during one scan is seen by the next.
+fn leaks() -> Result<Vec<Leak>, String> {
+    if !Path::new(KMEMLEAK).exists() {
+        return Ok(Vec::new());
+    }
+    files::write(KMEMLEAK, "scan")?;
+    thread::sleep(LOOK_AGAIN);
+    files::write(KMEMLEAK, "scan")?;
+    Ok(read_leaks(&files::read(KMEMLEAK)?))
+}
+
+/// Out of what kmemleak prints: alike stacks are one leak.
+fn read_leaks(text: &str) -> Vec<Leak> {
+    let mut found: Vec<Leak> = Vec::new();
+    for block in text.split("unreferenced object ").skip(1) {
+        let size = block.split("(size ").nth(1).and_then(|rest| rest.split(')').next()?.parse::<u64>().ok());
+        let frames = block.lines().skip_while(|line| !line.trim_start().starts_with("backtrace")).skip(1);
+        let stack: Vec<String> = frames.map_while(frame).take(LEAK_FRAMES_MAX).collect();
+        let bytes = size.unwrap_or_default();
+        if let Some(leak) = found.iter_mut().find(|leak| leak.stack == stack) {
+            leak.objects = leak.objects.saturating_add(1);
+            leak.bytes = leak.bytes.saturating_add(bytes);
+        } else if found.len() < LEAKS_MAX {
+            found.push(Leak { objects: 1, bytes, stack });
+        }
+    }
+    found
+}
+
+/// `    [<(ptrval)>] function+0x1/0x2`, with or without the address; None: the stack is over.
+fn frame(line: &str) -> Option<String> {
+    let text = line.trim();
+    let text = text.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(text, |(_, name)| name);
+    let name = text.split('+').next().unwrap_or_default();
+    (!name.is_empty() && text.contains('+')).then(|| name.to_owned())
+}
+
+fn meminfo(key: &str) -> Option<i64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':').map(str::trim))?;
+    line.split(' ').next()?.parse().ok()
+}
+
+fn first_number(path: &str) -> Option<i64> {
+    fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+fn lines(path: &str) -> Option<i64> {
+    i64::try_from(fs::read_to_string(path).ok()?.lines().count()).ok()
+}
+
+fn entries(path: &str) -> Option<i64> {
+    i64::try_from(fs::read_dir(path).ok()?.count()).ok()
+}
+
+/// Objects in use, of a cache that was not merged with others.
+fn slab(name: &str) -> Option<i64> {
+    first_number(&format!("{SLABS}/{name}/objects"))
+}
+
+/// Live ones, below all hierarchies that are mounted (/proc/cgroups, third column).
+fn cgroups() -> Option<i64> {
+    let text = fs::read_to_string("/proc/cgroups").ok()?;
+    text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)?.parse::<i64>().ok()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KMEMLEAK_SAYS: &str = "unreferenced object 0xffff888003a6e000 (size 32):\n  comm \"ip\", pid 71, jiffies 4294937\n  \
+        hex dump (first 32 bytes):\n    62 6f 6e 64 39 00 00 00  bond9...\n  backtrace (crc 12ab):\n    \
+        kmemleak_alloc+0x4a/0x90\n    __kmalloc_noprof+0x1/0x2\n    kvasprintf+0x1/0x2\nunreferenced object \
+        0xffff888003a6e020 (size 64):\n  comm \"ip\", pid 72, jiffies 4294938\n  backtrace (crc 12ab):\n    \
+        [<00000000f1>] kmemleak_alloc+0x4a/0x90\n    [<00000000f2>] __kmalloc_noprof+0x1/0x2\n    [<00000000f3>] kvasprintf+0x1/0x2\n";
+
+    #[test]
+    fn alike_stacks_are_one_leak_with_its_objects_and_bytes() {
+        let leaks = read_leaks(KMEMLEAK_SAYS);
+        assert_eq!(leaks.len(), 1);
+        assert_eq!((leaks[0].objects, leaks[0].bytes), (2, 96));
+        assert_eq!(leaks[0].stack, ["kmemleak_alloc", "__kmalloc_noprof", "kvasprintf"]);
+        assert!(read_leaks("").is_empty());
+    }
+
+    #[test]
+    fn number_comes_back_if_it_is_no_larger_than_its_slack_allows() {
+        let one = ComesBack { name: "x", slack: 1, read: || Some(5) };
+        let long_ago = Instant::now().checked_sub(SETTLES_WITHIN).unwrap();
+        assert_eq!(came_back(&one, 4, long_ago), WorkResult::Ok);
+        assert_eq!(came_back(&one, 9, long_ago), WorkResult::Ok);
+        assert_eq!(came_back(&one, 3, long_ago), WorkResult::Failed("3 before, 5 now".to_owned()));
+    }
+}
