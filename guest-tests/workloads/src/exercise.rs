@@ -80,7 +80,11 @@ impl Exercise {
     }
 
     /// A step whose end is no result: one of many that are alike.
-    pub fn untold<T>(&mut self, name: impl Display, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    pub fn untold<T>(
+        &mut self,
+        name: impl Display,
+        mut work: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
         match &mut self.sweep {
             Some(sweep) => sweep.step(&name.to_string(), &mut work),
             None => work(),

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 use tree_sitter::Node;
 
+use super::functions::Functions;
 use crate::observe::{ChangedHunk, ChangedLine, Neighbour, Side};
 use crate::subject::c_source::{CSource, children, descendants};
 use failure::Result;
@@ -46,6 +47,7 @@ fn hunks_of(path: &str, before: &[u8], after: &[u8], hunks: &mut Vec<ChangedHunk
         let text = String::from_utf8_lossy(text.get(index).copied().unwrap_or_default()).into_owned();
         ChangedLine { side, number, text, statement: code.at(number), within: code.within(number) }
     };
+    let functions = if is_c(path) { Functions::of(after) } else { Functions::default() };
     let ops = capture_diff_slices(Algorithm::Patience, &old, &new);
     for group in group_diff_ops(ops, CONTEXT) {
         let mut found = Vec::new();
@@ -61,11 +63,13 @@ fn hunks_of(path: &str, before: &[u8], after: &[u8], hunks: &mut Vec<ChangedHunk
         }
         let beside = beside(&found, &new_code);
         let uncounted = uncounted(path, &found, [&old_code, &new_code]);
+        let functions = functions.changed_by(&found);
         hunks.push(ChangedHunk {
             number: hunks.len().saturating_add(1),
             path: path.to_owned(),
             lines: found,
             beside,
+            functions,
             uncounted,
         });
     }

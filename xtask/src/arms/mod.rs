@@ -4,6 +4,7 @@
 pub mod about;
 pub mod base_tree;
 pub mod changed;
+mod functions;
 mod planting;
 
 use std::collections::{BTreeMap, BTreeSet};

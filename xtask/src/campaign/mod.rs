@@ -3,7 +3,7 @@
 
 pub mod plan;
 pub mod project;
-mod scenario;
+pub mod scenario;
 mod trees;
 mod variant;
 

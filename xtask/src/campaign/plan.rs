@@ -190,6 +190,9 @@ fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario>
     if !arm.judged() && *arm != Arm::Coverage {
         scenarios.retain(|scenario| matches!(scenario.suite, Suite::Quick | Suite::Normal));
     }
+    if *arm == Arm::Coverage {
+        scenarios.retain(|scenario| !scenario.is_for_judged());
+    }
     if let Arm::Control(control) = arm {
         match control.signal.scenario() {
             None => scenarios.truncate(1),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use protocol::Workload;
+use protocol::{Sweep, Workload};
 use serde::{Deserialize, Serialize};
 
 use super::variant::Variant;
@@ -147,9 +147,26 @@ impl Scenario {
         }
     }
 
+    /// The same program with one allocation after the other failing below functions ([`Sweep::under`]).
+    pub fn sweep_of(&self, under: Vec<Vec<String>>, secs: u64) -> Scenario {
+        let sweep = Sweep { program: self.name.clone(), under, secs };
+        Scenario::workload(format!("{}-failing", self.name), Workload::Sweep(sweep))
+    }
+
     /// Run by every kernel, whatever it reaches of the patch.
     pub fn is_always_run(&self) -> bool {
-        self.always || !matches!(self.demand, Demand::Work(_)) || self.demand == Demand::Work(Workload::Boot)
+        self.always
+            || match self.work() {
+                None | Some(Workload::Boot | Workload::Mark | Workload::Leftovers) => true,
+                Some(Workload::Ours | Workload::Program(_) | Workload::Kunit(_) | Workload::Sweep(_)) => {
+                    false
+                }
+            }
+    }
+
+    /// It says nothing of a kernel that only counts lines.
+    pub fn is_for_judged(&self) -> bool {
+        matches!(self.work(), Some(Workload::Mark | Workload::Leftovers))
     }
 
     /// What it runs, if it is a workload.
@@ -179,6 +196,13 @@ impl Scenario {
         };
         Some(self.otherwise.clone().unwrap_or(reason))
     }
+}
+
+/// Adds `more` to what is run: before the look at what was left behind, which has to come after all.
+pub fn add_before_the_last_look(scenarios: &mut Vec<Scenario>, more: Vec<Scenario>) {
+    let is_look = |scenario: &Scenario| scenario.work() == Some(&Workload::Leftovers);
+    let at = scenarios.iter().position(is_look).unwrap_or(scenarios.len());
+    scenarios.splice(at..at, more);
 }
 
 /// A scenario as it is written.
@@ -220,6 +244,8 @@ pub struct RawScenario {
 enum RawWork {
     Boot,
     Ours,
+    Mark,
+    Leftovers,
 }
 
 #[derive(Deserialize)]
@@ -255,6 +281,8 @@ impl RawScenario {
             self.work.map(|work| match work {
                 RawWork::Boot => Demand::Work(Workload::Boot),
                 RawWork::Ours => Demand::Work(Workload::Ours),
+                RawWork::Mark => Demand::Work(Workload::Mark),
+                RawWork::Leftovers => Demand::Work(Workload::Leftovers),
             }),
             self.program.map(|words| Demand::Work(Workload::Program(words))),
             self.kunit.map(|suite| Demand::Work(Workload::Kunit(suite))),

@@ -251,6 +251,7 @@ impl Planned {
         });
         let main = version.and_then(|_| CodeReport::new(&code(&of(Arm::Patched.name()).1), &own));
         let pair = PairReport {
+            failures: judge::failures(&self.asked(asked), &base, &patched),
             differences: judge::differences(&self.asked(asked), &base, &patched)
                 .iter()
                 .map(ToString::to_string)
@@ -298,6 +299,7 @@ impl Planned {
             verdict: judgement.verdict,
             reasons: judgement.reasons,
             differences: Vec::new(),
+            failures: Vec::new(),
             code: None,
             code_beside_patched: None,
             controls_left_out: Vec::new(),

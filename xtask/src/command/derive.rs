@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 
 use kbuild::{KbuildTree, Value};
+use protocol::Workload;
 
 use super::configured::{self, Configuration, Configurator};
 use super::setting::Setting;
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan::{self, Arm, Cell};
-use crate::campaign::{Variant, project};
+use crate::campaign::{Scenario, Variant, project, scenario};
 use crate::derive::{self, Derivation, PatchedFiles};
 use crate::host::arch;
 use crate::judge::Reach;
-use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
+use crate::observe::{ChangedHunk, Evidence};
 use crate::source::worktree::WorkTree;
 use crate::subject::kconfig::KconfigRequest;
 use failure::Result;
@@ -22,6 +23,11 @@ use patch::{Base, Content, Overlay};
 
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
 const WORKLOADS_MAX: usize = 8;
+
+/// Of these, those that are run again with failures; functions in which one has them; and what each gets, seconds of the guest.
+const SWEEPS_MAX: usize = 3;
+const SWEPT_FUNCTIONS_MAX: usize = 6;
+const SWEEP_SECS: u64 = 30;
 
 impl Setting<'_> {
     /// Derives what the campaign leaves open; one that leaves nothing open stays as it is.
@@ -90,7 +96,8 @@ impl Setting<'_> {
         }
     }
 
-    /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell.
+    /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell; and has it done once more
+    /// with failures below the functions that it reaches.
     pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)]) {
         for (tree, hunks) in &self.planned.sources.changed {
             let of_tree: Vec<&Evidence> = counted
@@ -98,13 +105,37 @@ impl Setting<'_> {
                 .filter(|(index, _)| self.planned.cells[*index].tree == *tree)
                 .map(|(_, evidence)| evidence)
                 .collect();
-            let wanted = Reach::of(hunks, &of_tree).telling(WORKLOADS_MAX);
+            let reach = Reach::of(hunks, &of_tree);
+            let wanted = reach.telling(WORKLOADS_MAX);
             let judged = |cell: &&mut Cell| cell.tree == *tree && cell.arm != Arm::Coverage;
             for cell in self.planned.cells.iter_mut().filter(judged) {
                 cell.scenarios.retain(|scenario| scenario.is_always_run() || wanted.contains(&scenario.name));
+                let sweeps = sweeps(&cell.scenarios, &wanted, &reach, hunks);
+                scenario::add_before_the_last_look(&mut cell.scenarios, sweeps);
             }
         }
     }
+}
+
+/// The workloads that reach a changed function, those first that tell most, each with failures below what it reaches.
+fn sweeps(scenarios: &[Scenario], wanted: &[String], reach: &Reach, hunks: &[ChangedHunk]) -> Vec<Scenario> {
+    let ours = |name: &String| {
+        let is_it = |scenario: &&Scenario| scenario.name == *name && scenario.work() == Some(&Workload::Ours);
+        scenarios.iter().find(is_it)
+    };
+    let sweep = |scenario: &Scenario| {
+        let mut under: Vec<Vec<String>> = Vec::new();
+        for (reached, hunk) in reach.hunks.iter().zip(hunks) {
+            let new = hunk.functions.iter().filter(|names| !under.contains(names)).cloned();
+            let new: Vec<Vec<String>> = new.collect();
+            if reached.is_reached_by(&scenario.name) {
+                under.extend(new);
+            }
+        }
+        under.truncate(SWEPT_FUNCTIONS_MAX);
+        (!under.is_empty()).then(|| scenario.sweep_of(under, SWEEP_SECS))
+    };
+    wanted.iter().filter_map(ours).filter_map(sweep).take(SWEEPS_MAX).collect()
 }
 
 /// The variant once for each configuration.

@@ -12,7 +12,7 @@ use crate::arms::{Tested, about};
 use crate::campaign;
 use crate::campaign::plan::{self, Beside, CONTROLS_OF_A_NORMAL_RUN, Cell};
 use crate::campaign::project::{self, Loaded, Project};
-use crate::campaign::{Campaign, Scenario};
+use crate::campaign::{Campaign, Scenario, scenario};
 use crate::command::cli::{self, Controls, SuiteWish};
 use crate::host::sandbox::Sandbox;
 use crate::host::{self, process};
@@ -65,7 +65,7 @@ impl Outline {
         for variant in &mut loaded.campaign.variants {
             variant.symbols.extend(args.symbols.iter().cloned());
         }
-        loaded.campaign.scenarios.extend(asked_for(args)?);
+        scenario::add_before_the_last_look(&mut loaded.campaign.scenarios, asked_for(args)?);
         let taken = |suite| match suite {
             campaign::Suite::Quick => true,
             campaign::Suite::Normal => args.suite != SuiteWish::Quick,

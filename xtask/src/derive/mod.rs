@@ -354,7 +354,14 @@ mod tests {
             within: None,
         };
         let lines = lines.iter().map(line).collect();
-        ChangedHunk { number: 1, path: path.to_owned(), lines, beside: Vec::new(), uncounted: Vec::new() }
+        ChangedHunk {
+            number: 1,
+            path: path.to_owned(),
+            lines,
+            beside: Vec::new(),
+            functions: Vec::new(),
+            uncounted: Vec::new(),
+        }
     }
 
     fn derived(dir: &Path, hunks: &[ChangedHunk], on: &[&str]) -> Derivation {

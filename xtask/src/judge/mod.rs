@@ -21,7 +21,8 @@ use finding::Findings;
 pub use finding::{Asked, Finding, JudgedArm, Weight};
 pub use reach::Reach;
 pub use repetition::{Repetition, count};
-pub use work::{Difference, differences};
+use work::new_leaks;
+pub use work::{Difference, differences, failures};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,10 +129,13 @@ pub fn with_nothing_to_compare(judgement: Judgement) -> Judgement {
 
 /// Judges one pair.
 pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
-    let found_base = examine(asked, JudgedArm::Base, base);
     let differences = differences(asked, base, patched);
+    let mut found = Findings(examine(asked, JudgedArm::Base, base));
+    work::examine_leaks(&mut found, &new_leaks(asked, base, patched));
+    let found_base = found.0;
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
     work::examine_differences(&mut found, &differences);
+    work::examine_leaks(&mut found, &new_leaks(asked, patched, base));
     let found_patched = found.0;
     let against = match asked.compares() {
         true => against_a_comparison(&found_base, &found_patched),

@@ -157,6 +157,14 @@ impl Reach {
 }
 
 impl HunkReach {
+    /// Whether the workload `name` executed any of it.
+    pub fn is_reached_by(&self, name: &str) -> bool {
+        let states = self.lines.iter().map(|line| &line.state).chain([&self.state]);
+        states
+            .into_iter()
+            .any(|state| matches!(state, ReachState::Executed { by, .. } if by.iter().any(|one| one == name)))
+    }
+
     /// In a sentence, that its code was not reached.
     fn missed(&self) -> Option<String> {
         let what = match self.state {
@@ -297,6 +305,7 @@ mod tests {
             path: "a.c".to_owned(),
             lines,
             beside: beside.iter().map(|line| Neighbour { line: *line, within: (1, 8) }).collect(),
+            functions: Vec::new(),
             uncounted: Vec::new(),
         }
     }

@@ -1,6 +1,8 @@
 //! Workloads: what they did on the patched arm, held against the same on the base. Nothing else says what should come out.
 
-use protocol::{Measured, WorkResult, Workload};
+use std::collections::BTreeSet;
+
+use protocol::{Leak, Measured, WorkResult, Workload};
 
 use super::finding::{Asked, Findings, Weight};
 use crate::campaign::Scenario;
@@ -90,9 +92,84 @@ fn is_test(work: &Workload) -> bool {
     matches!(work, Workload::Program(_) | Workload::Kunit(_))
 }
 
+/// Memory that is lost on one arm and not on the other, of what a function of a changed object had a part in allocating. What is
+/// lost elsewhere may be the patch's work as well, or that of the hour: it is shown, and speaks against nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLeak {
+    pub leak: Leak,
+    pub scenario: String,
+    pub is_of_the_patch: bool,
+}
+
+impl std::fmt::Display for NewLeak {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Leak { objects, bytes, stack } = &self.leak;
+        // What allocates for all says nothing.
+        let own = stack.iter().skip_while(|frame| is_allocator(frame)).take(SHOWN_FRAMES);
+        let own: Vec<&str> = own.map(String::as_str).collect();
+        let what = if *objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
+        write!(
+            f,
+            "{}: {what} of {bytes} bytes that nothing points to, from {}",
+            self.scenario,
+            own.join(" < ")
+        )
+    }
+}
+
+const SHOWN_FRAMES: usize = 6;
+
+fn is_allocator(frame: &str) -> bool {
+    let frame = frame.trim_start_matches('_');
+    ["kmemleak_alloc", "kmalloc", "kmem_cache_alloc", "kvmalloc", "kzalloc"]
+        .iter()
+        .any(|start| frame.starts_with(start))
+}
+
+/// What `this` lost and `other` did not. `changed` are the functions of the objects that the patch changes.
+pub fn new_leaks(asked: &Asked<'_>, this: &Evidence, other: &Evidence) -> Vec<NewLeak> {
+    let changed = |evidence: &Evidence| {
+        let code = evidence.built().map(|built| built.code.clone()).unwrap_or_default();
+        let names = code.functions.into_keys();
+        names.filter_map(|name| name.rsplit(": ").next().map(str::to_owned)).collect::<BTreeSet<String>>()
+    };
+    let changed: BTreeSet<String> = changed(this).into_iter().chain(changed(other)).collect();
+    let mut found = Vec::new();
+    for scenario in asked.scenarios.iter().filter(|scenario| scenario.work().is_some()) {
+        let leaks = |evidence: &Evidence| {
+            let measured = evidence.ran().and_then(|ran| ran.measured(&scenario.name));
+            measured.map(|measured| measured.leaks.clone())
+        };
+        let (Some(this), Some(other)) = (leaks(this), leaks(other)) else { continue };
+        for leak in this {
+            if !other.iter().any(|known| are_alike(&known.stack, &leak.stack)) {
+                let is_of_the_patch = leak.stack.iter().any(|frame| changed.contains(plain(frame)));
+                found.push(NewLeak { leak, scenario: scenario.name.clone(), is_of_the_patch });
+            }
+        }
+    }
+    found
+}
+
+/// Without what the compiler adds (`.isra.0`, `.constprop.0`).
+fn plain(frame: &str) -> &str {
+    frame.split('.').next().unwrap_or(frame)
+}
+
+/// The same but for functions that one of the two has between the others: a helper that was split off, or inlined.
+fn are_alike(one: &[String], other: &[String]) -> bool {
+    let is_in = |few: &[String], many: &[String]| {
+        let mut rest = many.iter();
+        few.iter().all(|frame| rest.any(|other| plain(other) == plain(frame)))
+    };
+    is_in(one, other) || is_in(other, one)
+}
+
 /// What stands between a workload's result and anything that can be said of it.
 pub fn examine_work(found: &mut Findings, scenario: &Scenario, work: &Workload, measured: &Measured) {
-    if measured.results.is_empty() && *work != Workload::Boot {
+    // Of a sweep in whose functions nothing is allocated there is nothing to say.
+    let may_be_empty = matches!(work, Workload::Boot | Workload::Sweep(_) | Workload::Leftovers);
+    if measured.results.is_empty() && !may_be_empty {
         found.gap(Weight::Vacuous, format!("{}: it did nothing", scenario.name));
     }
     // One that runs nowhere ends alike everywhere.
@@ -102,6 +179,32 @@ pub fn examine_work(found: &mut Findings, scenario: &Scenario, work: &Workload, 
         && results.all(|result| matches!(result, WorkResult::Skipped(_)))
     {
         found.gap(Weight::Vacuous, format!("{}: it was skipped: {why}", scenario.name));
+    }
+}
+
+/// Of each workload that was run with failures: how many were forced below which functions, on both arms; and what was lost
+/// elsewhere on the patched arm alone.
+pub fn failures(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<String> {
+    let forced = |evidence: &Evidence, name: &str| {
+        let measured = evidence.ran().and_then(|ran| ran.measured(name));
+        let done = measured.map(|measured| measured.done.clone()).unwrap_or_default();
+        let words: Vec<String> =
+            done.iter().map(|done| format!("{} below {}", done.count, done.what)).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+    };
+    let is_sweep = |scenario: &&Scenario| matches!(scenario.work(), Some(Workload::Sweep(_)));
+    let sweeps = asked.scenarios.iter().filter(is_sweep).map(|scenario| {
+        let name = &scenario.name;
+        format!("{name}: on the base {}; with the patch {}", forced(base, name), forced(patched, name))
+    });
+    let leaks = new_leaks(asked, patched, base).into_iter().filter(|leak| !leak.is_of_the_patch);
+    sweeps.chain(leaks.map(|leak| format!("not of the patch, as it seems: {leak}"))).collect()
+}
+
+/// What the patch lost.
+pub fn examine_leaks(found: &mut Findings, leaks: &[NewLeak]) {
+    for leak in leaks.iter().filter(|leak| leak.is_of_the_patch) {
+        found.bad(Signal::Leak { stack: leak.leak.stack.clone() }, leak.to_string());
     }
 }
 

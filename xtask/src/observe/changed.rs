@@ -11,6 +11,10 @@ pub struct ChangedHunk {
     pub lines: Vec<ChangedLine>,
     /// Of a hunk that adds no code and takes some away: lines of the patched file that run where it was.
     pub beside: Vec<Neighbour>,
+    /// The functions that it changes: each by its name, with those that call it in the same file behind it. A function that the
+    /// compiler made part of its caller has no address.
+    #[serde(default)]
+    pub functions: Vec<Vec<String>>,
     /// What else it changes that becomes code or data, and of which nothing counts whether it is used: `a macro`, `data`.
     #[serde(default)]
     pub uncounted: Vec<String>,

@@ -197,6 +197,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
             expect_patched: Some("waits".to_owned()),
             verdict,
             differences: Vec::new(),
+            failures: Vec::new(),
             reasons,
             code: None,
             code_beside_patched: None,

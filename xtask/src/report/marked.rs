@@ -42,6 +42,16 @@ pub fn short(report: &Report) -> Vec<String> {
 pub fn whole(report: &Report) -> Vec<String> {
     let mut lines = render(report, true);
     lines.extend(report.main_pairs().flat_map(differences));
+    lines.extend(report.main_pairs().flat_map(failures));
+    lines
+}
+
+/// Which allocations were made to fail.
+fn failures(pair: &PairReport) -> Vec<String> {
+    let mut lines: Vec<String> = pair.failures.iter().map(|failure| format!("  {failure}")).collect();
+    if !lines.is_empty() {
+        lines.insert(0, format!("failures that were forced, one at a time, {}:", pair.name()));
+    }
     lines
 }
 

@@ -274,6 +274,9 @@ pub struct PairReport {
     /// What workloads did that ended differently on the two arms.
     #[serde(default)]
     pub differences: Vec<String>,
+    /// Which allocations were made to fail, and what was lost elsewhere.
+    #[serde(default)]
+    pub failures: Vec<String>,
     /// What the compiler made of the changed files, beside the base; none where one of the two was not built.
     pub code: Option<CodeReport>,
     /// Of a version of the patch, beside the patch under test.

@@ -24,6 +24,8 @@ pub enum Signal {
     Order { order: String, scenario: String },
     /// This gauge of the subject did not come back.
     Gauge { gauge: String, scenario: String },
+    /// Memory that nothing points to, by the functions that allocated it.
+    Leak { stack: Vec<String> },
     /// Something that a guest test counts by itself was not done as often as it has to be.
     Done { what: String, scenario: String },
 }
