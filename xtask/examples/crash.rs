@@ -1,13 +1,8 @@
 //! Panics as the harness might, for the test of what the user then sees: `crash main|thread|scope|none`.
 
-#[path = "../src/host/crash.rs"]
-mod crash;
-#[allow(dead_code, reason = "a part of it is used")]
-#[path = "../src/host/terminal.rs"]
-mod terminal;
-
 use std::process::ExitCode;
 
+use engine::host::crash;
 use failure::{Exit, Failure, Result};
 
 fn main() -> ExitCode {

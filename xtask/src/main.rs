@@ -3,36 +3,22 @@
 // println! and its kin panic on a closed pipe and escape nothing: use crate::host::terminal.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod arms;
-mod boot;
-mod build;
-mod cache;
-mod campaign;
 mod chores;
 mod cli;
 mod command;
-mod derive;
 #[cfg(test)]
 mod floors;
-mod host;
-#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-mod judge;
 #[cfg(test)]
 mod names;
-// Numbers of a guest may be anything, also in evidence that is read from the record: no arithmetic that can overflow.
-#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-mod observe;
-#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-mod report;
-mod run;
-mod source;
-mod subject;
 
 use std::process::ExitCode;
 
 use campaign::project::Project;
 use cli::{Cli, Verb};
+// Floors below are `crate::host` and so on here too: floors.rs looks at these paths, whatever crate a floor is in.
+use engine::{arms, boot, build, cache, campaign, derive, host, observe, run, source, subject};
 use host::{crash, terminal};
+use verdict::{judge, report};
 
 fn main() -> ExitCode {
     let exit = crash::guarded(run).unwrap_or_else(|failure| {

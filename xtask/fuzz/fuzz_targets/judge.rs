@@ -12,33 +12,14 @@ use libfuzzer_sys::fuzz_target;
 use protocol::{Counts, Done, Hello, Level, Measured, Timing, Trailer};
 use serde_json::Value;
 
-macro_rules! modules {
-    ($($name:ident: $path:literal),* $(,)?) => {
-        $(
-            #[allow(dead_code, unused_imports, reason = "the target uses a part of the harness")]
-            #[path = $path]
-            mod $name;
-        )*
-    };
-}
-
-modules! {
-    campaign: "../../src/campaign/mod.rs",
-    host: "../../src/host/mod.rs",
-    judge: "../../src/judge/mod.rs",
-    observe: "../../src/observe/mod.rs",
-    report: "../../src/report/mod.rs",
-    subject: "../../src/subject/mod.rs",
-}
-
-use campaign::Campaign;
-use campaign::plan::{self, Beside, Cell};
 use console::Splat;
-use judge::{Asked, JudgedArm, Verdict};
-use observe::{Boot, Build, Built, Ending, Evidence, GuestEnd, Ran, ScenarioRan, Watched};
-use report::{CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
-use subject::Subject;
-use subject::control::Control;
+use engine::campaign::Campaign;
+use engine::campaign::plan::{self, Beside, Cell};
+use engine::observe::{Boot, Build, Built, Ending, Evidence, GuestEnd, Ran, ScenarioRan, Watched};
+use engine::subject::Subject;
+use engine::subject::control::Control;
+use verdict::judge::{self, Asked, JudgedArm, Verdict};
+use verdict::report::{self, CellReport, CodeReport, NotApplicable, PairReport, PatchReport, Report, Shown};
 
 /// Scenarios per cell: more only make a run slower.
 const SCENARIOS: usize = 2;

@@ -198,7 +198,7 @@ impl AttackDir<'_> {
                 "inputs of {programs} programs that builds execute: all are known as such"
             )),
             some => Err(some.iter().fold(
-                Failure::internal("a build executes what xtask/src/build/sensitive.rs does not know"),
+                Failure::internal("a build executes what xtask/engine/src/build/sensitive.rs does not know"),
                 |failure, input| failure.because(input.clone()),
             )),
         }

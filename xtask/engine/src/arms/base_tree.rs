@@ -145,10 +145,10 @@ mod tests {
     use crate::campaign::project::Loaded;
     use patch::Content;
 
-    const V2: &[u8] = include_bytes!("../../../patches/mmu_gather-v2.patch");
-    const UNDO: &[u8] = include_bytes!("../../../patches/7.2/undo-mmu_gather-rcu-sync.patch");
-    const MMU_GATHER: &[u8] = include_bytes!("../../testdata/patch/base/mm/mmu_gather.c");
-    const TLB: &[u8] = include_bytes!("../../testdata/patch/base/include/asm-generic/tlb.h");
+    const V2: &[u8] = include_bytes!("../../../../patches/mmu_gather-v2.patch");
+    const UNDO: &[u8] = include_bytes!("../../../../patches/7.2/undo-mmu_gather-rcu-sync.patch");
+    const MMU_GATHER: &[u8] = include_bytes!("../../../testdata/patch/base/mm/mmu_gather.c");
+    const TLB: &[u8] = include_bytes!("../../../testdata/patch/base/include/asm-generic/tlb.h");
 
     struct Files(BTreeMap<String, Content>);
 

@@ -11,8 +11,8 @@ use patch::{Base, Content, Overlay};
 
 const FILE: &str = "mm/mmu_gather.c";
 const HEADER: &str = "include/asm-generic/tlb.h";
-const BASE: &str = include_str!("../../../testdata/patch/base/mm/mmu_gather.c");
-const BASE_HEADER: &str = include_str!("../../../testdata/patch/base/include/asm-generic/tlb.h");
+const BASE: &str = include_str!("../../../../testdata/patch/base/mm/mmu_gather.c");
+const BASE_HEADER: &str = include_str!("../../../../testdata/patch/base/include/asm-generic/tlb.h");
 
 struct Tree;
 
@@ -41,7 +41,7 @@ fn off() -> Config {
 
 /// The top of the repository.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn control(name: &str) -> Control {

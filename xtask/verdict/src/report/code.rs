@@ -98,10 +98,17 @@ fn missing(from: &BTreeMap<String, String>, in_: &BTreeMap<String, String>) -> V
 mod tests {
     use super::*;
 
+    fn code(functions: &[(&str, &str)], including: &[(&str, &str)]) -> Code {
+        let map = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect()
+        };
+        Code { functions: map(functions), including: map(including) }
+    }
+
     #[test]
     fn equal_code_with_a_new_function_is_the_same_and_says_which_is_new() {
-        let before = Code::of(&[("m.o: a", "1")], &[("x.o", "5")]);
-        let after = Code::of(&[("m.o: a", "1"), ("m.o: helper", "2")], &[("x.o", "5")]);
+        let before = code(&[("m.o: a", "1")], &[("x.o", "5")]);
+        let after = code(&[("m.o: a", "1"), ("m.o: helper", "2")], &[("x.o", "5")]);
         let report = CodeReport::new(&before, &after).unwrap();
         assert!(report.is_same());
         assert_eq!(
@@ -112,14 +119,14 @@ mod tests {
 
     #[test]
     fn what_changed_is_named() {
-        let before = Code::of(&[("m.o: a", "1"), ("m.o: b", "1")], &[("x.o", "5")]);
-        let after = Code::of(&[("m.o: a", "2")], &[("x.o", "6")]);
+        let before = code(&[("m.o: a", "1"), ("m.o: b", "1")], &[("x.o", "5")]);
+        let after = code(&[("m.o: a", "2")], &[("x.o", "6")]);
         let report = CodeReport::new(&before, &after).unwrap();
         assert!(!report.is_same());
         assert_eq!(
             report.describe(),
             "the same in 0 of 1 functions, 0 of 1 objects that include a changed header; changed: a; gone: b; objects: x.o"
         );
-        assert_eq!(CodeReport::new(&Code::of(&[], &[]), &after), None);
+        assert_eq!(CodeReport::new(&code(&[], &[]), &after), None);
     }
 }

@@ -346,7 +346,7 @@ pub fn descendants(node: Node<'_>) -> Vec<Node<'_>> {
 mod tests {
     use super::*;
 
-    const KERNEL: &[u8] = include_bytes!("../../testdata/patch/base/mm/mmu_gather.c");
+    const KERNEL: &[u8] = include_bytes!("../../../testdata/patch/base/mm/mmu_gather.c");
 
     fn parse(text: &str) -> CSource {
         CSource::parse(text.as_bytes()).unwrap()

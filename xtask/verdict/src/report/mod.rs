@@ -3,6 +3,7 @@
 
 mod answers;
 mod code;
+pub mod controls_page;
 mod details;
 pub mod effect;
 mod effect_table;
