@@ -9,7 +9,7 @@ use crate::arms::{Chosen, Tested};
 use crate::boot::probe::Choice;
 use crate::build::sensitive;
 use crate::campaign::Campaign;
-use crate::campaign::plan::{Arm, Cell};
+use crate::campaign::plan::{Arm, Cell, Mutant};
 use crate::command::cli::Format;
 use crate::host::disk::write_whole;
 use crate::host::process;
@@ -149,6 +149,26 @@ impl Planned {
         report
     }
 
+    /// The bugs that were derived from the patch's lines, and what became of each beside the patched arm.
+    fn mutants<'a>(
+        &'a self,
+        of: &Cell,
+        version: Option<&str>,
+        evidence: &[Evidence],
+        (patched_cell, patched): (&Cell, &Evidence),
+    ) -> Vec<(&'a Cell, &'a Mutant, Caught)> {
+        let cells = self.cells.iter().zip(evidence).filter(|(cell, _)| cell.pair_id() == of.pair_id());
+        cells
+            .filter(|_| version.is_none())
+            .filter_map(|(cell, evidence)| {
+                let Arm::Mutant(mutant) = &cell.arm else { return None };
+                let caught =
+                    judge::catch_mutant(&self.asked(cell), &self.asked(patched_cell), patched, evidence);
+                Some((cell, mutant, caught))
+            })
+            .collect()
+    }
+
     /// What noticed each hunk that was left out.
     fn left_out(&self, evidence: &[Evidence]) -> Vec<LeftOutReport> {
         let cells = self.cells.iter().zip(evidence);
@@ -218,7 +238,8 @@ impl Planned {
                 (control, judge::catch(&self.asked(asked), control, &evidence))
             })
             .collect();
-        let ((asked, base), (_, patched)) = (of(Arm::Base.name()), of(arm));
+        let ((asked, base), (patched_cell, patched)) = (of(Arm::Base.name()), of(arm));
+        let mutants = self.mutants(cell, version, evidence, (patched_cell, &patched));
         let code = |evidence: &Evidence| evidence.built().map(|built| built.code.clone()).unwrap_or_default();
         let own = code(&patched);
         let beside_base = CodeReport::new(&code(&base), &own);
@@ -232,6 +253,10 @@ impl Planned {
                     reach: reach.as_ref(),
                     unreached_allowed: &self.unreached_allowed,
                     controls: &caught,
+                    mutants: &mutants
+                        .iter()
+                        .map(|(_, mutant, caught)| (*mutant, caught.clone()))
+                        .collect::<Vec<_>>(),
                     // Without prepared controls nothing but a weak pass can come of it.
                     least: if changes_code && !self.asked(asked).compares() { CONTROLS_OF_A_PASS } else { 0 },
                     left_out: left_out.iter().map(ControlLeftOut::to_string).collect(),
@@ -249,6 +274,10 @@ impl Planned {
             let (_, evidence) = of(&control.arm);
             control_report(cell, arm, control, caught, evidence.spent_secs())
         });
+        let controls = controls.chain(mutants.iter().map(|(cell, mutant, caught)| {
+            let (_, evidence) = of(&mutant.name);
+            mutant_report(cell, arm, mutant, caught.clone(), evidence.spent_secs())
+        }));
         let main = version.and_then(|_| CodeReport::new(&code(&of(Arm::Patched.name()).1), &own));
         let pair = PairReport {
             failures: judge::failures(&self.asked(asked), &base, &patched),
@@ -339,6 +368,29 @@ fn control_report(
         plants: control.plants.clone(),
         signal: control.signal.to_string(),
         cell: format!("{}/{}", cell.pair_id(), control.arm),
+        caught: caught.caught,
+        by: caught.by,
+        splat: caught.splat,
+        secs,
+    }
+}
+
+fn mutant_report(
+    cell: &Cell,
+    arm: &str,
+    mutant: &Mutant,
+    caught: Caught,
+    secs: Option<f64>,
+) -> ControlReport {
+    ControlReport {
+        name: mutant.name.clone(),
+        tree: cell.tree.clone(),
+        arch: cell.arch.name.to_owned(),
+        variant: cell.variant.name.clone(),
+        arm: arm.to_owned(),
+        plants: format!("{} at {}: `{}`", mutant.kind.name(), mutant.place, mutant.was),
+        signal: "whatever fails a patch".to_owned(),
+        cell: cell.id(),
         caught: caught.caught,
         by: caught.by,
         splat: caught.splat,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::conclude;
-use super::planned::{Planned, Sources};
+use super::planned::Sources;
 use super::setting::{Outline, Setting, most_controls, suite};
 use crate::arms::{self, Arms};
 use crate::arms::{about, base_tree, changed};
@@ -80,7 +80,7 @@ impl Setting<'_> {
         self.keep_cells();
         let planned = &self.planned;
         let ready = ready.and_then(|ready| planned.write(&self.dir.path).map(|()| ready));
-        let (trees, ccache) = match ready {
+        let (mut trees, ccache) = match ready {
             Ok(ready) => ready,
             Err(failure) => return early(&planned.cells, Some(failure)),
         };
@@ -90,44 +90,45 @@ impl Setting<'_> {
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
         let counting = planned.cells.iter().any(|cell| cell.arm == Arm::Coverage);
         if counting && method.guest.is_some() {
-            return self.run_in_two(method, &events, &trees, ccache.as_ref());
+            return self.run_in_two(method, &events, &mut trees, ccache.as_ref());
         }
         self.run_cells(method, &events, &trees, ccache.as_ref(), &planned.cells, BTreeMap::new())
     }
 
-    /// First the cells that count which lines are executed, then the others, which are asked for what executes any.
+    /// First the cells that count which lines are executed, then the others, which are asked for what executes any, and kernels
+    /// with bugs in those lines.
     fn run_in_two(
         &mut self,
         method: &Method<'_>,
         events: &Events,
-        trees: &BTreeMap<String, ReadyTree>,
+        trees: &mut BTreeMap<String, ReadyTree>,
         ccache: Option<&Ccache>,
     ) -> Gathered {
-        let all: Vec<usize> = (0..self.planned.cells.len()).collect();
-        let (counting, judged): (Vec<usize>, Vec<usize>) =
-            all.into_iter().partition(|index| self.planned.cells[*index].arm == Arm::Coverage);
-        let cells = |planned: &Planned, of: &[usize]| {
-            of.iter().map(|index| planned.cells[*index].clone()).collect::<Vec<_>>()
+        let is_counting = |cell: &Cell| cell.arm == Arm::Coverage;
+        let of = |cells: &[Cell], counting: bool| {
+            let all = cells.iter().enumerate().filter(|(_, cell)| is_counting(cell) == counting);
+            all.map(|(index, cell)| (index, cell.clone())).unzip()
         };
-        let first =
-            self.run_cells(method, events, trees, ccache, &cells(&self.planned, &counting), BTreeMap::new());
-        let mut evidence = vec![Evidence::default(); self.planned.cells.len()];
+        let (counting, cells): (Vec<usize>, Vec<Cell>) = of(&self.planned.cells, true);
+        let first = self.run_cells(method, events, trees, ccache, &cells, BTreeMap::new());
         let counted: Vec<(usize, Evidence)> = counting.into_iter().zip(first.evidence).collect();
         self.keep_what_reaches(&counted);
+        let mutated = match self.args.controls {
+            Controls::None => Ok(()),
+            Controls::Auto | Controls::All => self.mutate(trees, &counted),
+        };
+        let mut evidence = vec![Evidence::default(); self.planned.cells.len()];
         for (index, found) in counted {
             evidence[index] = found;
         }
-        let written = self.planned.write(&self.dir.path);
+        let written = mutated.and_then(|()| self.planned.write(&self.dir.path));
         if let Some(ended) = first.ended.or(written.err()) {
-            return Gathered {
-                evidence,
-                accels: first.accels,
-                guests_secs: first.guests_secs,
-                ended: Some(ended),
-            };
+            let (accels, guests_secs) = (first.accels, first.guests_secs);
+            return Gathered { evidence, accels, guests_secs, ended: Some(ended) };
         }
-        let second =
-            self.run_cells(method, events, trees, ccache, &cells(&self.planned, &judged), first.accels);
+        let (judged, cells): (Vec<usize>, Vec<Cell>) = of(&self.planned.cells, false);
+        events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
+        let second = self.run_cells(method, events, trees, ccache, &cells, first.accels);
         for (index, found) in judged.into_iter().zip(second.evidence) {
             evidence[index] = found;
         }

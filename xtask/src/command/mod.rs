@@ -17,6 +17,7 @@ mod intake;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
 mod matrix;
+mod mutate;
 mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod planned;

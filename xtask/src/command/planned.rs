@@ -199,6 +199,7 @@ impl Planned {
             Arm::Patched | Arm::Coverage | Arm::Version(_) => of_arm(JudgedArm::Patched).collect(),
             Arm::Control(control) => vec![judge::catch(&asked, control, evidence).by],
             Arm::WithoutHunk(_) => vec![judge::noticed(&asked, evidence).by],
+            Arm::Mutant(_) => of_arm(JudgedArm::Patched).take(1).collect(),
         }
     }
 
@@ -207,7 +208,7 @@ impl Planned {
         let arm = match &cell.arm {
             Arm::Base => JudgedArm::Base,
             Arm::Patched | Arm::Version(_) => JudgedArm::Patched,
-            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) => return None,
+            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) | Arm::Mutant(_) => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
     }
@@ -219,6 +220,8 @@ impl Planned {
             Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => findings.is_empty(),
             Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
+            // What it is worth is seen beside the patched arm only.
+            Arm::Mutant(_) => true,
         };
         let mut words = Vec::from_iter(how_built(evidence));
         if let Some(date) = &evidence.recorded {
@@ -246,7 +249,7 @@ impl Planned {
     /// What is wrong with the build of a cell. A planted bug that the compiler has to see is none.
     pub fn wrong_with_build(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let is_caught = match &cell.arm {
-            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => false,
+            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) | Arm::Mutant(_) => false,
             Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
         };

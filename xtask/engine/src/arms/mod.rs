@@ -138,6 +138,8 @@ impl Arms {
                 overlay.add(self.proved_as(version));
                 Ok(())
             }
+            // Its bug is known once the lines are counted: see `plant`.
+            Arm::Mutant(_) => Ok(()),
             Arm::WithoutHunk(left_out) => add_without(&mut overlay, prepared, &self.proved, left_out.number),
         };
         add_helpers(asked, &mut overlay, prepared, &cell.variant, cell.arm != Arm::Base)?;
@@ -145,6 +147,17 @@ impl Arms {
         all.extend(overlay.changed);
         self.changes.insert(cell.id(), made.map(|()| all));
         Ok(())
+    }
+
+    /// Adds the source of `cell`: that of the patched arm in `patched`, with other contents of some files.
+    pub fn plant(&mut self, cell: &Cell, patched: &Cell, files: &BTreeMap<String, Vec<u8>>) {
+        let Some(Ok(changes)) = self.changes.get(&patched.id()) else { return };
+        let mut changes = changes.clone();
+        for (path, bytes) in files {
+            let executable = changes.get(path).and_then(Option::as_ref).is_some_and(|known| known.executable);
+            changes.insert(path.clone(), Some(Content { bytes: bytes.clone(), executable }));
+        }
+        self.changes.insert(cell.id(), Ok(changes));
     }
 
     fn proved_as(&self, version: Option<&str>) -> &Proved {

@@ -38,6 +38,47 @@ pub enum Arm {
     Control(Control),
     /// The patch under test but for one hunk.
     WithoutHunk(LeftOut),
+    /// The patched source with a bug that was derived from its changed lines.
+    Mutant(Mutant),
+}
+
+/// A bug in a changed line that was executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mutant {
+    /// From 1; the kernel has all of them, and is told this number.
+    pub number: usize,
+    /// `mutant-N`.
+    pub name: String,
+    pub kind: MutantKind,
+    /// `FILE:LINE`.
+    pub place: String,
+    /// The statement as it is without the bug.
+    pub was: String,
+}
+
+/// What is done to a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MutantKind {
+    /// The condition of an `if` is negated.
+    Negated,
+    /// A call that ends what another began is left out.
+    Unreleased,
+    /// 0 is returned for all else, and 1 for 0.
+    Inverted,
+    /// Any other statement is left out.
+    Dropped,
+}
+
+impl MutantKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            MutantKind::Negated => "a negated condition",
+            MutantKind::Unreleased => "a missing release",
+            MutantKind::Inverted => "an inverted return value",
+            MutantKind::Dropped => "a missing statement",
+        }
+    }
 }
 
 /// A hunk that is left out.
@@ -59,6 +100,7 @@ impl Arm {
             Arm::Version(name) => name,
             Arm::Control(control) => &control.arm,
             Arm::WithoutHunk(left_out) => &left_out.name,
+            Arm::Mutant(mutant) => &mutant.name,
         }
     }
 
@@ -66,7 +108,7 @@ impl Arm {
     pub fn judged(&self) -> bool {
         match self {
             Arm::Base | Arm::Patched | Arm::Version(_) => true,
-            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) => false,
+            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) | Arm::Mutant(_) => false,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The plan of a patch that nobody prepared for: which symbols compile its lines, and in which objects they are counted.
 //! Reads the tree by way of `kbuild` and gives values; builds, boots and decides nothing.
 
+pub mod mutants;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use failure::Result;

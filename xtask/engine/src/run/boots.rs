@@ -123,7 +123,7 @@ impl Run<'_> {
             watch: self.subject.watch(),
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
-            stall_secs: matches!(cell.arm, Arm::Control(_)).then_some(STALL_SECS),
+            stall_secs: matches!(cell.arm, Arm::Control(_) | Arm::Mutant(_)).then_some(STALL_SECS),
             panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.signal, WantedSignal::Splat { .. })),
             coverage: cell.arm == Arm::Coverage,
         };

@@ -13,13 +13,14 @@ mod work;
 
 use serde::{Deserialize, Serialize};
 
+use crate::campaign::plan::{Mutant, MutantKind};
 use crate::campaign::{Demand, Suite};
 use crate::observe::Evidence;
 use crate::subject::control::Control;
 pub use examine::{examine, examine_boot, examine_build};
 use finding::Findings;
 pub use finding::{Asked, Finding, JudgedArm, Weight};
-pub use reach::Reach;
+pub use reach::{Reach, ReachState};
 pub use repetition::{Repetition, count};
 use work::new_leaks;
 pub use work::{Difference, differences, failures};
@@ -87,6 +88,8 @@ pub struct Caught {
 pub struct Detectors<'a> {
     /// The controls that have a place in the patch, each with what became of it.
     pub controls: &'a [(&'a Control, Caught)],
+    /// Bugs that were derived from the patch's own lines, each with what became of it.
+    pub mutants: &'a [(&'a Mutant, Caught)],
     /// As many of them at least.
     pub least: usize,
     /// Those that have none, and why.
@@ -225,14 +228,62 @@ fn pass_unless_blind(
     }
     blind.extend(unequal_demand(asked, base, patched));
     blind.extend(shown.reach.map(|reach| reach.gaps(shown.unreached_allowed)).unwrap_or_default());
-    match (blind.is_empty(), shown.controls.is_empty() && asked.compares()) {
-        (false, _) => Judgement { verdict: Verdict::Vacuous, reasons: blind },
-        (true, false) => Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
-        (true, true) => {
-            let blind = shown.reach.map(|reach| reach.blind_to(shown.unreached_allowed)).unwrap_or_default();
-            let reasons = std::iter::once(NOTHING_PLANTED.to_owned()).chain(blind).collect();
-            Judgement { verdict: Verdict::WeakPass, reasons }
+    if !blind.is_empty() {
+        return Judgement { verdict: Verdict::Vacuous, reasons: blind };
+    }
+    let blind = if asked.compares() { blind_to(shown) } else { Vec::new() };
+    let verdict = if blind.is_empty() { Verdict::Pass } else { Verdict::WeakPass };
+    Judgement { verdict, reasons: blind }
+}
+
+/// In sentences, which bugs in the patch's own lines would not have been seen.
+fn blind_to(shown: &Detectors<'_>) -> Vec<String> {
+    let mut blind = Vec::new();
+    if shown.mutants.is_empty() && shown.controls.is_empty() {
+        blind.push(NOTHING_PLANTED.to_owned());
+    }
+    let mut kinds: Vec<MutantKind> = shown.mutants.iter().map(|(mutant, _)| mutant.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    for kind in kinds {
+        let of_kind: Vec<_> = shown.mutants.iter().filter(|(mutant, _)| mutant.kind == kind).collect();
+        if of_kind.iter().all(|(_, caught)| !caught.caught) {
+            let places: Vec<String> =
+                of_kind.iter().map(|(mutant, _)| format!("{} (`{}`)", mutant.place, mutant.was)).collect();
+            let places = places.join(", ");
+            blind.push(format!("blind to {}: planted at {places}, and nothing showed it", kind.name()));
         }
+    }
+    blind.extend(shown.reach.map(|reach| reach.blind_to(shown.unreached_allowed)).unwrap_or_default());
+    blind
+}
+
+/// Whether a bug in the patch's own lines was seen: whether a patch like this would fail beside the one without it. `asked` is what
+/// the kernel with the bug has to show, `of_patched` what the other has.
+pub fn catch_mutant(
+    asked: &Asked<'_>,
+    of_patched: &Asked<'_>,
+    patched: &Evidence,
+    mutant: &Evidence,
+) -> Caught {
+    let known = examine(of_patched, JudgedArm::Patched, patched);
+    let mut found = Findings(examine(asked, JudgedArm::Patched, mutant));
+    work::examine_differences(&mut found, &differences(asked, patched, mutant));
+    work::examine_leaks(&mut found, &new_leaks(asked, mutant, patched));
+    let is_new = |found: &&Finding| {
+        found.weight == Weight::Bad && known.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
+    };
+    if mutant.ran().is_none() {
+        let by = found.0.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
+        return Caught { caught: false, by, splat: Vec::new() };
+    }
+    match found.0.iter().find(is_new) {
+        Some(finding) => {
+            let splat = finding.splat.and_then(|splat| splat.find(mutant));
+            let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();
+            Caught { caught: true, by: finding.text.clone(), splat }
+        }
+        None => Caught { caught: false, by: "nothing was seen".to_owned(), splat: Vec::new() },
     }
 }
 

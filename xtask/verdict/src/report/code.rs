@@ -102,7 +102,7 @@ mod tests {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect()
         };
-        Code { functions: map(functions), including: map(including) }
+        Code { functions: map(functions), data: BTreeMap::new(), including: map(including) }
     }
 
     #[test]

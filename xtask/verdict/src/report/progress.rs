@@ -131,7 +131,8 @@ impl Live {
 
     fn plan(&mut self, cells: &[String]) {
         let width = cells.iter().map(String::len).max().unwrap_or_default();
-        for cell in cells {
+        // What was planned before has its line already.
+        for cell in cells.iter().filter(|cell| !self.cells.contains_key(*cell)).collect::<Vec<_>>() {
             let bar = ProgressBar::new_spinner().with_style(style("      . {prefix}  {msg}"));
             let bar = self.bars.insert_before(&self.total, bar);
             bar.set_prefix(format!("{cell:width$}"));
