@@ -21,7 +21,7 @@ use failure::{Exit, Failure, Result, escape};
 pub fn build(project: &Project, args: &cli::BuildArgs) -> Result<Exit> {
     let started = Instant::now();
     let outline = Outline::find(project, &args.plan)?;
-    let mut setting = Setting::open(project, &args.plan, outline, started)?;
+    let mut setting = Setting::open(project, &args.plan, outline, args.plan.out.as_deref(), started)?;
     let method = Method { compile: &args.compile, guest: None, pace: &args.pace, inject: true };
     let gathered = super::shown(args.pace.verbose, |events| setting.run(&method, events));
     Cache::new(project.cache()).shrink(LIMIT_BYTES);

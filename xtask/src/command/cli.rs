@@ -194,6 +194,9 @@ pub struct MatrixArgs {
     /// Show the plan with the exact make and QEMU commands, and stop
     #[arg(long, visible_alias = "list")]
     pub dry_run: bool,
+    /// Write the plan that is derived from the patch as a campaign, to be edited and kept, and stop
+    #[arg(long, value_name = "FILE")]
+    pub write_campaign: Option<PathBuf>,
     /// What standard output gets at the end
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,

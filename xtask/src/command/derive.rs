@@ -7,7 +7,7 @@ use kbuild::{KbuildTree, Value};
 use protocol::Workload;
 
 use super::configured::{self, Configuration, Configurator};
-use super::setting::Setting;
+use super::setting::{self, Setting};
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan::{self, Arm, Cell};
 use crate::campaign::{Scenario, Variant, project, scenario};
@@ -36,8 +36,8 @@ impl Setting<'_> {
     /// When the source cannot be had, or the patch does not go on it.
     pub fn derive(&mut self, events: &Events) -> Result<()> {
         let campaign = &self.loaded.campaign;
-        let is_open = campaign.coverage && campaign.variants.iter().all(|variant| variant.counted.is_empty());
-        let Some(tree) = self.loaded.trees.first().filter(|_| is_open) else { return Ok(()) };
+        let is_derived = setting::is_derived(campaign);
+        let Some(tree) = self.loaded.trees.first().filter(|_| is_derived) else { return Ok(()) };
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let source = super::fetch(self.project, tree, &self.local, &progress)?;
         let work = WorkTree::open(&source, &self.project.work(), &progress)?;

@@ -43,6 +43,15 @@ pub struct Method<'a> {
 pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
     let started = Instant::now();
     let outline = Outline::find(project, &args.plan)?;
+    let is_derived = outline.is_derived();
+    if is_derived && (args.dry_run || args.write_campaign.is_some()) {
+        return super::derived_plan::show(project, args, outline, started);
+    }
+    if args.write_campaign.is_some() {
+        let name = &outline.loaded.campaign.name;
+        return Err(Failure::usage(format!("nothing is derived here: campaign {name} is written already"))
+            .next("derive it all the same: --campaign any-patch"));
+    }
     if args.dry_run {
         // Only the source says which of them have a place in it.
         let most = most_controls(&args.plan).unwrap_or(usize::MAX);
@@ -51,7 +60,7 @@ pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
         terminal::print(&super::dry_run::render(project, &outline.loaded, &outline.local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
-    let mut setting = Setting::open(project, &args.plan, outline, started)?;
+    let mut setting = Setting::open(project, &args.plan, outline, args.plan.out.as_deref(), started)?;
     let method = Method {
         compile: &args.compile,
         guest: Some(&args.guest),
@@ -132,17 +141,62 @@ impl Setting<'_> {
         for (index, found) in judged.into_iter().zip(second.evidence) {
             evidence[index] = found;
         }
-        Gathered {
+        let mut gathered = Gathered {
             evidence,
             accels: second.accels,
             guests_secs: first.guests_secs + second.guests_secs,
             ended: second.ended,
+        };
+        if gathered.ended.is_none() {
+            self.boot_again_what_fails(method, events, trees, ccache, &mut gathered);
         }
+        gathered
+    }
+
+    /// Boots both arms of a pair once more where the patch would fail: what was chance does not come again.
+    fn boot_again_what_fails(
+        &self,
+        method: &Method<'_>,
+        events: &Events,
+        trees: &BTreeMap<String, ReadyTree>,
+        ccache: Option<&Ccache>,
+        gathered: &mut Gathered,
+    ) {
+        let again = self.planned.would_fail(&gathered.evidence);
+        if again.is_empty() || method.guest.is_none_or(|guest| guest.repeat > 1) {
+            return;
+        }
+        events.note(
+            "the patch would fail: both kernels are booted once more, to see whether it was chance"
+                .to_owned(),
+        );
+        let cells: Vec<Cell> = again.iter().map(|index| self.planned.cells[*index].clone()).collect();
+        let booted =
+            self.run_cells_as(method, Some(2), events, trees, ccache, &cells, gathered.accels.clone());
+        for (index, evidence) in again.into_iter().zip(booted.evidence) {
+            gathered.evidence[index].repeats = evidence.repeats;
+        }
+        gathered.ended = booted.ended;
     }
 
     fn run_cells(
         &self,
         method: &Method<'_>,
+        events: &Events,
+        trees: &BTreeMap<String, ReadyTree>,
+        ccache: Option<&Ccache>,
+        cells: &[Cell],
+        accels: BTreeMap<&'static str, Choice>,
+    ) -> Gathered {
+        self.run_cells_as(method, None, events, trees, ccache, cells, accels)
+    }
+
+    /// As often as `boots` says, where that is not what was asked for: the first boot is then the one on record.
+    #[expect(clippy::too_many_arguments, reason = "what a run is made of")]
+    fn run_cells_as(
+        &self,
+        method: &Method<'_>,
+        boots: Option<u32>,
         events: &Events,
         trees: &BTreeMap<String, ReadyTree>,
         ccache: Option<&Ccache>,
@@ -171,10 +225,11 @@ impl Setting<'_> {
             jobs: method.pace.jobs(),
             ccache: ccache.cloned(),
             fail_fast: method.pace.fail_fast,
-            repeat: method.guest.map_or(1, |guest| guest.repeat),
+            repeat: boots.unwrap_or_else(|| method.guest.map_or(1, |guest| guest.repeat)),
             soak: self.args.soak.unwrap_or_default(),
-            rebuild: method.compile.rebuild,
-            recorded: method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),
+            rebuild: method.compile.rebuild && boots.is_none(),
+            recorded: boots.is_some()
+                || method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),
             inject: method.inject,
             events: events.clone(),
             look: &look,

@@ -11,6 +11,7 @@ mod conclude;
 mod configured;
 mod console;
 mod derive;
+mod derived_plan;
 mod doctor;
 mod dry_run;
 mod intake;

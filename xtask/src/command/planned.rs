@@ -203,6 +203,23 @@ impl Planned {
         }
     }
 
+    /// The base and the patched cell of each pair that would fail by what was seen in guests, by index.
+    pub fn would_fail(&self, evidence: &[Evidence]) -> Vec<usize> {
+        let find = |cell: &Cell, arm: Arm| {
+            self.cells.iter().position(|other| other.pair_id() == cell.pair_id() && other.arm == arm)
+        };
+        let mut found = Vec::new();
+        for (patched, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.arm == Arm::Patched) {
+            let Some(base) = find(cell, Arm::Base) else { continue };
+            let is_booted = [base, patched].iter().all(|index| evidence[*index].ran().is_some());
+            let judged = |shown| judge::judge(&self.asked(cell), &evidence[base], &evidence[patched], shown);
+            if is_booted && judged(&judge::Detectors::default()).verdict == judge::Verdict::Fail {
+                found.extend([base, patched]);
+            }
+        }
+        found
+    }
+
     /// Of a cell that was booted more than once.
     pub fn repetition(&self, cell: &Cell, evidence: &Evidence) -> Option<judge::Repetition> {
         let arm = match &cell.arm {

@@ -1,7 +1,7 @@
 //! What `cargo xtask matrix` and `cargo xtask build` stand on from their first step to their last.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use protocol::Workload;
@@ -86,6 +86,18 @@ impl Outline {
     }
 }
 
+impl Outline {
+    /// What compiles the patch's lines is left open by its campaign, and derived from the patch.
+    pub fn is_derived(&self) -> bool {
+        is_derived(&self.loaded.campaign)
+    }
+}
+
+/// See [`Outline::is_derived`].
+pub fn is_derived(campaign: &Campaign) -> bool {
+    campaign.coverage && campaign.variants.iter().all(|variant| variant.counted.is_empty())
+}
+
 impl<'a> Setting<'a> {
     /// Makes sure that the host has what is needed, and makes the directory of the run.
     ///
@@ -95,6 +107,7 @@ impl<'a> Setting<'a> {
         project: &'a Project,
         args: &'a cli::PlanArgs,
         outline: Outline,
+        out: Option<&Path>,
         started: Instant,
     ) -> Result<Setting<'a>> {
         let Outline { loaded, local, tested, beside, cells } = outline;
@@ -105,7 +118,7 @@ impl<'a> Setting<'a> {
         // A tree that is there already needs room for what changes in it only.
         let needed = if project.work().join("source").exists() { host::AGAIN_MIB } else { host::NEEDED_MIB };
         host::require_disk(&project.work(), needed)?;
-        let dir = RunDir::create(project, args.out.as_deref())?;
+        let dir = RunDir::create(project, out)?;
         for (path, arch) in args.run.iter().flat_map(|path| arches.iter().map(move |arch| (path, arch))) {
             user_program::prepare(path, arch, &sandbox, &dir.path)?;
         }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use regex::Regex;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::host::input;
@@ -19,6 +20,14 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     let refuse = |error: serde_yaml::Error| refusal(path, &error);
     let _: serde_yaml::Value = serde_yaml::from_str(text).map_err(refuse)?;
     serde_yaml::from_str(text).map_err(refuse)
+}
+
+/// As YAML.
+///
+/// # Errors
+/// When it has no form in YAML.
+pub fn render(value: &impl Serialize) -> Result<String> {
+    serde_yaml::to_string(value).map_err(|error| Failure::internal(format!("write YAML: {error}")))
 }
 
 /// A collection in a collection, and so on, at most so often: a campaign needs six levels.

@@ -139,7 +139,11 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
     work::examine_differences(&mut found, &differences);
     work::examine_leaks(&mut found, &new_leaks(asked, patched, base));
-    let found_patched = found.0;
+    let mut found_patched = found.0;
+    if asked.compares() {
+        found_patched
+            .retain(|finding| finding.weight != Weight::Bad || work::stands(asked, finding, base, patched));
+    }
     let against = match asked.compares() {
         true => against_a_comparison(&found_base, &found_patched),
         false => against_a_pass(&found_base, &found_patched),

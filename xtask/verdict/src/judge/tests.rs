@@ -1,9 +1,10 @@
 //! The judge against evidence with one thing wrong at a time: none of it may come out as a pass.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use protocol::{Counts, Done, Hello, Level, Measured, Trailer, WorkResult, Workload};
+use protocol::{Counts, Done, Hello, Leak, Level, Measured, Trailer, WorkResult, Workload};
 
 use super::*;
 use crate::campaign::{Demand, Expect, ExpectedCount, Scenario, Suite};
@@ -921,4 +922,117 @@ fn what_is_gone_is_no_fix_by_a_patch_that_was_not_executed_and_an_allowed_hunk_i
     let weak = judge(&asked, &patched, &patched, &allowed);
     assert_eq!(weak.verdict, Verdict::WeakPass);
     assert!(weak.reasons[1].ends_with("not executed, as --allow-unreached takes it"), "{weak:?}");
+}
+
+/// A boot that looked for what was left behind and found these leaks, each a stack.
+fn with_leaks(stacks: &[&[&str]]) -> Evidence {
+    let leak = |stack: &&[&str]| Leak {
+        objects: 1,
+        bytes: 32,
+        stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
+    };
+    let leaks = stacks.iter().map(leak).collect();
+    let results = BTreeMap::from([("mounts come back".to_owned(), WorkResult::Ok)]);
+    let mut ran = sound(none());
+    ran.splats = vec![splat(Kind::Kmemleak, "kernel/x.c:1")];
+    ran.splats_total = 1;
+    ran.scenarios[0].outcome = Ending::Measured(Box::new(Measured { results, leaks, ..Measured::default() }));
+    let mut evidence = evidence(ran);
+    if let Build::Built(built) = &mut evidence.build {
+        built.code.functions.insert("fs/a.o: open_a".to_owned(), "1".to_owned());
+    }
+    evidence
+}
+
+#[test]
+fn memory_that_a_changed_object_loses_with_the_patch_alone_fails_it() {
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Leftovers))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let verdict = |base: &[&[&str]], patched: &[&[&str]]| {
+        judge(&asked, &with_leaks(base), &with_leaks(patched), &Detectors::default())
+    };
+    let own: &[&str] = &["__kmalloc", "name_of", "open_a", "do_open"];
+    let failed = verdict(&[], &[own]);
+    assert_eq!(failed.verdict, Verdict::Fail);
+    assert_eq!(
+        failed.reasons,
+        ["patched: munmap: 1 object of 32 bytes that nothing points to, from name_of < open_a < do_open"]
+    );
+    // A helper that was split off, or inlined.
+    assert_eq!(verdict(&[own], &[&["__kmalloc", "open_a.isra.0", "do_open"]]).verdict, Verdict::WeakPass);
+    assert_eq!(verdict(&[], &[&["__kmalloc", "elsewhere"]]).verdict, Verdict::WeakPass);
+    assert_eq!(verdict(&[own], &[]).verdict, Verdict::Fixes);
+}
+
+#[test]
+fn what_does_not_come_again_is_chance_unless_a_changed_function_had_a_part_in_it() {
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Ours))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let boot = |result: WorkResult, stack: &[&str]| {
+        let results = BTreeMap::from([("mount".to_owned(), result)]);
+        let mut ran = sound(none());
+        ran.scenarios[0].outcome = Ending::Measured(Box::new(Measured { results, ..Measured::default() }));
+        if !stack.is_empty() {
+            let mut text = vec!["WARNING: fs/b.c:7 at b()".to_owned()];
+            text.extend(stack.iter().map(|frame| format!(" {frame}+0x1/0x2")));
+            ran.splats = vec![Splat { text, ..splat(Kind::MightSleep, "fs/b.c:7") }];
+            ran.splats_total = 1;
+        }
+        Boot::Ran(Box::new(ran))
+    };
+    let verdict = |first: Boot, again: Boot| {
+        let mut arms = [with_leaks(&[]), with_leaks(&[])];
+        arms[0].boot = boot(WorkResult::Ok, &[]);
+        arms[0].repeats = vec![boot(WorkResult::Ok, &[])];
+        arms[1].boot = first;
+        arms[1].repeats = vec![again];
+        judge(&asked, &arms[0], &arms[1], &Detectors::default()).verdict
+    };
+    let good = || boot(WorkResult::Ok, &[]);
+    assert_eq!(verdict(boot(failed(), &[]), boot(failed(), &[])), Verdict::Fail);
+    assert_eq!(verdict(boot(failed(), &[]), good()), Verdict::WeakPass);
+    assert_eq!(verdict(boot(WorkResult::Ok, &["other"]), good()), Verdict::WeakPass);
+    assert_eq!(verdict(boot(WorkResult::Ok, &["other"]), boot(WorkResult::Ok, &["other"])), Verdict::Fail);
+    assert_eq!(verdict(boot(WorkResult::Ok, &["other", "open_a"]), good()), Verdict::Fail);
+}
+
+#[test]
+fn pass_needs_a_bug_of_each_kind_in_the_patchs_own_lines_to_be_seen() {
+    let mutant = |number: usize, kind| Mutant {
+        number,
+        name: format!("mutant-{number}"),
+        kind,
+        place: format!("fs/a.c:{number}"),
+        was: "put(a);".to_owned(),
+    };
+    let mutants = [
+        mutant(1, MutantKind::Negated),
+        mutant(2, MutantKind::Unreleased),
+        mutant(3, MutantKind::Unreleased),
+    ];
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let good = evidence(sound(none()));
+    let judged = |caught: [bool; 3]| {
+        let became = |caught| Caught { caught, by: String::new(), splat: Vec::new() };
+        let mutants: Vec<_> = mutants.iter().zip(caught.map(became)).collect();
+        judge(&asked, &good, &good, &Detectors { mutants: &mutants, ..Detectors::default() })
+    };
+    assert_eq!(judged([true, true, false]).verdict, Verdict::Pass);
+    let weak = judged([true, false, false]);
+    assert_eq!(weak.verdict, Verdict::WeakPass);
+    assert_eq!(
+        weak.reasons,
+        [
+            "blind to a missing release: planted at fs/a.c:2 (`put(a);`), fs/a.c:3 (`put(a);`), and nothing showed it"
+        ]
+    );
+    // A mutant is caught by what is worse than the patched arm, and by nothing that both have.
+    let mut worse = sound(none());
+    worse.splats = vec![splat(Kind::MightSleep, "fs/a.c:7")];
+    worse.splats_total = 1;
+    let worse = evidence(worse);
+    assert!(catch_mutant(&asked, &asked, &good, &worse).caught);
+    assert!(!catch_mutant(&asked, &asked, &worse, &worse).caught);
+    assert!(!catch_mutant(&asked, &asked, &good, &Evidence::default()).caught);
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use protocol::{Leak, Measured, WorkResult, Workload};
 
-use super::finding::{Asked, Findings, Weight};
+use super::examine::examine_boot;
+use super::finding::{Asked, Finding, Findings, JudgedArm, Weight};
 use crate::campaign::Scenario;
-use crate::observe::Evidence;
+use crate::observe::{Boot, Evidence};
 use crate::subject::signal::Signal;
 
 /// Something that ended in another way on the patched arm.
@@ -49,13 +50,30 @@ impl std::fmt::Display for Difference {
 }
 
 /// All that differs, in the order of the scenarios. None where one of the two did not come to its end: then there is
-/// nothing to compare, and that is said elsewhere.
+/// nothing to compare, and that is said elsewhere. Where both were booted again, what is worse has to be so again: otherwise it is
+/// chance, and left out.
 pub fn differences(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<Difference> {
+    let mut boots = base.boots().zip(patched.boots());
+    let mut found = boots.next().map(|(base, patched)| between(asked, base, patched)).unwrap_or_default();
+    for (base, patched) in boots {
+        let again = between(asked, base, patched);
+        let is_again = |one: &Difference| {
+            let same = |other: &Difference| (&other.scenario, &other.what) == (&one.scenario, &one.what);
+            again.iter().any(|other| same(other) && other.is_worse())
+        };
+        found.retain(|difference| !difference.is_worse() || is_again(difference));
+    }
+    found
+}
+
+fn between(asked: &Asked<'_>, base: &Boot, patched: &Boot) -> Vec<Difference> {
     let mut found = Vec::new();
     for scenario in asked.scenarios {
         let Some(work) = scenario.work() else { continue };
-        let measured =
-            |evidence: &Evidence| evidence.ran().and_then(|ran| ran.measured(&scenario.name).cloned());
+        let measured = |boot: &Boot| match boot {
+            Boot::Ran(ran) => ran.measured(&scenario.name).cloned(),
+            Boot::NotRun | Boot::Infra { .. } => None,
+        };
         let (Some(base), Some(patched)) = (measured(base), measured(patched)) else { continue };
         compare(scenario, work, &base, &patched, &mut found);
     }
@@ -126,14 +144,35 @@ fn is_allocator(frame: &str) -> bool {
         .any(|start| frame.starts_with(start))
 }
 
-/// What `this` lost and `other` did not. `changed` are the functions of the objects that the patch changes.
-pub fn new_leaks(asked: &Asked<'_>, this: &Evidence, other: &Evidence) -> Vec<NewLeak> {
-    let changed = |evidence: &Evidence| {
+/// The functions of the objects that the patch changes, on either arm.
+pub fn changed_functions(one: &Evidence, other: &Evidence) -> BTreeSet<String> {
+    let names = |evidence: &Evidence| {
         let code = evidence.built().map(|built| built.code.clone()).unwrap_or_default();
         let names = code.functions.into_keys();
-        names.filter_map(|name| name.rsplit(": ").next().map(str::to_owned)).collect::<BTreeSet<String>>()
+        names.filter_map(|name| name.rsplit(": ").next().map(str::to_owned)).collect::<Vec<String>>()
     };
-    let changed: BTreeSet<String> = changed(this).into_iter().chain(changed(other)).collect();
+    names(one).into_iter().chain(names(other)).collect()
+}
+
+/// Whether trouble of the patched arm stands: it came at every boot, or a function of a changed object had a part in it.
+pub fn stands(asked: &Asked<'_>, finding: &Finding, base: &Evidence, patched: &Evidence) -> bool {
+    if let Signal::Splat { stack, .. } = &finding.signal {
+        let changed = changed_functions(base, patched);
+        if stack.iter().any(|frame| changed.contains(plain(frame))) {
+            return true;
+        }
+    }
+    patched.repeats.iter().all(|boot| {
+        let again = examine_boot(asked, JudgedArm::Patched, boot);
+        // Differences were looked at boot by boot already; leaks have a function of the patch in them.
+        matches!(finding.signal, Signal::Done { .. } | Signal::Leak { .. } | Signal::Build)
+            || again.iter().any(|other| other.signal.is_same_trouble(&finding.signal))
+    })
+}
+
+/// What `this` lost and `other` did not.
+pub fn new_leaks(asked: &Asked<'_>, this: &Evidence, other: &Evidence) -> Vec<NewLeak> {
+    let changed = changed_functions(this, other);
     let mut found = Vec::new();
     for scenario in asked.scenarios.iter().filter(|scenario| scenario.work().is_some()) {
         let leaks = |evidence: &Evidence| {
