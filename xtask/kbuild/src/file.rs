@@ -44,10 +44,19 @@ pub(crate) fn bytes(root: &Path, path: &str, limit: u64) -> Option<Vec<u8>> {
 
 /// The directories in a directory, by name.
 pub(crate) fn folders(root: &Path, folder: &str) -> Vec<String> {
+    entries(root, folder, fs::FileType::is_dir)
+}
+
+/// The regular files in a directory, by name.
+pub(crate) fn files(root: &Path, folder: &str) -> Vec<String> {
+    entries(root, folder, fs::FileType::is_file)
+}
+
+fn entries(root: &Path, folder: &str, is_wanted: fn(&fs::FileType) -> bool) -> Vec<String> {
     let Ok(entries) = fs::read_dir(root.join(folder)) else { return Vec::new() };
-    let folders =
-        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut names: Vec<_> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let wanted =
+        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| is_wanted(&kind)));
+    let mut names: Vec<_> = wanted.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names.iter().map(|name| join(folder, name)).collect()
 }
