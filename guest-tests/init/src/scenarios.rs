@@ -29,5 +29,5 @@ pub fn run() -> Result<(), String> {
 fn is_for_runner() -> bool {
     let order = std::env::args().nth(1).and_then(|order| serde_json::from_str::<Order>(&order).ok());
     let work = order.and_then(|order| order.ask.work);
-    matches!(work, Some(Workload::Boot | Workload::Program(_) | Workload::Kunit(_)))
+    work.is_some_and(|work| work != Workload::Ours)
 }

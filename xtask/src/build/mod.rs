@@ -6,6 +6,7 @@ mod ccache;
 mod code;
 pub mod guest;
 mod log;
+pub mod selftests;
 pub mod sensitive;
 pub mod userland;
 

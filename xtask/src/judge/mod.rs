@@ -6,6 +6,7 @@
 
 mod examine;
 mod finding;
+mod provoked;
 pub mod reach;
 mod repetition;
 mod scenario;
@@ -128,11 +129,14 @@ pub fn with_the_same_functions(judgement: Judgement) -> Judgement {
 
 /// Judges one pair.
 pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Detectors<'_>) -> Judgement {
-    let found_base = examine(asked, JudgedArm::Base, base);
+    let mut found_base = examine(asked, JudgedArm::Base, base);
     let differences = differences(asked, base, patched);
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
     work::examine_differences(&mut found, &differences);
-    let found_patched = found.0;
+    let mut found_patched = found.0;
+    if asked.compares() {
+        provoked::forget((base, &mut found_base), (patched, &mut found_patched));
+    }
     let against = match asked.compares() {
         true => against_a_comparison(&found_base, &found_patched),
         false => against_a_pass(&found_base, &found_patched),
