@@ -115,16 +115,9 @@ impl Setting<'_> {
             .project
             .build_dirs(tree, work.home())
             .join(format!("{}-{}.base", variant.arch, variant.name));
-        let built = std::fs::read_to_string(build_dir::objects_in(&home).join(".config"));
-        if let Ok(config) = built {
-            let values = kconfig::values(&config).into_iter();
-            return Ok(values.map(|(symbol, value)| (symbol.to_owned(), value_of(value))).collect());
-        }
         let requests = project::requests(self.project, variant)?;
-        Ok(requests
-            .into_iter()
-            .map(|KconfigRequest { symbol, value, .. }| (symbol, value_of(&value)))
-            .collect())
+        let built = std::fs::read_to_string(build_dir::objects_in(&home).join(".config")).unwrap_or_default();
+        Ok(without_derived(&built, &build_dir::configured_lines(&home), &requests))
     }
 
     /// A test of the kernel's own.
@@ -197,11 +190,64 @@ fn add(scenarios: &mut Vec<Scenario>, tests: Vec<Scenario>) {
     }
 }
 
+/// The values of `built` without what only its own build asked for: the lines in `asked` that are not in `requests`. What those
+/// had selected stays, and may be missing from a configuration that does not ask for it.
+fn without_derived(
+    built: &str,
+    asked: &BTreeSet<String>,
+    requests: &[KconfigRequest],
+) -> BTreeMap<String, Value> {
+    let asked: String = asked.iter().map(|line| format!("{line}\n")).collect();
+    let mut values: BTreeMap<String, Value> = kconfig::values(built)
+        .into_iter()
+        .map(|(symbol, value)| (symbol.to_owned(), value_of(value)))
+        .collect();
+    kconfig::values(&asked).keys().for_each(|symbol| _ = values.remove(*symbol));
+    let wanted = requests.iter().map(|request| (request.symbol.clone(), value_of(&request.value)));
+    // What the tree does not know was not built.
+    let is_known = |symbol: &String| built.is_empty() || built.contains(&format!("CONFIG_{symbol}"));
+    values.extend(wanted.filter(|(symbol, _)| is_known(symbol)));
+    values
+}
+
 fn value_of(text: &str) -> Value {
     match text {
         "y" => Value::Yes,
         "m" => Value::Module,
         "n" => Value::No,
         other => Value::Text(other.trim_matches('"').to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(symbol: &str, value: &str) -> KconfigRequest {
+        KconfigRequest {
+            symbol: symbol.to_owned(),
+            value: value.to_owned(),
+            origin: String::new(),
+            if_known: false,
+            instead: false,
+        }
+    }
+
+    #[test]
+    fn what_the_patch_before_needed_is_not_given() {
+        let built = "CONFIG_A=y\nCONFIG_SUITE=y\n# CONFIG_B is not set\nCONFIG_SELECTED=y\n";
+        let asked = ["CONFIG_A=y", "CONFIG_SUITE=y", "# CONFIG_B is not set"].map(str::to_owned).into();
+        let values =
+            without_derived(built, &asked, &[request("A", "y"), request("B", "y"), request("OLD", "y")]);
+        let shown: Vec<String> =
+            values.iter().map(|(symbol, value)| format!("{symbol}={}", value.as_text())).collect();
+        assert_eq!(shown, ["A=y", "B=y", "SELECTED=y"]);
+    }
+
+    #[test]
+    fn without_a_build_what_is_asked_for_is_given() {
+        let values = without_derived("", &BTreeSet::new(), &[request("A", "y"), request("N", "8")]);
+        assert_eq!(values["A"], Value::Yes);
+        assert_eq!(values["N"], Value::Text("8".to_owned()));
     }
 }
