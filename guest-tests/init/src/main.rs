@@ -82,7 +82,12 @@ fn run() -> Result<(), String> {
     cpu::pin_to(cpu::VICTIM_CPU)?;
     let mounts = Mounts::read()?;
     let mut measured = 0;
+    let began = Instant::now();
+    let time = request.time_secs.map(Duration::from_secs);
     for ask in request.scenarios {
+        if ask.if_time && time.is_some_and(|time| began.elapsed() >= time) {
+            continue;
+        }
         as_found.restore()?;
         // What was counted before is what the boot has executed.
         if request.coverage && ask.work != Some(Workload::Boot) {

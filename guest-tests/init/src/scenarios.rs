@@ -18,7 +18,13 @@ pub fn run() -> Result<(), String> {
     let order = std::env::args().nth(1).and_then(|order| serde_json::from_str::<Order>(&order).ok());
     let name = match order.and_then(|order| order.ask.work) {
         Some(
-            Workload::Boot | Workload::Program(_) | Workload::Kunit(_) | Workload::Mark | Workload::Leftovers,
+            Workload::Boot
+            | Workload::Program(_)
+            | Workload::Kunit(_)
+            | Workload::Selftest(_)
+            | Workload::Stress(_)
+            | Workload::Mark
+            | Workload::Leftovers,
         ) => {
             workloads::runner::run();
             return Ok(());

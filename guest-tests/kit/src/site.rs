@@ -77,6 +77,7 @@ mod tests {
             secs: 0,
             exclusive: false,
             work: None,
+            if_time: false,
         }
     }
 

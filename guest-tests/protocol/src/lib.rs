@@ -62,6 +62,10 @@ pub struct Request {
     /// Send what gcov counted while each scenario ran.
     #[serde(default)]
     pub coverage: bool,
+    /// Seconds after which no more of those are begun that are only run if there is time ([`Ask::if_time`]); counted from the
+    /// beginning of the first. They are then planned and never begun.
+    #[serde(default)]
+    pub time_secs: Option<u64>,
 }
 
 /// Directory, inside the initramfs, of the scenarios' programs.
@@ -87,6 +91,9 @@ pub struct Ask {
     /// It is no test with counts of its own but a workload: what it does, and how each of that ended, are its results.
     #[serde(default)]
     pub work: Option<Workload>,
+    /// It is left out when [`Request::time_secs`] are over.
+    #[serde(default)]
+    pub if_time: bool,
 }
 
 /// What a workload runs. Its name is that of the [`Ask`].
@@ -102,6 +109,10 @@ pub enum Workload {
     Program(Vec<String>),
     /// A KUnit suite that the kernel holds (/sys/kernel/debug/kunit).
     Kunit(String),
+    /// A program with its arguments, as [`Workload::Program`], that is run again if it fails.
+    Selftest(Vec<String>),
+    /// stress-ng with these arguments. It ended well if its status is 0; that it found no resources says nothing.
+    Stress(Vec<String>),
     /// A program of ours, with one allocation after the other failing.
     Sweep(Sweep),
     /// Notes what there is of all that has to come back ([`Workload::Leftovers`]).
@@ -127,6 +138,9 @@ pub struct Sweep {
 impl Workload {
     /// What a workload gets before it is killed, in seconds.
     pub const SECS: u64 = 60;
+
+    /// The same of a selftest where it only matters what it executes.
+    pub const SELFTEST_SECS: u64 = 20;
 }
 
 /// What the guest gives the host for that, and so the longest that the host may take to hear of it.

@@ -95,6 +95,12 @@ impl TreeFiles {
         found
     }
 
+    /// The regular files in a directory, by path.
+    pub fn regular(&self, folder: &str) -> Vec<String> {
+        let entries = self.entries(folder).into_iter();
+        entries.filter(|(_, kind)| *kind == EntryKind::File).map(|(path, _)| path).collect()
+    }
+
     /// The directories in a directory, by path.
     pub fn folders(&self, folder: &str) -> Vec<String> {
         let entries = self.entries(folder).into_iter();

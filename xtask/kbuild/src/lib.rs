@@ -116,7 +116,41 @@ impl KbuildTree {
             return Vec::new();
         }
         let includers = self.includes().of(&file, MAX_INCLUDERS);
-        includers.iter().filter_map(|includer| walk.object(&includer.file)).collect()
+        let compiled = |includer: &Includer| {
+            let compiled = walk.object(&includer.file)?;
+            let around =
+                if includer.through.is_empty() { self.around_include(&includer.file, &file) } else { None };
+            let condition = Expr::and([compiled.condition].into_iter().chain(around));
+            (condition != Expr::Const(false)).then_some(Compiled { condition, ..compiled })
+        };
+        includers.iter().filter_map(compiled).collect()
+    }
+
+    /// The condition around the line of `includer` that includes `file`.
+    fn around_include(&self, includer: &str, file: &str) -> Option<Expr> {
+        let text = self.text(includer)?;
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let is_it = |line: &str| {
+            let rest = line.trim_start().strip_prefix('#').map(str::trim_start);
+            let named = rest.and_then(|rest| rest.strip_prefix("include"))?.trim();
+            let named = named.trim_matches(['"', '<', '>']);
+            (named.rsplit('/').next() == Some(name)).then_some(())
+        };
+        let line = text.lines().position(|line| is_it(line).is_some())? + 1;
+        conditions_at(&text, &[line]).into_iter().next().map(|(_, condition)| condition)
+    }
+
+    /// The text of a file; `None` if there is none, or it is a link or too large.
+    pub fn text(&self, path: &str) -> Option<String> {
+        self.files.text(path)
+    }
+
+    /// The files in a directory, and the directories in it, by name; no links.
+    pub fn listed(&self, folder: &str) -> (Vec<String>, Vec<String>) {
+        match file::inside(folder) {
+            Some(folder) => (self.files.regular(&folder), self.files.folders(&folder)),
+            None => (Vec::new(), Vec::new()),
+        }
     }
 
     /// At most `limit` .c files that include a header (or .c file), directly or through others. Those that do it directly

@@ -125,6 +125,16 @@ fn an_included_c_file_is_part_of_its_includer() {
 }
 
 #[test]
+fn an_included_c_file_has_the_condition_around_its_include() {
+    let folder = made("", "obj-y += a.o\n");
+    std::fs::write(folder.path().join("a.c"), "#if IS_ENABLED(CONFIG_A)\n# include \"b.c\"\n#endif\n")
+        .unwrap();
+    std::fs::write(folder.path().join("b.c"), "").unwrap();
+    let found = KbuildTree::open(folder.path(), "x86").unwrap().objects_of("b.c");
+    assert_eq!((found[0].object.as_str(), found[0].condition.to_string()), ("a.o", "A".to_owned()));
+}
+
+#[test]
 fn includers_nearest_first() {
     let files = |header: &str| {
         tree().includers_of(header, 10).into_iter().map(|found| found.file).collect::<Vec<_>>()

@@ -62,6 +62,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             fail_fast: args.pace.fail_fast,
             repeat: args.guest.repeat,
             soak,
+            workload_time: args.guest.workload_time,
             rebuild: false,
             recorded: args.guest.takes_records(Some(soak).filter(|soak| !soak.is_zero())),
             inject: true,

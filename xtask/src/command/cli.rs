@@ -103,6 +103,10 @@ pub struct PlanArgs {
     /// Also run this KUnit suite of the kernel (may be given several times)
     #[arg(long, value_name = "SUITE")]
     pub kunit: Vec<String>,
+    /// Also run the programs of this directory below tools/testing/selftests of the tree, such as futex or
+    /// filesystems/epoll (may be given several times)
+    #[arg(long, value_name = "DIR")]
+    pub selftest: Vec<String>,
     /// A hunk, by its number in the report, that need not be executed; the report repeats it
     #[arg(long, value_name = "HUNK")]
     pub allow_unreached: Vec<usize>,
@@ -134,6 +138,10 @@ pub struct GuestArgs {
     /// Boot the base and the patched kernels N times each, and say what that many boots can tell
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
+    /// How long workloads may take together on the kernel that counts which of them reach the patch; those that cost least
+    /// come first, and the report names those that were not tried
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = duration)]
+    pub workload_time: Duration,
     /// Show what is on record of a boot of the same kernel, guest and machine, marked with its date, instead of booting
     #[arg(long, conflicts_with = "fresh")]
     pub recorded: bool,

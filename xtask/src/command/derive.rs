@@ -1,7 +1,8 @@
-//! Completes the plan of a campaign that is of whatever patch is given: with the symbols that compile the changed lines, and
-//! the objects in which these are counted. Only the source can tell, so it is the first thing that is done with one.
+//! Completes the plan of a campaign that is of whatever patch is given: with the symbols that compile the changed lines, the
+//! objects in which these are counted, and the tests of the kernel's own that are about them. Only the source can tell, so it
+//! is the first thing that is done with one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kbuild::{KbuildTree, Value};
 use protocol::Workload;
@@ -11,14 +12,14 @@ use super::setting::{self, Setting};
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan::{self, Arm, Cell};
 use crate::campaign::{Scenario, Variant, project, scenario};
-use crate::derive::{self, Derivation, PatchedFiles};
+use crate::derive::{self, Derivation, Derived, PatchedFiles};
 use crate::host::arch;
 use crate::judge::Reach;
 use crate::observe::events::{Event, Events};
 use crate::observe::{ChangedHunk, Evidence};
 use crate::source::worktree::WorkTree;
 use crate::subject::kconfig::KconfigRequest;
-use failure::Result;
+use failure::{Failure, Result};
 use patch::{Base, Content, Overlay};
 
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
@@ -37,7 +38,16 @@ impl Setting<'_> {
     pub fn derive(&mut self, events: &Events) -> Result<()> {
         let campaign = &self.loaded.campaign;
         let is_derived = setting::is_derived(campaign);
-        let Some(tree) = self.loaded.trees.first().filter(|_| is_derived) else { return Ok(()) };
+        let Some(tree) = self.loaded.trees.first().filter(|_| is_derived) else {
+            return match self.args.selftest.first() {
+                Some(dir) => Err(Failure::usage(format!(
+                    "--selftest {dir}: the campaign {} has its own tests",
+                    campaign.name
+                ))
+                .next("add --campaign any-patch")),
+                None => Ok(()),
+            };
+        };
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let source = super::fetch(self.project, tree, &self.local, &progress)?;
         let work = WorkTree::open(&source, &self.project.work(), &progress)?;
@@ -55,6 +65,7 @@ impl Setting<'_> {
         let mut changes = base.base.changed.clone();
         changes.extend(patched.changed.clone());
         let mut variants = Vec::new();
+        let mut suites: Vec<String> = Vec::new();
         for variant in &campaign.variants {
             let arch = arch::find(&variant.arch)?;
             let bytes = |content: &Option<Content>| content.as_ref().map(|content| content.bytes.clone());
@@ -74,10 +85,28 @@ impl Setting<'_> {
                 found.notes.extend(derive::settle(&kbuild, derived, configure)?);
             }
             self.tell(events, &found);
+            suites.extend(found.variants.iter().flat_map(|derived| derived.suites.iter().cloned()));
             variants.extend(with(variant, found));
         }
+        let arch = variants.first().map(|variant: &Variant| arch::find(&variant.arch)).transpose()?;
+        let selftests = match arch {
+            Some(arch) => self.selftests(events, &work, &patched, arch)?,
+            None => Vec::new(),
+        };
+        let paths: Vec<String> = hunks.into_iter().map(|hunk| hunk.path).collect();
+        self.complete(variants, tests(suites, selftests), &paths)
+    }
+
+    /// Plans again, with what was derived for a patch to `paths`.
+    fn complete(&mut self, variants: Vec<Variant>, tests: Vec<Scenario>, paths: &[String]) -> Result<()> {
         let campaign = &mut self.loaded.campaign;
+        // A header is of the part of the kernel that it is compiled in.
+        let counted = variants.iter().flat_map(|variant| &variant.counted);
+        let files: BTreeSet<&str> = paths.iter().chain(counted).map(String::as_str).collect();
+        campaign.scenarios.retain(|scenario| scenario.is_for(files.iter().copied()));
+        add(&mut campaign.scenarios, tests);
         campaign.variants = variants;
+        self.planned.scenarios.clone_from(&campaign.scenarios);
         self.requests = project::requests_of(self.project, campaign)?;
         self.planned.cells = plan::select(plan::cells(campaign, &self.planned.beside)?, &self.args.only)?;
         Ok(())
@@ -90,10 +119,20 @@ impl Setting<'_> {
             let symbols = if symbols.is_empty() { "no more symbols".to_owned() } else { symbols.join(" ") };
             let objects: Vec<&str> = derived.counted.iter().map(String::as_str).collect();
             events.note(format!("derived: {symbols}; counted in {}", objects.join(" ")));
+            if !derived.suites.is_empty() {
+                events.note(format!("derived: KUnit suites {}", derived.suites.join(" ")));
+            }
         }
         for note in &found.notes {
             events.note(format!("derived: {note}"));
         }
+    }
+
+    /// A test of the kernel's own.
+    fn is_test(&self, name: &str) -> bool {
+        let scenario = self.planned.scenarios.iter().find(|scenario| scenario.name == name);
+        let work = scenario.and_then(Scenario::work);
+        matches!(work, Some(Workload::Kunit(_) | Workload::Selftest(_)))
     }
 
     /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell; and has it done once more
@@ -106,7 +145,10 @@ impl Setting<'_> {
                 .map(|(_, evidence)| evidence)
                 .collect();
             let reach = Reach::of(hunks, &of_tree);
-            let wanted = reach.telling(WORKLOADS_MAX);
+            // A test says what should come out; the others are told apart by what they execute alone.
+            let tests: Vec<String> =
+                reach.reached_by().into_iter().filter(|name| self.is_test(name)).collect();
+            let wanted = reach.telling(WORKLOADS_MAX, tests);
             let judged = |cell: &&mut Cell| cell.tree == *tree && cell.arm != Arm::Coverage;
             for cell in self.planned.cells.iter_mut().filter(judged) {
                 cell.scenarios.retain(|scenario| scenario.is_always_run() || wanted.contains(&scenario.name));
@@ -139,17 +181,43 @@ fn sweeps(scenarios: &[Scenario], wanted: &[String], reach: &Reach, hunks: &[Cha
 }
 
 /// The variant once for each configuration.
-fn with(variant: &Variant, found: Derivation) -> impl Iterator<Item = Variant> {
-    let variant = variant.clone();
-    found.variants.into_iter().enumerate().map(move |(index, derived)| {
+fn with(variant: &Variant, found: Derivation) -> Vec<Variant> {
+    let all: BTreeSet<String> =
+        found.variants.iter().flat_map(|derived| &derived.suites).map(|suite| scenario_of(suite)).collect();
+    let configured = |(index, derived): (usize, Derived)| {
         let name = if index == 0 { variant.name.clone() } else { format!("{}-{}", variant.name, index + 1) };
-        Variant {
-            name,
-            derived: derived.symbols,
-            counted: derived.counted.into_iter().collect(),
-            ..variant.clone()
+        let has: BTreeSet<String> = derived.suites.iter().map(|suite| scenario_of(suite)).collect();
+        let mut without = variant.without.clone();
+        let lacking = all.difference(&has).cloned();
+        without
+            .extend(lacking.map(|scenario| (scenario, "the suite is not in this configuration".to_owned())));
+        let counted = derived.counted.into_iter().collect();
+        Variant { name, derived: derived.symbols, counted, without, ..variant.clone() }
+    };
+    found.variants.into_iter().enumerate().map(configured).collect()
+}
+
+/// The workload that runs a suite; `--kunit` calls it the same.
+pub fn scenario_of(suite: &str) -> String {
+    format!("kunit-{suite}")
+}
+
+/// A suite takes a moment, a selftest some seconds.
+fn tests(suites: Vec<String>, selftests: Vec<Scenario>) -> Vec<Scenario> {
+    let suites = suites.into_iter().map(|suite| Scenario::found(scenario_of(&suite), Workload::Kunit(suite)));
+    suites.chain(selftests).collect()
+}
+
+/// Puts tests after the boot and the mark, and before all else; one that the user asked for is there already.
+fn add(scenarios: &mut Vec<Scenario>, tests: Vec<Scenario>) {
+    let is_first = |scenario: &Scenario| matches!(scenario.work(), Some(Workload::Boot | Workload::Mark));
+    let mut at = scenarios.iter().rposition(is_first).map_or(0, |last| last + 1);
+    for test in tests {
+        if scenarios.iter().all(|known| known.name != test.name) {
+            scenarios.insert(at, test);
+            at += 1;
         }
-    })
+    }
 }
 
 /// What is asked for, where it is not known what Kconfig makes of it.

@@ -227,6 +227,7 @@ impl Setting<'_> {
             fail_fast: method.pace.fail_fast,
             repeat: boots.unwrap_or_else(|| method.guest.map_or(1, |guest| guest.repeat)),
             soak: self.args.soak.unwrap_or_default(),
+            workload_time: method.guest.map(|guest| guest.workload_time).unwrap_or_default(),
             rebuild: method.compile.rebuild && boots.is_none(),
             recorded: boots.is_some()
                 || method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),

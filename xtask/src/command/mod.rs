@@ -24,6 +24,7 @@ mod patch;
 mod planned;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod selftests;
 mod setting;
 mod user_program;
 mod watch;

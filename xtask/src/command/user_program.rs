@@ -73,6 +73,18 @@ pub fn prepared(run_dir: &Path, arch: &Arch) -> Result<Vec<GuestFile>> {
     disk::entries(&programs(run_dir, arch)).into_iter().map(file).collect()
 }
 
+/// Leaves a static program for `arch` in the directory of a run, as [`prepare`] does; its path in the guest.
+///
+/// # Errors
+/// On I/O failure.
+pub fn keep(program: &Path, name: &str, arch: &Arch, run_dir: &Path) -> Result<String> {
+    let dir = programs(run_dir, arch);
+    std::fs::create_dir_all(&dir).or_infra(|| format!("make {}", dir.display()))?;
+    let kept = dir.join(name);
+    std::fs::copy(program, &kept).or_infra(|| format!("write {}", kept.display()))?;
+    Ok(format!("/{DIR}/{name}"))
+}
+
 fn programs(run_dir: &Path, arch: &Arch) -> PathBuf {
     run_dir.join(DIR).join(arch.name)
 }

@@ -196,6 +196,7 @@ mod tests {
             secs: 0,
             exclusive: false,
             work: None,
+            if_time: false,
         }];
         let request = Request {
             scenarios,
@@ -204,6 +205,7 @@ mod tests {
             stall_secs: None,
             panic_on_warn: false,
             coverage: false,
+            time_secs: None,
         };
         let bytes = binaries.initramfs(&request, &kallsyms).unwrap();
         let mut names = Vec::new();

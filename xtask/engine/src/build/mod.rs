@@ -7,6 +7,7 @@ mod code;
 mod data;
 pub mod guest;
 mod log;
+pub mod selftests;
 pub mod sensitive;
 pub mod userland;
 

@@ -36,6 +36,9 @@ pub struct Scenario {
     /// A workload that is run also where it was not seen to execute a changed line.
     #[serde(default)]
     pub always: bool,
+    /// A derived plan takes it only for a patch to files below one of these; none: for any.
+    #[serde(default)]
+    pub paths: Vec<String>,
 }
 
 /// Which runs take a scenario.
@@ -144,6 +147,7 @@ impl Scenario {
             controls: false,
             exclusive: false,
             always: true,
+            paths: Vec::new(),
         }
     }
 
@@ -153,20 +157,36 @@ impl Scenario {
         Scenario::workload(format!("{}-failing", self.name), Workload::Sweep(sweep))
     }
 
+    /// What was found to be about the patch: run by those kernels where it may tell something.
+    pub fn found(name: String, work: Workload) -> Scenario {
+        Scenario { always: false, ..Scenario::workload(name, work) }
+    }
+
     /// Run by every kernel, whatever it reaches of the patch.
     pub fn is_always_run(&self) -> bool {
         self.always
             || match self.work() {
                 None | Some(Workload::Boot | Workload::Mark | Workload::Leftovers) => true,
-                Some(Workload::Ours | Workload::Program(_) | Workload::Kunit(_) | Workload::Sweep(_)) => {
-                    false
-                }
+                Some(
+                    Workload::Ours
+                    | Workload::Program(_)
+                    | Workload::Kunit(_)
+                    | Workload::Selftest(_)
+                    | Workload::Stress(_)
+                    | Workload::Sweep(_),
+                ) => false,
             }
     }
 
     /// It says nothing of a kernel that only counts lines.
     pub fn is_for_judged(&self) -> bool {
         matches!(self.work(), Some(Workload::Mark | Workload::Leftovers))
+    }
+
+    /// It may have to do with a patch to `files`.
+    pub fn is_for<'f>(&self, files: impl IntoIterator<Item = &'f str>) -> bool {
+        let is_below = |file: &str| self.paths.iter().any(|path| file.starts_with(path.as_str()));
+        self.paths.is_empty() || files.into_iter().any(is_below)
     }
 
     /// What it runs, if it is a workload.
@@ -221,6 +241,8 @@ pub struct RawScenario {
     program: Option<Vec<String>>,
     /// A KUnit suite, as a workload.
     kunit: Option<String>,
+    /// Arguments of stress-ng, as a workload.
+    stress: Option<String>,
     inject: Option<String>,
     #[serde(default)]
     as_booted: bool,
@@ -236,6 +258,8 @@ pub struct RawScenario {
     exclusive: bool,
     #[serde(default)]
     always: bool,
+    #[serde(default)]
+    paths: Vec<String>,
 }
 
 /// A workload that its name says enough of.
@@ -286,11 +310,15 @@ impl RawScenario {
             }),
             self.program.map(|words| Demand::Work(Workload::Program(words))),
             self.kunit.map(|suite| Demand::Work(Workload::Kunit(suite))),
+            self.stress.map(|line| {
+                Demand::Work(Workload::Stress(line.split_whitespace().map(str::to_owned).collect()))
+            }),
         ];
         let mut demands = demands.into_iter().flatten();
         let (Some(demand), None) = (demands.next(), demands.next()) else {
             return bad(
-                "needs one of `failures`, `at_least`, `operations`, `counts`, `work`, `program` and `kunit`",
+                "needs one of `failures`, `at_least`, `operations`, `counts`, `work`, `program`, `kunit` and \
+                 `stress`",
             );
         };
         if matches!(demand, Demand::Failures(_)) && self.inject.is_none() {
@@ -311,7 +339,29 @@ impl RawScenario {
             controls: self.controls.unwrap_or(true),
             exclusive: self.exclusive,
             always: self.always,
+            paths: self.paths,
             name,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Scenario> {
+        let raw: RawScenario = crate::host::yaml::parse(Path::new("c.yaml"), text).unwrap();
+        raw.checked(Path::new("c.yaml"))
+    }
+
+    #[test]
+    fn stress_is_a_workload_for_patches_below_its_paths() {
+        let scenario = read("{name: s, stress: '--timeout 1s --dir 1', paths: [fs/, block/]}").unwrap();
+        let words = ["--timeout", "1s", "--dir", "1"].map(str::to_owned).into();
+        assert_eq!(scenario.work(), Some(&Workload::Stress(words)));
+        assert!(scenario.is_for(["mm/slub.c", "fs/open.c"]));
+        assert!(!scenario.is_for(["mm/slub.c", "include/linux/fs.h"]));
+        assert!(read("{name: s, work: boot}").unwrap().is_for(["mm/slub.c"]));
+        assert!(read("{name: s, stress: '--dir 1', work: boot}").is_err());
     }
 }

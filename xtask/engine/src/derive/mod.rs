@@ -1,12 +1,16 @@
 //! The plan of a patch that nobody prepared for: which symbols compile its lines, and in which objects they are counted.
 //! Reads the tree by way of `kbuild` and gives values; builds, boots and decides nothing.
 
+mod maintainers;
 pub mod mutants;
+pub mod selftests;
+mod suites;
+mod taken;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use failure::Result;
-use kbuild::{Assignment, Compiled, Expr, KbuildTree, Value};
+use kbuild::{Assignment, Compiled, Expr, KbuildTree, Reason, Value};
 
 use crate::observe::{ChangedHunk, Side};
 
@@ -29,11 +33,14 @@ pub struct Derived {
     pub symbols: BTreeMap<String, String>,
     /// Objects that hold changed lines.
     pub counted: BTreeSet<String>,
+    /// KUnit suites that it has, the nearest to the changed files first.
+    pub suites: Vec<String>,
 }
 
 impl Default for Derived {
     fn default() -> Derived {
-        Derived { condition: Expr::Const(true), symbols: BTreeMap::new(), counted: BTreeSet::new() }
+        let (symbols, counted, suites) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Derived { condition: Expr::Const(true), symbols, counted, suites }
     }
 }
 
@@ -66,10 +73,8 @@ pub fn derive(
     given: &dyn Fn(&str) -> Value,
 ) -> Derivation {
     let mut derivation = Derivation::default();
-    let mut paths: Vec<&str> = hunks.iter().map(|hunk| hunk.path.as_str()).collect();
-    paths.dedup();
     let mut wants = Vec::new();
-    for path in paths {
+    for path in paths_of(hunks) {
         let of_path: Vec<&ChangedHunk> = hunks.iter().filter(|hunk| hunk.path == path).collect();
         match kind_of(path) {
             FileKind::Source => wants.extend(of_source(tree, files, path, &of_path, &mut derivation.notes)),
@@ -81,8 +86,17 @@ pub fn derive(
             FileKind::Other => {}
         }
     }
-    group(tree, wants, given, &mut derivation);
+    let mut groups = group(tree, wants, given, &mut derivation.notes);
+    let suites = suites::find(tree, files, &paths_of(hunks));
+    taken::take(tree, suites, &mut groups, given, &mut derivation.notes);
+    derivation.variants = groups.into_iter().map(|group| group.derived).collect();
     derivation
+}
+
+fn paths_of(hunks: &[ChangedHunk]) -> Vec<&str> {
+    let mut paths: Vec<&str> = hunks.iter().map(|hunk| hunk.path.as_str()).collect();
+    paths.dedup();
+    paths
 }
 
 enum FileKind {
@@ -227,37 +241,61 @@ fn first_word(text: &str) -> Option<String> {
     text.split_whitespace().next().map(str::to_owned)
 }
 
-/// Puts into one configuration what can be in one.
-fn group(tree: &KbuildTree, wants: Vec<Want>, given: &dyn Fn(&str) -> Value, derivation: &mut Derivation) {
-    let mut groups = vec![Derived::default()];
-    for want in wants {
-        let joined = groups.iter_mut().any(|group| join(tree, group, &want, given));
-        if joined {
-            continue;
-        }
-        let mut alone = Derived::default();
-        if join(tree, &mut alone, &want, given) {
-            match groups.len() < VARIANTS_MAX {
-                true => groups.push(alone),
-                false => derivation
-                    .notes
-                    .push(format!("{}: not compiled in all its branches: too many", want.what)),
-            }
-        } else if let Err(reason) = tree.solve(&want.condition, given) {
-            derivation.notes.push(format!("{}: cannot be compiled here: {reason}", want.what));
-        }
-    }
-    derivation.variants = groups;
+/// One configuration while it is put together.
+#[derive(Default)]
+struct JoinedWants {
+    derived: Derived,
 }
 
-/// Whether `want` can be had together with what the group has; then it has it.
-fn join(tree: &KbuildTree, group: &mut Derived, want: &Want, given: &dyn Fn(&str) -> Value) -> bool {
-    let all = Expr::and([group.condition.clone(), want.condition.clone()]);
-    let Ok(assignment) = tree.solve(&all, given) else { return false };
-    group.symbols = written(tree, assignment);
-    group.condition = all;
-    group.counted.extend(want.counted.iter().cloned());
-    true
+/// Puts into one configuration what can be in one. At least one comes of it.
+fn group(
+    tree: &KbuildTree,
+    wants: Vec<Want>,
+    given: &dyn Fn(&str) -> Value,
+    notes: &mut Vec<String>,
+) -> Vec<JoinedWants> {
+    let mut groups = vec![JoinedWants::default()];
+    for want in wants {
+        if groups.iter_mut().any(|group| group.join(tree, &want, given)) {
+            continue;
+        }
+        let mut alone = JoinedWants::default();
+        if alone.join(tree, &want, given) {
+            match groups.len() < VARIANTS_MAX {
+                true => groups.push(alone),
+                false => notes.push(format!("{}: not compiled in all its branches: too many", want.what)),
+            }
+        } else if let Err(reason) = tree.solve(&want.condition, given) {
+            notes.push(format!("{}: cannot be compiled here: {reason}", want.what));
+        }
+    }
+    groups
+}
+
+impl JoinedWants {
+    /// Whether `want` can be had together with what is there; then it is there.
+    fn join(&mut self, tree: &KbuildTree, want: &Want, given: &dyn Fn(&str) -> Value) -> bool {
+        let Ok(symbols) = self.with(tree, &want.condition, given) else { return false };
+        self.add_condition(&want.condition);
+        self.derived.symbols = symbols;
+        self.derived.counted.extend(want.counted.iter().cloned());
+        true
+    }
+
+    fn add_condition(&mut self, condition: &Expr) {
+        self.derived.condition = Expr::and([self.derived.condition.clone(), condition.clone()]);
+    }
+
+    /// The symbols that give `condition` as well.
+    fn with(
+        &self,
+        tree: &KbuildTree,
+        condition: &Expr,
+        given: &dyn Fn(&str) -> Value,
+    ) -> std::result::Result<BTreeMap<String, String>, Reason> {
+        let all = Expr::and([self.derived.condition.clone(), condition.clone()]);
+        Ok(written(tree, tree.solve(&all, given)?))
+    }
 }
 
 /// The values as a `.config` has them.
@@ -366,6 +404,35 @@ mod tests {
         }
     }
 
+    /// The tree, with a suite next to the file, one that needs more, and one that turns something off.
+    fn tree_with_suites() -> tempfile::TempDir {
+        let dir = tree();
+        let append = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            let before = std::fs::read_to_string(&path).unwrap_or_default();
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, before + text).unwrap();
+        };
+        append(
+            "drivers/Makefile",
+            "obj-$(CONFIG_GADGET_TEST) += gadget_test.o\nobj-$(CONFIG_CHECK_TEST) += check_test.o\nobj-$(CONFIG_PLAIN_TEST) += \
+             plain_test.o\n",
+        );
+        append(
+            "drivers/Kconfig",
+            "\nconfig GADGET_TEST\n\tbool \"test\"\n\tdepends on GADGET\n\nconfig CHECK_TEST\n\tbool \"checks\"\n\tdepends on \
+             CHECK_ALL\n\nconfig CHECK_ALL\n\tbool \"flags\"\n\nconfig PLAIN_TEST\n\tbool \"plain\"\n\tdepends on !DEBUG_GADGET\n",
+        );
+        append("scripts/Makefile.flags", "flags-$(CONFIG_CHECK_ALL) += -fcheck\n");
+        for name in ["gadget", "check", "plain"] {
+            let text = format!(
+                "static struct kunit_suite s = {{\n\t.name = \"{name}\",\n}};\nkunit_test_suite(s);\n"
+            );
+            append(&format!("drivers/{name}_test.c"), &text);
+        }
+        dir
+    }
+
     fn derived(dir: &Path, hunks: &[ChangedHunk], on: &[&str]) -> Derivation {
         let tree = KbuildTree::open(dir, "x86_64").unwrap();
         let read = |path: &str| std::fs::read_to_string(dir.join(path)).ok();
@@ -399,6 +466,30 @@ mod tests {
         let found = derived(dir.path(), &[hunk("drivers/gadget.h", &[1])], &["X86", "CORE", "GADGET"]);
         assert_eq!(Vec::from_iter(&found.variants[0].counted), ["drivers/gadget.o"]);
         assert!(found.notes.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn suites_are_taken_that_cost_little_and_change_nothing() {
+        let dir = tree_with_suites();
+        let found = derived(dir.path(), &[hunk("drivers/gadget.c", &[5])], &["X86", "CORE"]);
+        assert_eq!(found.variants[0].suites, ["gadget"]);
+        let symbols: Vec<&String> = found.variants[0].symbols.keys().collect();
+        assert_eq!(symbols, ["DEBUG_GADGET", "GADGET", "GADGET_TEST"]);
+        let notes = found.notes.join("\n");
+        assert!(
+            notes.contains("KUnit suites left out: check: CONFIG_CHECK_ALL would change every object"),
+            "{notes}"
+        );
+        assert!(notes.contains("KUnit suites left out: plain: "), "{notes}");
+    }
+
+    #[test]
+    fn suite_that_only_one_of_two_variants_can_have_is_in_that_one() {
+        let dir = tree_with_suites();
+        let on = ["X86", "CORE", "GADGET", "DEBUG_GADGET"];
+        let found = derived(dir.path(), &[hunk("drivers/gadget.c", &[5, 7])], &on);
+        let suites: Vec<_> = found.variants.iter().map(|variant| variant.suites.join(" ")).collect();
+        assert_eq!(suites, ["gadget", "gadget plain"]);
     }
 
     #[test]

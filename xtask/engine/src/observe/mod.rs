@@ -222,6 +222,12 @@ pub enum Ending {
 }
 
 impl Ran {
+    /// What was planned and, for lack of time, not begun by a guest that came to its planned end.
+    pub fn untried(&self) -> impl Iterator<Item = &String> {
+        let begun = |name: &&String| self.scenarios.iter().any(|ran| ran.name == **name);
+        self.planned.iter().filter(move |name| self.trailer.is_some() && !begun(name))
+    }
+
     pub fn measured(&self, scenario: &str) -> Option<&Measured> {
         self.scenarios.iter().find(|ran| ran.name == scenario).and_then(|ran| match &ran.outcome {
             Ending::Measured(measured) => Some(measured.as_ref()),

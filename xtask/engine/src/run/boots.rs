@@ -126,6 +126,7 @@ impl Run<'_> {
             stall_secs: matches!(cell.arm, Arm::Control(_) | Arm::Mutant(_)).then_some(STALL_SECS),
             panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.signal, WantedSignal::Splat { .. })),
             coverage: cell.arm == Arm::Coverage,
+            time_secs: (cell.arm == Arm::Coverage).then_some(self.workload_time.as_secs()),
         };
         let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
         let binaries = guests
@@ -152,6 +153,8 @@ impl Run<'_> {
             secs,
             exclusive,
             work: scenario.work().cloned(),
+            // Judged kernels were asked for what is to be compared, all of it.
+            if_time: cell.arm == Arm::Coverage && !scenario.is_always_run(),
         }
     }
 

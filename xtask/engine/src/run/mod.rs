@@ -85,6 +85,8 @@ pub struct Run<'a> {
     pub repeat: u32,
     /// How long the scenarios of a soak go on.
     pub soak: Duration,
+    /// How long workloads may take together that are run to see which of them reach the patch.
+    pub workload_time: Duration,
     /// Whether a boot of the same kernel, guest and machine that is on record may stand for another one.
     pub recorded: bool,
     /// Whether a kernel that was built before is built again.

@@ -80,6 +80,13 @@ impl Run<'_> {
         (0..guests).map(shard).collect()
     }
 
+    /// What the guest may take beside the time of any boot. Those that run workloads later do not run more than was counted.
+    fn longer(&self, request: &Request) -> Duration {
+        let soak: Duration = request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum();
+        let works = request.scenarios.iter().any(|ask| ask.work.is_some());
+        soak + if works { self.workload_time } else { Duration::ZERO }
+    }
+
     fn boot_shard(&self, cell: &Cell, prepared: &Prepared<'_>, dir: &Path, shard: &Shard) -> Result<Boot> {
         let home = dir.join(&shard.place);
         let (console, results) = (shard.logs.join(CONSOLE), shard.logs.join(RESULTS));
@@ -105,7 +112,7 @@ impl Run<'_> {
             log: &log,
             nonce: &shard.nonce,
             accel: machine.accel,
-            longer: shard.request.scenarios.iter().map(|ask| Duration::from_secs(ask.secs)).sum(),
+            longer: self.longer(&shard.request),
             exclusive: &exclusive,
             notes,
         };

@@ -12,6 +12,9 @@ use console::splat::Kind;
 /// Limit on rejected lines, and on numbers out of range, that are named.
 const REJECTS_NAMED: usize = 3;
 
+/// An in-kernel test was run (include/linux/panic.h, `TAINT_TEST`): lib/kunit/test.c sets it whatever comes of the test.
+const TAINT_TEST: u64 = 1 << 18;
+
 /// Everything that stands between this arm and a pass; empty means complete evidence and nothing wrong.
 pub fn examine(asked: &Asked<'_>, arm: JudgedArm, evidence: &Evidence) -> Vec<Finding> {
     let mut found = Findings(examine_build(evidence));
@@ -208,7 +211,8 @@ fn examine_trouble(found: &mut Findings, asked: &Asked<'_>, ran: &Ran) {
         let text = format!("splat ({}): {}", splat.kind.name(), splat.headline);
         found.splat(index, Signal::Splat { kind: splat.kind, file, stack }, text);
     }
-    if let Some(tainted) = ran.trailer.as_ref().map(|trailer| trailer.tainted).filter(|&bits| bits != 0) {
+    let tainted = ran.trailer.as_ref().map(|trailer| trailer.tainted & !TAINT_TEST);
+    if let Some(tainted) = tainted.filter(|&bits| bits != 0) {
         let seen = if ran.splats_total == 0 { " although no splat was seen" } else { "" };
         found.bad(Signal::Taint, format!("the kernel is tainted ({tainted}){seen}"));
     }

@@ -6,6 +6,7 @@
 
 mod examine;
 mod finding;
+mod provoked;
 pub mod reach;
 mod repetition;
 mod scenario;
@@ -135,7 +136,7 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     let differences = differences(asked, base, patched);
     let mut found = Findings(examine(asked, JudgedArm::Base, base));
     work::examine_leaks(&mut found, &new_leaks(asked, base, patched));
-    let found_base = found.0;
+    let mut found_base = found.0;
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
     work::examine_differences(&mut found, &differences);
     work::examine_leaks(&mut found, &new_leaks(asked, patched, base));
@@ -143,6 +144,7 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     if asked.compares() {
         found_patched
             .retain(|finding| finding.weight != Weight::Bad || work::stands(asked, finding, base, patched));
+        provoked::forget((base, &mut found_base), (patched, &mut found_patched));
     }
     let against = match asked.compares() {
         true => against_a_comparison(&found_base, &found_patched),

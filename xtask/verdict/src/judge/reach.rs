@@ -1,11 +1,11 @@
 //! How far the run got into the patch: of each changed line whether it has code, was compiled, was executed, and by what.
 //! Pure: changed lines and what was counted in, states out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::observe::{Build, ChangedHunk, ChangedLine, Coverage, Evidence, Side};
+use crate::observe::{Build, ChangedHunk, ChangedLine, Coverage, Evidence, Ran, Side};
 
 /// What is known of one changed line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct Reach {
     pub hunks: Vec<HunkReach>,
     /// Why nothing was counted, if that is so.
     pub uncounted: Option<String>,
+    /// Workloads that were not run for lack of time.
+    #[serde(default)]
+    pub untried: Vec<String>,
 }
 
 /// Numbers of changed lines that have code.
@@ -69,7 +72,11 @@ impl Reach {
         });
         let all: Vec<&Coverage> =
             counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.coverage).collect();
-        Reach { hunks: hunks.iter().map(|hunk| hunk_reach(hunk, &all)).collect(), uncounted }
+        Reach {
+            hunks: hunks.iter().map(|hunk| hunk_reach(hunk, &all)).collect(),
+            uncounted,
+            untried: untried(counted),
+        }
     }
 
     /// Changed lines with code.
@@ -128,14 +135,23 @@ impl Reach {
         hunks.map(sentence).chain(allowed).collect()
     }
 
-    /// At most so many of the workloads, those first that execute what no other before them did.
-    pub fn telling(&self, most: usize) -> Vec<String> {
-        let lines =
+    /// For each line, and each hunk, that was executed, the workloads that did.
+    fn executed_by(&self) -> impl Iterator<Item = &Vec<String>> {
+        let states =
             self.hunks.iter().flat_map(|hunk| hunk.lines.iter().map(|line| &line.state).chain([&hunk.state]));
-        let by: Vec<&Vec<String>> = lines
-            .filter_map(|state| if let ReachState::Executed { by, .. } = state { Some(by) } else { None })
-            .collect();
-        let mut chosen: Vec<String> = Vec::new();
+        states.filter_map(|state| if let ReachState::Executed { by, .. } = state { Some(by) } else { None })
+    }
+
+    /// All workloads that executed anything of it.
+    pub fn reached_by(&self) -> BTreeSet<String> {
+        self.executed_by().flatten().cloned().collect()
+    }
+
+    /// At most so many of the workloads beside those in `taken`, those first that execute what no other before them did.
+    pub fn telling(&self, most: usize, taken: Vec<String>) -> Vec<String> {
+        let by: Vec<&Vec<String>> = self.executed_by().collect();
+        let most = taken.len().saturating_add(most);
+        let mut chosen = taken;
         while chosen.len() < most {
             let missed = by.iter().filter(|by| !by.iter().any(|name| chosen.contains(name)));
             let mut gains: BTreeMap<&String, usize> = BTreeMap::new();
@@ -174,6 +190,19 @@ impl HunkReach {
         };
         Some(format!("hunk {} ({}) {what}", self.number, self.place))
     }
+}
+
+/// What no kernel that counts had the time for.
+fn untried(counted: &[&Evidence]) -> Vec<String> {
+    let ran = || counted.iter().filter_map(|evidence| evidence.ran());
+    let tried = |name: &String| ran().any(|ran| ran.scenarios.iter().any(|scenario| scenario.name == *name));
+    let mut names: Vec<String> = Vec::new();
+    for name in ran().flat_map(Ran::untried) {
+        if !tried(name) && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 fn why_not(evidence: &Evidence) -> Option<String> {
@@ -343,6 +372,39 @@ mod tests {
     }
 
     #[test]
+    fn workloads_are_chosen_beside_those_that_are_taken_already() {
+        let hunk = hunk(vec![line(Side::Added, 3, Some((3, 3))), line(Side::Added, 5, Some((5, 5)))], &[]);
+        let all =
+            [coverage("test", &[(3, 9), (5, 0)]), coverage("a", &[(3, 5), (5, 0)]), coverage("b", &[(5, 1)])];
+        let reach = Reach { hunks: vec![reached(&hunk, &all)], ..Reach::default() };
+        assert_eq!(Vec::from_iter(reach.reached_by()), ["a", "b", "test"]);
+        assert_eq!(reach.telling(1, vec!["test".to_owned()]), ["test", "b"]);
+        assert_eq!(reach.telling(1, Vec::new()).len(), 1);
+    }
+
+    #[test]
+    fn workload_that_no_kernel_had_time_for_is_named() {
+        let ran = |begun: &[&str], trailer| {
+            let scenario = |name: &&str| serde_json::json!({"name": name, "outcome": "unfinished", "splats": 0, "secs": 0.0, "exclusive": false});
+            let begun: Vec<_> = begun.iter().map(scenario).collect();
+            let ran = serde_json::json!({
+                "accel": "tcg", "guests": 1, "secs": 1.0, "boot_secs": null, "test_secs": null, "end": "qemu_exited",
+                "qemu_said": null, "kernel_spoke": true, "hello": null, "planned": ["boot", "files", "bpf"],
+                "scenarios": begun, "trailer": trailer, "rejects": [], "splats": [], "splats_total": 0, "last_lines": [],
+                "watched": {"silence_secs": 0.0, "deadline_secs": 0.0, "cpus": []},
+            });
+            let boot = crate::observe::Boot::Ran(serde_json::from_value(ran).unwrap());
+            Evidence { boot, ..Evidence::default() }
+        };
+        let ended = || serde_json::json!({"measured": 1, "tainted": 0});
+        let untried = |counted: &[Evidence]| Reach::of(&[], &counted.iter().collect::<Vec<_>>()).untried;
+        assert_eq!(untried(&[ran(&["boot"], ended())]), ["files", "bpf"]);
+        assert_eq!(untried(&[ran(&["boot"], ended()), ran(&["boot", "bpf"], ended())]), ["files"]);
+        // A guest that did not come to its end did not leave them out.
+        assert!(untried(&[ran(&["boot"], serde_json::Value::Null)]).is_empty());
+    }
+
+    #[test]
     fn where_code_is_only_taken_away_the_code_beside_it_tells() {
         let gone = hunk(vec![line(Side::Removed, 3, Some((3, 3)))], &[2, 4]);
         assert!(matches!(
@@ -360,7 +422,11 @@ mod tests {
     #[test]
     fn a_hunk_that_was_not_reached_is_a_gap_unless_it_is_allowed() {
         let hunk = hunk(vec![line(Side::Added, 3, Some((3, 3)))], &[]);
-        let reach = Reach { hunks: vec![reached(&hunk, &[coverage("one", &[(3, 0)])])], uncounted: None };
+        let reach = Reach {
+            hunks: vec![reached(&hunk, &[coverage("one", &[(3, 0)])])],
+            uncounted: None,
+            untried: Vec::new(),
+        };
         assert_eq!(reach.gaps(&[]), ["hunk 1 (a.c:3) was compiled and not executed"]);
         assert!(reach.gaps(&[1]).is_empty());
         assert_eq!(reach.lines(), ReachedLines { code: 1, compiled: 1, executed: 0 });

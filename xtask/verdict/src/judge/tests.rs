@@ -32,6 +32,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         controls: true,
         exclusive: false,
         always: false,
+        paths: Vec::new(),
     }
 }
 
@@ -794,14 +795,23 @@ fn splats_of_one_kind_and_place_are_one_finding_with_the_stacks_of_all() {
     assert_eq!(stacks, [["do_exit", "give_up"].map(str::to_owned)]);
 }
 
-/// A workload that ended so on each arm; `reach` is what was counted.
+/// A workload of the user's that ended so on each arm; `reach` is what was counted.
 fn compared(
     work: Workload,
     base: &[(&str, WorkResult)],
     patched: &[(&str, WorkResult)],
     reach: Option<&Reach>,
 ) -> Judgement {
-    let scenarios = [scenario("munmap", Demand::Work(work))];
+    compared_as(Scenario { always: true, ..scenario("munmap", Demand::Work(work)) }, base, patched, reach)
+}
+
+fn compared_as(
+    scenario: Scenario,
+    base: &[(&str, WorkResult)],
+    patched: &[(&str, WorkResult)],
+    reach: Option<&Reach>,
+) -> Judgement {
+    let scenarios = [scenario];
     let ran = |results: &[(&str, WorkResult)]| {
         let results = results.iter().map(|(what, end)| ((*what).to_owned(), end.clone())).collect();
         let mut ran = sound(none());
@@ -844,6 +854,55 @@ fn test_that_fails_without_the_patch_and_not_with_it_is_a_fix() {
 }
 
 #[test]
+fn suite_that_fails_alike_on_both_arms_speaks_against_nobody() {
+    let suite = || Workload::Kunit("gadget".to_owned());
+    let verdict = |base, patched| {
+        compared(
+            suite(),
+            &[("gadget", base), ("other", WorkResult::Ok)],
+            &[("gadget", patched), ("other", WorkResult::Ok)],
+            None,
+        )
+        .verdict
+    };
+    assert_eq!(verdict(failed(), failed()), Verdict::WeakPass);
+    assert_eq!(verdict(WorkResult::Ok, failed()), Verdict::Fail);
+    assert_eq!(verdict(failed(), WorkResult::Ok), Verdict::Fixes);
+}
+
+/// Both arms with these splats, by the task that they came from, and a taint.
+fn with_splats_of(tasks: [&str; 2], tainted: [u64; 2]) -> Verdict {
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let [base, patched] = [0, 1].map(|arm| {
+        change(sound(none()), |ran| {
+            let text = vec![format!("CPU: 1 UID: 0 PID: 203 Comm: {} Tainted: G", tasks[arm])];
+            ran.splats = vec![Splat { text, ..splat(Kind::MightSleep, "fs/a.c:7") }];
+            ran.splats_total = 1;
+            ran.trailer = Some(Trailer { measured: 1, tainted: tainted[arm] });
+        })
+    });
+    judge(&asked, &base, &patched, &Detectors::default()).verdict
+}
+
+#[test]
+fn what_a_kunit_case_provokes_on_both_arms_says_nothing() {
+    const TEST: u64 = 1 << 18;
+    let case = "kunit_try_catch";
+    assert_eq!(with_splats_of([case, case], [TEST | 512, TEST | 512]), Verdict::WeakPass);
+    assert_eq!(with_splats_of([case, case], [0, 512]), Verdict::Fail);
+    assert_eq!(with_splats_of(["sh", case], [512, 512]), Verdict::BaseAlsoFails);
+    assert_eq!(with_splats_of([case, "sh"], [512, 512]), Verdict::BaseAlsoFails);
+}
+
+#[test]
+fn taint_that_only_says_that_a_test_was_run_is_none() {
+    let tainted = |bits| change(sound(waits()), |ran| ran.trailer.as_mut().unwrap().tainted = bits);
+    let found = |bits| examine(&asked(&scenarios()), JudgedArm::Patched, &tainted(bits)).len();
+    assert_eq!((found(1 << 18), found(1 << 18 | 512)), (0, 1));
+}
+
+#[test]
 fn trouble_that_the_base_has_as_well_is_told_from_new_trouble() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
     let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
@@ -873,7 +932,7 @@ fn patch_of_which_a_hunk_was_not_executed_is_vacuous_and_the_hunk_is_named() {
         state,
     };
     let judged = |state| {
-        let reach = Reach { hunks: vec![hunk(state)], uncounted: None };
+        let reach = Reach { hunks: vec![hunk(state)], uncounted: None, untried: Vec::new() };
         let ok = [("mount", WorkResult::Ok)];
         compared(Workload::Ours, &ok, &ok, Some(&reach))
     };
@@ -893,6 +952,9 @@ fn test_that_is_skipped_on_both_arms_is_no_test() {
     let judged = compared(program, &skipped, &skipped, None);
     assert_eq!(judged.verdict, Verdict::Vacuous);
     assert!(judged.reasons[0].ends_with("munmap: it was skipped: there is no /bin/sh"), "{judged:?}");
+    // What nobody asked for is there for what it executes.
+    let found = Scenario::found("munmap".to_owned(), Workload::Kunit("gadget".to_owned()));
+    assert_eq!(compared_as(found, &skipped, &skipped, None).verdict, Verdict::WeakPass);
 }
 
 #[test]
@@ -905,7 +967,7 @@ fn what_is_gone_is_no_fix_by_a_patch_that_was_not_executed_and_an_allowed_hunk_i
         uncounted: Vec::new(),
         state: reach::ReachState::NotExecuted,
     };
-    let reach = Reach { hunks: vec![hunk], uncounted: None };
+    let reach = Reach { hunks: vec![hunk], uncounted: None, untried: Vec::new() };
     let program = || Workload::Program(vec!["/user/reproducer".to_owned()]);
     let (bad, good) = ([("exit status", failed())], [("exit status", WorkResult::Ok)]);
     assert_eq!(compared(program(), &bad, &good, Some(&reach)).verdict, Verdict::Vacuous);

@@ -107,7 +107,7 @@ fn compare(
 
 /// A failure of it says that something is wrong.
 fn is_test(work: &Workload) -> bool {
-    matches!(work, Workload::Program(_) | Workload::Kunit(_))
+    matches!(work, Workload::Program(_) | Workload::Kunit(_) | Workload::Selftest(_))
 }
 
 /// Memory that is lost on one arm and not on the other, of what a function of a changed object had a part in allocating. What is
@@ -211,10 +211,10 @@ pub fn examine_work(found: &mut Findings, scenario: &Scenario, work: &Workload, 
     if measured.results.is_empty() && !may_be_empty {
         found.gap(Weight::Vacuous, format!("{}: it did nothing", scenario.name));
     }
-    // One that runs nowhere ends alike everywhere.
+    // One that runs nowhere ends alike everywhere. Of what the user did not bring, what it executes is counted.
     let mut results = measured.results.values();
     let first = results.next();
-    if let Some(WorkResult::Skipped(why)) = first.filter(|_| is_test(work))
+    if let Some(WorkResult::Skipped(why)) = first.filter(|_| is_test(work) && scenario.always)
         && results.all(|result| matches!(result, WorkResult::Skipped(_)))
     {
         found.gap(Weight::Vacuous, format!("{}: it was skipped: {why}", scenario.name));

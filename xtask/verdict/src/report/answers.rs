@@ -22,8 +22,9 @@ fn questions(report: &Report) -> Vec<[String; 2]> {
         ("Does it build?", builds(report)),
         ("Does it sleep where it must not?", sleeps(report)),
     ];
-    questions
-        .extend(report.reach.values().map(|reach| ("Is what it changes executed?", marked::summary(reach))));
+    let executed =
+        |reach| lines_or([Some(marked::summary(reach)), marked::untried(reach)].into_iter().flatten(), "");
+    questions.extend(report.reach.values().map(|reach| ("Is what it changes executed?", executed(reach))));
     questions.extend(differs(report).map(|answer| ("Does anything end differently?", answer)));
     questions.extend(look_at(report).map(|answer| ("What should a reviewer look at?", answer)));
     if own_counts(report).next().is_some() {

@@ -27,6 +27,11 @@ pub fn summary(reach: &Reach) -> String {
     )
 }
 
+/// Workloads that there was no time for.
+pub fn untried(reach: &Reach) -> Option<String> {
+    (!reach.untried.is_empty()).then(|| format!("not tried: {}", reach.untried.join(", ")))
+}
+
 /// The changed lines, without those around them, as far as the first screen has room.
 pub fn short(report: &Report) -> Vec<String> {
     let mut lines = render(report, false);
@@ -146,7 +151,9 @@ mod tests {
             ],
         };
         let mut report = fixture::report(Verdict::Pass, &[]);
-        report.reach.insert("7.2".to_owned(), Reach { hunks: vec![hunk], uncounted: None });
+        report
+            .reach
+            .insert("7.2".to_owned(), Reach { hunks: vec![hunk], uncounted: None, untried: Vec::new() });
         insta::assert_snapshot!(whole(&report).join("\n"));
         assert_eq!(short(&report).len(), 5);
         assert!(summary(&report.reach["7.2"]).starts_with("1 of 1 hunks with code; of 3 changed lines"));
