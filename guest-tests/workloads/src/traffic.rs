@@ -201,7 +201,10 @@ pub fn talk(transport: Transport, host: &str, bytes: usize) -> io::Result<()> {
     let family = if address.len() == 16 { libc::AF_INET } else { libc::AF_INET6 };
     let socket = transport.socket(family)?;
     let fd = socket.as_raw_fd();
-    let time = libc::timeval { tv_sec: 0, tv_usec: PATIENCE.as_micros().try_into().unwrap_or(0) };
+    let time = libc::timeval {
+        tv_sec: PATIENCE.as_secs().try_into().unwrap_or(0),
+        tv_usec: PATIENCE.subsec_micros().into(),
+    };
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         sys!(SYS_setsockopt, fd, libc::SOL_SOCKET, option, &raw const time, size_of::<libc::timeval>())?;
     }

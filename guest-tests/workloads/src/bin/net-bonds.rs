@@ -48,7 +48,10 @@ fn bonds(it: &mut Exercise) {
         broadcast("bo");
         run_many(it, &format!("what a bond in mode {mode} says"), "ip -d link show bo\nip -s link show bo");
         let _ = fs::read("/proc/net/bonding/bo");
-        walk::walk(it, "/tmp/net-sys/class/net/bo/bonding", FileWalk { write: true, ..FileWalk::default() });
+        if ["active-backup", "802.3ad"].contains(&mode) {
+            let how = FileWalk { write: true, ..FileWalk::default() };
+            walk::walk(it, "/tmp/net-sys/class/net/bo/bonding", how);
+        }
         run_many(
             it,
             &format!("ports of a bond in mode {mode} change"),

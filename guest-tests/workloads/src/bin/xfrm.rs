@@ -75,7 +75,8 @@ fn state() -> Vec<u8> {
     state[72..76].copy_from_slice(&0x100_u32.to_be_bytes());
     state[76] = 50;
     state[80..84].copy_from_slice(&[127, 0, 0, 1]);
-    state[96..160].fill(0xff);
+    // Without limits of bytes and packets; a limit of time that is too large would end it at once.
+    state[96..128].fill(0xff);
     state[212..214].copy_from_slice(&2_u16.to_ne_bytes());
     state
 }
