@@ -12,7 +12,10 @@ use crate::{sys, tools};
 /// From here on what this process mounts is seen by it and its children only, and goes with them.
 pub fn own_mounts() -> io::Result<()> {
     sys!(SYS_unshare, libc::CLONE_NEWNS)?;
-    mount_with("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")
+    mount_with("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")?;
+    // `ip netns` keeps names there: those of an exerciser that was killed are no other's.
+    let _ = mount("tmpfs", "/run", "");
+    Ok(())
 }
 
 /// From here on it has a network of its own, with nothing but a loopback device.
