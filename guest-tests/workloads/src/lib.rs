@@ -8,6 +8,9 @@
 //! Pure: [`ktap`], [`results`], [`errno`]. The others touch the whole guest, and are for guests only: never to be run on a
 //! host.
 
+pub mod bpf;
+pub mod device;
+pub mod disks;
 pub mod errno;
 pub mod exercise;
 pub mod ktap;
@@ -19,4 +22,6 @@ pub mod runner;
 pub mod sweep;
 pub mod sys;
 pub mod tools;
+pub mod traffic;
+pub mod uring;
 pub mod walk;

@@ -130,6 +130,32 @@ impl Socket {
         self.answers(acknowledged)
     }
 
+    /// Sends a dump and reads all of it with a buffer of so many bytes: the kernel makes its answers as large as what is
+    /// read with (net/netlink/af_netlink.c, netlink_dump()), and goes on where it stopped. The number of answers.
+    pub fn dump(&self, message: &NetlinkMessage, buffer: usize) -> io::Result<usize> {
+        self.start(message)?;
+        let mut buffer = vec![0_u8; buffer];
+        for count in 1..READS {
+            let length = sys!(SYS_recvfrom, self.fd(), buffer.as_mut_ptr(), buffer.len(), 0, 0, 0)?;
+            let got = buffer.get(..usize::try_from(length).unwrap_or(0)).unwrap_or_default();
+            // What does not fit is cut off, and with it what would be the end.
+            match ends(got, self.sequence.get()).pop() {
+                Some(DumpEnd::Error(number)) => return Err(io::Error::from_raw_os_error(number)),
+                Some(_) => return Ok(count),
+                None => {}
+            }
+        }
+        Ok(READS)
+    }
+
+    /// Sends it and reads nothing.
+    pub fn start(&self, message: &NetlinkMessage) -> io::Result<()> {
+        self.sequence.set(self.sequence.get().wrapping_add(1));
+        let mut bytes = message.bytes();
+        bytes[8..12].copy_from_slice(&self.sequence.get().to_ne_bytes());
+        self.send(&bytes)
+    }
+
     /// Bytes as they are.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         sys!(SYS_sendto, self.fd(), bytes.as_ptr(), bytes.len(), 0, 0, 0).map(drop)
@@ -217,6 +243,13 @@ pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
         bytes = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
     }
     all
+}
+
+/// The number of a device of this process's network: /sys shows those of the network that it was mounted in. 0: there is none.
+pub fn device_index(name: &str) -> u32 {
+    let name = sys::c_path(name);
+    // SAFETY: a string that ends and outlives the call.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
 }
 
 /// A generic netlink message: the command and its version stand before the attributes.

@@ -2,20 +2,46 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::sys;
-use crate::sys::c_path;
+use crate::sys::{c_path, in_child};
+use crate::{sys, tools};
 
 /// From here on what this process mounts is seen by it and its children only, and goes with them.
 pub fn own_mounts() -> io::Result<()> {
     sys!(SYS_unshare, libc::CLONE_NEWNS)?;
-    mount_with("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")
+    mount_with("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")?;
+    // `ip netns` keeps names there: those of an exerciser that was killed are no other's.
+    let _ = mount("tmpfs", "/run", "");
+    Ok(())
 }
 
 /// From here on it has a network of its own, with nothing but a loopback device.
 pub fn own_network() -> io::Result<()> {
     sys!(SYS_unshare, libc::CLONE_NEWNET).map(drop)
+}
+
+/// From here on this process is in the network that `ip netns add` made of this name.
+pub fn enter_network(name: &str) -> io::Result<()> {
+    let namespace = fs::File::open(Path::new("/run/netns").join(name))?;
+    sys!(SYS_setns, namespace.as_raw_fd(), libc::CLONE_NEWNET).map(drop)
+}
+
+/// Of what there is once, in the network that the guest began with: takes it to this one. It has to be given back, as it
+/// returns some time after this network is gone.
+pub fn take_device(name: &str) -> io::Result<()> {
+    let own = std::process::id();
+    in_child(Duration::from_secs(10), || {
+        let first = fs::File::open("/proc/1/ns/net")?;
+        sys!(SYS_setns, first.as_raw_fd(), libc::CLONE_NEWNET)?;
+        tools::run(&format!("ip link set {name} netns {own}"))
+    })
+}
+
+pub fn return_device(name: &str) -> io::Result<()> {
+    tools::run(&format!("ip link set {name} netns 1"))
 }
 
 /// A new directory.

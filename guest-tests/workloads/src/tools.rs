@@ -78,6 +78,16 @@ pub fn run_all(it: &mut Exercise, lines: &str) {
     }
 }
 
+/// One step for lines of one tool and the same options, which are too many to be a step each.
+pub fn run_many(it: &mut Exercise, name: &str, lines: &str) {
+    let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.map(ToolLine::of).collect();
+    it.step(name, || match run_batch(&lines)?.len() {
+        0 => Ok(()),
+        failed => wrong(&format!("{failed} failed")),
+    });
+}
+
 /// A command line of which the tool can read many from a file.
 #[derive(Debug)]
 struct ToolLine<'a> {
@@ -94,6 +104,11 @@ impl<'a> ToolLine<'a> {
         while let Some((option, after)) = rest.split_once(' ').filter(|(option, _)| option.starts_with('-')) {
             options.push(option);
             rest = after;
+            // Of these tools' options only the one for a namespace has a value.
+            if let Some((value, after)) = rest.split_once(' ').filter(|_| option == "-n") {
+                options.push(value);
+                rest = after;
+            }
         }
         ToolLine { whole, tool, options, rest }
     }
@@ -126,27 +141,48 @@ fn batch(it: &mut Exercise, lines: &[ToolLine<'_>]) {
 const LINES: &str = "/tmp/lines";
 const COMPLAINTS: &str = "/tmp/complaints";
 
-/// The numbers of those that failed, from 1: `Command failed /tmp/lines:3`.
+/// The numbers of those that failed, from 1. A tool that does not understand a line ends there (iproute2's invarg()): it is
+/// started again with the line after that.
 fn run_batch(lines: &[ToolLine<'_>]) -> io::Result<BTreeSet<usize>> {
     let Some(first) = lines.first() else { return Ok(BTreeSet::new()) };
-    let text: Vec<_> = lines.iter().map(|line| line.rest).collect();
-    fs::write(LINES, text.join("\n") + "\n")?;
-    let mut command = Command::new(find(first.tool)?);
-    command.args(&first.options).args(["-force", "-batch", LINES]);
-    let complaints = fs::File::create(COMPLAINTS)?;
-    sweep::arm(&mut command);
-    let status =
-        wait(command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints).spawn()?);
-    let complaints = fs::read_to_string(COMPLAINTS).unwrap_or_default();
-    let (_, _) = (fs::remove_file(LINES), fs::remove_file(COMPLAINTS));
-    // It ends with an error if any of them did.
-    status?;
-    Ok(failed_lines(&complaints))
+    let tool = find(first.tool)?;
+    let (mut failed, mut done) = (BTreeSet::new(), 0);
+    while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
+        let text: String = rest.iter().map(|line| format!("{}\n{MARK}\n", line.rest)).collect();
+        fs::write(LINES, text)?;
+        let mut command = Command::new(&tool);
+        command.args(&first.options).args(["-force", "-batch", LINES]);
+        let complaints = fs::File::create(COMPLAINTS)?;
+        sweep::arm(&mut command);
+        let child =
+            command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints).spawn()?;
+        // It ends with an error: the marks are none of its commands.
+        let status = wait(child);
+        let complaints = fs::read_to_string(COMPLAINTS).unwrap_or_default();
+        let (_, _) = (fs::remove_file(LINES), fs::remove_file(COMPLAINTS));
+        status?;
+        let (more, passed) = read_complaints(&complaints, rest.len());
+        failed.extend(more.into_iter().map(|line| line + done));
+        done += passed;
+    }
+    Ok(failed)
 }
 
-fn failed_lines(complaints: &str) -> BTreeSet<usize> {
+/// Behind each line stands what is no command of the tool, so that its complaint tells that it came there.
+const MARK: &str = "?";
+
+/// The lines that failed, from 1, and how many were come by: `Command failed /tmp/lines:3` is the second of them, and an even
+/// number its mark.
+fn read_complaints(complaints: &str, lines: usize) -> (BTreeSet<usize>, usize) {
     let number = |line: &str| line.strip_prefix("Command failed ")?.rsplit(':').next()?.trim().parse().ok();
-    complaints.lines().filter_map(number).collect()
+    let numbers: BTreeSet<usize> = complaints.lines().filter_map(number).collect();
+    let passed = numbers.iter().filter(|number| *number % 2 == 0).max().map_or(0, |number| number / 2);
+    let mut failed: BTreeSet<_> =
+        numbers.iter().filter(|number| *number % 2 == 1).map(|one| one.div_ceil(2)).collect();
+    if passed < lines {
+        failed.insert(passed + 1);
+    }
+    (failed, (passed + 1).min(lines))
 }
 
 #[cfg(test)]
@@ -162,16 +198,21 @@ mod tests {
             "ip -6 rule show",
             "ip netns add a",
             "tc qdisc show",
+            "ip -n a link show",
         ];
         let lines: Vec<_> = lines.into_iter().map(ToolLine::of).collect();
         let sizes: Vec<_> = lines.chunk_by(|one, other| one.can_follow(other)).map(<[_]>::len).collect();
-        assert_eq!(sizes, [2, 2, 1, 1]);
+        assert_eq!(sizes, [2, 2, 1, 1, 1]);
+        assert_eq!((lines[6].options.as_slice(), lines[6].rest), (["-n", "a"].as_slice(), "link show"));
         assert_eq!((lines[2].options.as_slice(), lines[2].rest), (["-6"].as_slice(), "route show"));
     }
 
     #[test]
     fn failed_lines_are_known_by_number() {
-        let text = "Error: x.\nCommand failed /tmp/lines:3\nRTNETLINK answers\nCommand failed -:12\n";
-        assert_eq!(failed_lines(text), [3, 12].into());
+        let text = "Error: x.\nCommand failed /tmp/lines:2\nCommand failed /tmp/lines:3\nRTNETLINK answers\nCommand failed -:4\n";
+        assert_eq!(read_complaints(text, 2), ([2].into(), 2));
+        // It ended at the third of four.
+        assert_eq!(read_complaints(text, 4), ([2, 3].into(), 3));
+        assert_eq!(read_complaints("", 1), ([1].into(), 1));
     }
 }

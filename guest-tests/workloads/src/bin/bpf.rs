@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use workloads::bpf::{Map, NOTHING, ONE, bpf, load, low_high};
 use workloads::errno;
 use workloads::exercise::{self, Exercise};
 use workloads::sys::descriptor;
@@ -29,55 +30,6 @@ fn exercise(it: &mut Exercise) {
     }
     let ends: Vec<_> = ends.iter().map(|(end, count)| format!("{count} {end}")).collect();
     it.step(format!("empty commands: {}", ends.join(" ")), || Ok(()));
-}
-
-/// union bpf_attr as words.
-fn bpf(command: i32, attributes: &[u64; 18]) -> io::Result<i64> {
-    sys!(SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes))
-}
-
-fn low_high(low: u32, high: u32) -> u64 {
-    u64::from(low) | u64::from(high) << 32
-}
-
-struct Map {
-    fd: OwnedFd,
-}
-
-impl Map {
-    fn create(kind: u32, key: u32, value: u32, entries: u32, flags: u32, inner: i32) -> io::Result<Map> {
-        let mut attributes = [0; 18];
-        attributes[0] = low_high(kind, key);
-        attributes[1] = low_high(value, entries);
-        attributes[2] = low_high(flags, inner as u32);
-        descriptor(bpf(0, &attributes)).map(|fd| Map { fd })
-    }
-
-    fn number(&self) -> u64 {
-        self.fd.as_raw_fd() as u64
-    }
-
-    /// Lookup, update, delete, next key, lookup and delete, freeze.
-    fn element(&self, command: i32, key: u64, value: u64, flags: u64) -> io::Result<i64> {
-        let mut attributes = [0; 18];
-        attributes[..4].copy_from_slice(&[self.number(), key, value, flags]);
-        bpf(command, &attributes)
-    }
-
-    /// struct batch: in, out, keys, values, count and descriptor, flags.
-    fn batch(&self, command: i32, keys: u64, values: u64) -> io::Result<i64> {
-        let mut out = [0_u64; 4];
-        let mut attributes = [0; 18];
-        attributes[1] = out.as_mut_ptr() as u64;
-        attributes[2] = keys;
-        attributes[3] = values;
-        attributes[4] = low_high(4, self.fd.as_raw_fd() as u32);
-        let first = bpf(command, &attributes);
-        attributes[0] = out.as_ptr() as u64;
-        attributes[4] = low_high(4, self.fd.as_raw_fd() as u32);
-        let _ = bpf(command, &attributes);
-        first
-    }
 }
 
 fn maps(it: &mut Exercise) {
@@ -161,24 +113,6 @@ fn use_map(map: &Map, key_bytes: u32) {
     }
     let _ = map.element(22, 0, 0, 0);
     let _ = map.element(2, at(key), value, 0);
-}
-
-/// r0 = 0; exit.
-const NOTHING: [u64; 2] = [0x0000_0000_0000_00b7, 0x95];
-/// r0 = 1; exit.
-const ONE: [u64; 2] = [0x0000_0001_0000_00b7, 0x95];
-
-fn load(kind: u32, instructions: &[u64], attach: u32) -> io::Result<OwnedFd> {
-    let mut log = vec![0_u8; 4096];
-    let mut attributes = [0; 18];
-    attributes[0] = low_high(kind, instructions.len() as u32);
-    attributes[1] = instructions.as_ptr() as u64;
-    attributes[2] = c"GPL".as_ptr() as u64;
-    attributes[3] = low_high(1, 4096);
-    attributes[4] = log.as_mut_ptr() as u64;
-    // Of a struct_ops or tracing program the type it is attached to would be needed.
-    attributes[8] = low_high(0, attach);
-    descriptor(bpf(5, &attributes))
 }
 
 fn programs(it: &mut Exercise) {

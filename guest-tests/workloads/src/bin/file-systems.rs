@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use workloads::disks::{loop_clear, loop_device};
 use workloads::exercise::{self, Exercise};
 use workloads::places::{self, mount, mount_with, unmount, unmount_with};
 use workloads::sys::{c_path, descriptor, in_child, wrong};
@@ -32,7 +33,6 @@ fn exercise(it: &mut Exercise) {
     binds(it);
     overlay(it);
     fuse(it);
-    nfsd(it);
     binfmt(it);
     on_devices(it);
 }
@@ -353,39 +353,6 @@ fn serve(fd: i32) -> io::Result<()> {
     }
 }
 
-fn nfsd(it: &mut Exercise) {
-    if it.step("mount nfsd", || mount("nfsd", "/tmp/nfsd", "")).is_none() {
-        return;
-    }
-    for (file, value) in [
-        ("unlock_filesystem", "/tmp"),
-        ("unlock_ip", "127.0.0.1"),
-        ("unlock_ip", "junk"),
-        ("threads", "junk"),
-        ("versions", "+4.2 -3"),
-        ("versions", "junk"),
-        ("nfsv4leasetime", "1"),
-        ("nfsv4leasetime", "90"),
-        ("nfsv4gracetime", "90"),
-        ("portlist", "junk"),
-        ("max_block_size", "65536"),
-        ("pool_threads", "0"),
-        ("filehandle", "x /tmp 32"),
-        ("nfsv4recoverydir", "/tmp"),
-        ("v4_end_grace", "Y"),
-    ] {
-        it.step(format!("nfsd {file} := {value}"), || {
-            in_child(LIMIT, || write(format!("/tmp/nfsd/{file}"), value.as_bytes()))
-        });
-    }
-    for file in
-        ["versions", "threads", "pool_stats", "exports", "reply_cache_stats", "supported_krb5_enctypes"]
-    {
-        let _ = fs::read(format!("/tmp/nfsd/{file}"));
-    }
-    it.step("unmount nfsd", || unmount("/tmp/nfsd"));
-}
-
 fn binfmt(it: &mut Exercise) {
     if it.step("mount binfmt_misc", || mount("binfmt_misc", "/tmp/binfmt", "")).is_none() {
         return;
@@ -503,27 +470,4 @@ fn more(kind: &str) -> io::Result<()> {
         fs::remove_file(format!("{AT}/many-{number}"))?;
     }
     Ok(())
-}
-
-const LOOP_SET: u32 = 0x4c00;
-const LOOP_CLEAR: u32 = 0x4c01;
-const LOOP_FREE: u32 = 0x4c82;
-
-/// A loop device on the file, and its node.
-fn loop_device(image: &Path) -> io::Result<(fs::File, String)> {
-    let control = fs::OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
-    let number = sys!(SYS_ioctl, control.as_raw_fd(), LOOP_FREE)?;
-    let node = format!("/dev/loop{number}");
-    let device = fs::OpenOptions::new().read(true).write(true).open(&node)?;
-    let backing = fs::OpenOptions::new().read(true).write(true).open(image)?;
-    sys!(SYS_ioctl, device.as_raw_fd(), LOOP_SET, backing.as_raw_fd())?;
-    // LOOP_SET_DIRECT_IO, LOOP_SET_BLOCK_SIZE, LOOP_SET_CAPACITY.
-    for (request, value) in [(0x4c08_u32, 0), (0x4c09, 512), (0x4c09, 7), (0x4c07, 0)] {
-        let _ = sys!(SYS_ioctl, device.as_raw_fd(), request, value);
-    }
-    Ok((device, node))
-}
-
-fn loop_clear(device: &fs::File) -> io::Result<()> {
-    sys!(SYS_ioctl, device.as_raw_fd(), LOOP_CLEAR).map(drop)
 }

@@ -17,8 +17,10 @@ fn exercise(it: &mut Exercise) {
     it.step("own mounts", places::own_mounts);
     it.step("own network", places::own_network);
     run_all(it, DEVICES);
+    it.step("teql comes", || places::take_device("teql0"));
     qdiscs(it);
     run_all(it, FILTERS);
+    it.step("teql goes", || places::return_device("teql0"));
     netfilter(it);
     it.step("packets through it all", || {
         send(20);
@@ -218,7 +220,8 @@ fn netfilter(it: &mut Exercise) {
     for table in tables {
         let table = table.strip_prefix("table ").unwrap_or(table);
         let name = table.split(" {").next().unwrap_or_default();
-        transaction(it, &format!("table {name}"), &format!("table {table}\n"));
+        // Behind what ends a chain has to be an end of a line.
+        transaction(it, &format!("table {name}"), &format!("table {}\n", table.replace("} }", "}\n}")));
     }
     send(5);
     for (name, lines) in TRANSACTIONS {

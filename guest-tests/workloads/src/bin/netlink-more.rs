@@ -1,5 +1,4 @@
-//! Netlink: each family of generic netlink with its policies and groups, IPsec states and policies, nfnetlink, audit,
-//! crypto; good requests and those that lack what they need.
+//! Netlink: each family of generic netlink with its policies and groups, nfnetlink, audit, crypto; good requests and those that lack what they need.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +15,6 @@ pub fn main() {
 fn exercise(it: &mut Exercise) {
     it.step("own network", places::own_network);
     generic_families(it);
-    xfrm(it);
     netfilter(it);
     audit(it);
     crypto(it);
@@ -81,76 +79,6 @@ fn generic_families(it: &mut Exercise) {
         let ends: Vec<_> = ends.iter().map(|(end, count)| format!("{count} {end}")).collect();
         it.step(format!("{name}: {}", ends.join(" ")), || Ok(()));
     }
-}
-
-/// IPsec: a state and a policy, twice, shown, migrated, deleted, deleted again, flushed.
-fn xfrm(it: &mut Exercise) {
-    let Some(socket) = it.step("xfrm socket", || Socket::open(6)) else { return };
-    for (name, kind) in [("state", 18_u16), ("policy", 21)] {
-        it.step(format!("dump {name}"), || socket.ask(&NetlinkMessage::new(kind, DUMP, &[])));
-    }
-    let state = state();
-    let keys = |message: NetlinkMessage| {
-        message.attribute(1, &algorithm("digest_null", 0)).attribute(2, &algorithm("ecb(cipher_null)", 0))
-    };
-    it.step("add a state", || socket.ask(&keys(NetlinkMessage::new(16, ACK | CREATE, &state))));
-    it.step("add it again", || socket.ask(&keys(NetlinkMessage::new(16, ACK | CREATE | EXCL, &state))));
-    it.step("update it", || socket.ask(&keys(NetlinkMessage::new(26, ACK, &state))));
-    it.step("a state of no algorithm", || {
-        socket.ask(&NetlinkMessage::new(16, ACK, &state).attribute(2, &algorithm("no-such", 8)))
-    });
-    it.step("a state that is short", || socket.ask(&NetlinkMessage::new(16, ACK, &state[..40])));
-    // struct xfrm_usersa_id: address, SPI, family, protocol.
-    let mut id = [0_u8; 24];
-    id[..4].copy_from_slice(&[127, 0, 0, 2]);
-    id[16..20].copy_from_slice(&0x100_u32.to_be_bytes());
-    id[20..22].copy_from_slice(&2_u16.to_ne_bytes());
-    id[22] = 50;
-    it.step("get it", || socket.ask(&NetlinkMessage::new(18, 0, &id)));
-    it.step("dump states", || socket.ask(&NetlinkMessage::new(18, DUMP, &[])));
-    let mut selector = [0_u8; 168];
-    selector[..4].copy_from_slice(&[127, 0, 0, 2]);
-    selector[40..42].copy_from_slice(&2_u16.to_ne_bytes());
-    selector[42] = 32;
-    selector[160] = 1;
-    it.step("add a policy", || socket.ask(&NetlinkMessage::new(19, ACK | CREATE, &selector)));
-    it.step("add it again", || socket.ask(&NetlinkMessage::new(19, ACK | CREATE | EXCL, &selector)));
-    it.step("dump policies", || socket.ask(&NetlinkMessage::new(21, DUMP, &[])));
-    let mut policy = [0_u8; 64];
-    policy[..56].copy_from_slice(&selector[..56]);
-    it.step("get the policy", || socket.ask(&NetlinkMessage::new(21, 0, &policy)));
-    it.step("migrate", || socket.ask(&NetlinkMessage::new(33, ACK, &policy).attribute(17, &[0; 64])));
-    // A number that only newer kernels know (XFRM_MSG_MIGRATE_STATE).
-    for kind in 22..45_u16 {
-        it.step(format!("xfrm message {kind}"), || socket.ask(&NetlinkMessage::new(kind, ACK, &state)));
-    }
-    it.step("delete the policy", || socket.ask(&NetlinkMessage::new(20, ACK, &policy)));
-    it.step("delete the state", || socket.ask(&NetlinkMessage::new(17, ACK, &id)));
-    it.step("delete it again", || socket.ask(&NetlinkMessage::new(17, ACK, &id)));
-    it.step("flush states", || socket.ask(&NetlinkMessage::new(28, ACK, &[0; 4])));
-    it.step("flush policies", || socket.ask(&NetlinkMessage::new(29, ACK, &[])));
-}
-
-/// struct xfrm_usersa_info of an ESP state from 127.0.0.1 to 127.0.0.2.
-fn state() -> Vec<u8> {
-    let mut state = vec![0_u8; 224];
-    state[40..42].copy_from_slice(&2_u16.to_ne_bytes());
-    state[56..60].copy_from_slice(&[127, 0, 0, 2]);
-    state[72..76].copy_from_slice(&0x100_u32.to_be_bytes());
-    state[76] = 50;
-    state[80..84].copy_from_slice(&[127, 0, 0, 1]);
-    state[96..160].fill(0xff);
-    state[212..214].copy_from_slice(&2_u16.to_ne_bytes());
-    state
-}
-
-/// struct xfrm_algo: name, length of the key in bits, key.
-fn algorithm(name: &str, bits: u32) -> Vec<u8> {
-    let mut value = vec![0_u8; 64];
-    value[..name.len()].copy_from_slice(name.as_bytes());
-    value.extend_from_slice(&bits.to_ne_bytes());
-    value.resize(value.len() + (bits / 8) as usize, 0);
-    value
 }
 
 fn netfilter(it: &mut Exercise) {

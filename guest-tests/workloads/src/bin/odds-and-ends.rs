@@ -10,7 +10,7 @@ use std::time::Duration;
 use workloads::exercise::{self, Exercise};
 use workloads::sys;
 use workloads::sys::{descriptor, in_child};
-use workloads::walk::{self, FileWalk, write};
+use workloads::walk::write;
 
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -22,7 +22,6 @@ fn exercise(it: &mut Exercise) {
     system_v(it);
     message_queues(it);
     keys(it);
-    damon(it);
     power(it);
     modules(it);
     others(it);
@@ -169,101 +168,6 @@ fn keys(it: &mut Exercise) {
         it.note(&format!("keyctl {operation} of nothing"), end.map(drop));
     }
     it.step("no rings left", || sys!(SYS_keyctl, 7, SESSION));
-}
-
-fn damon(it: &mut Exercise) {
-    let root = Path::new("/sys/kernel/mm/damon/admin/kdamonds");
-    if it.step("a kdamond", || write(root.join("nr_kdamonds"), b"1")).is_none() {
-        return;
-    }
-    let mut set = |file: &str, value: &str| {
-        it.step(format!("damon {file} := {value}"), || write(root.join(file), value.as_bytes()));
-    };
-    let own = std::process::id().to_string();
-    set("nr_kdamonds", "-1");
-    set("0/contexts/nr_contexts", "1");
-    set("0/contexts/nr_contexts", "2");
-    set("0/contexts/0/operations", "vaddr");
-    set("0/contexts/0/operations", "junk");
-    set("0/contexts/0/targets/nr_targets", "2");
-    set("0/contexts/0/targets/0/pid_target", "1");
-    set("0/contexts/0/targets/1/regions/nr_regions", "2");
-    set("0/contexts/0/targets/1/regions/nr_regions", "0");
-    set("0/contexts/0/targets/nr_targets", "1");
-    set("0/contexts/0/monitoring_attrs/intervals/sample_us", "5000");
-    set("0/contexts/0/monitoring_attrs/intervals/aggr_us", "20000");
-    set("0/contexts/0/monitoring_attrs/nr_regions/min", "10");
-    let scheme = "0/contexts/0/schemes/0";
-    for count in ["1", "3", "1"] {
-        set("0/contexts/0/schemes/nr_schemes", count);
-    }
-    for action in [
-        "pageout",
-        "hugepage",
-        "nohugepage",
-        "lru_prio",
-        "cold",
-        "migrate_hot",
-        "migrate_cold",
-        "stat",
-        "junk",
-    ] {
-        set(&format!("{scheme}/action"), action);
-    }
-    for (file, value) in [
-        ("access_pattern/sz/max", "1000000"),
-        ("access_pattern/nr_accesses/max", "5"),
-        ("access_pattern/age/min", "0"),
-        ("quotas/ms", "10"),
-        ("quotas/goals/nr_goals", "2"),
-        ("quotas/goals/0/target_value", "100"),
-        ("quotas/goals/0/target_metric", "some_mem_psi_us"),
-        ("quotas/goals/nr_goals", "0"),
-        ("watermarks/metric", "none"),
-        ("filters/nr_filters", "2"),
-        ("filters/0/type", "anon"),
-        ("filters/0/type", "memcg"),
-        ("filters/0/type", "junk"),
-        ("filters/1/type", "addr"),
-        ("core_filters/nr_filters", "1"),
-        ("ops_filters/nr_filters", "1"),
-        ("dests/nr_dests", "2"),
-        ("dests/nr_dests", "0"),
-        ("filters/nr_filters", "0"),
-        ("apply_interval_us", "20000"),
-        ("target_nid", "0"),
-    ] {
-        set(&format!("{scheme}/{file}"), value);
-    }
-    let _ = write(root.join("0/contexts/0/targets/0/pid_target"), own.as_bytes());
-    for state in [
-        "on",
-        "on",
-        "commit",
-        "update_schemes_stats",
-        "update_schemes_tried_regions",
-        "update_schemes_tried_bytes",
-        "update_schemes_effective_quotas",
-        "update_tuned_intervals",
-        "commit_schemes_quota_goals",
-        "clear_schemes_tried_regions",
-        "junk",
-    ] {
-        set("0/state", state);
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    walk::walk(it, root, FileWalk::default());
-    let mut set = |file: &str, value: &str| {
-        it.step(format!("damon {file} := {value}"), || write(root.join(file), value.as_bytes()));
-    };
-    set("nr_kdamonds", "0");
-    set("0/state", "off");
-    set("0/state", "off");
-    for operations in ["paddr", "fvaddr"] {
-        set("0/contexts/0/operations", operations);
-    }
-    set("0/contexts/0/schemes/nr_schemes", "0");
-    set("nr_kdamonds", "0");
 }
 
 /// Where there is a limit (PM_WAKELOCKS_LIMIT), it is this by default.

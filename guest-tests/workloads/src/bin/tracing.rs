@@ -43,6 +43,9 @@ const OFTEN: [&str; 10] = [
     "irq_vectors",
 ];
 
+/// Groups on whose first event triggers are set: some whose events come often, and what a trigger does may cause the next.
+const TRIGGERED: [&str; 5] = ["rcu", "raw_syscalls", "syscalls", "timer", "kmem"];
+
 const MANY: usize = 30;
 const FEW: usize = 4;
 
@@ -66,7 +69,10 @@ fn exercise(it: &mut Exercise) {
     one_event(it);
     probes(it);
     instances(it);
+    // With something that is recorded by them.
+    set(it, &[("events/sched/sched_switch/enable", "1"), ("events/rcu/rcu_utilization/enable", "1")]);
     options(it);
+    set(it, &[("events/sched/sched_switch/enable", "0"), ("events/rcu/rcu_utilization/enable", "0")]);
     tracers(it);
     set(it, &[("trace", ""), ("tracing_on", "1")]);
 }
@@ -129,6 +135,9 @@ fn events(it: &mut Exercise) {
             look(directory.join(&first).join(file));
         }
         look(directory.join("filter"));
+        if TRIGGERED.contains(&group.as_str()) {
+            triggers(it, &directory.join(&first), &format!("{group}:{first}"));
+        }
         if OFTEN.contains(&group.as_str()) {
             continue;
         }
@@ -145,6 +154,22 @@ fn events(it: &mut Exercise) {
         });
     }
     look(Path::new(ROOT).join("trace"));
+}
+
+/// A few times each, so that a trigger that causes its own event comes to an end where the kernel does not see to it.
+fn triggers(it: &mut Exercise, event: &Path, name: &str) {
+    it.step(format!("triggers of {name}"), || {
+        let file = event.join("trigger");
+        let all = ["stacktrace:2", "traceon:1", "hist:keys=common_pid:size=128", "snapshot:1"];
+        let set: Vec<_> = all.iter().map(|one| write(&file, one.as_bytes())).collect();
+        work();
+        look(&file);
+        look(event.join("hist"));
+        for one in all {
+            let _ = write(&file, format!("!{one}").as_bytes());
+        }
+        set.into_iter().collect::<io::Result<()>>()
+    });
 }
 
 fn one_event(it: &mut Exercise) {
@@ -278,6 +303,7 @@ fn options(it: &mut Exercise) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         it.step(format!("option {name}"), || {
             write(&file, other.as_bytes())?;
+            work();
             let changed = write(&file, b"2");
             write(&file, found.trim().as_bytes())?;
             if changed.is_ok() { workloads::sys::wrong("2 was taken") } else { Ok(()) }

@@ -36,11 +36,21 @@ const KEEP: [&str; 12] = [
 
 const SAMPLE: [&str; 3] = ["/debug/slab", "/debug/regmap", "/debug/clk"];
 
+/// What is made at an open has to be gone after the close: so often it shows.
+const AGAIN: u32 = 5;
+
 pub fn main() {
     exercise::run(exercise);
 }
 
 fn exercise(it: &mut Exercise) {
-    let how = FileWalk { skip: &SKIP, keep: &KEEP, sample: &SAMPLE, write: true, ..FileWalk::default() };
+    let how = FileWalk {
+        skip: &SKIP,
+        keep: &KEEP,
+        sample: &SAMPLE,
+        write: true,
+        again: AGAIN,
+        ..FileWalk::default()
+    };
     walk::walk(it, "/sys/kernel/debug", how);
 }

@@ -1,0 +1,129 @@
+//! Traffic between two networks through queueing disciplines of each kind, and through classes that are changed, bound to and
+//! deleted meanwhile; and through a device that is several.
+
+use std::io;
+
+use workloads::exercise::{self, Exercise};
+use workloads::places;
+use workloads::tools::{run, run_all, run_many};
+use workloads::traffic::{EchoServer, NETWORKS, Transport, talk};
+
+pub fn main() {
+    exercise::run(exercise);
+}
+
+fn exercise(it: &mut Exercise) {
+    it.step("own mounts", places::own_mounts);
+    it.step("own network", places::own_network);
+    run_all(it, NETWORKS);
+    let Some(server) = it.step("a server in the other network", || EchoServer::start("peer")) else { return };
+    it.step("teql comes", || places::take_device("teql0"));
+    queues(it);
+    it.step("teql goes", || places::return_device("teql0"));
+    drop(server);
+    it.step("the other network goes", || run("ip netns del peer"));
+    // The network goes with this process, with all that is still in it.
+}
+
+/// Each as the root of one device and below a class of another discipline, with packets through it, and after that changed.
+const QUEUES: [(&str, &str); 22] = [
+    ("pfifo", "limit 50"),
+    ("bfifo", "limit 100kb"),
+    ("pfifo_fast", ""),
+    ("sfq", "perturb 10"),
+    ("tbf", "rate 10mbit burst 20kb latency 50ms"),
+    ("red", "limit 100kb min 10kb max 50kb avpkt 1000 burst 20 ecn"),
+    ("codel", "limit 100 ecn"),
+    ("fq_codel", "limit 1000 memory_limit 1mb"),
+    ("fq", "limit 1000 maxrate 100mbit"),
+    ("fq_pie", "limit 1000 ecn"),
+    ("pie", "limit 1000 ecn"),
+    ("cake", "bandwidth 100mbit diffserv4 nat wash ack-filter"),
+    ("netem", "delay 2ms 1ms"),
+    ("sfb", ""),
+    ("choke", "limit 100 bandwidth 10mbit ecn"),
+    ("hhf", ""),
+    ("gred", "setup DPs 2 default 0"),
+    ("skbprio", "limit 64"),
+    ("prio", "bands 3"),
+    ("multiq", ""),
+    ("ets", "bands 3 quanta 1000 1000 1000"),
+    ("dualpi2", ""),
+];
+
+/// Disciplines with classes that are made: name, options of a class, others to change it to.
+const CLASSES: [(&str, &str, &str); 4] = [
+    ("htb", "rate 50mbit", "rate 20mbit ceil 30mbit prio 2"),
+    ("hfsc", "sc rate 50mbit", "ls m1 20mbit d 10ms m2 10mbit"),
+    ("drr", "quantum 1500", "quantum 3000"),
+    ("qfq", "weight 1", "weight 7 maxpkt 2000"),
+];
+
+fn queues(it: &mut Exercise) {
+    let through = |it: &mut Exercise, name: String| {
+        it.step(name, || {
+            talk(Transport::Udp, "10.0.0.2", 800)?;
+            talk(Transport::Tcp, "10.0.0.2", 9000)
+        });
+    };
+    for (kind, options) in QUEUES {
+        // These drop what comes too early, by chance.
+        if run(&format!("tc qdisc add dev v0 root handle 1: {kind} {options}")).is_err() {
+            it.fail(&format!("queue {kind}"), &io::Error::from_raw_os_error(libc::ENOENT));
+            continue;
+        }
+        through(it, format!("through {kind}"));
+        run_many(
+            it,
+            &format!("{kind} shown and gone"),
+            "tc -s qdisc show dev v0\ntc -s class show dev v0\ntc qdisc del dev v0 root",
+        );
+    }
+    for (kind, class, other) in CLASSES {
+        let mut lines = format!("tc qdisc add dev v0 root handle 1: {kind}\n");
+        for number in 1..4 {
+            lines += &format!("tc class add dev v0 parent 1: classid 1:{number} {kind} {class}\n");
+        }
+        lines += "tc filter add dev v0 parent 1: protocol all prio 9 matchall classid 1:1\n";
+        run_many(it, &format!("classes of {kind}"), &lines);
+        through(it, format!("through {kind}"));
+        for (below, options) in QUEUES.iter().step_by(3) {
+            let _ = run(&format!("tc qdisc replace dev v0 parent 1:1 handle 2: {below} {options}"));
+            let _ = talk(Transport::Udp, "10.0.0.2", 800);
+        }
+        let _ = run("tc qdisc del dev v0 parent 1:1");
+        let _ = run("ip link set teql0 up");
+        it.step(format!("teql below {kind}"), || run("tc qdisc add dev v0 parent 1:1 teql0"));
+        let _ = talk(Transport::Udp, "10.0.0.2", 800);
+        run_many(
+            it,
+            &format!("classes of {kind} changed"),
+            &format!(
+                "tc class change dev v0 parent 1: classid 1:1 {kind} {other}\ntc class change dev v0 parent 1: classid 1:2 {kind} {other}\ntc -s class show dev v0\ntc class del dev v0 classid 1:3"
+            ),
+        );
+        it.step(format!("class of {kind} that a filter is bound to"), || {
+            run("tc class del dev v0 classid 1:1")
+        });
+        it.step(format!("class of {kind} that is not there"), || {
+            run(&format!("tc class change dev v0 classid 1:77 {kind} {other}"))
+        });
+        it.step(format!("{kind} gone"), || run("tc qdisc del dev v0 root"));
+    }
+    teql(it);
+}
+
+/// One device of several that share what is sent, each of which goes while packets are sent.
+fn teql(it: &mut Exercise) {
+    run_many(it, "teql of two", "tc qdisc add dev v0 root teql0\ntc qdisc add dev w0 root teql0");
+    let lines = "ip addr add 10.8.0.1/24 dev teql0\nip link set teql0 up\nip route add 10.8.1.0/24 dev teql0";
+    run_many(it, "teql up", lines);
+    for device in ["v0", "w0"] {
+        for _ in 0..6 {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0");
+            let _ = socket.and_then(|socket| socket.send_to(&[1; 100], "10.8.1.1:9"));
+        }
+        it.step(format!("teql without {device}"), || run(&format!("tc qdisc del dev {device} root")));
+    }
+    let _ = run("ip link set teql0 down");
+}
