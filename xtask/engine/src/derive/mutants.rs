@@ -250,7 +250,7 @@ mod tests {
         let has = |part: &str| assert!(text.contains(part), "{part}: {text}");
         has("#endif\n\nstatic int __printf(1, 2) f(int a)");
         has("#include <linux/fs.h>\n#include <linux/moduleparam.h>\nint patchproof_mutant;\ncore_param(");
-        has("if ((patchproof_mutant == 1 ? !(a && b) : !!(a && b))) {");
+        has("if (patchproof_mutant == 1 ? !(a && b) : !!(a && b)) {");
         has("{ if (!(patchproof_mutant == 2)) spin_unlock(&lock); }");
         has(
             "return ({ typeof(0) v__ = (0); patchproof_mutant == 3 ? (typeof(v__))(unsigned long)!v__ : v__; });",
