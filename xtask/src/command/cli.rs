@@ -14,6 +14,8 @@ pub enum Command {
     Matrix(MatrixArgs),
     /// Build the kernels of the campaign, and stop: `boot RUN` goes on
     Build(BuildArgs),
+    /// Build the kernel ahead that patches without a campaign start from
+    Warm(WarmArgs),
     /// Boot the kernels that `build` made, and keep the evidence: `judge RUN` goes on
     Boot(BootArgs),
     /// Judge a run again, from the evidence in its directory, and write its report anew
@@ -30,6 +32,13 @@ pub enum Command {
     Cache(CacheArgs),
     /// Run a matrix again whenever the patch, a guest test or a configuration changes
     Watch(WatchArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct WarmArgs {
+    /// As for matrix: another source of the tree
+    #[arg(long = "tree", value_name = "NAME=DIR[@REF]")]
+    pub trees: Vec<String>,
 }
 
 #[derive(Debug, Args)]

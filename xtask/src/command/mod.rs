@@ -27,6 +27,7 @@ pub mod report;
 mod selftests;
 mod setting;
 mod user_program;
+mod warm;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ pub fn run(project: &Project, command: &Command) -> Result<Exit> {
     match command {
         Command::Matrix(args) => matrix::matrix(project, args),
         Command::Build(args) => build::build(project, args),
+        Command::Warm(args) => warm::warm(project, args),
         Command::Boot(args) => boot::boot(project, args),
         Command::Judge(args) => judge::judge(project, args),
         Command::Report(args) => report::report(project, args),
