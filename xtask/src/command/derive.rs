@@ -208,14 +208,13 @@ fn tests(suites: Vec<String>, selftests: Vec<Scenario>) -> Vec<Scenario> {
     suites.chain(selftests).collect()
 }
 
-/// Puts tests after the boot and the mark, and before all else; one that the user asked for is there already.
-fn add(scenarios: &mut Vec<Scenario>, tests: Vec<Scenario>) {
-    let is_first = |scenario: &Scenario| matches!(scenario.work(), Some(Workload::Boot | Workload::Mark));
-    let mut at = scenarios.iter().rposition(is_first).map_or(0, |last| last + 1);
+/// Puts tests behind all else, the suites last; one that the user asked for is there already. A suite runs in the kernel and
+/// cannot be killed: one that hangs with a lock held lets nothing go on behind it.
+fn add(scenarios: &mut Vec<Scenario>, mut tests: Vec<Scenario>) {
+    tests.sort_by_key(|test| matches!(test.work(), Some(Workload::Kunit(_))));
     for test in tests {
         if scenarios.iter().all(|known| known.name != test.name) {
-            scenarios.insert(at, test);
-            at += 1;
+            scenarios.push(test);
         }
     }
 }
