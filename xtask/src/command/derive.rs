@@ -23,12 +23,12 @@ use failure::{Failure, Result};
 use patch::{Base, Content, Overlay};
 
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
-const WORKLOADS_MAX: usize = 8;
+const WORKLOADS_MAX: usize = 5;
 
 /// Of these, those that are run again with failures; functions in which one has them; and what each gets, seconds of the guest.
-const SWEEPS_MAX: usize = 3;
+const SWEEPS_MAX: usize = 2;
 const SWEPT_FUNCTIONS_MAX: usize = 6;
-const SWEEP_SECS: u64 = 30;
+const SWEEP_SECS: u64 = 25;
 
 impl Setting<'_> {
     /// Derives what the campaign leaves open; one that leaves nothing open stays as it is.

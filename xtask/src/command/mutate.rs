@@ -16,7 +16,7 @@ use protocol::Workload;
 const MUTANTS_MAX: usize = 6;
 
 /// Workloads that a kernel with a bug runs.
-const WORKLOADS_MAX: usize = 3;
+const WORKLOADS_MAX: usize = 2;
 
 impl Setting<'_> {
     /// Adds a cell for each bug, by what was counted, by index of the cell. Each variant has its own, in the lines that it

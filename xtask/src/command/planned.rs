@@ -203,7 +203,7 @@ impl Planned {
         }
     }
 
-    /// The base and the patched cell of each pair that would fail by what was seen in guests, by index.
+    /// The base and the patched cell of each pair that would fail by what may be chance, by index.
     pub fn would_fail(&self, evidence: &[Evidence]) -> Vec<usize> {
         let find = |cell: &Cell, arm: Arm| {
             self.cells.iter().position(|other| other.pair_id() == cell.pair_id() && other.arm == arm)
@@ -212,8 +212,7 @@ impl Planned {
         for (patched, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.arm == Arm::Patched) {
             let Some(base) = find(cell, Arm::Base) else { continue };
             let is_booted = [base, patched].iter().all(|index| evidence[*index].ran().is_some());
-            let judged = |shown| judge::judge(&self.asked(cell), &evidence[base], &evidence[patched], shown);
-            if is_booted && judged(&judge::Detectors::default()).verdict == judge::Verdict::Fail {
+            if is_booted && judge::may_be_chance(&self.asked(cell), &evidence[base], &evidence[patched]) {
                 found.extend([base, patched]);
             }
         }

@@ -170,6 +170,18 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     Judgement { verdict, reasons }
 }
 
+/// Whether the patch would fail by what may be chance: by what guests showed once, with no function of the patch in it.
+pub fn may_be_chance(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> bool {
+    let known = examine(asked, JudgedArm::Base, base);
+    let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
+    work::examine_leaks(&mut found, &new_leaks(asked, patched, base));
+    let is_new = |found: &&Finding| {
+        found.weight == Weight::Bad && known.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
+    };
+    let is_certain = found.0.iter().filter(is_new).any(|found| work::is_of_the_patch(found, base, patched));
+    !is_certain && judge(asked, base, patched, &Detectors::default()).verdict == Verdict::Fail
+}
+
 /// What the builds of a pair alone make of its verdict; none where nothing is wrong with them, which is no pass.
 pub fn judge_builds(base: &Evidence, patched: &Evidence) -> Option<Verdict> {
     against_a_pass(&examine_build(base), &examine_build(patched))

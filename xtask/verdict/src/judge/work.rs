@@ -154,18 +154,27 @@ pub fn changed_functions(one: &Evidence, other: &Evidence) -> BTreeSet<String> {
     names(one).into_iter().chain(names(other)).collect()
 }
 
+/// Whether a function of a changed object had a part in trouble of the patched arm: then it is no chance.
+pub fn is_of_the_patch(finding: &Finding, base: &Evidence, patched: &Evidence) -> bool {
+    match &finding.signal {
+        Signal::Splat { stack, .. } => {
+            let changed = changed_functions(base, patched);
+            stack.iter().any(|frame| changed.contains(plain(frame)))
+        }
+        Signal::Leak { .. } | Signal::Build => true,
+        _ => false,
+    }
+}
+
 /// Whether trouble of the patched arm stands: it came at every boot, or a function of a changed object had a part in it.
 pub fn stands(asked: &Asked<'_>, finding: &Finding, base: &Evidence, patched: &Evidence) -> bool {
-    if let Signal::Splat { stack, .. } = &finding.signal {
-        let changed = changed_functions(base, patched);
-        if stack.iter().any(|frame| changed.contains(plain(frame))) {
-            return true;
-        }
+    if is_of_the_patch(finding, base, patched) {
+        return true;
     }
     patched.repeats.iter().all(|boot| {
         let again = examine_boot(asked, JudgedArm::Patched, boot);
-        // Differences were looked at boot by boot already; leaks have a function of the patch in them.
-        matches!(finding.signal, Signal::Done { .. } | Signal::Leak { .. } | Signal::Build)
+        // Differences were looked at boot by boot already.
+        matches!(finding.signal, Signal::Done { .. })
             || again.iter().any(|other| other.signal.is_same_trouble(&finding.signal))
     })
 }
