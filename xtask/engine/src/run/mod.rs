@@ -36,7 +36,7 @@ use queue::{Builder, Queue};
 /// What was measured in a cell.
 pub const EVIDENCE: JsonFile = JsonFile {
     what: "the evidence of a cell",
-    schema: 1,
+    schema: 2,
     most_bytes: 256 << 20,
     remedy: "run the matrix again: cargo xtask matrix",
 };
