@@ -45,13 +45,13 @@ impl Setting<'_> {
             let paths: BTreeSet<&String> = executed.iter().map(|(path, _)| path).collect();
             let files = paths.into_iter().filter_map(|path| Some((path.clone(), bytes(path)?))).collect();
             let is_executed = |path: &str, line: u32| executed.contains(&(path.to_owned(), line));
-            let (mutants, planted) = mutants::plant(&files, &is_executed, MUTANTS_MAX)?;
-            for mutant in mutants {
+            let planted = mutants::plant(&files, &is_executed, MUTANTS_MAX)?;
+            for mutant in planted.mutants {
                 let mut variant = cell.variant.clone();
                 variant.arguments.push(format!("{PARAMETER}={}", mutant.number));
                 let scenarios = of_a_mutant(&cell.scenarios);
                 let own = Cell { variant, scenarios, arm: Arm::Mutant(mutant), ..cell.clone() };
-                tree.arms.plant(&own, &cell, &planted);
+                tree.arms.plant(&own, &cell, &planted.files);
                 self.planned.cells.push(own);
             }
         }

@@ -34,6 +34,13 @@ const RELEASES: [&str; 13] = [
     "restore",
 ];
 
+/// The bugs, and the files with all of them, by path.
+#[derive(Debug)]
+pub struct PlantedMutants {
+    pub mutants: Vec<Mutant>,
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
 /// A place where a bug can be planted.
 #[derive(Debug, Clone)]
 struct MutantSite {
@@ -54,7 +61,7 @@ pub fn plant(
     files: &BTreeMap<String, Vec<u8>>,
     executed: &dyn Fn(&str, u32) -> bool,
     most: usize,
-) -> Result<(Vec<Mutant>, BTreeMap<String, Vec<u8>>)> {
+) -> Result<PlantedMutants> {
     let mut sites = Vec::new();
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".c")) {
         sites_in(path, text, &|line| executed(path, line), &mut sites)?;
@@ -80,7 +87,8 @@ pub fn plant(
         place: format!("{}:{}", site.path, site.line),
         was: site.was,
     };
-    Ok((chosen.into_iter().enumerate().map(mutant).collect(), planted))
+    let mutants = chosen.into_iter().enumerate().map(mutant).collect();
+    Ok(PlantedMutants { mutants, files: planted })
 }
 
 /// Of each kind the first, then of each the second, in the order of files and lines.
@@ -233,7 +241,8 @@ mod tests {
 
     fn planted(executed: &[u32], most: usize) -> (Vec<Mutant>, String) {
         let files = BTreeMap::from([("fs/f.c".to_owned(), SOURCE.as_bytes().to_vec())]);
-        let (mutants, files) = plant(&files, &|_, line| executed.contains(&line), most).unwrap();
+        let PlantedMutants { mutants, files } =
+            plant(&files, &|_, line| executed.contains(&line), most).unwrap();
         let text = files.get("fs/f.c").cloned().unwrap_or_default();
         (mutants, String::from_utf8(text).unwrap())
     }
