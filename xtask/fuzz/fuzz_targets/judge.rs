@@ -267,6 +267,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
     let expect = cell.variant.expect.as_ref();
     let pair = PairReport {
         differences: Vec::new(),
+        failures: Vec::new(),
         tree: cell.tree.clone(),
         arch: cell.arch.name.to_owned(),
         variant: cell.variant.name.clone(),
