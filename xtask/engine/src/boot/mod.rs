@@ -55,10 +55,10 @@ pub struct Guest<'a> {
     pub notes: Option<coverage::Notes<'a>>,
 }
 
-/// Hundreds of splats with their stacks take some 2 MB.
+/// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
 const CONSOLE_BYTES_MAX: u64 = 16 << 20;
-/// Counts of 40 objects after each of 20 workloads take some 15 MB. It is also the most that QEMU can write into any file.
-const RESULTS_BYTES_MAX: u64 = 64 << 20;
+/// Counts of 30 objects after each of 20 workloads take some 10 MB.
+const RESULTS_BYTES_MAX: u64 = 14 << 20;
 /// The watcher keeps the deadline, because it has a question to ask first; the child's own comes later.
 const BACKSTOP: Duration = Duration::from_secs(60);
 
@@ -76,7 +76,7 @@ pub fn boot(guest: &Guest<'_>, mut look: impl FnMut(&str)) -> Result<Boot> {
     let timeouts = Timeouts::new(guest.accel)?.and(guest.longer);
     let mut watcher = Watcher::new(guest, timeouts);
     let limits =
-        Limits { deadline: timeouts.deadline + BACKSTOP, file_bytes: Some(RESULTS_BYTES_MAX), asked: None };
+        Limits { deadline: timeouts.deadline + BACKSTOP, file_bytes: Some(CONSOLE_BYTES_MAX), asked: None };
     let started = Instant::now();
     let command = process::batch(process::bare(guest.sandbox.command(guest.command, guest.view)));
     let end = process::run("QEMU", command, guest.log, limits, |running| watcher.look(running, &mut look));
