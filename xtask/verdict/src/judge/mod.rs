@@ -141,9 +141,14 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     work::examine_differences(&mut found, &differences);
     work::examine_leaks(&mut found, &new_leaks(asked, patched, base));
     let mut found_patched = found.0;
+    let mut unblamed = work::unblamed(asked, base, patched);
     if asked.compares() {
-        found_patched
-            .retain(|finding| finding.weight != Weight::Bad || work::stands(asked, finding, base, patched));
+        let stands =
+            |finding: &Finding| finding.weight != Weight::Bad || work::stands(asked, finding, base, patched);
+        unblamed.extend(found_patched.iter().filter(|finding| !stands(finding)).map(|finding| {
+            format!("at one boot alone, and with no changed function in it: {}", finding.text)
+        }));
+        found_patched.retain(stands);
         provoked::forget((base, &mut found_base), (patched, &mut found_patched));
     }
     let against = match asked.compares() {
@@ -161,7 +166,7 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
         if !fixed.is_empty() && unreached.is_empty() {
             return Judgement { verdict: Verdict::Fixes, reasons: fixed };
         }
-        return pass_unless_blind(asked, base, patched, shown);
+        return pass_unless_blind(asked, base, patched, shown, unblamed);
     };
     let reasons = [("base", &found_base), ("patched", &found_patched)]
         .into_iter()
@@ -175,10 +180,11 @@ pub fn may_be_chance(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> 
     let known = examine(asked, JudgedArm::Base, base);
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
     work::examine_leaks(&mut found, &new_leaks(asked, patched, base));
-    let is_new = |found: &&Finding| {
-        found.weight == Weight::Bad && known.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
-    };
-    let is_certain = found.0.iter().filter(is_new).any(|found| work::is_of_the_patch(found, base, patched));
+    let is_certain = found
+        .0
+        .iter()
+        .filter(|found| is_new(found, &known))
+        .any(|found| work::is_of_the_patch(found, base, patched));
     !is_certain && judge(asked, base, patched, &Detectors::default()).verdict == Verdict::Fail
 }
 
@@ -207,13 +213,15 @@ fn against_a_pass(base: &[Finding], patched: &[Finding]) -> Option<Verdict> {
     }
 }
 
+/// Trouble that is none of what is known.
+fn is_new(found: &Finding, known: &[Finding]) -> bool {
+    found.weight == Weight::Bad && known.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
+}
+
 /// The same where nothing is known beforehand: then the base is the measure, and trouble that it has as well says nothing.
 fn against_a_comparison(base: &[Finding], patched: &[Finding]) -> Option<Verdict> {
     let of = |found: &[Finding], weight| found.iter().any(|finding| finding.weight == weight);
-    let is_new = |found: &Finding| {
-        found.weight == Weight::Bad && base.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
-    };
-    if !of(base, Weight::Infra) && patched.iter().any(is_new) {
+    if !of(base, Weight::Infra) && patched.iter().any(|found| is_new(found, base)) {
         Some(Verdict::Fail)
     } else if of(base, Weight::Bad) && patched.is_empty() {
         Some(Verdict::Fixes)
@@ -227,6 +235,7 @@ fn pass_unless_blind(
     base: &Evidence,
     patched: &Evidence,
     shown: &Detectors<'_>,
+    unblamed: Vec<String>,
 ) -> Judgement {
     let mut blind: Vec<String> = shown
         .controls
@@ -249,7 +258,10 @@ fn pass_unless_blind(
     if !blind.is_empty() {
         return Judgement { verdict: Verdict::Vacuous, reasons: blind };
     }
-    let blind = if asked.compares() { blind_to(shown) } else { Vec::new() };
+    let blind: Vec<String> = match asked.compares() {
+        true => unblamed.into_iter().chain(blind_to(shown)).collect(),
+        false => Vec::new(),
+    };
     let verdict = if blind.is_empty() { Verdict::Pass } else { Verdict::WeakPass };
     Judgement { verdict, reasons: blind }
 }
@@ -288,14 +300,11 @@ pub fn catch_mutant(
     let mut found = Findings(examine(asked, JudgedArm::Patched, mutant));
     work::examine_differences(&mut found, &differences(asked, patched, mutant));
     work::examine_leaks(&mut found, &new_leaks(asked, mutant, patched));
-    let is_new = |found: &&Finding| {
-        found.weight == Weight::Bad && known.iter().all(|known| !known.signal.is_same_trouble(&found.signal))
-    };
     if mutant.ran().is_none() {
         let by = found.0.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
         return Caught { caught: false, by, splat: Vec::new() };
     }
-    match found.0.iter().find(is_new) {
+    match found.0.iter().find(|found| is_new(found, &known)) {
         Some(finding) => {
             let splat = finding.splat.and_then(|splat| splat.find(mutant));
             let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();

@@ -1022,7 +1022,9 @@ fn memory_that_a_changed_object_loses_with_the_patch_alone_fails_it() {
     );
     // A helper that was split off, or inlined.
     assert_eq!(verdict(&[own], &[&["__kmalloc", "open_a.isra.0", "do_open"]]).verdict, Verdict::WeakPass);
-    assert_eq!(verdict(&[], &[&["__kmalloc", "elsewhere"]]).verdict, Verdict::WeakPass);
+    let elsewhere = verdict(&[], &[&["__kmalloc", "elsewhere"]]);
+    assert_eq!(elsewhere.verdict, Verdict::WeakPass);
+    assert!(elsewhere.reasons[0].starts_with("lost with the patch alone"), "{elsewhere:?}");
     assert_eq!(verdict(&[own], &[]).verdict, Verdict::Fixes);
 }
 

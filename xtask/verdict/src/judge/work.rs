@@ -245,8 +245,23 @@ pub fn failures(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<S
         let name = &scenario.name;
         format!("{name}: on the base {}; with the patch {}", forced(base, name), forced(patched, name))
     });
+    sweeps.chain(unblamed(asked, base, patched)).collect()
+}
+
+/// In sentences, what was worse with the patch and speaks against nobody: a step that did not fail again, and memory that was
+/// lost elsewhere. A pass beside it is a weak one.
+pub fn unblamed(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<String> {
+    let kept = differences(asked, base, patched);
+    let first = base.boots().zip(patched.boots()).next().map(|(base, patched)| between(asked, base, patched));
+    let not_again = first
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|difference| difference.is_worse() && !kept.contains(difference))
+        .map(|difference| format!("at one boot alone: {difference}"));
     let leaks = new_leaks(asked, patched, base).into_iter().filter(|leak| !leak.is_of_the_patch);
-    sweeps.chain(leaks.map(|leak| format!("not of the patch, as it seems: {leak}"))).collect()
+    not_again
+        .chain(leaks.map(|leak| format!("lost with the patch alone, by no changed function: {leak}")))
+        .collect()
 }
 
 /// What the patch lost.
