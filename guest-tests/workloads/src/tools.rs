@@ -40,6 +40,14 @@ pub fn run(line: &str) -> io::Result<()> {
     }
 }
 
+/// One transaction of nft.
+pub fn nft(lines: &str) -> io::Result<()> {
+    fs::write("/tmp/lines.nft", format!("{lines}\n"))?;
+    let end = run("nft -f /tmp/lines.nft");
+    let _ = fs::remove_file("/tmp/lines.nft");
+    end
+}
+
 fn wait(mut child: Child) -> io::Result<ExitStatus> {
     let began = Instant::now();
     loop {

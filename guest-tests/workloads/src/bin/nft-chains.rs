@@ -1,12 +1,11 @@
 //! Chains of nftables, by nft: of each type at each hook of each family, in tables that sleep, wake and go with packets on
 //! their way.
 
-use std::io;
 use std::net::UdpSocket;
 
 use workloads::exercise::{self, Exercise};
 use workloads::places;
-use workloads::tools::{run, run_all};
+use workloads::tools::{nft, run_all};
 
 pub fn main() {
     exercise::run(exercise);
@@ -92,11 +91,4 @@ fn chains(it: &mut Exercise) {
 
 fn packet() {
     let _ = UdpSocket::bind("10.0.0.1:0").and_then(|one| one.send_to(&[1; 50], "10.0.0.9:9"));
-}
-
-fn nft(lines: &str) -> io::Result<()> {
-    std::fs::write("/tmp/lines.nft", format!("{lines}\n"))?;
-    let end = run("nft -f /tmp/lines.nft");
-    let _ = std::fs::remove_file("/tmp/lines.nft");
-    end
 }

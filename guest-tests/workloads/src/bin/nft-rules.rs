@@ -1,11 +1,10 @@
 //! Sets, maps, objects and rules of nftables, by nft: each in a transaction that is taken or undone as a whole.
 
-use std::io;
 use std::net::UdpSocket;
 
 use workloads::exercise::{self, Exercise};
 use workloads::places;
-use workloads::tools::{run, run_all};
+use workloads::tools::{nft, run_all};
 
 pub fn main() {
     exercise::run(exercise);
@@ -30,13 +29,6 @@ fn exercise(it: &mut Exercise) {
 
 fn packet() {
     let _ = UdpSocket::bind("10.0.0.1:0").and_then(|one| one.send_to(&[1; 50], "10.0.0.9:9"));
-}
-
-fn nft(lines: &str) -> io::Result<()> {
-    std::fs::write("/tmp/lines.nft", format!("{lines}\n"))?;
-    let end = run("nft -f /tmp/lines.nft");
-    let _ = std::fs::remove_file("/tmp/lines.nft");
-    end
 }
 
 /// Each is one transaction with its table `t` and chains `c` and `c2`.

@@ -9,7 +9,7 @@ use tree_sitter::Node;
 
 use super::functions::Functions;
 use crate::observe::{ChangedHunk, ChangedLine, Neighbour, Side};
-use crate::subject::c_source::{CSource, children, descendants};
+use crate::subject::c_source::{self, CSource, children, descendants};
 use failure::Result;
 use patch::{Base, Overlay, Proved};
 
@@ -169,30 +169,20 @@ impl Statements {
     }
 
     /// Bodies that the parser did not find, because of a macro in the head of their function (`__printf(2, 3)`): each is
-    /// parsed by itself. In the kernel's style its braces stand at the beginning of a line.
+    /// parsed by itself.
     fn add_others(&mut self, text: &[u8]) -> Result<()> {
-        let (lines, mut first) = (lines(text), None);
-        for (index, line) in lines.iter().enumerate() {
-            let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
-            match line.trim_ascii_end() {
-                b"{" => first = Some((index, number)),
-                b"}" | b"};" => {
-                    let Some((from, start)) = first.take() else { continue };
-                    if self.functions.contains(&(start..=number)) {
-                        continue;
-                    }
-                    let mut alone = b"void f(void)\n".to_vec();
-                    alone.extend(lines[from..=index].join(&b'\n'));
-                    let source = CSource::parse(&alone)?;
-                    for body in bodies(source.root()).into_iter().take(1) {
-                        // The head stands in the line above it.
-                        self.add(body, start.saturating_sub(2));
-                    }
-                    let inside = |rows: &RangeInclusive<u32>| start <= *rows.start() && *rows.end() <= number;
-                    self.others.retain(|(rows, _)| !inside(rows));
-                }
-                _ => {}
+        for body in c_source::bodies(text) {
+            let (first, last) = (body.first, body.last);
+            if self.functions.contains(&(first..=last)) {
+                continue;
             }
+            let source = body.parse(text)?;
+            for body in bodies(source.root()).into_iter().take(1) {
+                // The head stands in the line above it.
+                self.add(body, first.saturating_sub(2));
+            }
+            let inside = |rows: &RangeInclusive<u32>| first <= *rows.start() && *rows.end() <= last;
+            self.others.retain(|(rows, _)| !inside(rows));
         }
         Ok(())
     }

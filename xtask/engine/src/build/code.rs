@@ -67,7 +67,8 @@ fn including(objects: &Path, headers: &BTreeSet<&str>, but: &[PathBuf]) -> BTree
     found
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// Short: of the functions and variables of one object.
+pub(super) fn digest(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

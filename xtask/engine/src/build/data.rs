@@ -8,7 +8,8 @@ use object::{
     Endianness, Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionFlags, SectionIndex,
     SymbolIndex, SymbolKind, elf,
 };
-use sha2::{Digest, Sha256};
+
+use super::code::digest;
 
 type Elf<'a> = ElfFile64<'a, Endianness>;
 
@@ -74,10 +75,6 @@ pub fn digests(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
         digests.insert("strings".to_owned(), digest(&strings.into_iter().collect::<Vec<_>>().join(&0)));
     }
     Some(digests)
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Name and content of the variables of a section; of one that has none, of the section.

@@ -8,14 +8,11 @@ use std::ops::Range;
 use tree_sitter::Node;
 
 use crate::campaign::plan::{Mutant, MutantKind};
-use crate::subject::c_source::{CSource, children, descendants};
+use crate::subject::c_source::{self, CSource, children, descendants};
 use failure::Result;
 
 /// The kernel parameter that says which bug there is (include/linux/moduleparam.h, `core_param`); 0: none.
 pub const PARAMETER: &str = "patchproof_mutant";
-
-/// Stands above each body that is parsed by itself.
-const HEAD: &str = "void f(void)\n";
 
 /// Parts of the names of functions that end what others began.
 const RELEASES: [&str; 13] = [
@@ -110,17 +107,16 @@ fn sites_in(
     executed: &dyn Fn(u32) -> bool,
     sites: &mut Vec<MutantSite>,
 ) -> Result<()> {
-    for body in bodies(text) {
+    for body in c_source::bodies(text) {
         if !(body.first..=body.last).any(executed) {
             continue;
         }
-        let alone = [HEAD.as_bytes(), &text[body.bytes.clone()]].concat();
-        let source = CSource::parse(&alone)?;
+        let source = body.parse(text)?;
         for node in descendants(source.root()) {
             let line =
                 body.first + u32::try_from(node.start_position().row).unwrap_or_default().saturating_sub(1);
             let Some((kind, place)) = site_of(&source, node).filter(|_| executed(line)) else { continue };
-            let at = |offset: usize| offset.saturating_sub(HEAD.len()) + body.bytes.start;
+            let at = |offset: usize| offset.saturating_sub(c_source::HEAD.len()) + body.bytes.start;
             let was = source.text_of(node).split_whitespace().collect::<Vec<_>>().join(" ");
             let range = at(place.start)..at(place.end);
             sites.push(MutantSite { kind, path: path.to_owned(), line, range, was });
@@ -160,32 +156,6 @@ fn site_of(source: &CSource, node: Node<'_>) -> Option<(MutantKind, Range<usize>
         }
         _ => None,
     }
-}
-
-/// A function's braces and what is between them.
-struct BodyText {
-    bytes: Range<usize>,
-    first: u32,
-    last: u32,
-}
-
-/// In the kernel's style the braces of a body stand at the beginning of a line.
-fn bodies(text: &[u8]) -> Vec<BodyText> {
-    let (mut found, mut open, mut at) = (Vec::new(), None, 0);
-    for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
-        match line.trim_ascii_end() {
-            b"{" => open = Some((at, number)),
-            b"}" => {
-                if let Some((start, first)) = open.take() {
-                    found.push(BodyText { bytes: start..at + 1, first, last: number });
-                }
-            }
-            _ => {}
-        }
-        at += line.len();
-    }
-    found
 }
 
 /// `text` with the bugs, which are there where the parameter has their number. One file holds the parameter.

@@ -326,6 +326,46 @@ impl Function<'_> {
     }
 }
 
+/// Stands above a body that is parsed by itself.
+pub const HEAD: &str = "void f(void)\n";
+
+/// A function's braces and what is between them.
+pub struct BodyText {
+    pub bytes: Range<usize>,
+    /// Lines of the braces, from 1.
+    pub first: u32,
+    pub last: u32,
+}
+
+impl BodyText {
+    /// The body of `text` by itself, below [`HEAD`]: whatever macros its own head has.
+    ///
+    /// # Errors
+    /// As [`CSource::parse`].
+    pub fn parse(&self, text: &[u8]) -> Result<CSource> {
+        CSource::parse(&[HEAD.as_bytes(), &text[self.bytes.clone()]].concat())
+    }
+}
+
+/// The bodies of a file, without parsing it: in the kernel's style their braces stand at the beginning of a line.
+pub fn bodies(text: &[u8]) -> Vec<BodyText> {
+    let (mut found, mut open, mut at) = (Vec::new(), None, 0);
+    for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+        match line.trim_ascii_end() {
+            b"{" => open = Some((at, number)),
+            b"}" | b"};" => {
+                if let Some((start, first)) = open.take() {
+                    found.push(BodyText { bytes: start..at + 1, first, last: number });
+                }
+            }
+            _ => {}
+        }
+        at += line.len();
+    }
+    found
+}
+
 pub fn children(node: Node<'_>) -> Vec<Node<'_>> {
     let mut cursor = node.walk();
     node.children(&mut cursor).collect()
