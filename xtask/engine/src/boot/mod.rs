@@ -24,7 +24,8 @@ use crate::host::process::{self, ChildEnd, Limits, Running, WatchFlow};
 use crate::host::sandbox::{Sandbox, View};
 use crate::host::tail_file::{READ_MAX, TailFile};
 use crate::observe::{Boot, Ending, GuestEnd, Ran, ScenarioRan, Watched};
-use console::Console;
+use console::splat::Kind;
+use console::{Console, Splat};
 use exclusive::Exclusive;
 use failure::{Context, Failure, Result};
 use symbols::Symbols;
@@ -180,7 +181,7 @@ impl<'a> Watcher<'a> {
         }
         self.exclusive.look(self.seen.running(), &running);
         self.stopped = self.reason_to_stop(elapsed);
-        if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::DeadlinePassed)) {
+        if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::Stuck | GuestEnd::DeadlinePassed)) {
             self.ask_qemu();
         }
         if self.stopped.is_some() { WatchFlow::Stop } else { WatchFlow::Continue }
@@ -216,9 +217,29 @@ impl<'a> Watcher<'a> {
             || self.last_word.elapsed() > silence
         {
             Some(GuestEnd::Silent)
+        } else if self.waits_for_ever(elapsed, silence) {
+            Some(GuestEnd::Stuck)
         } else {
             None
         }
+    }
+
+    /// Since the running test began the kernel has said that something hangs, and it runs for as long as a guest may be silent.
+    fn waits_for_ever(&self, elapsed: Duration, silence: Duration) -> bool {
+        let is_hang = |splat: &Splat| {
+            matches!(
+                splat.kind,
+                Kind::HungTask
+                    | Kind::LeakedReference
+                    | Kind::RcuStall
+                    | Kind::SoftLockup
+                    | Kind::HardLockup
+                    | Kind::WorkqueueLockup
+            )
+        };
+        let Some((_, began)) = self.seen.running() else { return false };
+        let before = usize::try_from(self.seen.splats_before).unwrap_or(usize::MAX);
+        elapsed.saturating_sub(began) > silence && self.console.splats().iter().skip(before).any(is_hang)
     }
 
     /// A guest that hangs cannot say why; QEMU can. One that does not answer hangs itself.

@@ -152,6 +152,8 @@ pub enum GuestEnd {
     QemuStuck,
     /// It was killed: neither console nor results said anything for too long.
     Silent,
+    /// It was killed: its kernel said that something waits for ever, and the test that ran then did not end for too long.
+    Stuck,
     /// It was killed: it wrote more than any sound guest does.
     Flooded,
 }

@@ -163,6 +163,11 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
             Signal::End,
             format!("the guest fell silent {after}{}", last_words(ran)),
         ),
+        GuestEnd::Stuck => found.add(
+            end_weight(ran),
+            Signal::End,
+            format!("the guest did not go on {after}{}", last_words(ran)),
+        ),
         GuestEnd::Flooded => {
             found.add(end_weight(ran), Signal::End, format!("the guest flooded the host {after}"))
         }
