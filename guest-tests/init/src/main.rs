@@ -132,7 +132,9 @@ fn run_one(order: Order, port: &mut Port) -> Result<bool, String> {
 }
 
 fn deadline(ask: &Ask) -> Duration {
-    match ask.work {
+    match &ask.work {
+        // The last attempt may take as long as the workload itself.
+        Some(Workload::Sweep(sweep)) => WORK_DEADLINE + Duration::from_secs(sweep.secs),
         Some(_) => WORK_DEADLINE,
         None => SCENARIO_DEADLINE + Duration::from_secs(ask.secs),
     }

@@ -27,8 +27,42 @@ struct CorpusPatch {
     file: String,
     /// In the corpus's words.
     expected: String,
+    right: RightVerdict,
+    /// How hard it is to see, by the first word of what the corpus says about that.
+    difficulty: String,
     /// Counts in the score.
     core: bool,
+}
+
+/// The verdict that is right, by what the corpus expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RightVerdict {
+    Pass,
+    Fail,
+    Vacuous,
+}
+
+impl RightVerdict {
+    /// `pass` or what shows the bug; a patch that can show nothing here is not reachable, not compiled or makes no difference.
+    fn of(expected: &str) -> RightVerdict {
+        let begins = |word: &str| expected.starts_with(word);
+        if expected.starts_with("pass") {
+            RightVerdict::Pass
+        } else if ["not-reachable", "not-compiled", "no difference"].into_iter().any(begins) {
+            RightVerdict::Vacuous
+        } else {
+            RightVerdict::Fail
+        }
+    }
+
+    /// A good patch may also repair something.
+    fn is(self, verdict: &str) -> bool {
+        match self {
+            RightVerdict::Pass => ["pass", "fixes"].contains(&verdict),
+            RightVerdict::Fail => verdict == "fail",
+            RightVerdict::Vacuous => verdict == "vacuous",
+        }
+    }
 }
 
 /// What became of it.
@@ -91,13 +125,17 @@ fn all(dir: &Path) -> Result<Vec<CorpusPatch>> {
     }
 }
 
-/// The first column is the file, the sixth what is expected, the last whether it counts.
+/// The first column is the file, the sixth what is expected, the seventh how hard it is to see, the last whether it counts.
 fn parse(line: &str) -> Option<CorpusPatch> {
     let columns: Vec<&str> = line.split('\t').collect();
     let file = columns.first().filter(|file| file.ends_with(".patch"))?;
+    let expected = columns.get(5).copied().unwrap_or_default();
+    let word = |text: &str| text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
     Some(CorpusPatch {
         file: (*file).to_owned(),
-        expected: columns.get(5).copied().unwrap_or_default().to_owned(),
+        right: RightVerdict::of(expected),
+        expected: expected.to_owned(),
+        difficulty: word(columns.get(6).copied().unwrap_or_default()),
         core: columns.last().is_some_and(|set| *set == "core"),
     })
 }
@@ -153,43 +191,91 @@ fn row(patch: &CorpusPatch, outcome: &CorpusOutcome) -> String {
 
 fn render(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
     let mut text = "# A corpus of patches, each tried as one that nobody prepared for\n\nWritten by `cargo xtask bench \
-                    --corpus DIR --write`. Lines are changed lines that have code.\n\n| patch | expected | lines | compiled | executed | \
-                    hunks executed | verdict | s |\n|---|---|---|---|---|---|---|---|\n"
+                    --corpus DIR --write`. Lines are changed lines that have code. What is expected is what the corpus \
+                    says, from reading; `(extra)` does not count. The last column says whether the verdict is the one \
+                    that the expectation asks for, and where it is not, the first reason that was given.\n\n| patch | \
+                    expected | lines | compiled | executed | hunks executed | verdict | s | as expected |\n\
+                    |---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for (patch, outcome) in all.iter().zip(outcomes) {
         let name = if patch.core { patch.file.clone() } else { format!("{} (extra)", patch.file) };
         let cells = match outcome {
-            None => " | | | | not run | ".to_owned(),
+            None => " | | | | not run | | ".to_owned(),
             Some(found) => format!(
-                "{} | {} | {} | {} of {} | {} | {:.0}",
+                "{} | {} | {} | {} of {} | {} | {:.0} | {}",
                 found.code_lines,
                 found.compiled,
                 found.executed,
                 found.hunks_executed,
                 found.hunks,
                 found.verdict,
-                found.secs
+                found.secs,
+                match patch.right.is(&found.verdict) {
+                    true => "yes".to_owned(),
+                    false => format!("no: {}", cell_text(&found.reason)),
+                },
             ),
         };
-        let _ = writeln!(text, "| {name} | {} | {cells} |", patch.expected.replace('|', "/"));
+        let _ =
+            writeln!(text, "| {name} | {} ({}) | {cells} |", cell_text(&patch.expected), patch.difficulty);
     }
-    let run: Vec<&CorpusOutcome> = outcomes.iter().flatten().collect();
-    let sum = |of: fn(&CorpusOutcome) -> usize| run.iter().map(|outcome| of(outcome)).sum::<usize>();
-    let mut times: Vec<f64> = run.iter().map(|outcome| outcome.secs).collect();
-    times.sort_by(f64::total_cmp);
-    let _ = writeln!(
-        text,
-        "\n{} of {} patches run: {} of {} code lines compiled, {} executed; {} of {} hunks executed; median {:.0} s.",
-        run.len(),
-        all.len(),
-        sum(|outcome| outcome.compiled),
-        sum(|outcome| outcome.code_lines),
-        sum(|outcome| outcome.executed),
-        sum(|outcome| outcome.hunks_executed),
-        sum(|outcome| outcome.hunks),
-        times.get(times.len() / 2).copied().unwrap_or_default()
-    );
+    let _ = writeln!(text, "\n{}", sums(all, outcomes));
     text
+}
+
+/// What was written by others, in a cell of a table.
+fn cell_text(text: &str) -> String {
+    let most = text.char_indices().nth(REASON_CHARS).map_or(text.len(), |(at, _)| at);
+    let cut = if most < text.len() { " ..." } else { "" };
+    format!("{}{cut}", text[..most].replace('|', "/").replace('\n', " "))
+}
+
+const REASON_CHARS: usize = 160;
+
+/// What the table comes to.
+fn sums(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
+    let run: Vec<(&CorpusPatch, &CorpusOutcome)> =
+        all.iter().zip(outcomes).filter_map(|(patch, outcome)| Some((patch, outcome.as_ref()?))).collect();
+    let sum = |of: fn(&CorpusOutcome) -> usize| run.iter().map(|(_, outcome)| of(outcome)).sum::<usize>();
+    let mut times: Vec<f64> = run.iter().map(|(_, outcome)| outcome.secs).collect();
+    times.sort_by(f64::total_cmp);
+    let mut lines = vec![
+        format!(
+            "{} of {} patches run: {} of {} code lines compiled, {} executed; {} of {} hunks executed; median {:.0} s.",
+            run.len(),
+            all.len(),
+            sum(|outcome| outcome.compiled),
+            sum(|outcome| outcome.code_lines),
+            sum(|outcome| outcome.executed),
+            sum(|outcome| outcome.hunks_executed),
+            sum(|outcome| outcome.hunks),
+            times.get(times.len() / 2).copied().unwrap_or_default()
+        ),
+        "Of those that count:".to_owned(),
+    ];
+    let mut count = |what: &str,
+                     is_meant: &dyn Fn(&CorpusPatch) -> bool,
+                     verdict: &dyn Fn(&CorpusPatch, &str) -> bool| {
+        let meant: Vec<_> = run.iter().filter(|(patch, _)| patch.core && is_meant(patch)).collect();
+        let so = meant.iter().filter(|(patch, outcome)| verdict(patch, &outcome.verdict)).count();
+        lines.push(format!("- {what}: {so} of {}", meant.len()));
+    };
+    let is_bad = |patch: &CorpusPatch| patch.right == RightVerdict::Fail;
+    let as_expected = |patch: &CorpusPatch, verdict: &str| patch.right.is(verdict);
+    count("bad ones that fail", &is_bad, &as_expected);
+    for difficulty in ["easy", "medium", "hard"] {
+        let is_it = |patch: &CorpusPatch| is_bad(patch) && patch.difficulty == difficulty;
+        count(&format!("of these, the {difficulty} ones"), &is_it, &as_expected);
+    }
+    count(
+        "those that can show nothing here and are vacuous",
+        &|p| p.right == RightVerdict::Vacuous,
+        &as_expected,
+    );
+    let is_good = |patch: &CorpusPatch| patch.right == RightVerdict::Pass;
+    count("good ones that pass or repair something", &is_good, &as_expected);
+    count("good ones that fail", &is_good, &|_, verdict| verdict == "fail");
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -205,6 +291,7 @@ mod tests {
             .iter()
             .filter_map(|line| parse(line))
             .collect();
+        assert_eq!((all[0].right, all[0].difficulty.as_str()), (RightVerdict::Fail, "easy"));
         let outcome = CorpusOutcome {
             verdict: "weak-pass".to_owned(),
             code_lines: 4,
@@ -217,5 +304,8 @@ mod tests {
         };
         insta::assert_snapshot!(render(&all, &[Some(outcome), None]));
         assert_eq!(parse("file\tsubsystem"), None);
+        assert_eq!(RightVerdict::of("no difference to be seen"), RightVerdict::Vacuous);
+        assert!(RightVerdict::of("pass; repairs a leak").is("fixes"));
+        assert!(!RightVerdict::of("build").is("vacuous"));
     }
 }

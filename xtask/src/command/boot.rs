@@ -1,7 +1,7 @@
 //! `cargo xtask boot RUN`: boots what `cargo xtask build` left in the directory of a run, and keeps the evidence of each cell.
 //! Judges nothing: that is `cargo xtask judge RUN`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -47,8 +47,10 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
         let run = Run {
             project,
             dir: &dir,
-            stages: Stages::Boot(built.evidence()),
+            stages: Stages::Boot,
             cells: &planned.cells,
+            built: built.evidence(),
+            booted_later: BTreeSet::new(),
             subject: &planned.subject,
             trees: &BTreeMap::new(),
             counted: planned.counted_files(),

@@ -197,7 +197,7 @@ impl Planned {
             Arm::Patched | Arm::Version(_) => judge::judge_builds(&base_of(cell), evidence),
             Arm::Control(_) => Some(Verdict::Vacuous),
             // They are about no verdict.
-            Arm::Coverage | Arm::WithoutHunk(_) | Arm::Mutant(_) => None,
+            Arm::Coverage | Arm::CoverageRest | Arm::WithoutHunk(_) | Arm::Mutant(_) | Arm::NoMutant => None,
         };
         let verdicts: Vec<Verdict> = wrong.filter_map(verdict).collect();
         match (verdicts.contains(&Verdict::Fail), verdicts.is_empty()) {

@@ -362,6 +362,8 @@ pub enum ReportFormat {
     Text,
     Json,
     Junit,
+    /// A page for a browser, in one file
+    Html,
 }
 
 #[derive(Debug, Args)]

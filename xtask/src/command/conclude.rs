@@ -71,6 +71,7 @@ pub fn publish(report: &Shown, dir: &Path, format: Format, verbose: bool) -> Res
     write_whole(&dir.join("junit.xml"), report::junit::render(report)?.as_bytes())?;
     let run_dir = dir.display().to_string();
     write_whole(&dir.join("report.txt"), human::whole(report, &run_dir, false).as_bytes())?;
+    write_whole(&dir.join("report.html"), report::page::render(report, &run_dir).as_bytes())?;
     // The last one: it names the exit code.
     write_whole(&dir.join("report.json"), json.as_bytes())?;
     let colour = Look::of(&std::io::stdout()).colour;
@@ -157,14 +158,15 @@ impl Planned {
         evidence: &[Evidence],
         (patched_cell, patched): (&Cell, &Evidence),
     ) -> Vec<(&'a Cell, &'a Mutant, Caught)> {
-        let cells = self.cells.iter().zip(evidence).filter(|(cell, _)| cell.pair_id() == of.pair_id());
-        cells
-            .filter(|_| version.is_none())
+        let is_of_it = |cell: &Cell| version.is_none() && cell.pair_id() == of.pair_id();
+        let cells = || self.cells.iter().zip(evidence).filter(|(cell, _)| is_of_it(cell));
+        let without = cells().find(|(cell, _)| cell.arm == Arm::NoMutant);
+        let mut beside = vec![(self.asked(patched_cell), patched)];
+        beside.extend(without.map(|(cell, evidence)| (self.asked(cell), evidence)));
+        cells()
             .filter_map(|(cell, evidence)| {
                 let Arm::Mutant(mutant) = &cell.arm else { return None };
-                let caught =
-                    judge::catch_mutant(&self.asked(cell), &self.asked(patched_cell), patched, evidence);
-                Some((cell, mutant, caught))
+                Some((cell, mutant, judge::catch_mutant(&self.asked(cell), evidence, &beside)))
             })
             .collect()
     }

@@ -8,6 +8,7 @@ use kbuild::{KbuildTree, Value};
 use protocol::Workload;
 
 use super::configured::{self, Configuration, Configurator};
+use super::planned::Planned;
 use super::setting::{self, Setting};
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan::{self, Arm, Cell};
@@ -15,6 +16,7 @@ use crate::campaign::{Scenario, Variant, project, scenario};
 use crate::derive::{self, Derivation, Derived, PatchedFiles};
 use crate::host::arch;
 use crate::judge::Reach;
+use crate::judge::reach::HunkReach;
 use crate::observe::events::{Event, Events};
 use crate::observe::{ChangedHunk, Evidence};
 use crate::source::worktree::WorkTree;
@@ -25,10 +27,12 @@ use patch::{Base, Content, Overlay};
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
 const WORKLOADS_MAX: usize = 5;
 
-/// Of these, those that are run again with failures; functions in which one has them; and what each gets, seconds of the guest.
+/// Of these, those that are run again with failures; functions in which one has them; what each gets beside the time that it takes
+/// without, seconds of the guest; and what it gets at most.
 const SWEEPS_MAX: usize = 2;
 const SWEPT_FUNCTIONS_MAX: usize = 6;
-const SWEEP_SECS: u64 = 25;
+const SWEEP_SECS: f64 = 25.0;
+const SWEEP_SECS_MAX: f64 = 75.0;
 
 impl Setting<'_> {
     /// Derives what the campaign leaves open; one that leaves nothing open stays as it is.
@@ -39,14 +43,12 @@ impl Setting<'_> {
         let campaign = &self.loaded.campaign;
         let is_derived = setting::is_derived(campaign);
         let Some(tree) = self.loaded.trees.first().filter(|_| is_derived) else {
-            return match self.args.selftest.first() {
-                Some(dir) => Err(Failure::usage(format!(
-                    "--selftest {dir}: the campaign {} has its own tests",
-                    campaign.name
-                ))
-                .next("add --campaign any-patch")),
-                None => Ok(()),
-            };
+            if let Some(dir) = self.args.selftest.first() {
+                let what = format!("--selftest {dir}: the campaign {} has its own tests", campaign.name);
+                return Err(Failure::usage(what).next("add --campaign any-patch"));
+            }
+            // One that was derived and written down still has its workloads in another patch's order.
+            return if campaign.coverage { self.plan_again(&[]) } else { Ok(()) };
         };
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let source = super::fetch(self.project, tree, &self.local, &progress)?;
@@ -100,12 +102,18 @@ impl Setting<'_> {
     /// Plans again, with what was derived for a patch to `paths`.
     fn complete(&mut self, variants: Vec<Variant>, tests: Vec<Scenario>, paths: &[String]) -> Result<()> {
         let campaign = &mut self.loaded.campaign;
-        // A header is of the part of the kernel that it is compiled in.
-        let counted = variants.iter().flat_map(|variant| &variant.counted);
-        let files: BTreeSet<&str> = paths.iter().chain(counted).map(String::as_str).collect();
-        campaign.scenarios.retain(|scenario| scenario.is_for(files.iter().copied()));
         add(&mut campaign.scenarios, tests);
         campaign.variants = variants;
+        self.plan_again(paths)
+    }
+
+    /// Plans again, with the workloads in the order that suits a patch to `paths` and to what the variants count.
+    fn plan_again(&mut self, paths: &[String]) -> Result<()> {
+        let campaign = &mut self.loaded.campaign;
+        // A header is of the part of the kernel that it is compiled in.
+        let counted = campaign.variants.iter().flat_map(|variant| &variant.counted);
+        let files: BTreeSet<&str> = paths.iter().chain(counted).map(String::as_str).collect();
+        scenario::order_for(&mut campaign.scenarios, &files);
         self.planned.scenarios.clone_from(&campaign.scenarios);
         self.requests = project::requests_of(self.project, campaign)?;
         self.planned.cells = plan::select(plan::cells(campaign, &self.planned.beside)?, &self.args.only)?;
@@ -123,6 +131,9 @@ impl Setting<'_> {
                 events.note(format!("derived: KUnit suites {}", derived.suites.join(" ")));
             }
         }
+        if !found.arguments.is_empty() {
+            events.note(format!("derived: on the kernel's command line {}", found.arguments.join(" ")));
+        }
         for note in &found.notes {
             events.note(format!("derived: {note}"));
         }
@@ -135,49 +146,147 @@ impl Setting<'_> {
         matches!(work, Some(Workload::Kunit(_) | Workload::Selftest(_)))
     }
 
+    /// Leaves to the cells that count the rest what may execute the hunks that are left over, by what was counted: workloads
+    /// that execute the function of such a hunk, with failures below it; where none does, those that there was no time for and all
+    /// that are about other files. Without any there is no such cell.
+    pub fn keep_what_may_reach(&mut self, counted: &[(usize, Evidence)]) {
+        let Planned { sources, cells, unreached_allowed, .. } = &mut self.planned;
+        let reaches: BTreeMap<&String, Reach> = sources
+            .changed
+            .iter()
+            .map(|(tree, hunks)| (tree, Reach::of(hunks, &of_tree(cells, tree, counted))))
+            .collect();
+        let known: Vec<Cell> = cells.iter().filter(|cell| cell.arm == Arm::Coverage).cloned().collect();
+        cells.retain_mut(|cell| {
+            if cell.arm != Arm::CoverageRest {
+                return true;
+            }
+            let (Some(reach), Some(hunks)) = (reaches.get(&cell.tree), sources.changed.get(&cell.tree))
+            else {
+                return false;
+            };
+            let left: Vec<(usize, &HunkReach)> = reach.not_executed(unreached_allowed).collect();
+            if left.is_empty() {
+                return false;
+            }
+            let first = known.iter().find(|first| first.pair_id() == cell.pair_id());
+            let scenarios = first.map(|first| &first.scenarios[..]).unwrap_or_default();
+            let untried = scenarios.iter().filter(|scenario| reach.untried.contains(&scenario.name)).cloned();
+            let others: Vec<Scenario> = untried.chain(std::mem::take(&mut cell.scenarios)).collect();
+            let sweeps = sweeps_around(scenarios, &left, hunks, counted);
+            let is_all_swept = !sweeps.is_empty() && left.iter().all(|(_, hunk)| !hunk.around.is_empty());
+            cell.scenarios = sweeps.into_iter().chain(others.into_iter().filter(|_| !is_all_swept)).collect();
+            !cell.scenarios.is_empty()
+        });
+    }
+
     /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell; and has it done once more
     /// with failures below the functions that it reaches.
     pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)]) {
         for (tree, hunks) in &self.planned.sources.changed {
-            let of_tree: Vec<&Evidence> = counted
-                .iter()
-                .filter(|(index, _)| self.planned.cells[*index].tree == *tree)
-                .map(|(_, evidence)| evidence)
-                .collect();
-            let reach = Reach::of(hunks, &of_tree);
+            let cells = &self.planned.cells;
+            let reach = Reach::of(hunks, &of_tree(cells, tree, counted));
             // A test says what should come out; the others are told apart by what they execute alone.
             let tests: Vec<String> =
                 reach.reached_by().into_iter().filter(|name| self.is_test(name)).collect();
             let wanted = reach.telling(WORKLOADS_MAX, tests);
-            let judged = |cell: &&mut Cell| cell.tree == *tree && cell.arm != Arm::Coverage;
+            // What reached a hunk only with failures; and what the kernel did not survive, so that nobody knows what it reached.
+            let is_told = |name: &String| {
+                let told = counted.iter().filter_map(|(_, evidence)| evidence.ran());
+                told.flat_map(|ran| &ran.coverage).any(|coverage| coverage.scenario == *name)
+            };
+            let counting = cells.iter().filter(|cell| cell.tree == *tree && cell.arm == Arm::CoverageRest);
+            let mut known: Vec<Scenario> = Vec::new();
+            for scenario in counting.flat_map(|cell| &cell.scenarios).filter(|scenario| is_sweep(scenario)) {
+                let is_meant = wanted.contains(&scenario.name) || !is_told(&scenario.name);
+                if is_meant && known.iter().all(|one| one.name != scenario.name) {
+                    known.push(scenario.clone());
+                }
+            }
+            let judged = |cell: &&mut Cell| cell.tree == *tree && !cell.arm.counts();
             for cell in self.planned.cells.iter_mut().filter(judged) {
+                let mut sweeps = sweeps(&cell.scenarios, &wanted, &reach, hunks, counted);
+                sweeps.retain(|sweep| known.iter().all(|known| known.name != sweep.name));
+                sweeps.truncate(SWEEPS_MAX.saturating_sub(known.len()));
                 cell.scenarios.retain(|scenario| scenario.is_always_run() || wanted.contains(&scenario.name));
-                let sweeps = sweeps(&cell.scenarios, &wanted, &reach, hunks);
-                scenario::add_before_the_last_look(&mut cell.scenarios, sweeps);
+                scenario::add_before_the_last_look(&mut cell.scenarios, [known.clone(), sweeps].concat());
             }
         }
     }
 }
 
+/// What was counted on `tree`, of what was counted by index of the cell.
+fn of_tree<'e>(cells: &[Cell], tree: &str, counted: &'e [(usize, Evidence)]) -> Vec<&'e Evidence> {
+    let of_it = counted.iter().filter(|(index, _)| cells[*index].tree == tree);
+    of_it.map(|(_, evidence)| evidence).collect()
+}
+
+fn is_sweep(scenario: &Scenario) -> bool {
+    matches!(scenario.work(), Some(Workload::Sweep(_)))
+}
+
+/// The scenario `name` of `scenarios`, if it is an exerciser of ours: others are not run with failures.
+fn exerciser<'s>(scenarios: &'s [Scenario], name: &str) -> Option<&'s Scenario> {
+    scenarios.iter().find(|scenario| scenario.name == name && scenario.work() == Some(&Workload::Ours))
+}
+
+/// Once more the workloads that execute the functions of hunks that they do not execute, with failures below these.
+fn sweeps_around(
+    scenarios: &[Scenario],
+    left: &[(usize, &HunkReach)],
+    hunks: &[ChangedHunk],
+    counted: &[(usize, Evidence)],
+) -> Vec<Scenario> {
+    let mut chosen: Vec<(&Scenario, Vec<Vec<String>>)> = Vec::new();
+    for (index, hunk) in left {
+        let Some(scenario) = hunk.around.iter().find_map(|name| exerciser(scenarios, name)) else { continue };
+        let functions = hunks.get(*index).map(|hunk| hunk.functions.clone()).unwrap_or_default();
+        match chosen.iter_mut().find(|(known, _)| known.name == scenario.name) {
+            Some((_, under)) => add_new(under, functions),
+            None => chosen.push((scenario, functions)),
+        }
+    }
+    let some = chosen.into_iter().filter(|(_, under)| !under.is_empty()).take(SWEEPS_MAX);
+    some.map(|(scenario, under)| swept(scenario, under, counted)).collect()
+}
+
 /// The workloads that reach a changed function, those first that tell most, each with failures below what it reaches.
-fn sweeps(scenarios: &[Scenario], wanted: &[String], reach: &Reach, hunks: &[ChangedHunk]) -> Vec<Scenario> {
-    let ours = |name: &String| {
-        let is_it = |scenario: &&Scenario| scenario.name == *name && scenario.work() == Some(&Workload::Ours);
-        scenarios.iter().find(is_it)
-    };
+fn sweeps(
+    scenarios: &[Scenario],
+    wanted: &[String],
+    reach: &Reach,
+    hunks: &[ChangedHunk],
+    counted: &[(usize, Evidence)],
+) -> Vec<Scenario> {
     let sweep = |scenario: &Scenario| {
         let mut under: Vec<Vec<String>> = Vec::new();
         for (reached, hunk) in reach.hunks.iter().zip(hunks) {
-            let new = hunk.functions.iter().filter(|names| !under.contains(names)).cloned();
-            let new: Vec<Vec<String>> = new.collect();
             if reached.is_reached_by(&scenario.name) {
-                under.extend(new);
+                add_new(&mut under, hunk.functions.clone());
             }
         }
-        under.truncate(SWEPT_FUNCTIONS_MAX);
-        (!under.is_empty()).then(|| scenario.sweep_of(under, SWEEP_SECS))
+        (!under.is_empty()).then(|| swept(scenario, under, counted))
     };
-    wanted.iter().filter_map(ours).filter_map(sweep).take(SWEEPS_MAX).collect()
+    wanted.iter().filter_map(|name| exerciser(scenarios, name)).filter_map(sweep).take(SWEEPS_MAX).collect()
+}
+
+fn add_new(under: &mut Vec<Vec<String>>, functions: Vec<Vec<String>>) {
+    for names in functions {
+        if !under.contains(&names) {
+            under.push(names);
+        }
+    }
+}
+
+/// A round below each function takes as long as the workload itself, and failures make it longer.
+fn swept(scenario: &Scenario, mut under: Vec<Vec<String>>, counted: &[(usize, Evidence)]) -> Scenario {
+    under.truncate(SWEPT_FUNCTIONS_MAX);
+    let ran = counted.iter().filter_map(|(_, evidence)| evidence.ran()).flat_map(|ran| &ran.scenarios);
+    let took = ran.filter(|ran| ran.name == scenario.name).map(|ran| ran.secs).fold(0.0, f64::max);
+    #[expect(clippy::cast_precision_loss, reason = "a few functions")]
+    let secs = (SWEEP_SECS + took * under.len() as f64).min(SWEEP_SECS_MAX);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 25 and 75")]
+    scenario.sweep_of(under, secs as u64)
 }
 
 /// The variant once for each configuration.
@@ -192,9 +301,10 @@ fn with(variant: &Variant, found: Derivation) -> Vec<Variant> {
         without
             .extend(lacking.map(|scenario| (scenario, "the suite is not in this configuration".to_owned())));
         let counted = derived.counted.into_iter().collect();
-        Variant { name, derived: derived.symbols, counted, without, ..variant.clone() }
+        let arguments = [variant.arguments.clone(), found.arguments.clone()].concat();
+        Variant { name, derived: derived.symbols, counted, without, arguments, ..variant.clone() }
     };
-    found.variants.into_iter().enumerate().map(configured).collect()
+    found.variants.iter().cloned().enumerate().map(configured).collect()
 }
 
 /// The workload that runs a suite; `--kunit` calls it the same.

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::boot::qemu::{self, GuestFiles, Machine};
 use crate::build::Job;
 use crate::campaign;
-use crate::campaign::plan::{Arm, Cell};
+use crate::campaign::plan::Cell;
 use crate::campaign::project::{self, Loaded, Project};
 use crate::host;
 use crate::host::accel::Accel;
@@ -79,7 +79,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, build_dir: &Path,
         touched: &std::collections::BTreeSet::new(),
         runs_own_code: false,
         keep_code: false,
-        counted: if cell.arm == Arm::Coverage { &cell.variant.counted } else { &[] },
+        counted: if cell.arm.counts() { &cell.variant.counted } else { &[] },
     };
     let kind = if cell.variant.native() { "native" } else { "synthetic" };
     let _ = writeln!(text, "\n{} ({kind})", cell.id());

@@ -1,6 +1,6 @@
 //! `cargo xtask matrix`: plan, sources, builds, boots, verdicts, report. Up to the builds it is also `cargo xtask build`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::conclude;
@@ -33,6 +33,33 @@ pub struct Method<'a> {
     pub pace: &'a cli::PaceArgs,
     /// False only in the test that a run without failures comes out vacuous.
     pub inject: bool,
+}
+
+/// What every step of a run works with.
+pub struct Line<'a> {
+    pub method: &'a Method<'a>,
+    pub events: &'a Events,
+    pub trees: &'a BTreeMap<String, ReadyTree>,
+    pub ccache: Option<&'a Ccache>,
+}
+
+/// One step of a run.
+#[derive(Default)]
+pub struct Step {
+    pub cells: Vec<Cell>,
+    /// [`Run::built`].
+    pub built: Vec<Evidence>,
+    /// [`Run::booted_later`].
+    pub booted_later: BTreeSet<usize>,
+    /// How often, where that is not what was asked for: the first boot is then the one on record.
+    pub boots: Option<u32>,
+}
+
+impl Step {
+    /// Each cell is built and booted.
+    pub fn all(cells: Vec<Cell>) -> Step {
+        Step { cells, ..Step::default() }
+    }
 }
 
 /// Runs the campaign.
@@ -97,114 +124,24 @@ impl Setting<'_> {
             return early(&planned.cells, None);
         }
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
-        let counting = planned.cells.iter().any(|cell| cell.arm == Arm::Coverage);
+        let counting = planned.cells.iter().any(|cell| cell.arm.counts());
         if counting && method.guest.is_some() {
-            return self.run_in_two(method, &events, &mut trees, ccache.as_ref());
+            return self.run_by_what_is_counted(method, &events, &mut trees, ccache.as_ref());
         }
-        self.run_cells(method, &events, &trees, ccache.as_ref(), &planned.cells, BTreeMap::new())
+        let line = Line { method, events: &events, trees: &trees, ccache: ccache.as_ref() };
+        self.run_cells(&line, Step::all(planned.cells.clone()), &BTreeMap::new())
     }
 
-    /// First the cells that count which lines are executed, then the others, which are asked for what executes any, and kernels
-    /// with bugs in those lines.
-    fn run_in_two(
-        &mut self,
-        method: &Method<'_>,
-        events: &Events,
-        trees: &mut BTreeMap<String, ReadyTree>,
-        ccache: Option<&Ccache>,
-    ) -> Gathered {
-        let is_counting = |cell: &Cell| cell.arm == Arm::Coverage;
-        let of = |cells: &[Cell], counting: bool| {
-            let all = cells.iter().enumerate().filter(|(_, cell)| is_counting(cell) == counting);
-            all.map(|(index, cell)| (index, cell.clone())).unzip()
-        };
-        let (counting, cells): (Vec<usize>, Vec<Cell>) = of(&self.planned.cells, true);
-        let first = self.run_cells(method, events, trees, ccache, &cells, BTreeMap::new());
-        let counted: Vec<(usize, Evidence)> = counting.into_iter().zip(first.evidence).collect();
-        self.keep_what_reaches(&counted);
-        let mutated = match self.args.controls {
-            Controls::None => Ok(()),
-            Controls::Auto | Controls::All => self.mutate(trees, &counted),
-        };
-        let mut evidence = vec![Evidence::default(); self.planned.cells.len()];
-        for (index, found) in counted {
-            evidence[index] = found;
-        }
-        let written = mutated.and_then(|()| self.planned.write(&self.dir.path));
-        if let Some(ended) = first.ended.or(written.err()) {
-            let (accels, guests_secs) = (first.accels, first.guests_secs);
-            return Gathered { evidence, accels, guests_secs, ended: Some(ended) };
-        }
-        let (judged, cells): (Vec<usize>, Vec<Cell>) = of(&self.planned.cells, false);
-        events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
-        let second = self.run_cells(method, events, trees, ccache, &cells, first.accels);
-        for (index, found) in judged.into_iter().zip(second.evidence) {
-            evidence[index] = found;
-        }
-        let mut gathered = Gathered {
-            evidence,
-            accels: second.accels,
-            guests_secs: first.guests_secs + second.guests_secs,
-            ended: second.ended,
-        };
-        if gathered.ended.is_none() {
-            self.boot_again_what_fails(method, events, trees, ccache, &mut gathered);
-        }
-        gathered
-    }
-
-    /// Boots both arms of a pair once more where the patch would fail: what was chance does not come again.
-    fn boot_again_what_fails(
+    /// Carries out one step of a run.
+    pub fn run_cells(
         &self,
-        method: &Method<'_>,
-        events: &Events,
-        trees: &BTreeMap<String, ReadyTree>,
-        ccache: Option<&Ccache>,
-        gathered: &mut Gathered,
-    ) {
-        let again = self.planned.would_fail(&gathered.evidence);
-        if again.is_empty() || method.guest.is_none_or(|guest| guest.repeat > 1) {
-            return;
-        }
-        events.note(
-            "the patch would fail: both kernels are booted once more, to see whether it was chance"
-                .to_owned(),
-        );
-        let cells: Vec<Cell> = again.iter().map(|index| self.planned.cells[*index].clone()).collect();
-        let booted =
-            self.run_cells_as(method, Some(2), events, trees, ccache, &cells, gathered.accels.clone());
-        for (index, evidence) in again.into_iter().zip(booted.evidence) {
-            gathered.evidence[index].repeats = evidence.repeats;
-        }
-        gathered.ended = booted.ended;
-    }
-
-    fn run_cells(
-        &self,
-        method: &Method<'_>,
-        events: &Events,
-        trees: &BTreeMap<String, ReadyTree>,
-        ccache: Option<&Ccache>,
-        cells: &[Cell],
-        accels: BTreeMap<&'static str, Choice>,
+        line: &Line<'_>,
+        step: Step,
+        accels: &BTreeMap<&'static str, Choice>,
     ) -> Gathered {
-        self.run_cells_as(method, None, events, trees, ccache, cells, accels)
-    }
-
-    /// As often as `boots` says, where that is not what was asked for: the first boot is then the one on record.
-    #[expect(clippy::too_many_arguments, reason = "what a run is made of")]
-    fn run_cells_as(
-        &self,
-        method: &Method<'_>,
-        boots: Option<u32>,
-        events: &Events,
-        trees: &BTreeMap<String, ReadyTree>,
-        ccache: Option<&Ccache>,
-        cells: &[Cell],
-        accels: BTreeMap<&'static str, Choice>,
-    ) -> Gathered {
-        let planned = &self.planned;
-        let guests = || super::guests(self.project, cells, &self.dir.path, events);
+        let (planned, &Line { method, events, .. }) = (&self.planned, line);
+        let Step { cells, built, booted_later, boots } = step;
+        let guests = || super::guests(self.project, &cells, &self.dir.path, events);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
             Some(_) => planned.look(cell, evidence),
             None => planned.look_at_build(cell, evidence),
@@ -213,17 +150,19 @@ impl Setting<'_> {
             project: self.project,
             dir: &self.dir,
             stages: if method.guest.is_some() { Stages::BuildAndBoot } else { Stages::Build },
-            cells,
+            cells: &cells,
+            built,
+            booted_later,
             subject: &planned.subject,
-            trees,
+            trees: line.trees,
             counted: planned.counted_files(),
             requests: self.requests.clone(),
             guests: &guests,
             sandbox: self.sandbox.clone(),
             wish: method.guest.map_or(Wish::Auto, cli::GuestArgs::wish),
-            accels,
+            accels: accels.clone(),
             jobs: method.pace.jobs(),
-            ccache: ccache.cloned(),
+            ccache: line.ccache.cloned(),
             fail_fast: method.pace.fail_fast,
             repeat: boots.unwrap_or_else(|| method.guest.map_or(1, |guest| guest.repeat)),
             soak: self.args.soak.unwrap_or_default(),

@@ -10,6 +10,7 @@ pub mod cli;
 mod conclude;
 mod configured;
 mod console;
+mod counted;
 mod derive;
 mod derived_plan;
 mod doctor;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::setting::Setting;
 use crate::campaign::Scenario;
-use crate::campaign::plan::{Arm, Cell};
+use crate::campaign::plan::{Arm, Cell, Mutant};
 use crate::derive::mutants::{self, PARAMETER};
 use crate::judge::{Reach, ReachState};
 use crate::observe::{ChangedHunk, Evidence, Side};
@@ -19,8 +19,8 @@ const MUTANTS_MAX: usize = 6;
 const WORKLOADS_MAX: usize = 2;
 
 impl Setting<'_> {
-    /// Adds a cell for each bug, by what was counted, by index of the cell. Each variant has its own, in the lines that it
-    /// executed.
+    /// Adds a cell for each bug in the patched arms with the indices `pairs`, by what was counted, by index of the cell. Each variant
+    /// has its own, in the lines that it executed.
     ///
     /// # Errors
     /// When a changed file cannot be parsed for want of memory.
@@ -28,9 +28,9 @@ impl Setting<'_> {
         &mut self,
         trees: &mut BTreeMap<String, ReadyTree>,
         counted: &[(usize, Evidence)],
+        pairs: &[usize],
     ) -> Result<()> {
-        let patched: Vec<Cell> =
-            self.planned.cells.iter().filter(|cell| cell.arm == Arm::Patched).cloned().collect();
+        let patched: Vec<Cell> = pairs.iter().map(|index| self.planned.cells[*index].clone()).collect();
         for cell in patched {
             let Some(tree) = trees.get_mut(&cell.tree) else { continue };
             let Some(hunks) = self.planned.sources.changed.get(&cell.tree) else { continue };
@@ -46,11 +46,17 @@ impl Setting<'_> {
             let files = paths.into_iter().filter_map(|path| Some((path.clone(), bytes(path)?))).collect();
             let is_executed = |path: &str, line: u32| executed.contains(&(path.to_owned(), line));
             let planted = mutants::plant(&files, &is_executed, MUTANTS_MAX)?;
-            for mutant in planted.mutants {
+            if planted.mutants.is_empty() {
+                continue;
+            }
+            let numbered = |mutant: Mutant| (mutant.number, Arm::Mutant(mutant));
+            for (number, arm) in
+                [(0, Arm::NoMutant)].into_iter().chain(planted.mutants.into_iter().map(numbered))
+            {
                 let mut variant = cell.variant.clone();
-                variant.arguments.push(format!("{PARAMETER}={}", mutant.number));
+                variant.arguments.push(format!("{PARAMETER}={number}"));
                 let scenarios = of_a_mutant(&cell.scenarios);
-                let own = Cell { variant, scenarios, arm: Arm::Mutant(mutant), ..cell.clone() };
+                let own = Cell { variant, scenarios, arm, ..cell.clone() };
                 tree.arms.plant(&own, &cell, &planted.files);
                 self.planned.cells.push(own);
             }

@@ -11,7 +11,7 @@ use crate::arms::{Chosen, Under};
 use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Beside, Cell};
 use crate::host::json_file::JsonFile;
-use crate::judge::{self, Asked, JudgedArm, Reach};
+use crate::judge::{self, Asked, JudgedArm, Reach, Verdict};
 use crate::observe::ChangedHunk;
 use crate::observe::Evidence;
 use crate::report::{AccelReport, PatchReport, TreeReport};
@@ -182,12 +182,15 @@ impl Planned {
     /// What was reached of the patch on `tree`, by `evidence`, by index of the cell; None where nothing counts lines.
     pub fn reach(&self, tree: &str, evidence: &[Evidence]) -> Option<Reach> {
         let hunks = self.sources.changed.get(tree)?;
-        let cells = self.cells.iter().zip(evidence);
-        let counted: Vec<&Evidence> = cells
-            .filter(|(cell, _)| cell.tree == tree && cell.arm == Arm::Coverage)
-            .map(|(_, evidence)| evidence)
-            .collect();
-        Some(Reach::of(hunks, &counted))
+        let of = |is_meant: &dyn Fn(&Arm) -> bool| -> Vec<&Evidence> {
+            let cells = self.cells.iter().zip(evidence);
+            cells
+                .filter(|(cell, _)| cell.tree == tree && is_meant(&cell.arm))
+                .map(|(_, evidence)| evidence)
+                .collect()
+        };
+        let reach = Reach::of(hunks, &of(&Arm::counts));
+        Some(reach.with_failures(hunks, &of(&|arm| *arm == Arm::Patched)))
     }
 
     /// What stands between a cell and a pass; for a control, what became of it.
@@ -196,27 +199,52 @@ impl Planned {
         let of_arm = |arm| judge::examine(&asked, arm, evidence).into_iter().map(|finding| finding.text);
         match &cell.arm {
             Arm::Base => of_arm(JudgedArm::Base).collect(),
-            Arm::Patched | Arm::Coverage | Arm::Version(_) => of_arm(JudgedArm::Patched).collect(),
+            Arm::Patched | Arm::Coverage | Arm::CoverageRest | Arm::Version(_) => {
+                of_arm(JudgedArm::Patched).collect()
+            }
             Arm::Control(control) => vec![judge::catch(&asked, control, evidence).by],
             Arm::WithoutHunk(_) => vec![judge::noticed(&asked, evidence).by],
-            Arm::Mutant(_) => of_arm(JudgedArm::Patched).take(1).collect(),
+            Arm::Mutant(_) | Arm::NoMutant => of_arm(JudgedArm::Patched).take(1).collect(),
         }
+    }
+
+    /// The base and the patched cell of each pair, by index, whose kernels were booted.
+    fn booted_pairs(&self, evidence: &[Evidence]) -> Vec<(usize, usize)> {
+        let base_of = |cell: &Cell| {
+            let is_it = |other: &Cell| other.pair_id() == cell.pair_id() && other.arm == Arm::Base;
+            self.cells.iter().position(is_it)
+        };
+        let patched = self.cells.iter().enumerate().filter(|(_, cell)| cell.arm == Arm::Patched);
+        let pairs = patched.filter_map(|(patched, cell)| Some((base_of(cell)?, patched)));
+        let is_booted =
+            |pair: &(usize, usize)| [pair.0, pair.1].iter().all(|index| evidence[*index].ran().is_some());
+        pairs.filter(is_booted).collect()
     }
 
     /// The base and the patched cell of each pair that would fail by what may be chance, by index.
     pub fn would_fail(&self, evidence: &[Evidence]) -> Vec<usize> {
-        let find = |cell: &Cell, arm: Arm| {
-            self.cells.iter().position(|other| other.pair_id() == cell.pair_id() && other.arm == arm)
+        let may_be_chance = |(base, patched): &(usize, usize)| {
+            judge::may_be_chance(&self.asked(&self.cells[*patched]), &evidence[*base], &evidence[*patched])
         };
-        let mut found = Vec::new();
-        for (patched, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.arm == Arm::Patched) {
-            let Some(base) = find(cell, Arm::Base) else { continue };
-            let is_booted = [base, patched].iter().all(|index| evidence[*index].ran().is_some());
-            if is_booted && judge::may_be_chance(&self.asked(cell), &evidence[base], &evidence[patched]) {
-                found.extend([base, patched]);
-            }
-        }
-        found
+        let pairs = self.booted_pairs(evidence).into_iter().filter(may_be_chance);
+        pairs.flat_map(|(base, patched)| [base, patched]).collect()
+    }
+
+    /// The patched cell of each pair, by index, that would pass if the bugs that are planted beside it were seen.
+    pub fn would_pass(&self, evidence: &[Evidence]) -> Vec<usize> {
+        let would_pass = |(base, patched): &(usize, usize)| {
+            let cell = &self.cells[*patched];
+            let reach = self.reach(&cell.tree, evidence);
+            let shown = judge::Detectors {
+                reach: reach.as_ref(),
+                unreached_allowed: &self.unreached_allowed,
+                ..judge::Detectors::default()
+            };
+            let judged = judge::judge(&self.asked(cell), &evidence[*base], &evidence[*patched], &shown);
+            matches!(judged.verdict, Verdict::Pass | Verdict::WeakPass)
+        };
+        let pairs = self.booted_pairs(evidence).into_iter().filter(would_pass);
+        pairs.map(|(_, patched)| patched).collect()
     }
 
     /// Of a cell that was booted more than once.
@@ -224,7 +252,12 @@ impl Planned {
         let arm = match &cell.arm {
             Arm::Base => JudgedArm::Base,
             Arm::Patched | Arm::Version(_) => JudgedArm::Patched,
-            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) | Arm::Mutant(_) => return None,
+            Arm::Coverage
+            | Arm::CoverageRest
+            | Arm::Control(_)
+            | Arm::WithoutHunk(_)
+            | Arm::Mutant(_)
+            | Arm::NoMutant => return None,
         };
         (!evidence.repeats.is_empty()).then(|| judge::count(&self.asked(cell), arm, evidence))
     }
@@ -233,11 +266,13 @@ impl Planned {
     pub fn look(&self, cell: &Cell, evidence: &Evidence) -> (bool, String) {
         let findings = self.findings(cell, evidence);
         let good = match &cell.arm {
-            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) => findings.is_empty(),
+            Arm::Base | Arm::Patched | Arm::Coverage | Arm::CoverageRest | Arm::Version(_) => {
+                findings.is_empty()
+            }
             Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
             // What it is worth is seen beside the patched arm only.
-            Arm::Mutant(_) => true,
+            Arm::Mutant(_) | Arm::NoMutant => true,
         };
         let mut words = Vec::from_iter(how_built(evidence));
         if let Some(date) = &evidence.recorded {
@@ -265,7 +300,13 @@ impl Planned {
     /// What is wrong with the build of a cell. A planted bug that the compiler has to see is none.
     pub fn wrong_with_build(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let is_caught = match &cell.arm {
-            Arm::Base | Arm::Patched | Arm::Coverage | Arm::Version(_) | Arm::Mutant(_) => false,
+            Arm::Base
+            | Arm::Patched
+            | Arm::Coverage
+            | Arm::CoverageRest
+            | Arm::Version(_)
+            | Arm::Mutant(_)
+            | Arm::NoMutant => false,
             Arm::Control(control) => judge::catch(&self.asked(cell), control, evidence).caught,
             Arm::WithoutHunk(_) => judge::noticed(&self.asked(cell), evidence).caught,
         };

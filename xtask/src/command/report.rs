@@ -43,6 +43,7 @@ pub fn report(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
             serde_json::to_string_pretty(&*report).or_infra(|| "encode the report".to_owned())? + "\n"
         }
         ReportFormat::Junit => report::junit::render(&report)?,
+        ReportFormat::Html => report::page::render(&report, &dir.display().to_string()),
     };
     terminal::print_as_it_is(&text)?;
     Ok(Exit::Ok)

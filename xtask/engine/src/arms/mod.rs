@@ -133,13 +133,13 @@ impl Arms {
         let mut overlay = Overlay::new(prepared);
         let made = match &cell.arm {
             Arm::Base => Ok(()),
-            Arm::Patched | Arm::Coverage | Arm::Version(_) | Arm::Control(_) => {
+            Arm::Patched | Arm::Coverage | Arm::CoverageRest | Arm::Version(_) | Arm::Control(_) => {
                 let version = if let Arm::Version(name) = &cell.arm { Some(name.as_str()) } else { None };
                 overlay.add(self.proved_as(version));
                 Ok(())
             }
             // Its bug is known once the lines are counted: see `plant`.
-            Arm::Mutant(_) => Ok(()),
+            Arm::Mutant(_) | Arm::NoMutant => Ok(()),
             Arm::WithoutHunk(left_out) => add_without(&mut overlay, prepared, &self.proved, left_out.number),
         };
         add_helpers(asked, &mut overlay, prepared, &cell.variant, cell.arm != Arm::Base)?;

@@ -33,6 +33,8 @@ pub enum Arm {
     /// The patched source, built so that it counts how often each changed line is executed. Never judged: what counts is
     /// another code.
     Coverage,
+    /// The same kernel with the workloads that are about other parts of it, where the first ones do not execute each hunk.
+    CoverageRest,
     /// Another version of the patch, or the first patches of a series.
     Version(String),
     Control(Control),
@@ -40,6 +42,8 @@ pub enum Arm {
     WithoutHunk(LeftOut),
     /// The patched source with a bug that was derived from its changed lines.
     Mutant(Mutant),
+    /// The same kernel, with none of its bugs: what it shows is chance.
+    NoMutant,
 }
 
 /// A bug in a changed line that was executed.
@@ -97,10 +101,12 @@ impl Arm {
             Arm::Base => "base",
             Arm::Patched => "patched",
             Arm::Coverage => "coverage",
+            Arm::CoverageRest => "coverage-rest",
             Arm::Version(name) => name,
             Arm::Control(control) => &control.arm,
             Arm::WithoutHunk(left_out) => &left_out.name,
             Arm::Mutant(mutant) => &mutant.name,
+            Arm::NoMutant => "mutant-none",
         }
     }
 
@@ -108,8 +114,18 @@ impl Arm {
     pub fn judged(&self) -> bool {
         match self {
             Arm::Base | Arm::Patched | Arm::Version(_) => true,
-            Arm::Coverage | Arm::Control(_) | Arm::WithoutHunk(_) | Arm::Mutant(_) => false,
+            Arm::Coverage
+            | Arm::CoverageRest
+            | Arm::Control(_)
+            | Arm::WithoutHunk(_)
+            | Arm::Mutant(_)
+            | Arm::NoMutant => false,
         }
+    }
+
+    /// Its kernel counts which lines are executed.
+    pub fn counts(&self) -> bool {
+        matches!(self, Arm::Coverage | Arm::CoverageRest)
     }
 }
 
@@ -178,8 +194,8 @@ pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
             let with_patch = with_patch(beside, tree, variant);
             let hunks = left_out(&beside.leave_out).map(Arm::WithoutHunk);
             // First, because what is reached decides what the others are asked to do.
-            let counting = campaign.coverage.then_some(Arm::Coverage);
-            let arms = counting.into_iter().chain([Arm::Base]).chain(hunks).chain(with_patch);
+            let counting: &[Arm] = if campaign.coverage { &[Arm::Coverage, Arm::CoverageRest] } else { &[] };
+            let arms = counting.iter().cloned().chain([Arm::Base]).chain(hunks).chain(with_patch);
             cells.extend(arms.map(|arm| Cell {
                 tree: tree.clone(),
                 variant: variant.clone(),
@@ -229,11 +245,12 @@ fn scenarios(campaign: &Campaign, variant: &Variant, arm: &Arm) -> Vec<Scenario>
         .filter(|s| s.not_applicable(variant, &campaign.subject).is_none())
         .cloned()
         .collect();
-    if !arm.judged() && *arm != Arm::Coverage {
+    if !arm.judged() && !arm.counts() {
         scenarios.retain(|scenario| matches!(scenario.suite, Suite::Quick | Suite::Normal));
     }
-    if *arm == Arm::Coverage {
-        scenarios.retain(|scenario| !scenario.is_for_judged());
+    if arm.counts() {
+        let is_rest = *arm == Arm::CoverageRest;
+        scenarios.retain(|scenario| !scenario.is_for_judged() && scenario.far == is_rest);
     }
     if let Arm::Control(control) = arm {
         match control.signal.scenario() {

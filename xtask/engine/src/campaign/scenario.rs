@@ -1,6 +1,6 @@
 //! A guest test as a campaign names it: what it demands, and where it means something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use protocol::{Sweep, Workload};
@@ -36,9 +36,12 @@ pub struct Scenario {
     /// A workload that is run also where it was not seen to execute a changed line.
     #[serde(default)]
     pub always: bool,
-    /// A derived plan takes it only for a patch to files below one of these; none: for any.
+    /// What a derived plan takes it for to be about: files that begin with one of these; none: all.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// The patch changes no file that it is about: it is run where those that are do not execute each hunk.
+    #[serde(default)]
+    pub far: bool,
 }
 
 /// Which runs take a scenario.
@@ -148,6 +151,7 @@ impl Scenario {
             exclusive: false,
             always: true,
             paths: Vec::new(),
+            far: false,
         }
     }
 
@@ -183,10 +187,14 @@ impl Scenario {
         matches!(self.work(), Some(Workload::Mark | Workload::Leftovers))
     }
 
-    /// It may have to do with a patch to `files`.
-    pub fn is_for<'f>(&self, files: impl IntoIterator<Item = &'f str>) -> bool {
-        let is_below = |file: &str| self.paths.iter().any(|path| file.starts_with(path.as_str()));
-        self.paths.is_empty() || files.into_iter().any(is_below)
+    /// How well it is known to be about one of `files`: the length of the longest path that they have in common. None: it is about
+    /// others.
+    fn nearness(&self, files: &BTreeSet<&str>) -> Option<usize> {
+        if self.paths.is_empty() {
+            return Some(0);
+        }
+        let is_about = |path: &&String| files.iter().any(|file| file.starts_with(path.as_str()));
+        self.paths.iter().filter(is_about).map(String::len).max()
     }
 
     /// What it runs, if it is a workload.
@@ -223,6 +231,21 @@ pub fn add_before_the_last_look(scenarios: &mut Vec<Scenario>, more: Vec<Scenari
     let is_look = |scenario: &Scenario| scenario.work() == Some(&Workload::Leftovers);
     let at = scenarios.iter().position(is_look).unwrap_or(scenarios.len());
     scenarios.splice(at..at, more);
+}
+
+/// Orders workloads for a patch to `files`: those first that are known best to be about one of them. Those that are about no
+/// files stay where they are.
+pub fn order_for(scenarios: &mut Vec<Scenario>, files: &BTreeSet<&str>) {
+    let Some(at) = scenarios.iter().position(|scenario| !scenario.paths.is_empty()) else { return };
+    let (mut about, rest): (Vec<Scenario>, Vec<Scenario>) =
+        scenarios.drain(..).partition(|scenario| !scenario.paths.is_empty());
+    for scenario in &mut about {
+        scenario.far = scenario.nearness(files).is_none();
+    }
+    // Stable: they are written in the order of what they cost.
+    about.sort_by_key(|scenario| std::cmp::Reverse(scenario.nearness(files)));
+    *scenarios = rest;
+    scenarios.splice(at..at, about);
 }
 
 /// A scenario as it is written.
@@ -340,6 +363,7 @@ impl RawScenario {
             exclusive: self.exclusive,
             always: self.always,
             paths: self.paths,
+            far: false,
             name,
         })
     }
@@ -355,13 +379,28 @@ mod tests {
     }
 
     #[test]
-    fn stress_is_a_workload_for_patches_below_its_paths() {
+    fn what_is_about_the_changed_files_comes_first_and_the_nearest_before_all() {
+        let named = |name: &str, paths: &str| {
+            read(&format!("{{name: {name}, work: ours, paths: [{paths}]}}")).unwrap()
+        };
+        let mut scenarios = vec![
+            read("{name: boot, work: boot}").unwrap(),
+            named("far", "mm/"),
+            named("broad", "net/"),
+            named("exact", "drivers/, net/sched/"),
+            read("{name: look, work: leftovers}").unwrap(),
+        ];
+        order_for(&mut scenarios, &BTreeSet::from(["net/sched/sch_qfq.c"]));
+        let shown: Vec<(&str, bool)> = scenarios.iter().map(|one| (one.name.as_str(), one.far)).collect();
+        let wanted = [("boot", false), ("exact", false), ("broad", false), ("far", true), ("look", false)];
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn stress_is_a_workload() {
         let scenario = read("{name: s, stress: '--timeout 1s --dir 1', paths: [fs/, block/]}").unwrap();
         let words = ["--timeout", "1s", "--dir", "1"].map(str::to_owned).into();
         assert_eq!(scenario.work(), Some(&Workload::Stress(words)));
-        assert!(scenario.is_for(["mm/slub.c", "fs/open.c"]));
-        assert!(!scenario.is_for(["mm/slub.c", "include/linux/fs.h"]));
-        assert!(read("{name: s, work: boot}").unwrap().is_for(["mm/slub.c"]));
         assert!(read("{name: s, stress: '--dir 1', work: boot}").is_err());
     }
 }

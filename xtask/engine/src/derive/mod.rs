@@ -3,6 +3,7 @@
 
 mod maintainers;
 pub mod mutants;
+mod parameters;
 pub mod selftests;
 mod suites;
 mod taken;
@@ -49,6 +50,8 @@ impl Default for Derived {
 pub struct Derivation {
     /// At least one.
     pub variants: Vec<Derived>,
+    /// Words of the kernel's command line that switch on what is changed.
+    pub arguments: Vec<String>,
     /// In sentences, what cannot be compiled here and why.
     pub notes: Vec<String>,
 }
@@ -89,6 +92,7 @@ pub fn derive(
     let mut groups = group(tree, wants, given, &mut derivation.notes);
     let suites = suites::find(tree, files, &paths_of(hunks));
     taken::take(tree, suites, &mut groups, given, &mut derivation.notes);
+    derivation.arguments = parameters::find(files, &paths_of(hunks));
     derivation.variants = groups.into_iter().map(|group| group.derived).collect();
     derivation
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use protocol::{Ask, Request};
 
@@ -123,10 +124,11 @@ impl Run<'_> {
             watch: self.subject.watch(),
             inject: self.inject,
             // A planted deadlock is as good as caught: nobody waits for the kernel's own 21 s, or for silence.
-            stall_secs: matches!(cell.arm, Arm::Control(_) | Arm::Mutant(_)).then_some(STALL_SECS),
+            stall_secs: matches!(cell.arm, Arm::Control(_) | Arm::Mutant(_) | Arm::NoMutant)
+                .then_some(STALL_SECS),
             panic_on_warn: matches!(&cell.arm, Arm::Control(c) if matches!(c.signal, WantedSignal::Splat { .. })),
-            coverage: cell.arm == Arm::Coverage,
-            time_secs: (cell.arm == Arm::Coverage).then_some(self.workload_time.as_secs()),
+            coverage: cell.arm.counts(),
+            time_secs: self.counting_time(cell).map(|time| time.as_secs()),
         };
         let guests = shared.guests.get_or_init(self.guests).as_ref().map_err(Failure::clone)?;
         let binaries = guests
@@ -142,6 +144,16 @@ impl Run<'_> {
         Ok(Ok(Prepared { machine, request, binaries }))
     }
 
+    /// What the workloads of a kernel that counts may take. Those that are about the patch come first and get a third of it: what is
+    /// left over is tried again where a hunk was not executed.
+    fn counting_time(&self, cell: &Cell) -> Option<Duration> {
+        match cell.arm {
+            Arm::Coverage => Some(self.workload_time / 3),
+            Arm::CoverageRest => Some(self.workload_time),
+            _ => None,
+        }
+    }
+
     fn ask(&self, cell: &Cell, scenario: &Scenario) -> Ask {
         let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
         let exclusive = scenario.exclusive && self.is_compared(cell);
@@ -154,7 +166,7 @@ impl Run<'_> {
             exclusive,
             work: scenario.work().cloned(),
             // Judged kernels were asked for what is to be compared, all of it.
-            if_time: cell.arm == Arm::Coverage && !scenario.is_always_run(),
+            if_time: cell.arm.counts() && !scenario.is_always_run(),
         }
     }
 

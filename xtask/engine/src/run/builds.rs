@@ -115,13 +115,24 @@ impl Run<'_> {
         build_dirs.retain(|build_dir| !build_dir.cells.is_empty());
     }
 
-    /// Hands on what was built before this run.
-    pub(super) fn take_built(&self, builder: &Builder<'_>, shared: &Shared) {
-        if let Stages::Boot(before) = &self.stages {
-            for (index, evidence) in before.iter().enumerate() {
-                self.hand_on(index, evidence.build.clone(), builder, shared);
-            }
+    /// Hands on what was built before this run, and leaves the others in their build directories.
+    pub(super) fn take_built(
+        &self,
+        build_dirs: &mut Vec<BuildDirPlan>,
+        builder: &Builder<'_>,
+        shared: &Shared,
+    ) {
+        let was_built = |index: usize| {
+            let before = self.built.get(index);
+            before.is_some_and(|before| self.stages == Stages::Boot || !matches!(before.build, Build::NotRun))
+        };
+        for (index, before) in self.built.iter().enumerate().filter(|(index, _)| was_built(*index)) {
+            self.hand_on(index, before.build.clone(), builder, shared);
         }
+        for build_dir in &mut *build_dirs {
+            build_dir.cells.retain(|index| !was_built(*index));
+        }
+        build_dirs.retain(|build_dir| !build_dir.cells.is_empty());
     }
 
     /// Builds the cells of one build directory.
@@ -159,7 +170,9 @@ impl Run<'_> {
     fn hand_on(&self, index: usize, build: Build, builder: &Builder<'_>, shared: &Shared) {
         let to_boot = matches!(build, Build::Built(_)) && self.boots();
         locked(&shared.evidence)[index].build = build;
-        if to_boot {
+        if self.booted_later.contains(&index) {
+            self.stage(&self.cells[index], Stage::WaitsForBoot);
+        } else if to_boot {
             self.stage(&self.cells[index], Stage::WaitsForBoot);
             builder.built(index);
         } else {
@@ -348,7 +361,7 @@ impl Task<'_> {
             touched: &self.tree.arms.touched,
             runs_own_code: self.runs_own_code,
             keep_code: self.cell.arm.judged(),
-            counted: if self.cell.arm == Arm::Coverage { &self.cell.variant.counted } else { &[] },
+            counted: if self.cell.arm.counts() { &self.cell.variant.counted } else { &[] },
         }
     }
 }

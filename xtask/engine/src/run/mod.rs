@@ -48,14 +48,14 @@ pub struct ReadyTree {
 }
 
 /// How far a run goes, and from where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stages {
     /// Each kernel is built, and booted as soon as it is.
     BuildAndBoot,
     /// Nothing is booted, and no evidence written.
     Build,
-    /// What was built before is booted: the evidence of each cell as it was then.
-    Boot(Vec<Evidence>),
+    /// What was built before is booted, and nothing built.
+    Boot,
 }
 
 /// Everything a run needs, decided before it starts.
@@ -64,6 +64,10 @@ pub struct Run<'a> {
     pub dir: &'a RunDir,
     pub stages: Stages,
     pub cells: &'a [Cell],
+    /// The evidence of cells that were built before, by index, as it was then; none: no cell was.
+    pub built: Vec<Evidence>,
+    /// Indices of cells that are built now and booted by a later run.
+    pub booted_later: BTreeSet<usize>,
     /// What is forced and watched in every guest.
     pub subject: &'a Subject,
     /// Of what is built; none where nothing is.
@@ -143,13 +147,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Run<'_> {
     /// Builds and boots every cell, as far as the stages go.
     pub fn go(self) -> Gathered {
-        let assigned = || {
-            build_dirs::assign(self.cells, build_dirs::builders(self.jobs), &|cell| self.runs_on_host(cell))
+        let mut build_dirs = match self.stages {
+            Stages::BuildAndBoot | Stages::Build => {
+                build_dirs::assign(self.cells, build_dirs::builders(self.jobs), &|cell| {
+                    self.runs_on_host(cell)
+                })
+            }
+            Stages::Boot => Vec::new(),
         };
-        let (mut build_dirs, before) = match &self.stages {
-            Stages::BuildAndBoot | Stages::Build => (assigned(), vec![Evidence::default(); self.cells.len()]),
-            Stages::Boot(built) => (Vec::new(), built.clone()),
-        };
+        let mut before = self.built.clone();
+        before.resize(self.cells.len(), Evidence::default());
         let mut shared = Shared {
             evidence: Mutex::new(before),
             accels: Mutex::new(self.accels.clone()),
@@ -160,7 +167,7 @@ impl Run<'_> {
         };
         let queue = Queue::new(build_dirs::boot_ranks(self.cells));
         let builders: Vec<Builder> = (0..build_dirs::builders(self.jobs)).map(|_| queue.builder()).collect();
-        self.take_built(&builders[0], &shared);
+        self.take_built(&mut build_dirs, &builders[0], &shared);
         self.take_cached(&mut build_dirs, &builders[0], &shared);
         shared.jobs = build_dirs::jobs_each(self.jobs, build_dirs.len());
         if let Err(failure) = self.discard_foreign(&build_dirs) {
@@ -206,7 +213,7 @@ impl Run<'_> {
     /// Whether kernels are booted.
     fn boots(&self) -> bool {
         match self.stages {
-            Stages::BuildAndBoot | Stages::Boot(_) => true,
+            Stages::BuildAndBoot | Stages::Boot => true,
             Stages::Build => false,
         }
     }

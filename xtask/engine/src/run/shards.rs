@@ -14,7 +14,7 @@ use crate::boot::qemu::{self, GuestFiles, Machine};
 use crate::boot::{self, Guest};
 use crate::build;
 use crate::cache::seal::random;
-use crate::campaign::plan::{Arm, Cell};
+use crate::campaign::plan::Cell;
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
 use crate::host::sandbox::{Access, View};
@@ -155,7 +155,7 @@ impl Shard {
 
 /// What gcov has to know of the kernel in `dir`, if it counts its lines.
 fn notes_of(cell: &Cell, dir: &Path) -> Result<Option<BTreeMap<String, String>>> {
-    if cell.arm != Arm::Coverage {
+    if !cell.arm.counts() {
         return Ok(None);
     }
     let path = dir.join(build::NOTES);

@@ -258,6 +258,10 @@ fn pass_unless_blind(
     if !blind.is_empty() {
         return Judgement { verdict: Verdict::Vacuous, reasons: blind };
     }
+    let alike = work::fail_alike(asked, base, patched);
+    if !alike.is_empty() {
+        return Judgement { verdict: Verdict::BaseAlsoFails, reasons: alike };
+    }
     let blind: Vec<String> = match asked.compares() {
         true => unblamed.into_iter().chain(blind_to(shown)).collect(),
         false => Vec::new(),
@@ -288,30 +292,36 @@ fn blind_to(shown: &Detectors<'_>) -> Vec<String> {
     blind
 }
 
-/// Whether a bug in the patch's own lines was seen: whether a patch like this would fail beside the one without it. `asked` is what
-/// the kernel with the bug has to show, `of_patched` what the other has.
-pub fn catch_mutant(
-    asked: &Asked<'_>,
-    of_patched: &Asked<'_>,
-    patched: &Evidence,
-    mutant: &Evidence,
-) -> Caught {
-    let known = examine(of_patched, JudgedArm::Patched, patched);
-    let mut found = Findings(examine(asked, JudgedArm::Patched, mutant));
-    work::examine_differences(&mut found, &differences(asked, patched, mutant));
-    work::examine_leaks(&mut found, &new_leaks(asked, mutant, patched));
+/// Whether a bug in the patch's own lines was seen: whether a patch like this would fail beside each of the kernels `beside` it, the
+/// patched one and its own without any bug. `asked` is what the kernel with the bug has to show.
+pub fn catch_mutant(asked: &Asked<'_>, mutant: &Evidence, beside: &[(Asked<'_>, &Evidence)]) -> Caught {
+    let nothing = |by: String| Caught { caught: false, by, splat: Vec::new() };
     if mutant.ran().is_none() {
-        let by = found.0.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone());
-        return Caught { caught: false, by, splat: Vec::new() };
+        let found = examine(asked, JudgedArm::Patched, mutant);
+        return nothing(found.first().map_or_else(|| "not run".to_owned(), |finding| finding.text.clone()));
     }
-    match found.0.iter().find(|found| is_new(found, &known)) {
-        Some(finding) => {
-            let splat = finding.splat.and_then(|splat| splat.find(mutant));
-            let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();
-            Caught { caught: true, by: finding.text.clone(), splat }
-        }
-        None => Caught { caught: false, by: "nothing was seen".to_owned(), splat: Vec::new() },
+    if beside.iter().any(|(_, other)| other.ran().is_none()) {
+        return nothing("a kernel without it, to hold it against, was not booted".to_owned());
     }
+    let mut seen = beside.iter().map(|beside| new_trouble(asked, mutant, beside));
+    let mut found = seen.next().unwrap_or_default();
+    for other in seen {
+        found.retain(|finding| other.iter().any(|other| other.signal.is_same_trouble(&finding.signal)));
+    }
+    let Some(finding) = found.first() else { return nothing("nothing was seen".to_owned()) };
+    let splat = finding.splat.and_then(|splat| splat.find(mutant));
+    let splat = splat.map(|splat| splat.text.clone()).unwrap_or_default();
+    Caught { caught: true, by: finding.text.clone(), splat }
+}
+
+/// What would fail `this` beside `other`.
+fn new_trouble(asked: &Asked<'_>, this: &Evidence, other: &(Asked<'_>, &Evidence)) -> Vec<Finding> {
+    let known = examine(&other.0, JudgedArm::Patched, other.1);
+    let mut found = Findings(examine(asked, JudgedArm::Patched, this));
+    work::examine_differences(&mut found, &differences(asked, other.1, this));
+    work::examine_leaks(&mut found, &new_leaks(asked, this, other.1));
+    found.0.retain(|finding| is_new(finding, &known));
+    found.0
 }
 
 fn unequal_demand(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<String> {

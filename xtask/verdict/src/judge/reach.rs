@@ -43,6 +43,12 @@ pub struct HunkReach {
     pub uncounted: Vec<String>,
     /// Of the hunk: that of its line that was reached furthest; of one that only takes code away, that of the code around it.
     pub state: ReachState,
+    /// Of one that was not executed, the workloads that execute its function elsewhere, those first that do most often.
+    #[serde(default)]
+    pub around: Vec<String>,
+    /// Failures that were forced below its functions on the patched arm.
+    #[serde(default)]
+    pub failures: u64,
 }
 
 /// What was reached of a patch.
@@ -79,6 +85,23 @@ impl Reach {
         }
     }
 
+    /// With the failures that were forced below the functions of each hunk, by what `patched` kernels say.
+    pub fn with_failures(mut self, hunks: &[ChangedHunk], patched: &[&Evidence]) -> Reach {
+        let done = patched
+            .iter()
+            .filter_map(|evidence| evidence.ran())
+            .flat_map(|ran| ran.scenarios.iter().filter_map(|scenario| ran.measured(&scenario.name)))
+            .flat_map(|measured| &measured.done);
+        for done in done {
+            let is_below =
+                |hunk: &ChangedHunk| hunk.functions.iter().flatten().any(|name| *name == done.what);
+            for (reached, _) in self.hunks.iter_mut().zip(hunks).filter(|(_, hunk)| is_below(hunk)) {
+                reached.failures = reached.failures.saturating_add(done.count);
+            }
+        }
+        self
+    }
+
     /// Changed lines with code.
     pub fn lines(&self) -> ReachedLines {
         let mut lines = ReachedLines::default();
@@ -101,6 +124,14 @@ impl Reach {
         let code = self.hunks.iter().filter(|hunk| hunk.state != ReachState::NoCode);
         let executed = code.clone().filter(|hunk| matches!(hunk.state, ReachState::Executed { .. }));
         (code.count(), executed.count())
+    }
+
+    /// The hunks that are compiled and were not executed, but for those in `allowed`, which need not be; by their index.
+    pub fn not_executed<'a>(&'a self, allowed: &'a [usize]) -> impl Iterator<Item = (usize, &'a HunkReach)> {
+        let is_left =
+            |hunk: &HunkReach| !allowed.contains(&hunk.number) && hunk.state == ReachState::NotExecuted;
+        let hunks = self.hunks.iter().enumerate().filter(|_| self.uncounted.is_none());
+        hunks.filter(move |(_, hunk)| is_left(hunk))
     }
 
     /// In sentences, why it cannot be said that the patch was tried; `allowed` are hunks that need not be reached.
@@ -230,14 +261,36 @@ fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
     };
     // Code that is taken away from outside of every function, or from a file that is gone: nothing is left to look at.
     let nothing = if hunk.has_code() { ReachState::NotCompiled } else { ReachState::NoCode };
+    let state = state.unwrap_or(nothing);
+    let around = if state == ReachState::NotExecuted { executed_around(hunk, all) } else { Vec::new() };
     HunkReach {
         number: hunk.number,
         path: hunk.path.clone(),
         place: hunk.place(),
         lines,
         uncounted: hunk.uncounted.clone(),
-        state: state.unwrap_or(nothing),
+        state,
+        around,
+        failures: 0,
     }
+}
+
+/// The workloads that execute any line that is compiled with the hunk's, those first that do most often.
+fn executed_around(hunk: &ChangedHunk, all: &[&Coverage]) -> Vec<String> {
+    let of_lines = hunk.lines.iter().filter(|line| line.side == Side::Added).filter_map(|line| line.within);
+    let within: BTreeSet<(u32, u32)> =
+        of_lines.chain(hunk.beside.iter().map(|beside| beside.within)).collect();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for coverage in all {
+        let Some(lines) = coverage.files.get(&hunk.path) else { continue };
+        let most =
+            within.iter().flat_map(|(first, last)| lines.range(*first..=*last)).map(|(_, count)| *count);
+        let count = counts.entry(&coverage.scenario).or_default();
+        *count = (*count).max(most.max().unwrap_or(0));
+    }
+    let mut by: Vec<(&str, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    by.into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The state that got furthest; None where there is no code.

@@ -33,6 +33,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         exclusive: false,
         always: false,
         paths: Vec::new(),
+        far: false,
     }
 }
 
@@ -351,7 +352,9 @@ fn a_splat_or_a_taint_fails_and_on_both_arms_it_is_not_the_patch() {
 
 #[test]
 fn a_guest_that_stops_without_its_trailer_never_passes() {
-    for end in [GuestEnd::QemuExited, GuestEnd::DeadlinePassed, GuestEnd::Silent, GuestEnd::Flooded] {
+    for end in
+        [GuestEnd::QemuExited, GuestEnd::DeadlinePassed, GuestEnd::Silent, GuestEnd::Stuck, GuestEnd::Flooded]
+    {
         let stopped = |ran: &mut Ran| {
             ran.end = end;
             ran.trailer = None;
@@ -849,7 +852,7 @@ fn test_that_fails_without_the_patch_and_not_with_it_is_a_fix() {
         compared(program(), &[("exit status", base)], &[("exit status", patched)], None).verdict
     };
     assert_eq!(verdict(failed(), WorkResult::Ok), Verdict::Fixes);
-    assert_eq!(verdict(failed(), failed()), Verdict::WeakPass);
+    assert_eq!(verdict(failed(), failed()), Verdict::BaseAlsoFails);
     assert_eq!(verdict(WorkResult::Ok, failed()), Verdict::Fail);
 }
 
@@ -929,6 +932,8 @@ fn patch_of_which_a_hunk_was_not_executed_is_vacuous_and_the_hunk_is_named() {
         place: "fs/a.c:12".to_owned(),
         lines: Vec::new(),
         uncounted: Vec::new(),
+        around: Vec::new(),
+        failures: 0,
         state,
     };
     let judged = |state| {
@@ -965,6 +970,8 @@ fn what_is_gone_is_no_fix_by_a_patch_that_was_not_executed_and_an_allowed_hunk_i
         place: "fs/a.c:12".to_owned(),
         lines: Vec::new(),
         uncounted: Vec::new(),
+        around: Vec::new(),
+        failures: 0,
         state: reach::ReachState::NotExecuted,
     };
     let reach = Reach { hunks: vec![hunk], uncounted: None, untried: Vec::new() };
@@ -1096,7 +1103,14 @@ fn pass_needs_a_bug_of_each_kind_in_the_patchs_own_lines_to_be_seen() {
     worse.splats = vec![splat(Kind::MightSleep, "fs/a.c:7")];
     worse.splats_total = 1;
     let worse = evidence(worse);
-    assert!(catch_mutant(&asked, &asked, &good, &worse).caught);
-    assert!(!catch_mutant(&asked, &asked, &worse, &worse).caught);
-    assert!(!catch_mutant(&asked, &asked, &good, &Evidence::default()).caught);
+    let catch = |mutant: &Evidence, patched: &Evidence, blank: &Evidence| {
+        catch_mutant(&asked, mutant, &[(asked, patched), (asked, blank)]).caught
+    };
+    assert!(catch(&worse, &good, &good));
+    // What the same kernel does without any bug is none of a bug's doing.
+    assert!(!catch(&worse, &good, &worse));
+    assert!(!catch(&worse, &worse, &good));
+    let not_run = Evidence::default();
+    assert!(!catch(&not_run, &good, &good));
+    assert!(!catch(&worse, &good, &not_run));
 }

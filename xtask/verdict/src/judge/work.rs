@@ -264,6 +264,28 @@ pub fn unblamed(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<S
         .collect()
 }
 
+/// In sentences, what the user brought to show a bug and that ends badly on both arms.
+pub fn fail_alike(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<String> {
+    let is_reproducer =
+        |scenario: &&Scenario| scenario.always && matches!(scenario.work(), Some(Workload::Program(_)));
+    let results = |evidence: &Evidence, name: &str| {
+        let measured = evidence.ran().and_then(|ran| ran.measured(name));
+        measured.map(|measured| measured.results.clone()).unwrap_or_default()
+    };
+    let mut found = Vec::new();
+    for scenario in asked.scenarios.iter().filter(is_reproducer) {
+        let (base, patched) = (results(base, &scenario.name), results(patched, &scenario.name));
+        for (what, base) in base {
+            if let (WorkResult::Failed(base), Some(WorkResult::Failed(patched))) = (base, patched.get(&what))
+            {
+                let how = if base == *patched { base } else { format!("{base} and {patched}") };
+                found.push(format!("{}: {what} is bad without and with the patch: {how}", scenario.name));
+            }
+        }
+    }
+    found
+}
+
 /// What the patch lost.
 pub fn examine_leaks(found: &mut Findings, leaks: &[NewLeak]) {
     for leak in leaks.iter().filter(|leak| leak.is_of_the_patch) {

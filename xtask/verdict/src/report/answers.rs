@@ -16,7 +16,8 @@ pub fn render(report: &Report) -> Vec<String> {
     layout::table(&[], &rows)
 }
 
-fn questions(report: &Report) -> Vec<[String; 2]> {
+/// Each with its answer.
+pub fn questions(report: &Report) -> Vec<[String; 2]> {
     let mut questions = vec![
         ("Does it apply as posted?", applies(report)),
         ("Does it build?", builds(report)),

@@ -26,7 +26,8 @@ pub fn screen(report: &Shown, run_dir: &str, colour: bool) -> String {
     lines.push(String::new());
     lines.extend(fold(&format!("run directory: {}", escape::line(run_dir))));
     lines.push(
-        "in it: report.txt with the details, cells/ with the console and repro.sh of each kernel".to_owned(),
+        "in it: report.html, report.txt with the details, and in cells/ console and repro.sh of each kernel"
+            .to_owned(),
     );
     lines.join("\n") + "\n"
 }
@@ -54,7 +55,7 @@ fn summary(report: &Report) -> String {
 }
 
 /// One word for the run. If all variants that did not pass have the same verdict, it is that one.
-fn verdict(report: &Report) -> &'static str {
+pub(super) fn verdict(report: &Report) -> &'static str {
     const CODES: [(Exit, &str); 5] = [
         (Exit::Ok, "pass"),
         (Exit::WeakPass, "weak-pass"),

@@ -83,7 +83,8 @@ fn render(report: &Report, context: bool) -> Vec<String> {
     lines
 }
 
-fn words(hunk: &HunkReach) -> String {
+/// What became of a hunk, and by what.
+pub fn words(hunk: &HunkReach) -> String {
     match &hunk.state {
         ReachState::NoCode | ReachState::Gone => "no code".to_owned(),
         ReachState::NotCompiled => "NOT COMPILED".to_owned(),
@@ -94,24 +95,38 @@ fn words(hunk: &HunkReach) -> String {
             if by.len() > NAMED {
                 names.push(&more);
             }
-            format!("executed by {}", names.join(", "))
+            let forced = match hunk.failures {
+                0 => String::new(),
+                1 => "; 1 failure forced below it".to_owned(),
+                number => format!("; {number} failures forced below it"),
+            };
+            format!("executed by {}{forced}", names.join(", "))
         }
+    }
+}
+
+/// What stands before a line.
+pub fn mark(state: &ReachState) -> String {
+    match state {
+        ReachState::NoCode | ReachState::Gone => String::new(),
+        ReachState::NotCompiled => "not compiled".to_owned(),
+        ReachState::NotExecuted => "not executed".to_owned(),
+        ReachState::Executed { count, .. } => count.to_string(),
+    }
+}
+
+/// As diff has it.
+pub fn sign(side: Side) -> char {
+    match side {
+        Side::Context => ' ',
+        Side::Added => '+',
+        Side::Removed => '-',
     }
 }
 
 /// A mark, the sign of the line, and as much of its text as fits.
 fn row(line: &LineReach) -> String {
-    let mark = match &line.state {
-        ReachState::NoCode | ReachState::Gone => String::new(),
-        ReachState::NotCompiled => "not compiled".to_owned(),
-        ReachState::NotExecuted => "not executed".to_owned(),
-        ReachState::Executed { count, .. } => count.to_string(),
-    };
-    let sign = match line.line.side {
-        Side::Context => ' ',
-        Side::Added => '+',
-        Side::Removed => '-',
-    };
+    let (mark, sign) = (mark(&line.state), sign(line.line.side));
     let text = line.line.text.replace('\t', "    ");
     let room = usize::from(WIDTH).saturating_sub(MARK).saturating_sub(3);
     let cut: String = text.chars().take(room).collect();
@@ -142,6 +157,8 @@ mod tests {
             place: "fs/dir.c:12".to_owned(),
             uncounted: Vec::new(),
             state: executed.clone(),
+            around: Vec::new(),
+            failures: 27,
             lines: vec![
                 line(Side::Context, 11, "\tif (a)", ReachState::NoCode),
                 line(Side::Removed, 12, "\t\tput(a);", ReachState::Gone),

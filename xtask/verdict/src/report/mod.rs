@@ -13,6 +13,7 @@ pub mod human;
 pub mod junit;
 pub mod layout;
 mod marked;
+pub mod page;
 mod planted_table;
 pub mod progress;
 mod reasons;

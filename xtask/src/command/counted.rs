@@ -1,0 +1,158 @@
+//! Runs a plan of which a part depends on what is counted: kernels that count which lines are executed come first, then the judged
+//! ones, which are asked for what executes any, and kernels with bugs in those lines. Judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cli::Controls;
+use super::matrix::{Line, Method, Step};
+use super::setting::Setting;
+use crate::boot::probe::Choice;
+use crate::build::Ccache;
+use crate::campaign::plan::{Arm, Cell};
+use crate::observe::Evidence;
+use crate::observe::events::{Event, Events};
+use crate::run::{Gathered, ReadyTree};
+use failure::{Failure, Result};
+
+/// What the steps before brought.
+#[derive(Default)]
+struct Known {
+    /// By id of the cell.
+    evidence: BTreeMap<String, Evidence>,
+    accels: BTreeMap<&'static str, Choice>,
+    guests_secs: f64,
+    ended: Option<Failure>,
+}
+
+impl Known {
+    fn add(&mut self, cells: &[Cell], brought: Gathered) {
+        self.evidence.extend(cells.iter().map(Cell::id).zip(brought.evidence));
+        self.accels = brought.accels;
+        self.guests_secs += brought.guests_secs;
+        self.ended = self.ended.take().or(brought.ended);
+    }
+
+    fn of(&self, cell: &Cell) -> Evidence {
+        self.evidence.get(&cell.id()).cloned().unwrap_or_default()
+    }
+
+    /// By index of the cell.
+    fn of_all(&self, cells: &[Cell]) -> Vec<Evidence> {
+        cells.iter().map(|cell| self.of(cell)).collect()
+    }
+}
+
+impl Setting<'_> {
+    /// Carries out the plan.
+    pub fn run_by_what_is_counted(
+        &mut self,
+        method: &Method<'_>,
+        events: &Events,
+        trees: &mut BTreeMap<String, ReadyTree>,
+        ccache: Option<&Ccache>,
+    ) -> Gathered {
+        let mut known = Known::default();
+        self.count(&Line { method, events, trees, ccache }, &mut known);
+        self.run_judged(&Line { method, events, trees, ccache }, &mut known);
+        if known.ended.is_none()
+            && let Err(failure) = self.mutate_what_would_pass(trees, &known)
+        {
+            known.ended = Some(failure);
+        }
+        let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
+        self.go_on(&Line { method, events, trees, ccache }, &is_mutant, &mut known);
+        let evidence = known.of_all(&self.planned.cells);
+        let Known { accels, guests_secs, ended, .. } = known;
+        Gathered { evidence, accels, guests_secs, ended }
+    }
+
+    /// Builds and boots those cells that are `meant`, with what was built of them before.
+    fn go_on(&self, line: &Line<'_>, meant: &dyn Fn(&Cell) -> bool, known: &mut Known) {
+        let cells: Vec<Cell> = self.planned.cells.iter().filter(|cell| meant(cell)).cloned().collect();
+        if known.ended.is_some() || cells.is_empty() {
+            return;
+        }
+        line.events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
+        let step = Step { built: known.of_all(&cells), ..Step::all(cells.clone()) };
+        let brought = self.run_cells(line, step, &known.accels);
+        known.add(&cells, brought);
+    }
+
+    /// Counts what the workloads execute that are about the changed files; where a hunk is left over, also what they execute with
+    /// failures, or what the others do. The kernels that are judged are built meanwhile.
+    fn count(&mut self, line: &Line<'_>, known: &mut Known) {
+        let cells: Vec<Cell> =
+            self.planned.cells.iter().filter(|cell| cell.arm != Arm::CoverageRest).cloned().collect();
+        let booted_later: BTreeSet<usize> =
+            (0..cells.len()).filter(|index| !cells[*index].arm.counts()).collect();
+        let first = self.run_cells(line, Step { booted_later, ..Step::all(cells.clone()) }, &known.accels);
+        known.add(&cells, first);
+        if known.ended.is_some() {
+            return;
+        }
+        self.keep_what_may_reach(&self.counted(known));
+        let is_rest = |cell: &Cell| cell.arm == Arm::CoverageRest;
+        if self.planned.cells.iter().any(is_rest) {
+            line.events.note(
+                "a hunk was not executed by what is about its file: failures are forced, or the others tried"
+                    .to_owned(),
+            );
+            self.go_on(line, &is_rest, known);
+        }
+    }
+
+    /// Boots what is judged, with the workloads that were counted to reach the patch.
+    fn run_judged(&mut self, line: &Line<'_>, known: &mut Known) {
+        if known.ended.is_some() {
+            return;
+        }
+        self.keep_what_reaches(&self.counted(known));
+        if let Err(failure) = self.planned.write(&self.dir.path) {
+            known.ended = Some(failure);
+            return;
+        }
+        self.go_on(line, &|cell| !cell.arm.counts(), known);
+        if known.ended.is_none() {
+            self.boot_again_what_fails(line, known);
+        }
+    }
+
+    /// Plants bugs in patches that would pass; what fails is seen without.
+    fn mutate_what_would_pass(
+        &mut self,
+        trees: &mut BTreeMap<String, ReadyTree>,
+        known: &Known,
+    ) -> Result<()> {
+        if self.args.controls == Controls::None {
+            return Ok(());
+        }
+        let would_pass = self.planned.would_pass(&known.of_all(&self.planned.cells));
+        self.mutate(trees, &self.counted(known), &would_pass)?;
+        self.planned.write(&self.dir.path)
+    }
+
+    /// What was counted, by index of the cell.
+    fn counted(&self, known: &Known) -> Vec<(usize, Evidence)> {
+        let cells = self.planned.cells.iter().enumerate().filter(|(_, cell)| cell.arm.counts());
+        cells.map(|(index, cell)| (index, known.of(cell))).collect()
+    }
+
+    /// Boots both arms of a pair once more where the patch would fail: what was chance does not come again.
+    fn boot_again_what_fails(&self, line: &Line<'_>, known: &mut Known) {
+        let again = self.planned.would_fail(&known.of_all(&self.planned.cells));
+        if again.is_empty() || line.method.guest.is_none_or(|guest| guest.repeat > 1) {
+            return;
+        }
+        line.events.note(
+            "the patch would fail: both kernels are booted once more, to see whether it was chance"
+                .to_owned(),
+        );
+        let cells: Vec<Cell> = again.iter().map(|index| self.planned.cells[*index].clone()).collect();
+        let step = Step { boots: Some(2), ..Step::all(cells.clone()) };
+        let booted = self.run_cells(line, step, &known.accels);
+        for (cell, evidence) in cells.iter().zip(booted.evidence) {
+            known.evidence.entry(cell.id()).or_default().repeats = evidence.repeats;
+        }
+        known.ended = booted.ended;
+    }
+}
