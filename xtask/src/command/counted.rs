@@ -87,6 +87,7 @@ impl Setting<'_> {
             (0..cells.len()).filter(|index| !cells[*index].arm.counts()).collect();
         let first = self.run_cells(line, Step { booted_later, ..Step::all(cells.clone()) }, &known.accels);
         known.add(&cells, first);
+        self.count_again(line, known);
         if known.ended.is_some() {
             return;
         }
@@ -98,6 +99,21 @@ impl Setting<'_> {
                     .to_owned(),
             );
             self.go_on(line, &is_rest, known);
+        }
+    }
+
+    /// Boots a kernel that counts once more if it ended before it had counted anything: it says nothing about the patch, and what
+    /// an emulated boot died of need not come again.
+    fn count_again(&self, line: &Line<'_>, known: &mut Known) {
+        let has_said_nothing = |cell: &Cell| {
+            cell.arm == Arm::Coverage && known.of(cell).ran().is_some_and(|ran| ran.coverage.is_empty())
+        };
+        let again: Vec<String> =
+            self.planned.cells.iter().filter(|cell| has_said_nothing(cell)).map(Cell::id).collect();
+        if !again.is_empty() {
+            line.events
+                .note("a kernel that counts ended before it had counted anything: once more".to_owned());
+            self.go_on(line, &|cell| again.contains(&cell.id()), known);
         }
     }
 

@@ -16,7 +16,7 @@ use protocol::Workload;
 const MUTANTS_MAX: usize = 6;
 
 /// Workloads that a kernel with a bug runs.
-const WORKLOADS_MAX: usize = 2;
+const WORKLOADS_MAX: usize = 4;
 
 impl Setting<'_> {
     /// Adds a cell for each bug in the patched arms with the indices `pairs`, by what was counted, by index of the cell. Each variant

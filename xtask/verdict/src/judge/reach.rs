@@ -43,7 +43,8 @@ pub struct HunkReach {
     pub uncounted: Vec<String>,
     /// Of the hunk: that of its line that was reached furthest; of one that only takes code away, that of the code around it.
     pub state: ReachState,
-    /// Of one that was not executed, the workloads that execute its function elsewhere, those first that do most often.
+    /// Of one that was not executed, the workloads that execute its function elsewhere, those first that do most often; of one that
+    /// changes what nothing counts, those that execute any code of its file, those first that execute most of its lines.
     #[serde(default)]
     pub around: Vec<String>,
     /// Failures that were forced below its functions on the patched arm.
@@ -73,11 +74,16 @@ pub struct ReachedLines {
 impl Reach {
     /// What all of `counted` reached together: the evidence of cells that count lines, whatever their variant.
     pub fn of(hunks: &[ChangedHunk], counted: &[&Evidence]) -> Reach {
-        let uncounted = counted.iter().all(|evidence| evidence.ran().is_none()).then(|| {
-            counted.iter().find_map(|evidence| why_not(evidence)).unwrap_or_else(|| "not run".to_owned())
-        });
         let all: Vec<&Coverage> =
             counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.coverage).collect();
+        let has_run = counted.iter().any(|evidence| evidence.ran().is_some());
+        let uncounted = match (has_run, all.is_empty()) {
+            (true, false) => None,
+            (true, true) => Some("the kernel that counts ended before it had counted anything".to_owned()),
+            (false, _) => Some(
+                counted.iter().find_map(|evidence| why_not(evidence)).unwrap_or_else(|| "not run".to_owned()),
+            ),
+        };
         Reach {
             hunks: hunks.iter().map(|hunk| hunk_reach(hunk, &all)).collect(),
             uncounted,
@@ -178,6 +184,12 @@ impl Reach {
         self.executed_by().flatten().cloned().collect()
     }
 
+    /// Of what nothing counts, the workloads that execute most of the same file: at most so many for each hunk.
+    pub fn beside_uncounted(&self, most: usize) -> BTreeSet<String> {
+        let hunks = self.hunks.iter().filter(|hunk| hunk.state == ReachState::NoCode);
+        hunks.flat_map(|hunk| hunk.around.iter().take(most)).cloned().collect()
+    }
+
     /// At most so many of the workloads beside those in `taken`, those first that execute what no other before them did.
     pub fn telling(&self, most: usize, taken: Vec<String>) -> Vec<String> {
         let by: Vec<&Vec<String>> = self.executed_by().collect();
@@ -262,7 +274,11 @@ fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
     // Code that is taken away from outside of every function, or from a file that is gone: nothing is left to look at.
     let nothing = if hunk.has_code() { ReachState::NotCompiled } else { ReachState::NoCode };
     let state = state.unwrap_or(nothing);
-    let around = if state == ReachState::NotExecuted { executed_around(hunk, all) } else { Vec::new() };
+    let around = match state {
+        ReachState::NotExecuted => executed_around(hunk, all),
+        ReachState::NoCode if !hunk.uncounted.is_empty() => executed_in_file(&hunk.path, all),
+        _ => Vec::new(),
+    };
     HunkReach {
         number: hunk.number,
         path: hunk.path.clone(),
@@ -273,6 +289,20 @@ fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
         around,
         failures: 0,
     }
+}
+
+/// The workloads that execute lines of a file, those first that execute most of them. What is executed by the boot alone is no
+/// workload's work.
+fn executed_in_file(path: &str, all: &[&Coverage]) -> Vec<String> {
+    let mut lines: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    for coverage in all {
+        let executed = coverage.files.get(path).into_iter().flatten().filter(|(_, count)| **count > 0);
+        lines.entry(&coverage.scenario).or_default().extend(executed.map(|(line, _)| *line));
+    }
+    let mut by: Vec<(&str, usize)> = lines.into_iter().map(|(name, lines)| (name, lines.len())).collect();
+    by.retain(|(_, lines)| *lines > 0);
+    by.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
+    by.into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The workloads that execute any line that is compiled with the hunk's, those first that do most often.
@@ -433,6 +463,36 @@ mod tests {
         assert_eq!(Vec::from_iter(reach.reached_by()), ["a", "b", "test"]);
         assert_eq!(reach.telling(1, vec!["test".to_owned()]), ["test", "b"]);
         assert_eq!(reach.telling(1, Vec::new()).len(), 1);
+    }
+
+    #[test]
+    fn what_nothing_counts_is_tried_by_what_executes_most_of_its_file() {
+        let all =
+            [coverage("few", &[(2, 900)]), coverage("most", &[(2, 1), (7, 1)]), coverage("none", &[(2, 0)])];
+        let mut table = hunk(vec![line(Side::Added, 20, None)], &[]);
+        table.uncounted = vec!["data".to_owned()];
+        let reached = reached(&table, &all);
+        assert_eq!(
+            (&reached.state, &reached.around[..]),
+            (&ReachState::NoCode, &["most", "few"].map(str::to_owned)[..])
+        );
+        let reach = Reach { hunks: vec![reached], ..Reach::default() };
+        assert_eq!(Vec::from_iter(reach.beside_uncounted(1)), ["most"]);
+        assert!(reach.reached_by().is_empty());
+    }
+
+    #[test]
+    fn function_of_a_hunk_that_is_not_executed_is_executed_by_somebody() {
+        let left = hunk(vec![line(Side::Added, 3, Some((3, 3)))], &[]);
+        let reached =
+            reached(&left, &[coverage("near", &[(2, 4), (3, 0)]), coverage("far", &[(3, 0), (30, 9)])]);
+        assert_eq!(
+            (&reached.state, &reached.around[..]),
+            (&ReachState::NotExecuted, &["near".to_owned()][..])
+        );
+        let reach = Reach { hunks: vec![reached], ..Reach::default() };
+        assert_eq!(reach.not_executed(&[]).count(), 1);
+        assert_eq!(reach.not_executed(&[reach.hunks[0].number]).count(), 0);
     }
 
     #[test]
