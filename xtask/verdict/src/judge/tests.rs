@@ -1065,6 +1065,17 @@ fn what_does_not_come_again_is_chance_unless_a_changed_function_had_a_part_in_it
     assert_eq!(verdict(boot(WorkResult::Ok, &["other"]), good()), Verdict::WeakPass);
     assert_eq!(verdict(boot(WorkResult::Ok, &["other"]), boot(WorkResult::Ok, &["other"])), Verdict::Fail);
     assert_eq!(verdict(boot(WorkResult::Ok, &["other", "open_a"]), good()), Verdict::Fail);
+    // An emulated guest may die of a breakpoint that is nobody's, in any function.
+    let breakpoint = || {
+        let mut boot = boot(WorkResult::Ok, &["open_a"]);
+        if let Boot::Ran(ran) = &mut boot {
+            ran.splats[0].kind = Kind::Oops;
+            ran.splats[0].headline = "Oops: int3: 0000 [#1] SMP".to_owned();
+        }
+        boot
+    };
+    assert_eq!(verdict(breakpoint(), good()), Verdict::WeakPass);
+    assert_eq!(verdict(breakpoint(), breakpoint()), Verdict::Fail);
 }
 
 #[test]
