@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cli::Controls;
-use super::matrix::{Line, Method, Step};
+use super::matrix::{Method, RunContext, RunStep};
 use super::setting::Setting;
 use crate::boot::probe::Choice;
 use crate::build::Ccache;
@@ -52,73 +52,74 @@ impl Setting<'_> {
         ccache: Option<&Ccache>,
     ) -> Gathered {
         let mut known = Known::default();
-        self.count(&Line { method, events, trees, ccache }, &mut known);
-        self.run_judged(&Line { method, events, trees, ccache }, &mut known);
+        self.count(&RunContext { method, events, trees, ccache }, &mut known);
+        self.run_judged(&RunContext { method, events, trees, ccache }, &mut known);
         if known.ended.is_none()
             && let Err(failure) = self.mutate_what_would_pass(trees, &known)
         {
             known.ended = Some(failure);
         }
         let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
-        self.go_on(&Line { method, events, trees, ccache }, &is_mutant, &mut known);
+        self.go_on(&RunContext { method, events, trees, ccache }, &is_mutant, &mut known);
         let evidence = known.of_all(&self.planned.cells);
         let Known { accels, guests_secs, ended, .. } = known;
         Gathered { evidence, accels, guests_secs, ended }
     }
 
     /// Builds and boots those cells that are `meant`, with what was built of them before.
-    fn go_on(&self, line: &Line<'_>, meant: &dyn Fn(&Cell) -> bool, known: &mut Known) {
+    fn go_on(&self, run: &RunContext<'_>, meant: &dyn Fn(&Cell) -> bool, known: &mut Known) {
         let cells: Vec<Cell> = self.planned.cells.iter().filter(|cell| meant(cell)).cloned().collect();
         if known.ended.is_some() || cells.is_empty() {
             return;
         }
-        line.events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
-        let step = Step { built: known.of_all(&cells), ..Step::all(cells.clone()) };
-        let brought = self.run_cells(line, step, &known.accels);
+        run.events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
+        let step = RunStep { built: known.of_all(&cells), ..RunStep::all(cells.clone()) };
+        let brought = self.run_cells(run, step, &known.accels);
         known.add(&cells, brought);
     }
 
-    /// Counts what the workloads execute that are about the changed files; where a hunk is left over, also what they execute with
+    /// Counts what the workloads execute that are about the changed files; where a hunk is left over, also what they execute run
     /// failures, or what the others do. The kernels that are judged are built meanwhile.
-    fn count(&mut self, line: &Line<'_>, known: &mut Known) {
+    fn count(&mut self, run: &RunContext<'_>, known: &mut Known) {
         let cells: Vec<Cell> =
             self.planned.cells.iter().filter(|cell| cell.arm != Arm::CoverageRest).cloned().collect();
         let booted_later: BTreeSet<usize> =
             (0..cells.len()).filter(|index| !cells[*index].arm.counts()).collect();
-        let first = self.run_cells(line, Step { booted_later, ..Step::all(cells.clone()) }, &known.accels);
+        let first =
+            self.run_cells(run, RunStep { booted_later, ..RunStep::all(cells.clone()) }, &known.accels);
         known.add(&cells, first);
-        self.count_again(line, known);
+        self.count_again(run, known);
         if known.ended.is_some() {
             return;
         }
         self.keep_what_may_reach(&self.counted(known));
         let is_rest = |cell: &Cell| cell.arm == Arm::CoverageRest;
         if self.planned.cells.iter().any(is_rest) {
-            line.events.note(
+            run.events.note(
                 "a hunk was not executed by what is about its file: failures are forced, or the others tried"
                     .to_owned(),
             );
-            self.go_on(line, &is_rest, known);
+            self.go_on(run, &is_rest, known);
         }
     }
 
     /// Boots a kernel that counts once more if it ended before it had counted anything: it says nothing about the patch, and what
     /// an emulated boot died of need not come again.
-    fn count_again(&self, line: &Line<'_>, known: &mut Known) {
+    fn count_again(&self, run: &RunContext<'_>, known: &mut Known) {
         let has_said_nothing = |cell: &Cell| {
             cell.arm == Arm::Coverage && known.of(cell).ran().is_some_and(|ran| ran.coverage.is_empty())
         };
         let again: Vec<String> =
             self.planned.cells.iter().filter(|cell| has_said_nothing(cell)).map(Cell::id).collect();
         if !again.is_empty() {
-            line.events
+            run.events
                 .note("a kernel that counts ended before it had counted anything: once more".to_owned());
-            self.go_on(line, &|cell| again.contains(&cell.id()), known);
+            self.go_on(run, &|cell| again.contains(&cell.id()), known);
         }
     }
 
     /// Boots what is judged, with the workloads that were counted to reach the patch.
-    fn run_judged(&mut self, line: &Line<'_>, known: &mut Known) {
+    fn run_judged(&mut self, run: &RunContext<'_>, known: &mut Known) {
         if known.ended.is_some() {
             return;
         }
@@ -127,9 +128,9 @@ impl Setting<'_> {
             known.ended = Some(failure);
             return;
         }
-        self.go_on(line, &|cell| !cell.arm.counts(), known);
+        self.go_on(run, &|cell| !cell.arm.counts(), known);
         if known.ended.is_none() {
-            self.boot_again_what_fails(line, known);
+            self.boot_again_what_fails(run, known);
         }
     }
 
@@ -154,18 +155,18 @@ impl Setting<'_> {
     }
 
     /// Boots both arms of a pair once more where the patch would fail: what was chance does not come again.
-    fn boot_again_what_fails(&self, line: &Line<'_>, known: &mut Known) {
+    fn boot_again_what_fails(&self, run: &RunContext<'_>, known: &mut Known) {
         let again = self.planned.would_fail(&known.of_all(&self.planned.cells));
-        if again.is_empty() || line.method.guest.is_none_or(|guest| guest.repeat > 1) {
+        if again.is_empty() || run.method.guest.is_none_or(|guest| guest.repeat > 1) {
             return;
         }
-        line.events.note(
+        run.events.note(
             "the patch would fail: both kernels are booted once more, to see whether it was chance"
                 .to_owned(),
         );
         let cells: Vec<Cell> = again.iter().map(|index| self.planned.cells[*index].clone()).collect();
-        let step = Step { boots: Some(2), ..Step::all(cells.clone()) };
-        let booted = self.run_cells(line, step, &known.accels);
+        let step = RunStep { boots: Some(2), ..RunStep::all(cells.clone()) };
+        let booted = self.run_cells(run, step, &known.accels);
         for (cell, evidence) in cells.iter().zip(booted.evidence) {
             known.evidence.entry(cell.id()).or_default().repeats = evidence.repeats;
         }

@@ -36,7 +36,7 @@ pub struct Method<'a> {
 }
 
 /// What every step of a run works with.
-pub struct Line<'a> {
+pub struct RunContext<'a> {
     pub method: &'a Method<'a>,
     pub events: &'a Events,
     pub trees: &'a BTreeMap<String, ReadyTree>,
@@ -45,7 +45,7 @@ pub struct Line<'a> {
 
 /// One step of a run.
 #[derive(Default)]
-pub struct Step {
+pub struct RunStep {
     pub cells: Vec<Cell>,
     /// [`Run::built`].
     pub built: Vec<Evidence>,
@@ -55,10 +55,10 @@ pub struct Step {
     pub boots: Option<u32>,
 }
 
-impl Step {
+impl RunStep {
     /// Each cell is built and booted.
-    pub fn all(cells: Vec<Cell>) -> Step {
-        Step { cells, ..Step::default() }
+    pub fn all(cells: Vec<Cell>) -> RunStep {
+        RunStep { cells, ..RunStep::default() }
     }
 }
 
@@ -128,19 +128,19 @@ impl Setting<'_> {
         if counting && method.guest.is_some() {
             return self.run_by_what_is_counted(method, &events, &mut trees, ccache.as_ref());
         }
-        let line = Line { method, events: &events, trees: &trees, ccache: ccache.as_ref() };
-        self.run_cells(&line, Step::all(planned.cells.clone()), &BTreeMap::new())
+        let with = RunContext { method, events: &events, trees: &trees, ccache: ccache.as_ref() };
+        self.run_cells(&with, RunStep::all(planned.cells.clone()), &BTreeMap::new())
     }
 
     /// Carries out one step of a run.
     pub fn run_cells(
         &self,
-        line: &Line<'_>,
-        step: Step,
+        with: &RunContext<'_>,
+        step: RunStep,
         accels: &BTreeMap<&'static str, Choice>,
     ) -> Gathered {
-        let (planned, &Line { method, events, .. }) = (&self.planned, line);
-        let Step { cells, built, booted_later, boots } = step;
+        let (planned, &RunContext { method, events, .. }) = (&self.planned, with);
+        let RunStep { cells, built, booted_later, boots } = step;
         let guests = || super::guests(self.project, &cells, &self.dir.path, events);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
             Some(_) => planned.look(cell, evidence),
@@ -154,7 +154,7 @@ impl Setting<'_> {
             built,
             booted_later,
             subject: &planned.subject,
-            trees: line.trees,
+            trees: with.trees,
             counted: planned.counted_files(),
             requests: self.requests.clone(),
             guests: &guests,
@@ -162,7 +162,7 @@ impl Setting<'_> {
             wish: method.guest.map_or(Wish::Auto, cli::GuestArgs::wish),
             accels: accels.clone(),
             jobs: method.pace.jobs(),
-            ccache: line.ccache.cloned(),
+            ccache: with.ccache.cloned(),
             fail_fast: method.pace.fail_fast,
             repeat: boots.unwrap_or_else(|| method.guest.map_or(1, |guest| guest.repeat)),
             soak: self.args.soak.unwrap_or_default(),

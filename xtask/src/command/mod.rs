@@ -23,6 +23,7 @@ mod mutate;
 mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod planned;
+mod reached;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod selftests;

@@ -1,0 +1,200 @@
+//! What each kernel is asked to do, by what was counted: which workloads count on, which of them judged kernels run, and which are
+//! run once more with failures below the changed functions. Builds, boots and judges nothing.
+
+use std::collections::BTreeMap;
+
+use protocol::Workload;
+
+use super::planned::Planned;
+use super::setting::Setting;
+use crate::campaign::plan::{Arm, Cell};
+use crate::campaign::{Scenario, scenario};
+use crate::judge::Reach;
+use crate::judge::reach::HunkReach;
+use crate::observe::{ChangedHunk, Evidence};
+
+/// Workloads that judged kernels run at most, beside the boot and what the user brings.
+const WORKLOADS_MAX: usize = 5;
+
+/// Workloads for each hunk that changes what nothing counts, as a table of pointers.
+const BESIDE_UNCOUNTED_MAX: usize = 3;
+
+/// Of these, those that are run again with failures, the shortest first, as long as rounds without any failure take no longer than
+/// so many seconds of the guest; functions in which one has them; what each gets beside the time that it takes without; and what
+/// it gets at most.
+const SWEEPS_MAX: usize = 2;
+const SWEEP_ROUNDS_SECS: f64 = 40.0;
+const SWEPT_FUNCTIONS_MAX: usize = 6;
+const SWEEP_SECS: f64 = 25.0;
+const SWEEP_SECS_MAX: f64 = 75.0;
+
+impl Setting<'_> {
+    /// A test of the kernel's own.
+    fn is_test(&self, name: &str) -> bool {
+        let scenario = self.planned.scenarios.iter().find(|scenario| scenario.name == name);
+        let work = scenario.and_then(Scenario::work);
+        matches!(work, Some(Workload::Kunit(_) | Workload::Selftest(_)))
+    }
+
+    /// Leaves to the cells that count the rest what may execute the hunks that are left over, by what was counted: workloads
+    /// that execute the function of such a hunk, with failures below it; where none does, those that there was no time for and all
+    /// that are about other files. Without any there is no such cell.
+    pub fn keep_what_may_reach(&mut self, counted: &[(usize, Evidence)]) {
+        let Planned { sources, cells, unreached_allowed, .. } = &mut self.planned;
+        let reaches: BTreeMap<&String, Reach> = sources
+            .changed
+            .iter()
+            .map(|(tree, hunks)| (tree, Reach::of(hunks, &of_tree(cells, tree, counted))))
+            .collect();
+        let known: Vec<Cell> = cells.iter().filter(|cell| cell.arm == Arm::Coverage).cloned().collect();
+        cells.retain_mut(|cell| {
+            if cell.arm != Arm::CoverageRest {
+                return true;
+            }
+            let (Some(reach), Some(hunks)) = (reaches.get(&cell.tree), sources.changed.get(&cell.tree))
+            else {
+                return false;
+            };
+            let left: Vec<(usize, &HunkReach)> = reach.not_executed(unreached_allowed).collect();
+            if left.is_empty() {
+                return false;
+            }
+            let first = known.iter().find(|first| first.pair_id() == cell.pair_id());
+            let scenarios = first.map(|first| &first.scenarios[..]).unwrap_or_default();
+            let untried = scenarios.iter().filter(|scenario| reach.untried.contains(&scenario.name)).cloned();
+            let others: Vec<Scenario> = untried.chain(std::mem::take(&mut cell.scenarios)).collect();
+            let sweeps = sweeps_around(scenarios, &left, hunks, counted);
+            let is_all_swept = !sweeps.is_empty() && left.iter().all(|(_, hunk)| !hunk.around.is_empty());
+            cell.scenarios = sweeps.into_iter().chain(others.into_iter().filter(|_| !is_all_swept)).collect();
+            !cell.scenarios.is_empty()
+        });
+    }
+
+    /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell; and has it done once more
+    /// with failures below the functions that it reaches.
+    pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)]) {
+        for (tree, hunks) in &self.planned.sources.changed {
+            let cells = &self.planned.cells;
+            let reach = Reach::of(hunks, &of_tree(cells, tree, counted));
+            // A test says what should come out; the others are told apart by what they execute alone.
+            let tests: Vec<String> =
+                reach.reached_by().into_iter().filter(|name| self.is_test(name)).collect();
+            let mut wanted = reach.telling(WORKLOADS_MAX, tests);
+            wanted.extend(reach.beside_uncounted(BESIDE_UNCOUNTED_MAX));
+            // What reached a hunk only with failures; and what the kernel did not survive, so that nobody knows what it reached.
+            let is_told = |name: &String| {
+                let told = counted.iter().filter_map(|(_, evidence)| evidence.ran());
+                told.flat_map(|ran| &ran.coverage).any(|coverage| coverage.scenario == *name)
+            };
+            let counting = cells.iter().filter(|cell| cell.tree == *tree && cell.arm == Arm::CoverageRest);
+            let mut known: Vec<Scenario> = Vec::new();
+            for scenario in counting.flat_map(|cell| &cell.scenarios).filter(|scenario| is_sweep(scenario)) {
+                let is_meant = wanted.contains(&scenario.name) || !is_told(&scenario.name);
+                if is_meant && known.iter().all(|one| one.name != scenario.name) {
+                    known.push(scenario.clone());
+                }
+            }
+            let judged = |cell: &&mut Cell| cell.tree == *tree && !cell.arm.counts();
+            for cell in self.planned.cells.iter_mut().filter(judged) {
+                let mut sweeps = sweeps(&cell.scenarios, &wanted, &reach, hunks, counted);
+                sweeps.retain(|sweep| known.iter().all(|known| known.name != sweep.name));
+                sweeps.truncate(SWEEPS_MAX.saturating_sub(known.len()));
+                cell.scenarios.retain(|scenario| scenario.is_always_run() || wanted.contains(&scenario.name));
+                scenario::add_before_the_last_look(&mut cell.scenarios, [known.clone(), sweeps].concat());
+            }
+        }
+    }
+}
+
+/// What was counted on `tree`, of what was counted by index of the cell.
+fn of_tree<'e>(cells: &[Cell], tree: &str, counted: &'e [(usize, Evidence)]) -> Vec<&'e Evidence> {
+    let of_it = counted.iter().filter(|(index, _)| cells[*index].tree == tree);
+    of_it.map(|(_, evidence)| evidence).collect()
+}
+
+fn is_sweep(scenario: &Scenario) -> bool {
+    matches!(scenario.work(), Some(Workload::Sweep(_)))
+}
+
+/// The scenario `name` of `scenarios`, if it is an exerciser of ours: others are not run with failures.
+fn exerciser<'s>(scenarios: &'s [Scenario], name: &str) -> Option<&'s Scenario> {
+    scenarios.iter().find(|scenario| scenario.name == name && scenario.work() == Some(&Workload::Ours))
+}
+
+/// Once more the workloads that execute the functions of hunks that they do not execute, with failures below these.
+fn sweeps_around(
+    scenarios: &[Scenario],
+    left: &[(usize, &HunkReach)],
+    hunks: &[ChangedHunk],
+    counted: &[(usize, Evidence)],
+) -> Vec<Scenario> {
+    let mut chosen: Vec<(&Scenario, Vec<Vec<String>>)> = Vec::new();
+    for (index, hunk) in left {
+        let Some(scenario) = hunk.around.iter().find_map(|name| exerciser(scenarios, name)) else { continue };
+        let functions = hunks.get(*index).map(|hunk| hunk.functions.clone()).unwrap_or_default();
+        match chosen.iter_mut().find(|(known, _)| known.name == scenario.name) {
+            Some((_, under)) => add_new(under, functions),
+            None => chosen.push((scenario, functions)),
+        }
+    }
+    let some = chosen.into_iter().filter(|(_, under)| !under.is_empty()).take(SWEEPS_MAX);
+    some.map(|(scenario, under)| swept(scenario, under, counted)).collect()
+}
+
+/// The workloads that reach a changed function, those first that tell most, each with failures below what it reaches.
+fn sweeps<'s>(
+    scenarios: &'s [Scenario],
+    wanted: &[String],
+    reach: &Reach,
+    hunks: &[ChangedHunk],
+    counted: &[(usize, Evidence)],
+) -> Vec<Scenario> {
+    let sweep = |scenario: &'s Scenario| {
+        let mut under: Vec<Vec<String>> = Vec::new();
+        for (reached, hunk) in reach.hunks.iter().zip(hunks) {
+            if reached.is_reached_by(&scenario.name) {
+                add_new(&mut under, hunk.functions.clone());
+            }
+        }
+        under.truncate(SWEPT_FUNCTIONS_MAX);
+        (!under.is_empty()).then_some((scenario, under))
+    };
+    let mut programs: Vec<&Scenario> = wanted.iter().filter_map(|name| exerciser(scenarios, name)).collect();
+    programs.sort_by(|one, other| took(one, counted).total_cmp(&took(other, counted)));
+    let (mut chosen, mut secs) = (Vec::new(), 0.0);
+    for (scenario, under) in programs.into_iter().filter_map(sweep) {
+        secs += rounds_secs(scenario, &under, counted);
+        if chosen.len() == SWEEPS_MAX || (secs > SWEEP_ROUNDS_SECS && !chosen.is_empty()) {
+            break;
+        }
+        chosen.push(swept(scenario, under, counted));
+    }
+    chosen
+}
+
+fn add_new(under: &mut Vec<Vec<String>>, functions: Vec<Vec<String>>) {
+    for names in functions {
+        if !under.contains(&names) {
+            under.push(names);
+        }
+    }
+}
+
+/// What a workload took on a kernel that counts, seconds.
+fn took(scenario: &Scenario, counted: &[(usize, Evidence)]) -> f64 {
+    let ran = counted.iter().filter_map(|(_, evidence)| evidence.ran()).flat_map(|ran| &ran.scenarios);
+    ran.filter(|ran| ran.name == scenario.name).map(|ran| ran.secs).fold(0.0, f64::max)
+}
+
+/// A round below each function takes as long as the workload itself, and failures make it longer.
+#[expect(clippy::cast_precision_loss, reason = "a few functions")]
+fn rounds_secs(scenario: &Scenario, under: &[Vec<String>], counted: &[(usize, Evidence)]) -> f64 {
+    took(scenario, counted) * under.len() as f64
+}
+
+fn swept(scenario: &Scenario, mut under: Vec<Vec<String>>, counted: &[(usize, Evidence)]) -> Scenario {
+    under.truncate(SWEPT_FUNCTIONS_MAX);
+    let secs = (SWEEP_SECS + rounds_secs(scenario, &under, counted)).min(SWEEP_SECS_MAX);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 25 and 75")]
+    scenario.sweep_of(under, secs as u64)
+}
