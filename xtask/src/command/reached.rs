@@ -11,7 +11,7 @@ use crate::campaign::plan::{Arm, Cell};
 use crate::campaign::{Scenario, scenario};
 use crate::judge::Reach;
 use crate::judge::reach::HunkReach;
-use crate::observe::{ChangedHunk, Evidence};
+use crate::observe::{ChangedHunk, Ending, Evidence};
 
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
 const WORKLOADS_MAX: usize = 5;
@@ -46,7 +46,8 @@ impl Setting<'_> {
             .iter()
             .map(|(tree, hunks)| (tree, Reach::of(hunks, &of_tree(cells, tree, counted))))
             .collect();
-        let known: Vec<Cell> = cells.iter().filter(|cell| cell.arm == Arm::Coverage).cloned().collect();
+        let planned_cells = cells.clone();
+        let known: Vec<&Cell> = planned_cells.iter().filter(|cell| cell.arm == Arm::Coverage).collect();
         cells.retain_mut(|cell| {
             if cell.arm != Arm::CoverageRest {
                 return true;
@@ -56,7 +57,8 @@ impl Setting<'_> {
                 return false;
             };
             let left: Vec<(usize, &HunkReach)> = reach.not_executed(unreached_allowed).collect();
-            if left.is_empty() {
+            // What a kernel did not survive is seen on the judged ones first.
+            if left.is_empty() || !lost(&of_tree(&planned_cells, &cell.tree, counted)).is_empty() {
                 return false;
             }
             let first = known.iter().find(|first| first.pair_id() == cell.pair_id());
@@ -81,16 +83,13 @@ impl Setting<'_> {
                 reach.reached_by().into_iter().filter(|name| self.is_test(name)).collect();
             let mut wanted = reach.telling(WORKLOADS_MAX, tests);
             wanted.extend(reach.beside_uncounted(BESIDE_UNCOUNTED_MAX));
-            // What reached a hunk only with failures; and what the kernel did not survive, so that nobody knows what it reached.
-            let is_told = |name: &String| {
-                let told = counted.iter().filter_map(|(_, evidence)| evidence.ran());
-                told.flat_map(|ran| &ran.coverage).any(|coverage| coverage.scenario == *name)
-            };
+            // Nobody knows what they reached.
+            wanted.extend(lost(&of_tree(cells, tree, counted)));
+            // What reached a hunk only with failures.
             let counting = cells.iter().filter(|cell| cell.tree == *tree && cell.arm == Arm::CoverageRest);
             let mut known: Vec<Scenario> = Vec::new();
             for scenario in counting.flat_map(|cell| &cell.scenarios).filter(|scenario| is_sweep(scenario)) {
-                let is_meant = wanted.contains(&scenario.name) || !is_told(&scenario.name);
-                if is_meant && known.iter().all(|one| one.name != scenario.name) {
+                if wanted.contains(&scenario.name) && known.iter().all(|one| one.name != scenario.name) {
                     known.push(scenario.clone());
                 }
             }
@@ -110,6 +109,13 @@ impl Setting<'_> {
 fn of_tree<'e>(cells: &[Cell], tree: &str, counted: &'e [(usize, Evidence)]) -> Vec<&'e Evidence> {
     let of_it = counted.iter().filter(|(index, _)| cells[*index].tree == tree);
     of_it.map(|(_, evidence)| evidence).collect()
+}
+
+/// Workloads that a kernel which counts began and did not end, because it did not survive them.
+fn lost(counted: &[&Evidence]) -> Vec<String> {
+    let begun = counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.scenarios);
+    let lost = begun.filter(|ran| matches!(ran.outcome, Ending::Unfinished));
+    lost.map(|ran| ran.name.clone()).collect()
 }
 
 fn is_sweep(scenario: &Scenario) -> bool {
