@@ -15,9 +15,11 @@ use crate::cache::{Cache, Recorded};
 use crate::campaign::plan::{Arm, Cell};
 use crate::campaign::{Scenario, Suite};
 use crate::host;
+use crate::host::accel::Accel;
 use crate::observe::events::{Event, Stage};
-use crate::observe::{Boot, GuestEnd};
+use crate::observe::{Boot, GuestEnd, Ran};
 use crate::subject::control::WantedSignal;
+use console::Splat;
 use failure::{Context, Exit, Failure, Result};
 
 /// The shortest time that the kernel takes for a stall.
@@ -29,6 +31,15 @@ pub(super) struct Prepared<'a> {
     /// All of it, whoever is asked.
     pub request: Request,
     pub binaries: &'a Binaries,
+}
+
+/// An emulated CPU may run into the breakpoint by which the kernel patches its own text (arch/x86/kernel/alternative.c,
+/// smp_text_poke_batch_finish()) when that is over, and the kernel then dies of it: 7.2 in sched_clock_idle_wakeup_event(), just
+/// as sched_clock_init_late() had switched its key, at one boot of ten. Before the first word of the guest it says nothing about
+/// the kernel unless it comes again.
+fn died_of_a_breakpoint(ran: &Ran) -> bool {
+    let is_it = |splat: &Splat| splat.headline.starts_with("Oops: int3:");
+    ran.accel == Accel::Tcg.name() && ran.hello.is_none() && ran.splats.iter().any(is_it)
 }
 
 impl Run<'_> {
@@ -92,7 +103,13 @@ impl Run<'_> {
             let boot = self.boot_once(cell, &prepared, dir, dir);
             (boot, key.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        let (boot, key) = (boot?, key?);
+        let (mut boot, key) = (boot?, key?);
+        if matches!(&boot, Boot::Ran(ran) if died_of_a_breakpoint(ran)) {
+            let why =
+                "an emulated guest died of a breakpoint while its kernel patched itself: booted once more";
+            self.events.note(format!("{}: {why}", cell.id()));
+            boot = self.boot_once(cell, &prepared, dir, dir)?;
+        }
         // One that was given up says more about this hour than about the kernel.
         if matches!(&boot, Boot::Ran(ran) if ran.end == GuestEnd::QemuExited) {
             let date = self.dir.started.clone();
@@ -201,5 +218,32 @@ impl Run<'_> {
         self.events.note(format!("accelerator for {arch}: {name} ({})", choice.reason));
         accels.insert(arch, choice.clone());
         Ok(choice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breakpoint_counts_as_the_emulators_before_the_guests_first_word_alone() {
+        let ran = |headline: &str, accel: &str, hello: serde_json::Value| -> Ran {
+            let splat =
+                serde_json::json!({"kind": "oops", "headline": headline, "location": null, "text": []});
+            serde_json::from_value(serde_json::json!({
+                "accel": accel, "guests": 1, "secs": 1.0, "boot_secs": null, "test_secs": null, "end": "qemu_exited",
+                "qemu_said": null, "kernel_spoke": true, "hello": hello, "planned": [], "scenarios": [], "trailer": null,
+                "rejects": [], "splats": [splat], "splats_total": 1, "last_lines": [],
+                "watched": {"silence_secs": 0.0, "deadline_secs": 0.0, "cpus": []},
+            }))
+            .unwrap()
+        };
+        let (breakpoint, nothing) = ("Oops: int3: 0000 [#1] SMP", serde_json::Value::Null);
+        let hello =
+            serde_json::json!({"kernel_release": "7.2", "cpus_online": 4, "readings": {}, "symbols": []});
+        assert!(died_of_a_breakpoint(&ran(breakpoint, "tcg", nothing.clone())));
+        assert!(!died_of_a_breakpoint(&ran(breakpoint, "tcg", hello)));
+        assert!(!died_of_a_breakpoint(&ran(breakpoint, "kvm", nothing.clone())));
+        assert!(!died_of_a_breakpoint(&ran("Oops: general protection fault", "tcg", nothing)));
     }
 }
