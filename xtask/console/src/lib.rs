@@ -61,6 +61,12 @@ pub struct Splat {
 }
 
 impl Splat {
+    /// A breakpoint that nobody takes for its own (arch/x86/kernel/traps.c, exc_int3()). Guests that are emulated have died of one
+    /// while the kernel patched its own text.
+    pub fn is_breakpoint(&self) -> bool {
+        self.headline.starts_with("Oops: int3:")
+    }
+
     /// The functions that its stack names, innermost first; not those that the kernel is not sure of (`? function`).
     pub fn functions(&self) -> Vec<String> {
         let mut functions = Vec::new();

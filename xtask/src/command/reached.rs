@@ -41,24 +41,27 @@ impl Setting<'_> {
     /// that are about other files. Without any there is no such cell.
     pub fn keep_what_may_reach(&mut self, counted: &[(usize, Evidence)]) {
         let Planned { sources, cells, unreached_allowed, .. } = &mut self.planned;
-        let reaches: BTreeMap<&String, Reach> = sources
+        let of_trees: BTreeMap<&String, (Reach, bool)> = sources
             .changed
             .iter()
-            .map(|(tree, hunks)| (tree, Reach::of(hunks, &of_tree(cells, tree, counted))))
+            .map(|(tree, hunks)| {
+                let counted = of_tree(cells, tree, counted);
+                (tree, (Reach::of(hunks, &counted), !lost(&counted).is_empty()))
+            })
             .collect();
-        let planned_cells = cells.clone();
-        let known: Vec<&Cell> = planned_cells.iter().filter(|cell| cell.arm == Arm::Coverage).collect();
+        let known: Vec<Cell> = cells.iter().filter(|cell| cell.arm == Arm::Coverage).cloned().collect();
         cells.retain_mut(|cell| {
             if cell.arm != Arm::CoverageRest {
                 return true;
             }
-            let (Some(reach), Some(hunks)) = (reaches.get(&cell.tree), sources.changed.get(&cell.tree))
+            let (Some((reach, has_lost)), Some(hunks)) =
+                (of_trees.get(&cell.tree), sources.changed.get(&cell.tree))
             else {
                 return false;
             };
             let left: Vec<(usize, &HunkReach)> = reach.not_executed(unreached_allowed).collect();
             // What a kernel did not survive is seen on the judged ones first.
-            if left.is_empty() || !lost(&of_tree(&planned_cells, &cell.tree, counted)).is_empty() {
+            if left.is_empty() || *has_lost {
                 return false;
             }
             let first = known.iter().find(|first| first.pair_id() == cell.pair_id());

@@ -38,8 +38,7 @@ pub(super) struct Prepared<'a> {
 /// as sched_clock_init_late() had switched its key, at one boot of ten. Before the first word of the guest it says nothing about
 /// the kernel unless it comes again.
 fn died_of_a_breakpoint(ran: &Ran) -> bool {
-    let is_it = |splat: &Splat| splat.headline.starts_with("Oops: int3:");
-    ran.accel == Accel::Tcg.name() && ran.hello.is_none() && ran.splats.iter().any(is_it)
+    ran.accel == Accel::Tcg.name() && ran.hello.is_none() && ran.splats.iter().any(Splat::is_breakpoint)
 }
 
 impl Run<'_> {

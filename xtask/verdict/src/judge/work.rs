@@ -9,6 +9,7 @@ use super::finding::{Asked, Finding, Findings, JudgedArm, Weight};
 use crate::campaign::Scenario;
 use crate::observe::{Boot, Evidence};
 use crate::subject::signal::Signal;
+use console::Splat;
 
 /// Something that ended in another way on the patched arm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +158,7 @@ pub fn changed_functions(one: &Evidence, other: &Evidence) -> BTreeSet<String> {
 /// Whether a function of a changed object had a part in trouble of the patched arm: then it is no chance.
 pub fn is_of_the_patch(finding: &Finding, base: &Evidence, patched: &Evidence) -> bool {
     match &finding.signal {
-        Signal::Splat { .. } if is_lost_breakpoint(finding, patched) => false,
+        Signal::Splat { .. } if is_breakpoint(finding, patched) => false,
         Signal::Splat { stack, .. } => {
             let changed = changed_functions(base, patched);
             stack.iter().any(|frame| changed.contains(plain(frame)))
@@ -167,12 +168,9 @@ pub fn is_of_the_patch(finding: &Finding, base: &Evidence, patched: &Evidence) -
     }
 }
 
-/// A breakpoint that nobody takes for its own (arch/x86/kernel/traps.c, exc_int3()). Guests that are emulated have died of one
-/// while the kernel patched its own text, which came at one boot of many and not again, whatever the patch was: it says
-/// something only if it comes again.
-fn is_lost_breakpoint(finding: &Finding, evidence: &Evidence) -> bool {
-    let splat = finding.splat.and_then(|splat| splat.find(evidence));
-    splat.is_some_and(|splat| splat.headline.starts_with("Oops: int3:"))
+/// It came at one boot of many and not again, whatever the patch was: it says something only if it comes again.
+fn is_breakpoint(finding: &Finding, evidence: &Evidence) -> bool {
+    finding.splat.and_then(|splat| splat.find(evidence)).is_some_and(Splat::is_breakpoint)
 }
 
 /// Whether trouble of the patched arm stands: it came at every boot, or a function of a changed object had a part in it.

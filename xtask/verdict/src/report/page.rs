@@ -96,7 +96,7 @@ fn patch(report: &Report) -> Markup {
 
 fn hunk_of(hunk: &HunkReach) -> Markup {
     html! {
-        div class="patch" style="display:block" {
+        div class="patch" {
             h3 { "hunk " (hunk.number) ", " (hunk.place) ": " (marked::words(hunk)) }
             @for line in &hunk.lines { (line_of(line)) }
         }
