@@ -154,16 +154,14 @@ impl Setting<'_> {
         cells.map(|(index, cell)| (index, known.of(cell))).collect()
     }
 
-    /// Boots both arms of a pair once more where the patch would fail: what was chance does not come again.
+    /// Boots both arms of a pair once more where the patch would fail or mend something: what was chance does not come again.
     fn boot_again_what_fails(&self, run: &RunContext<'_>, known: &mut Known) {
-        let again = self.planned.would_fail(&known.of_all(&self.planned.cells));
+        let again = self.planned.may_change_by_chance(&known.of_all(&self.planned.cells));
         if again.is_empty() || run.method.guest.is_none_or(|guest| guest.repeat > 1) {
             return;
         }
-        run.events.note(
-            "the patch would fail: both kernels are booted once more, to see whether it was chance"
-                .to_owned(),
-        );
+        run.events
+            .note("the verdict rests on what may be chance: both kernels are booted once more".to_owned());
         let cells: Vec<Cell> = again.iter().map(|index| self.planned.cells[*index].clone()).collect();
         let step = RunStep { boots: Some(2), ..RunStep::all(cells.clone()) };
         let booted = self.run_cells(run, step, &known.accels);

@@ -221,8 +221,8 @@ impl Planned {
         pairs.filter(is_booted).collect()
     }
 
-    /// The base and the patched cell of each pair that would fail by what may be chance, by index.
-    pub fn would_fail(&self, evidence: &[Evidence]) -> Vec<usize> {
+    /// The base and the patched cell of each pair that would fail, or mend something, by what may be chance; by index.
+    pub fn may_change_by_chance(&self, evidence: &[Evidence]) -> Vec<usize> {
         let may_be_chance = |(base, patched): &(usize, usize)| {
             judge::may_be_chance(&self.asked(&self.cells[*patched]), &evidence[*base], &evidence[*patched])
         };

@@ -149,6 +149,13 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
             format!("at one boot alone, and with no changed function in it: {}", finding.text)
         }));
         found_patched.retain(stands);
+        // A base that had trouble once, by chance, was not mended by the patch.
+        let stands =
+            |finding: &Finding| finding.weight != Weight::Bad || work::stands(asked, finding, patched, base);
+        unblamed.extend(found_base.iter().filter(|finding| !stands(finding)).map(|finding| {
+            format!("at one boot of the base alone, and with no changed function in it: {}", finding.text)
+        }));
+        found_base.retain(stands);
         provoked::forget((base, &mut found_base), (patched, &mut found_patched));
     }
     let against = match asked.compares() {
@@ -175,7 +182,8 @@ pub fn judge(asked: &Asked<'_>, base: &Evidence, patched: &Evidence, shown: &Det
     Judgement { verdict, reasons }
 }
 
-/// Whether the patch would fail by what may be chance: by what guests showed once, with no function of the patch in it.
+/// Whether the patch would fail, or mend something, by what may be chance: by what guests showed once, with no function of the
+/// patch in it.
 pub fn may_be_chance(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> bool {
     let known = examine(asked, JudgedArm::Base, base);
     let mut found = Findings(examine(asked, JudgedArm::Patched, patched));
@@ -185,7 +193,14 @@ pub fn may_be_chance(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> 
         .iter()
         .filter(|found| is_new(found, &known))
         .any(|found| work::is_of_the_patch(found, base, patched));
-    !is_certain && judge(asked, base, patched, &Detectors::default()).verdict == Verdict::Fail
+    match judge(asked, base, patched, &Detectors::default()).verdict {
+        Verdict::Fail => !is_certain,
+        // Of what the base alone showed.
+        Verdict::Fixes => known
+            .iter()
+            .any(|found| found.weight == Weight::Bad && !work::is_of_the_patch(found, patched, base)),
+        _ => false,
+    }
 }
 
 /// What the builds of a pair alone make of its verdict; none where nothing is wrong with them, which is no pass.

@@ -1076,6 +1076,18 @@ fn what_does_not_come_again_is_chance_unless_a_changed_function_had_a_part_in_it
     };
     assert_eq!(verdict(breakpoint(), good()), Verdict::WeakPass);
     assert_eq!(verdict(breakpoint(), breakpoint()), Verdict::Fail);
+    // What the base showed once was not mended by the patch.
+    let mended = |first: Boot, again: Boot| {
+        let mut arms = [with_leaks(&[]), with_leaks(&[])];
+        arms[0].boot = first;
+        arms[1].boot = good();
+        assert!(may_be_chance(&asked, &arms[0], &arms[1]));
+        arms[0].repeats = vec![again];
+        arms[1].repeats = vec![good()];
+        judge(&asked, &arms[0], &arms[1], &Detectors::default()).verdict
+    };
+    assert_eq!(mended(breakpoint(), good()), Verdict::WeakPass);
+    assert_eq!(mended(breakpoint(), breakpoint()), Verdict::Fixes);
 }
 
 #[test]
