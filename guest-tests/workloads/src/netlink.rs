@@ -139,13 +139,29 @@ impl Socket {
             let length = sys!(SYS_recvfrom, self.fd(), buffer.as_mut_ptr(), buffer.len(), 0, 0, 0)?;
             let got = buffer.get(..usize::try_from(length).unwrap_or(0)).unwrap_or_default();
             // What does not fit is cut off, and with it what would be the end.
-            match ends(got, self.sequence.get()).pop() {
+            let mut found = ends(got, self.sequence.get());
+            // A dump that has begun is not acknowledged as well (net/netlink/af_netlink.c, __netlink_dump_start()).
+            if message.flags() & ACK == 0 && found.iter().any(|end| matches!(end, DumpEnd::Acknowledged)) {
+                return Err(io::Error::other("acknowledged, which was not asked for"));
+            }
+            match found.pop() {
                 Some(DumpEnd::Error(number)) => return Err(io::Error::from_raw_os_error(number)),
-                Some(_) => return Ok(count),
+                Some(_) => return self.nothing_more().map(|()| count),
                 None => {}
             }
         }
         Ok(READS)
+    }
+
+    /// Behind the end of a dump there is no other answer to it.
+    fn nothing_more(&self) -> io::Result<()> {
+        let mut buffer = [0_u8; 4096];
+        let read = sys!(SYS_recvfrom, self.fd(), buffer.as_mut_ptr(), buffer.len(), libc::MSG_DONTWAIT, 0, 0);
+        let length = read.map_or(0, |length| usize::try_from(length).unwrap_or(0));
+        match ends(buffer.get(..length).unwrap_or_default(), self.sequence.get()).is_empty() {
+            true => Ok(()),
+            false => Err(io::Error::other("an answer behind the end of a dump")),
+        }
     }
 
     /// Sends it and reads nothing.
@@ -172,7 +188,7 @@ impl Socket {
             for end in ends(got, self.sequence.get()) {
                 match end {
                     DumpEnd::Error(number) => return Err(io::Error::from_raw_os_error(number)),
-                    DumpEnd::Done => left = left.saturating_sub(1),
+                    DumpEnd::Done | DumpEnd::Acknowledged => left = left.saturating_sub(1),
                     DumpEnd::Answer if acknowledged > 0 => continue,
                     DumpEnd::Answer => {}
                 }
@@ -187,7 +203,7 @@ impl Socket {
 
 enum DumpEnd {
     Error(i32),
-    /// An acknowledgement, or the end of a dump.
+    Acknowledged,
     Done,
     /// A message that is the whole answer where no acknowledgement was asked for.
     Answer,
@@ -208,7 +224,8 @@ fn ends(datagram: &[u8], sequence: u32) -> Vec<DumpEnd> {
             libc::NLMSG_ERROR | libc::NLMSG_DONE if number < 0 => {
                 all.push(DumpEnd::Error(number.wrapping_neg()))
             }
-            libc::NLMSG_ERROR | libc::NLMSG_DONE => all.push(DumpEnd::Done),
+            libc::NLMSG_ERROR => all.push(DumpEnd::Acknowledged),
+            libc::NLMSG_DONE => all.push(DumpEnd::Done),
             _ if i32::from(flags) & libc::NLM_F_MULTI == 0 => all.push(DumpEnd::Answer),
             _ => {}
         }

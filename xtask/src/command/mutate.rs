@@ -15,8 +15,11 @@ use protocol::Workload;
 /// Bugs of one variant: each costs a boot and what reaches the patch.
 const MUTANTS_MAX: usize = 6;
 
-/// Workloads that a kernel with a bug runs.
-const WORKLOADS_MAX: usize = 4;
+/// Workloads that a kernel with a bug runs, of those that execute its line.
+const WORKLOADS_MAX: usize = 3;
+
+/// Workloads that executed a line, by `FILE:LINE`, those first that did most often.
+type ExecutedLines = BTreeMap<String, Vec<String>>;
 
 impl Setting<'_> {
     /// Adds a cell for each bug in the patched arms with the indices `pairs`, by what was counted, by index of the cell. Each variant
@@ -42,20 +45,26 @@ impl Setting<'_> {
             let executed = executed(&Reach::of(hunks, &of_cell), hunks);
             let Some(Ok(changes)) = tree.arms.changes.get(&cell.id()) else { continue };
             let bytes = |path: &str| changes.get(path)?.as_ref().map(|content| content.bytes.clone());
-            let paths: BTreeSet<&String> = executed.iter().map(|(path, _)| path).collect();
-            let files = paths.into_iter().filter_map(|path| Some((path.clone(), bytes(path)?))).collect();
-            let is_executed = |path: &str, line: u32| executed.contains(&(path.to_owned(), line));
+            let paths: BTreeSet<&str> =
+                executed.keys().filter_map(|place| Some(place.rsplit_once(':')?.0)).collect();
+            let files = paths.into_iter().filter_map(|path| Some((path.to_owned(), bytes(path)?))).collect();
+            let is_executed = |path: &str, line: u32| executed.contains_key(&place_of(path, line));
             let planted = mutants::plant(&files, &is_executed, MUTANTS_MAX)?;
             if planted.mutants.is_empty() {
                 continue;
             }
-            let numbered = |mutant: Mutant| (mutant.number, Arm::Mutant(mutant));
-            for (number, arm) in
-                [(0, Arm::NoMutant)].into_iter().chain(planted.mutants.into_iter().map(numbered))
-            {
+            let asked = |mutant: &Mutant| telling(&cell.scenarios, executed.get(&mutant.place));
+            // The kernel with no bug is asked for all that the others are: it says what comes without any.
+            let all = planted.mutants.iter().flat_map(asked).collect();
+            let blank = (0, Arm::NoMutant, all);
+            let bugs = planted
+                .mutants
+                .iter()
+                .map(|mutant| (mutant.number, Arm::Mutant(mutant.clone()), asked(mutant)));
+            for (number, arm, names) in [blank].into_iter().chain(bugs) {
                 let mut variant = cell.variant.clone();
                 variant.arguments.push(format!("{PARAMETER}={number}"));
-                let scenarios = of_a_mutant(&cell.scenarios);
+                let scenarios = asked_for(&cell.scenarios, &names);
                 let own = Cell { variant, scenarios, arm, ..cell.clone() };
                 tree.arms.plant(&own, &cell, &planted.files);
                 self.planned.cells.push(own);
@@ -65,36 +74,61 @@ impl Setting<'_> {
     }
 }
 
+fn place_of(path: &str, line: u32) -> String {
+    format!("{path}:{line}")
+}
+
 /// Changed lines that were executed, and those that stand for code that was taken away.
-fn executed(reach: &Reach, hunks: &[ChangedHunk]) -> BTreeSet<(String, u32)> {
-    let is_executed = |state: &ReachState| matches!(state, ReachState::Executed { .. });
-    let mut found = BTreeSet::new();
+fn executed(reach: &Reach, hunks: &[ChangedHunk]) -> ExecutedLines {
+    let mut found = ExecutedLines::new();
     for (reached, hunk) in reach.hunks.iter().zip(hunks) {
-        let added =
-            reached.lines.iter().filter(|line| line.line.side == Side::Added && is_executed(&line.state));
-        // A statement of several lines begins before the changed one.
-        found.extend(added.filter_map(|line| Some((hunk.path.clone(), line.line.statement?.0))));
-        if is_executed(&reached.state) {
-            found.extend(hunk.beside.iter().map(|beside| (hunk.path.clone(), beside.line)));
+        for line in reached.lines.iter().filter(|line| line.line.side == Side::Added) {
+            // A statement of several lines begins before the changed one.
+            if let (ReachState::Executed { by, .. }, Some((first, _))) = (&line.state, line.line.statement) {
+                found.insert(place_of(&hunk.path, first), by.clone());
+            }
+        }
+        if let ReachState::Executed { by, .. } = &reached.state {
+            for beside in &hunk.beside {
+                found.entry(place_of(&hunk.path, beside.line)).or_insert_with(|| by.clone());
+            }
         }
     }
     found
 }
 
-/// What was seen to reach the patch, and what looks for what is left behind: without forced failures, which take their time.
-fn of_a_mutant(scenarios: &[Scenario]) -> Vec<Scenario> {
+/// Of the workloads that executed a line those that a kernel with a bug in it runs. Forced failures take their time: they are run
+/// only where the line is executed in no other way.
+fn telling(scenarios: &[Scenario], by: Option<&Vec<String>>) -> BTreeSet<String> {
+    let known = || by.into_iter().flatten().filter_map(|name| scenarios.iter().find(|one| one.name == *name));
+    let (sweeps, plain): (Vec<&Scenario>, Vec<&Scenario>) = known().partition(|one| one.is_sweep());
+    let chosen = if plain.is_empty() { sweeps } else { plain };
+    chosen.into_iter().take(WORKLOADS_MAX).map(|scenario| scenario.name.clone()).collect()
+}
+
+/// The workloads `names`, and what looks for what is left behind.
+fn asked_for(scenarios: &[Scenario], names: &BTreeSet<String>) -> Vec<Scenario> {
     let is_look = |scenario: &Scenario| {
         matches!(scenario.work(), Some(Workload::Boot | Workload::Mark | Workload::Leftovers))
     };
-    let is_sweep = |scenario: &Scenario| matches!(scenario.work(), Some(Workload::Sweep(_)));
-    let mut left = WORKLOADS_MAX;
-    let mut take = |scenario: &&Scenario| {
-        if is_look(scenario) {
-            return true;
-        }
-        let taken = left > 0 && !is_sweep(scenario);
-        left -= usize::from(taken);
-        taken
-    };
-    scenarios.iter().filter(|scenario| take(scenario)).cloned().collect()
+    let wanted = scenarios.iter().filter(|scenario| is_look(scenario) || names.contains(&scenario.name));
+    wanted.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forced_failures_are_run_where_nothing_else_executes_the_line_of_a_bug() {
+        let plain = Scenario::found("files".to_owned(), Workload::Ours);
+        let sweep = plain.sweep_of(vec![vec!["f".to_owned()]], 25);
+        let scenarios = [plain, sweep];
+        let by = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let told = |names: &[&str]| telling(&scenarios, by(names).as_ref());
+        assert_eq!(told(&["files-failing", "files"]), BTreeSet::from(["files".to_owned()]));
+        assert_eq!(told(&["files-failing"]), BTreeSet::from(["files-failing".to_owned()]));
+        assert!(told(&["boot", "other"]).is_empty());
+        assert!(telling(&scenarios, None).is_empty());
+    }
 }

@@ -91,7 +91,7 @@ impl Setting<'_> {
             // What reached a hunk only with failures.
             let counting = cells.iter().filter(|cell| cell.tree == *tree && cell.arm == Arm::CoverageRest);
             let mut known: Vec<Scenario> = Vec::new();
-            for scenario in counting.flat_map(|cell| &cell.scenarios).filter(|scenario| is_sweep(scenario)) {
+            for scenario in counting.flat_map(|cell| &cell.scenarios).filter(|scenario| scenario.is_sweep()) {
                 if wanted.contains(&scenario.name) && known.iter().all(|one| one.name != scenario.name) {
                     known.push(scenario.clone());
                 }
@@ -119,10 +119,6 @@ fn lost(counted: &[&Evidence]) -> Vec<String> {
     let begun = counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.scenarios);
     let lost = begun.filter(|ran| matches!(ran.outcome, Ending::Unfinished));
     lost.map(|ran| ran.name.clone()).collect()
-}
-
-fn is_sweep(scenario: &Scenario) -> bool {
-    matches!(scenario.work(), Some(Workload::Sweep(_)))
 }
 
 /// The scenario `name` of `scenarios`, if it is an exerciser of ours: others are not run with failures.

@@ -70,6 +70,8 @@ pub enum MutantKind {
     Unreleased,
     /// 0 is returned for all else, and 1 for 0.
     Inverted,
+    /// An error is returned whatever it was.
+    Refused,
     /// Any other statement is left out.
     Dropped,
 }
@@ -80,7 +82,16 @@ impl MutantKind {
             MutantKind::Negated => "a negated condition",
             MutantKind::Unreleased => "a missing release",
             MutantKind::Inverted => "an inverted return value",
+            MutantKind::Refused => "an error returned instead",
             MutantKind::Dropped => "a missing statement",
+        }
+    }
+
+    /// Two ways to return what is wrong are one kind: tests that look at what is returned show one of them.
+    pub fn class(self) -> MutantKind {
+        match self {
+            MutantKind::Refused => MutantKind::Inverted,
+            other => other,
         }
     }
 }

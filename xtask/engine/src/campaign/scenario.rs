@@ -187,6 +187,11 @@ impl Scenario {
         matches!(self.work(), Some(Workload::Mark | Workload::Leftovers))
     }
 
+    /// It forces failures while a program of ours runs.
+    pub fn is_sweep(&self) -> bool {
+        matches!(self.work(), Some(Workload::Sweep(_)))
+    }
+
     /// How well it is known to be about one of `files`: the length of the longest path that they have in common. None: it is about
     /// others.
     fn nearness(&self, files: &BTreeSet<&str>) -> Option<usize> {

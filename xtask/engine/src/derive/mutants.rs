@@ -119,7 +119,12 @@ fn sites_in(
             let at = |offset: usize| offset.saturating_sub(c_source::HEAD.len()) + body.bytes.start;
             let was = source.text_of(node).split_whitespace().collect::<Vec<_>>().join(" ");
             let range = at(place.start)..at(place.end);
-            sites.push(MutantSite { kind, path: path.to_owned(), line, range, was });
+            let site = MutantSite { kind, path: path.to_owned(), line, range, was };
+            // Success for an error and an error for success are not seen by the same tests.
+            if kind == MutantKind::Inverted {
+                sites.push(MutantSite { kind: MutantKind::Refused, ..site.clone() });
+            }
+            sites.push(site);
         }
     }
     Ok(())
@@ -161,16 +166,16 @@ fn site_of(source: &CSource, node: Node<'_>) -> Option<(MutantKind, Range<usize>
 /// `text` with the bugs, which are there where the parameter has their number. One file holds the parameter.
 fn with_bugs(text: &[u8], bugs: &[(usize, &MutantSite)], holds_parameter: bool) -> Vec<u8> {
     let mut text = text.to_vec();
-    for (number, site) in bugs.iter().rev() {
-        let was = String::from_utf8_lossy(&text[site.range.clone()]).into_owned();
-        let is = format!("{PARAMETER} == {number}");
-        let new = match site.kind {
-            MutantKind::Negated => format!("({is} ? !{was} : !!{was})"),
-            MutantKind::Inverted => {
-                format!("({{ typeof({was}) v__ = ({was}); {is} ? (typeof(v__))(unsigned long)!v__ : v__; }})")
-            }
-            MutantKind::Unreleased | MutantKind::Dropped => format!("{{ if (!({is})) {was} }}"),
-        };
+    for (at, (_, site)) in bugs.iter().enumerate().rev() {
+        // Those at one place stand within each other: the first of them brings in all.
+        if at > 0 && bugs[at - 1].1.range == site.range {
+            continue;
+        }
+        let here = bugs.iter().filter(|(_, other)| other.range == site.range);
+        let mut new = String::from_utf8_lossy(&text[site.range.clone()]).into_owned();
+        for (number, site) in here {
+            new = with_bug(&new, *number, site.kind);
+        }
         text.splice(site.range.clone(), new.into_bytes());
     }
     let declared = match holds_parameter {
@@ -182,6 +187,21 @@ fn with_bugs(text: &[u8], bugs: &[(usize, &MutantSite)], holds_parameter: bool) 
     let at = behind_includes(&text);
     text.splice(at..at, declared.into_bytes());
     text
+}
+
+/// `was`, with the bug of this number instead where the parameter asks for it.
+fn with_bug(was: &str, number: usize, kind: MutantKind) -> String {
+    let is = format!("{PARAMETER} == {number}");
+    let returned = |other: &str| {
+        format!("({{ typeof({was}) v__ = ({was}); {is} ? (typeof(v__))(unsigned long){other} : v__; }})")
+    };
+    match kind {
+        MutantKind::Negated => format!("({is} ? !{was} : !!{was})"),
+        MutantKind::Inverted => returned("!v__"),
+        // -EIO; of a pointer, what ERR_PTR() makes of it (include/linux/err.h).
+        MutantKind::Refused => returned("-5L"),
+        MutantKind::Unreleased | MutantKind::Dropped => format!("{{ if (!({is})) {was} }}"),
+    }
 }
 
 /// Behind the last `#include` that stands under no condition and before every body.
@@ -224,27 +244,40 @@ mod tests {
             mutants.iter().map(|one| format!("{} {:?} {}", one.name, one.kind, one.place)).collect();
         assert_eq!(
             found,
-            ["mutant-1 Negated fs/f.c:9", "mutant-2 Unreleased fs/f.c:16", "mutant-3 Inverted fs/f.c:17"]
+            [
+                "mutant-1 Negated fs/f.c:9",
+                "mutant-2 Unreleased fs/f.c:16",
+                "mutant-3 Inverted fs/f.c:17",
+                "mutant-4 Refused fs/f.c:17",
+            ]
         );
         let has = |part: &str| assert!(text.contains(part), "{part}: {text}");
         has("#endif\n\nstatic int __printf(1, 2) f(int a)");
         has("#include <linux/fs.h>\n#include <linux/moduleparam.h>\nint patchproof_mutant;\ncore_param(");
         has("if (patchproof_mutant == 1 ? !(a && b) : !!(a && b)) {");
         has("{ if (!(patchproof_mutant == 2)) spin_unlock(&lock); }");
-        has(
-            "return ({ typeof(0) v__ = (0); patchproof_mutant == 3 ? (typeof(v__))(unsigned long)!v__ : v__; });",
-        );
+        let inverted =
+            "({ typeof(0) v__ = (0); patchproof_mutant == 3 ? (typeof(v__))(unsigned long)!v__ : v__; })";
+        has(&format!(
+            "return ({{ typeof({inverted}) v__ = ({inverted}); patchproof_mutant == 4 ? (typeof(v__))(unsigned long)-5L : v__; }});"
+        ));
     }
 
     #[test]
     fn each_kind_has_its_turn_before_one_has_a_second() {
         let all: Vec<u32> = (1..20).collect();
-        let (mutants, _) = planted(&all, 4);
+        let (mutants, _) = planted(&all, 5);
         let mut kinds: Vec<MutantKind> = mutants.iter().map(|mutant| mutant.kind).collect();
         kinds.sort_unstable();
         assert_eq!(
             kinds,
-            [MutantKind::Negated, MutantKind::Unreleased, MutantKind::Inverted, MutantKind::Dropped]
+            [
+                MutantKind::Negated,
+                MutantKind::Unreleased,
+                MutantKind::Inverted,
+                MutantKind::Refused,
+                MutantKind::Dropped
+            ]
         );
         assert!(planted(&[], 4).0.is_empty());
     }

@@ -291,11 +291,12 @@ fn blind_to(shown: &Detectors<'_>) -> Vec<String> {
     if shown.mutants.is_empty() && shown.controls.is_empty() {
         blind.push(NOTHING_PLANTED.to_owned());
     }
-    let mut kinds: Vec<MutantKind> = shown.mutants.iter().map(|(mutant, _)| mutant.kind).collect();
+    let mut kinds: Vec<MutantKind> = shown.mutants.iter().map(|(mutant, _)| mutant.kind.class()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     for kind in kinds {
-        let of_kind: Vec<_> = shown.mutants.iter().filter(|(mutant, _)| mutant.kind == kind).collect();
+        let of_kind: Vec<_> =
+            shown.mutants.iter().filter(|(mutant, _)| mutant.kind.class() == kind).collect();
         if of_kind.iter().all(|(_, caught)| !caught.caught) {
             let places: Vec<String> =
                 of_kind.iter().map(|(mutant, _)| format!("{} (`{}`)", mutant.place, mutant.was)).collect();

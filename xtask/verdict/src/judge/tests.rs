@@ -1121,6 +1121,12 @@ fn pass_needs_a_bug_of_each_kind_in_the_patchs_own_lines_to_be_seen() {
             "blind to a missing release: planted at fs/a.c:2 (`put(a);`), fs/a.c:3 (`put(a);`), and nothing showed it"
         ]
     );
+    // Success for an error and an error for success are one kind.
+    let mutants = [mutant(1, MutantKind::Inverted), mutant(2, MutantKind::Refused)];
+    let became = [false, true].map(|caught| Caught { caught, by: String::new(), splat: Vec::new() });
+    let mutants: Vec<_> = mutants.iter().zip(became).collect();
+    let one_of_two = judge(&asked, &good, &good, &Detectors { mutants: &mutants, ..Detectors::default() });
+    assert_eq!(one_of_two.verdict, Verdict::Pass);
     // A mutant is caught by what is worse than the patched arm, and by nothing that both have.
     let mut worse = sound(none());
     worse.splats = vec![splat(Kind::MightSleep, "fs/a.c:7")];
