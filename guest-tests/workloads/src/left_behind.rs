@@ -20,6 +20,8 @@ const SLABS: &str = "/sys/kernel/slab";
 
 /// What is given back by work queues and after grace periods needs its time.
 const SETTLES_WITHIN: Duration = Duration::from_secs(8);
+/// After ten seconds the kernel says which device a network waits for (net/core/dev.c, netdev_wait_allrefs_any()).
+const NETWORK_SETTLES_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// An object is not looked at before (mm/kmemleak.c, `MSECS_MIN_AGE`).
@@ -29,19 +31,32 @@ const MIN_AGE: Duration = Duration::from_millis(5500);
 struct ComesBack {
     name: &'static str,
     slack: i64,
+    within: Duration,
     read: fn() -> Option<i64>,
 }
 
+const fn comes_back(name: &'static str, read: fn() -> Option<i64>) -> ComesBack {
+    ComesBack { name, slack: 0, within: SETTLES_WITHIN, read }
+}
+
 const COMES_BACK: [ComesBack; 9] = [
-    ComesBack { name: "HugePages_Total", slack: 0, read: || meminfo("HugePages_Total") },
-    ComesBack { name: "HugePages_Rsvd", slack: 0, read: || meminfo("HugePages_Rsvd") },
-    ComesBack { name: "HugePages_Surp", slack: 0, read: || meminfo("HugePages_Surp") },
-    ComesBack { name: "open files", slack: 40, read: || first_number("/proc/sys/fs/file-nr") },
-    ComesBack { name: "mounts", slack: 0, read: || lines("/proc/self/mountinfo") },
-    ComesBack { name: "network interfaces", slack: 0, read: || entries("/sys/class/net") },
-    ComesBack { name: "block devices", slack: 0, read: || entries("/sys/block") },
-    ComesBack { name: "network namespaces", slack: 0, read: || slab("net_namespace") },
-    ComesBack { name: "control groups", slack: 0, read: || cgroups() },
+    comes_back("HugePages_Total", || meminfo("HugePages_Total")),
+    comes_back("HugePages_Rsvd", || meminfo("HugePages_Rsvd")),
+    comes_back("HugePages_Surp", || meminfo("HugePages_Surp")),
+    ComesBack {
+        name: "open files",
+        slack: 40,
+        within: SETTLES_WITHIN,
+        read: || first_number("/proc/sys/fs/file-nr"),
+    },
+    comes_back("mounts", || lines("/proc/self/mountinfo")),
+    comes_back("network interfaces", || entries("/sys/class/net")),
+    comes_back("block devices", || entries("/sys/block")),
+    ComesBack {
+        within: NETWORK_SETTLES_WITHIN,
+        ..comes_back("network namespaces", || slab("net_namespace"))
+    },
+    comes_back("control groups", || cgroups()),
 ];
 
 /// Notes the numbers, and makes kmemleak forget what it has found up to now.
@@ -85,7 +100,7 @@ fn came_back(one: &ComesBack, before: i64, began: Instant) -> WorkResult {
         if now <= before.saturating_add(one.slack) {
             return WorkResult::Ok;
         }
-        if began.elapsed() >= SETTLES_WITHIN {
+        if began.elapsed() >= one.within {
             return WorkResult::Failed(format!("{before} before, {now} now"));
         }
         thread::sleep(LOOK_AGAIN);
@@ -187,7 +202,7 @@ mod tests {
 
     #[test]
     fn number_comes_back_if_it_is_no_larger_than_its_slack_allows() {
-        let one = ComesBack { name: "x", slack: 1, read: || Some(5) };
+        let one = ComesBack { name: "x", slack: 1, within: SETTLES_WITHIN, read: || Some(5) };
         let long_ago = Instant::now().checked_sub(SETTLES_WITHIN).unwrap();
         assert_eq!(came_back(&one, 4, long_ago), WorkResult::Ok);
         assert_eq!(came_back(&one, 9, long_ago), WorkResult::Ok);

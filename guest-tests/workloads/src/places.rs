@@ -20,13 +20,27 @@ pub fn own_mounts() -> io::Result<()> {
 
 /// From here on it has a network of its own, with nothing but a loopback device.
 pub fn own_network() -> io::Result<()> {
-    sys!(SYS_unshare, libc::CLONE_NEWNET).map(drop)
+    sys!(SYS_unshare, libc::CLONE_NEWNET)?;
+    forget_connections_soon();
+    Ok(())
+}
+
+/// Connections that are closed while their peer is gone keep their network for a minute and more, and with it all that is looked
+/// for once it is gone (Documentation/networking/ip-sysctl.rst).
+fn forget_connections_soon() {
+    for (name, value) in
+        [("ipv4/tcp_orphan_retries", "1"), ("ipv4/tcp_fin_timeout", "1"), ("mptcp/close_timeout", "1")]
+    {
+        let _ = fs::write(Path::new("/proc/sys/net").join(name), value);
+    }
 }
 
 /// From here on this process is in the network that `ip netns add` made of this name.
 pub fn enter_network(name: &str) -> io::Result<()> {
     let namespace = fs::File::open(Path::new("/run/netns").join(name))?;
-    sys!(SYS_setns, namespace.as_raw_fd(), libc::CLONE_NEWNET).map(drop)
+    sys!(SYS_setns, namespace.as_raw_fd(), libc::CLONE_NEWNET)?;
+    forget_connections_soon();
+    Ok(())
 }
 
 /// Of what there is once, in the network that the guest began with: takes it to this one. It has to be given back, as it

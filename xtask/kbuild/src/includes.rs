@@ -6,19 +6,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use memchr::memmem;
 
-use crate::file::{self, EntryKind, TreeFiles};
+use crate::file::{self, TreeFiles};
+use crate::sources::{self, SOURCE_BYTES};
 
 /// Bytes of a header that are looked at. Tables of registers have megabytes, and include nothing.
 const HEADER_BYTES: u64 = 128 << 10;
-/// Bytes of a .c file: some include others at their end.
-const SOURCE_BYTES: u64 = 2 << 20;
-/// 7.2 has 62,000.
-const MAX_FILES: usize = 200_000;
-/// Directories in directories.
-const MAX_DEPTH: usize = 24;
-/// Directories that no kernel object comes from.
-const LEFT_OUT: [&str; 5] = ["Documentation", "tools", "scripts", "samples", "LICENSES"];
-
 /// A .c file that compiles a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Includer {
@@ -47,29 +39,13 @@ impl Includes {
     pub fn read(files: &TreeFiles, srcarch: &str) -> Self {
         let mut includes =
             Includes { srcarch: srcarch.to_string(), lines: HashMap::new(), files: HashSet::new() };
-        includes.folder(files, "", 0);
+        for path in sources::of(files, srcarch) {
+            includes.file(files, path);
+        }
         includes
     }
 
-    fn folder(&mut self, files: &TreeFiles, folder: &str, depth: usize) {
-        for (path, kind) in files.entries(folder) {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let left_out = LEFT_OUT.contains(&path.as_str()) || name.starts_with('.');
-            let other_arch = folder == "arch" && name != self.srcarch;
-            match kind {
-                EntryKind::Folder if !left_out && !other_arch && depth < MAX_DEPTH => {
-                    self.folder(files, &path, depth + 1);
-                }
-                EntryKind::File if name.ends_with(".c") || name.ends_with(".h") => self.file(files, path),
-                EntryKind::Folder | EntryKind::File => {}
-            }
-        }
-    }
-
     fn file(&mut self, files: &TreeFiles, path: String) {
-        if self.files.len() >= MAX_FILES {
-            return;
-        }
         let limit = if path.ends_with(".h") { HEADER_BYTES } else { SOURCE_BYTES };
         let Some(bytes) = files.bytes(&path, limit) else { return };
         for at in memmem::find_iter(&bytes, b"include") {

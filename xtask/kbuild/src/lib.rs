@@ -17,6 +17,7 @@ mod makefile;
 mod objects;
 mod preprocessor;
 mod solve;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod why;
@@ -157,6 +158,12 @@ impl KbuildTree {
     /// come first, then the nearest directories. The first call reads the whole tree.
     pub fn includers_of(&self, header: &str, limit: usize) -> Vec<Includer> {
         file::inside(header).map_or(Vec::new(), |header| self.includes().of(&header, limit))
+    }
+
+    /// The .c files, of architectures only the tree's, that call one of `functions` by name, but for those in `apart`. Reads the
+    /// whole tree.
+    pub fn callers_of(&self, functions: &[String], apart: &[&str]) -> Vec<String> {
+        sources::calling(&self.files, &self.srcarch, functions, apart)
     }
 
     fn includes(&self) -> &Includes {

@@ -20,6 +20,14 @@ use crate::subject::kconfig::KconfigRequest;
 use failure::{Failure, Result};
 use patch::{Base, Content, Overlay};
 
+/// The files that a patch is about.
+#[derive(Default)]
+struct About {
+    changed: BTreeSet<String>,
+    /// They call what is changed.
+    callers: BTreeSet<String>,
+}
+
 impl Setting<'_> {
     /// Derives what the campaign leaves open; one that leaves nothing open stays as it is.
     ///
@@ -34,7 +42,7 @@ impl Setting<'_> {
                 return Err(Failure::usage(what).next("add --campaign any-patch"));
             }
             // One that was derived and written down still has its workloads in another patch's order.
-            return if campaign.coverage { self.plan_again(&[]) } else { Ok(()) };
+            return if campaign.coverage { self.plan_again(&About::default()) } else { Ok(()) };
         };
         let progress = |text: &str| events.send(Event::Status(text.to_owned()));
         let source = super::fetch(self.project, tree, &self.local, &progress)?;
@@ -54,6 +62,7 @@ impl Setting<'_> {
         changes.extend(patched.changed.clone());
         let mut variants = Vec::new();
         let mut suites: Vec<String> = Vec::new();
+        let mut callers: BTreeSet<String> = BTreeSet::new();
         for variant in &campaign.variants {
             let arch = arch::find(&variant.arch)?;
             let bytes = |content: &Option<Content>| content.as_ref().map(|content| content.bytes.clone());
@@ -74,6 +83,7 @@ impl Setting<'_> {
             }
             self.tell(events, &found);
             suites.extend(found.variants.iter().flat_map(|derived| derived.suites.iter().cloned()));
+            callers.extend(found.callers.iter().cloned());
             variants.extend(with(variant, found));
         }
         let arch = variants.first().map(|variant: &Variant| arch::find(&variant.arch)).transpose()?;
@@ -81,25 +91,26 @@ impl Setting<'_> {
             Some(arch) => self.selftests(events, &work, &patched, arch)?,
             None => Vec::new(),
         };
-        let paths: Vec<String> = hunks.into_iter().map(|hunk| hunk.path).collect();
-        self.complete(variants, tests(suites, selftests), &paths)
+        let changed = hunks.into_iter().map(|hunk| hunk.path).collect();
+        self.complete(variants, tests(suites, selftests), &About { changed, callers })
     }
 
-    /// Plans again, with what was derived for a patch to `paths`.
-    fn complete(&mut self, variants: Vec<Variant>, tests: Vec<Scenario>, paths: &[String]) -> Result<()> {
+    /// Plans again, with what was derived for a patch.
+    fn complete(&mut self, variants: Vec<Variant>, tests: Vec<Scenario>, about: &About) -> Result<()> {
         let campaign = &mut self.loaded.campaign;
         add(&mut campaign.scenarios, tests);
         campaign.variants = variants;
-        self.plan_again(paths)
+        self.plan_again(about)
     }
 
-    /// Plans again, with the workloads in the order that suits a patch to `paths` and to what the variants count.
-    fn plan_again(&mut self, paths: &[String]) -> Result<()> {
+    /// Plans again, with the workloads in the order that suits the patch and what the variants count.
+    fn plan_again(&mut self, about: &About) -> Result<()> {
         let campaign = &mut self.loaded.campaign;
         // A header is of the part of the kernel that it is compiled in.
         let counted = campaign.variants.iter().flat_map(|variant| &variant.counted);
-        let files: BTreeSet<&str> = paths.iter().chain(counted).map(String::as_str).collect();
-        scenario::order_for(&mut campaign.scenarios, &files);
+        let files: BTreeSet<&str> = about.changed.iter().chain(counted).map(String::as_str).collect();
+        let callers: BTreeSet<&str> = about.callers.iter().map(String::as_str).collect();
+        scenario::order_for(&mut campaign.scenarios, &files, &callers);
         self.planned.scenarios.clone_from(&campaign.scenarios);
         self.requests = project::requests_of(self.project, campaign)?;
         self.planned.cells = plan::select(plan::cells(campaign, &self.planned.beside)?, &self.args.only)?;
@@ -116,6 +127,9 @@ impl Setting<'_> {
             if !derived.suites.is_empty() {
                 events.note(format!("derived: KUnit suites {}", derived.suites.join(" ")));
             }
+        }
+        if !found.callers.is_empty() {
+            events.note(format!("derived: called in {}", found.callers.join(" ")));
         }
         if !found.arguments.is_empty() {
             events.note(format!("derived: on the kernel's command line {}", found.arguments.join(" ")));

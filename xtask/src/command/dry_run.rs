@@ -94,6 +94,7 @@ fn describe(text: &mut String, project: &Project, cell: &Cell, build_dir: &Path,
         arch: cell.arch,
         accel: Accel::Tcg,
         cpus: cell.cpus(),
+        in_turn: cell.variant.cpus_in_turn,
         memory_mib: cell.memory_mib(),
         tsc_mhz: host::tsc_mhz(),
     };

@@ -55,7 +55,7 @@ fn bonds(it: &mut Exercise) {
         run_many(
             it,
             &format!("ports of a bond in mode {mode} change"),
-            "ip link set d0 down\nip link set d0 up\nip link set bo mtu 1300\nip link set bo address 02:00:00:00:00:77\nip link set bo promisc on\nip link set bo allmulticast on\nip link set bo promisc off\nip link set d1 nomaster\nip link set bo nomaster\nip link set bo type bond resend_igmp 3\nip link set d0 type bond_slave queue_id 1\nip link del bo",
+            "ip link set d0 down\nip link set d0 up\nip link set bo mtu 1300\nip link set bo address 02:00:00:00:00:77\nip link set bo promisc on\nip link set bo allmulticast on\nip link set bo promisc off\nip link set d1 nomaster\nip link set bo nomaster\nip link set bo down\nip link set bo name renamed\nip link set renamed name bo\nip link set bo up\nip link set bo type bond resend_igmp 3\nip link set d0 type bond_slave queue_id 1\nip link del bo",
         );
     }
     // A first port that is of no Ethernet, and one that has no address to be set.

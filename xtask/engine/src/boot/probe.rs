@@ -351,6 +351,7 @@ fn command(accel: Accel, bench: &ProbeSetup<'_>, console: &Path) -> duct::Expres
         arch: bench.arch,
         accel,
         cpus: bench.cpus,
+        in_turn: false,
         memory_mib: MEMORY_MIB,
         tsc_mhz: host::tsc_mhz(),
     };

@@ -31,6 +31,8 @@ pub struct Machine<'a> {
     pub arch: &'a Arch,
     pub accel: Accel,
     pub cpus: u32,
+    /// `Variant::cpus_in_turn`.
+    pub in_turn: bool,
     pub memory_mib: u32,
     /// Of the host's time-stamp counter, where it is known (`host::tsc_mhz`).
     pub tsc_mhz: Option<u64>,
@@ -57,7 +59,7 @@ pub fn bare<'a>(
     console: &Path,
     words: impl IntoIterator<Item = &'a str>,
 ) -> Vec<String> {
-    let Machine { arch, accel, cpus, memory_mib, tsc_mhz } = machine;
+    let Machine { arch, accel, cpus, in_turn, memory_mib, tsc_mhz } = machine;
     // A panic restarts the guest at once, which ends QEMU: nobody waits for a dead kernel.
     let first = format!("console={} panic=-1 {}", arch.console, timeouts::kernel_arguments(accel));
     // The counter of the host is that of the guest (cpu_get_host_ticks() in QEMU's include/qemu/timer.h); by an emulated
@@ -69,7 +71,9 @@ pub fn bare<'a>(
     let append = words.fold(first, |line, word| line + " " + &word);
     let mut command: Vec<String> = vec![arch.qemu.to_owned()];
     let mut add = |words: &[&str]| command.extend(words.iter().map(ToString::to_string));
-    add(&["-machine", arch.machine, "-accel", accel.name(), "-cpu", accel.cpu_model(arch)]);
+    let threads = if in_turn && accel == Accel::Tcg { ",thread=single" } else { "" };
+    let accelerator = format!("{}{threads}", accel.name());
+    add(&["-machine", arch.machine, "-accel", &accelerator, "-cpu", accel.cpu_model(arch)]);
     add(&["-smp", &format!("{cpus}{}", arch.topology), "-m", &format!("{memory_mib}M")]);
     // No device that was not asked for; a restart ends QEMU, with status 0 whatever happened.
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-sandbox", SECCOMP]);

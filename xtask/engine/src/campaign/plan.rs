@@ -322,6 +322,7 @@ mod tests {
             cpus: None,
             memory_mib: None,
             userland: false,
+            cpus_in_turn: false,
             symbols: BTreeMap::new(),
             derived: BTreeMap::new(),
             counted: Vec::new(),

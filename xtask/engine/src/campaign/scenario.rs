@@ -238,17 +238,17 @@ pub fn add_before_the_last_look(scenarios: &mut Vec<Scenario>, more: Vec<Scenari
     scenarios.splice(at..at, more);
 }
 
-/// Orders workloads for a patch to `files`: those first that are known best to be about one of them. Those that are about no
-/// files stay where they are.
-pub fn order_for(scenarios: &mut Vec<Scenario>, files: &BTreeSet<&str>) {
+/// Orders workloads for a patch to `files`: those first that are known best to be about one of them, then those about one of
+/// `callers`, files that call what is changed. Those that are about no files stay where they are.
+pub fn order_for(scenarios: &mut Vec<Scenario>, files: &BTreeSet<&str>, callers: &BTreeSet<&str>) {
     let Some(at) = scenarios.iter().position(|scenario| !scenario.paths.is_empty()) else { return };
     let (mut about, rest): (Vec<Scenario>, Vec<Scenario>) =
         scenarios.drain(..).partition(|scenario| !scenario.paths.is_empty());
     for scenario in &mut about {
-        scenario.far = scenario.nearness(files).is_none();
+        scenario.far = scenario.nearness(files).is_none() && scenario.nearness(callers).is_none();
     }
     // Stable: they are written in the order of what they cost.
-    about.sort_by_key(|scenario| std::cmp::Reverse(scenario.nearness(files)));
+    about.sort_by_key(|scenario| std::cmp::Reverse((scenario.nearness(files), scenario.nearness(callers))));
     *scenarios = rest;
     scenarios.splice(at..at, about);
 }
@@ -391,14 +391,17 @@ mod tests {
         let mut scenarios = vec![
             read("{name: boot, work: boot}").unwrap(),
             named("far", "mm/"),
+            named("calls", "drivers/net/bonding/"),
             named("broad", "net/"),
             named("exact", "drivers/, net/sched/"),
             read("{name: look, work: leftovers}").unwrap(),
         ];
-        order_for(&mut scenarios, &BTreeSet::from(["net/sched/sch_qfq.c"]));
+        let called = BTreeSet::from(["drivers/net/bonding/bond_debugfs.c"]);
+        order_for(&mut scenarios, &BTreeSet::from(["net/sched/sch_qfq.c"]), &called);
         let shown: Vec<(&str, bool)> = scenarios.iter().map(|one| (one.name.as_str(), one.far)).collect();
-        let wanted = [("boot", false), ("exact", false), ("broad", false), ("far", true), ("look", false)];
-        assert_eq!(shown, wanted);
+        let near = ["boot", "exact", "broad", "calls"].map(|name| (name, false));
+        assert_eq!(shown[..4], near);
+        assert_eq!(shown[4..], [("far", true), ("look", false)]);
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub struct Variant {
     /// Its guests carry programs of the host's distribution, where these can be had.
     #[serde(default)]
     pub userland: bool,
+    /// The CPUs of an emulated guest take turns. QEMU that runs them side by side can keep the translation of a byte that is
+    /// being written: a CPU then dies of the breakpoint that another one has put there for a moment to patch the kernel's text
+    /// (arch/x86/kernel/alternative.c, smp_text_poke_batch_finish()).
+    #[serde(default)]
+    pub cpus_in_turn: bool,
     /// Kconfig fragments, names in `configs/fragments`.
     pub fragments: Vec<String>,
     /// Symbols by themselves, without `CONFIG_`, and their values; they take the place of what a fragment says.

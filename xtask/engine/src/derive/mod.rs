@@ -1,6 +1,7 @@
 //! The plan of a patch that nobody prepared for: which symbols compile its lines, and in which objects they are counted.
 //! Reads the tree by way of `kbuild` and gives values; builds, boots and decides nothing.
 
+mod callers;
 mod maintainers;
 pub mod mutants;
 mod parameters;
@@ -52,6 +53,8 @@ pub struct Derivation {
     pub variants: Vec<Derived>,
     /// Words of the kernel's command line that switch on what is changed.
     pub arguments: Vec<String>,
+    /// Files that call what is changed, where they are few.
+    pub callers: Vec<String>,
     /// In sentences, what cannot be compiled here and why.
     pub notes: Vec<String>,
 }
@@ -93,6 +96,7 @@ pub fn derive(
     let suites = suites::find(tree, files, &paths_of(hunks));
     taken::take(tree, suites, &mut groups, given, &mut derivation.notes);
     derivation.arguments = parameters::find(files, &paths_of(hunks));
+    derivation.callers = callers::find(tree, files, hunks, given);
     derivation.variants = groups.into_iter().map(|group| group.derived).collect();
     derivation
 }

@@ -154,6 +154,7 @@ impl Run<'_> {
             arch: cell.arch,
             accel: choice.accel,
             cpus: cell.cpus(),
+            in_turn: cell.variant.cpus_in_turn,
             memory_mib: cell.memory_mib(),
             tsc_mhz: host::tsc_mhz(),
         };

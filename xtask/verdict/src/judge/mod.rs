@@ -12,6 +12,8 @@ mod repetition;
 mod scenario;
 mod work;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::plan::{Mutant, MutantKind};
@@ -319,7 +321,10 @@ pub fn catch_mutant(asked: &Asked<'_>, mutant: &Evidence, beside: &[(Asked<'_>, 
     if beside.iter().any(|(_, other)| other.ran().is_none()) {
         return nothing("a kernel without it, to hold it against, was not booted".to_owned());
     }
-    let mut seen = beside.iter().map(|beside| new_trouble(asked, mutant, beside));
+    // The functions of the objects that the patch changes are known of the patched kernel.
+    let of_the_patch: BTreeSet<String> =
+        beside.iter().flat_map(|(_, other)| work::changed_functions(mutant, other)).collect();
+    let mut seen = beside.iter().map(|beside| new_trouble(asked, mutant, beside, &of_the_patch));
     let mut found = seen.next().unwrap_or_default();
     for other in seen {
         found.retain(|finding| other.iter().any(|other| other.signal.is_same_trouble(&finding.signal)));
@@ -330,12 +335,21 @@ pub fn catch_mutant(asked: &Asked<'_>, mutant: &Evidence, beside: &[(Asked<'_>, 
     Caught { caught: true, by: finding.text.clone(), splat }
 }
 
-/// What would fail `this` beside `other`.
-fn new_trouble(asked: &Asked<'_>, this: &Evidence, other: &(Asked<'_>, &Evidence)) -> Vec<Finding> {
+/// What would fail `this` beside `other`; a leak is the patch's where one of the functions `of_the_patch` had a part in it.
+fn new_trouble(
+    asked: &Asked<'_>,
+    this: &Evidence,
+    other: &(Asked<'_>, &Evidence),
+    of_the_patch: &BTreeSet<String>,
+) -> Vec<Finding> {
     let known = examine(&other.0, JudgedArm::Patched, other.1);
     let mut found = Findings(examine(asked, JudgedArm::Patched, this));
     work::examine_differences(&mut found, &differences(asked, other.1, this));
-    work::examine_leaks(&mut found, &new_leaks(asked, this, other.1));
+    let mut leaks = new_leaks(asked, this, other.1);
+    for leak in &mut leaks {
+        leak.is_of_the_patch = work::has_frame_of(&leak.leak.stack, of_the_patch);
+    }
+    work::examine_leaks(&mut found, &leaks);
     found.0.retain(|finding| is_new(finding, &known));
     found.0
 }

@@ -1033,6 +1033,20 @@ fn memory_that_a_changed_object_loses_with_the_patch_alone_fails_it() {
     assert_eq!(elsewhere.verdict, Verdict::WeakPass);
     assert!(elsewhere.reasons[0].starts_with("lost with the patch alone"), "{elsewhere:?}");
     assert_eq!(verdict(&[own], &[]).verdict, Verdict::Fixes);
+    // Of a planted bug as well; which functions the patch's objects have is known of the patched kernel alone.
+    let unknown = |stacks: &[&[&str]]| {
+        let mut evidence = with_leaks(stacks);
+        if let Build::Built(built) = &mut evidence.build {
+            built.code.functions.clear();
+        }
+        evidence
+    };
+    let caught = |mutant: &[&[&str]], blank: &[&[&str]]| {
+        let (patched, blank) = (with_leaks(&[]), unknown(blank));
+        catch_mutant(&asked, &unknown(mutant), &[(asked, &patched), (asked, &blank)]).caught
+    };
+    assert!(caught(&[own], &[]));
+    assert!(!caught(&[own], &[own]) && !caught(&[&["__kmalloc", "elsewhere"]], &[]));
 }
 
 #[test]

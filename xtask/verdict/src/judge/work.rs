@@ -161,7 +161,7 @@ pub fn is_of_the_patch(finding: &Finding, base: &Evidence, patched: &Evidence) -
         Signal::Splat { .. } if is_breakpoint(finding, patched) => false,
         Signal::Splat { stack, .. } => {
             let changed = changed_functions(base, patched);
-            stack.iter().any(|frame| changed.contains(plain(frame)))
+            has_frame_of(stack, &changed)
         }
         Signal::Leak { .. } | Signal::Build => true,
         _ => false,
@@ -198,12 +198,17 @@ pub fn new_leaks(asked: &Asked<'_>, this: &Evidence, other: &Evidence) -> Vec<Ne
         let (Some(this), Some(other)) = (leaks(this), leaks(other)) else { continue };
         for leak in this {
             if !other.iter().any(|known| are_alike(&known.stack, &leak.stack)) {
-                let is_of_the_patch = leak.stack.iter().any(|frame| changed.contains(plain(frame)));
+                let is_of_the_patch = has_frame_of(&leak.stack, &changed);
                 found.push(NewLeak { leak, scenario: scenario.name.clone(), is_of_the_patch });
             }
         }
     }
     found
+}
+
+/// Whether one of `functions` stands in a stack.
+pub fn has_frame_of(stack: &[String], functions: &BTreeSet<String>) -> bool {
+    stack.iter().any(|frame| functions.contains(plain(frame)))
 }
 
 /// Without what the compiler adds (`.isra.0`, `.constprop.0`).
