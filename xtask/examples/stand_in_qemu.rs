@@ -64,7 +64,7 @@ fn main() {
         let _ = writeln!(std::io::stdout(), "QEMU emulator version 0 (stand-in)");
         return;
     }
-    let fault = fault();
+    let fault = fault(&line);
     let console =
         line.value("-serial", |value| value.strip_prefix("file:").map(PathBuf::from)).expect("a console");
     let Some(results) = line.value("-chardev", |value| value.split("path=").nth(1).map(PathBuf::from)) else {
@@ -127,11 +127,18 @@ fn main() {
     }
 }
 
-fn fault() -> String {
+/// What goes wrong here. `where:WORD FAULT` is of guests that have WORD on the kernel's command line, `second:FAULT` of each
+/// second guest.
+fn fault(line: &Line) -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let does =
         std::env::split_paths(&path).find_map(|dir| std::fs::read_to_string(dir.join("qemu.does")).ok());
-    let fault = does.unwrap_or_default();
+    let mut fault = does.unwrap_or_default();
+    if let Some((word, there)) = fault.strip_prefix("where:").and_then(|rest| rest.split_once(' ')) {
+        let is_there =
+            line.value("-append", |value| value.split(' ').any(|other| other == word).then_some(()));
+        fault = if is_there.is_some() { there.to_owned() } else { String::new() };
+    }
     match fault.strip_prefix("second:") {
         Some(fault) if std::env::current_dir().is_ok_and(|dir| dir.ends_with("guest-2")) => fault.to_owned(),
         Some(_) => String::new(),

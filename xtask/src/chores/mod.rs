@@ -7,6 +7,7 @@ mod ci;
 mod corpus;
 mod docs;
 mod faults;
+mod nodes;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub enum Chore {
     Attacks,
     /// Judge versions of the patch that were not prepared for, and compare each verdict with the one in its header
     Versions(VersionsArgs),
+    /// Compute, from the times of a run, what it takes when it is divided among several machines: a simulation
+    Nodes(NodesArgs),
     /// Write docs/controls.md, the planted bugs and what caught each, from the reports of runs
     Docs(DocsArgs),
 }
@@ -75,6 +78,16 @@ pub struct DocsArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct NodesArgs {
+    /// The directory of a run that is over
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Cores that it was run on, and that each machine has
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub cores: u16,
+}
+
+#[derive(Debug, Args)]
 pub struct CiArgs {
     /// Install what is missing on this host through its package manager
     #[arg(long)]
@@ -102,6 +115,7 @@ pub fn run(project: &Project, chore: &Chore) -> Result<Exit> {
         Chore::Faults => faults::faults(project),
         Chore::Attacks => attacks::attacks(project),
         Chore::Versions(args) => versions::versions(project, args),
+        Chore::Nodes(args) => nodes::nodes(args),
         Chore::Docs(args) => docs::run(project, args),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::builds::{self, Builds, BuiltKernel};
 use super::conclude::settled;
 use super::matrix::Method;
+use super::queued;
 use super::setting::{Outline, Setting};
 use crate::cache::{Cache, LIMIT_BYTES};
 use crate::campaign::project::Project;
@@ -21,7 +22,16 @@ use failure::{Exit, Failure, Result, escape};
 pub fn build(project: &Project, args: &cli::BuildArgs) -> Result<Exit> {
     let started = Instant::now();
     let outline = Outline::find(project, &args.plan)?;
+    let mut queued = queued::wait(project, &args.plan)?;
+    // Not from before the wait.
+    let started = if queued.is_some() { Instant::now() } else { started };
     let mut setting = Setting::open(project, &args.plan, outline, args.plan.out.as_deref(), started)?;
+    if let Some(queued) = &mut queued {
+        queued.describe(&setting.dir.path.display().to_string());
+    }
+    if let Some(exit) = setting.conclude_empty()? {
+        return Ok(exit);
+    }
     let method = Method { compile: &args.compile, guest: None, pace: &args.pace, inject: true };
     let gathered = super::shown(args.pace.verbose, |events| setting.run(&method, events));
     Cache::new(project.cache()).shrink(LIMIT_BYTES);

@@ -1,6 +1,6 @@
 //! `cargo xtask cache`: what is kept of earlier builds and boots, and getting rid of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cache::{Cache, LIMIT_BYTES, Usage};
 use crate::campaign::project::BUILD_DIRS;
@@ -23,12 +23,13 @@ pub fn cache(project: &Project, args: &cli::CacheArgs) -> Result<Exit> {
         terminal::print_line(&format!("removed {} entries", cache.shrink(0)))?;
         for home in &homes {
             let _tree = worktree::lock(home, &|what| terminal::say(&escape::line(what)))?;
-            disk::discard(&home.join(BUILD_DIRS))?;
+            sets(home).iter().try_for_each(|set| disk::discard(set))?;
         }
         disk::discard(&project.ccache())?;
     }
     let Usage { kernels, kernel_bytes, boots, boot_bytes } = cache.usage();
-    let build_dirs: Vec<_> = homes.iter().flat_map(|home| disk::entries(&home.join(BUILD_DIRS))).collect();
+    let build_dirs: Vec<_> =
+        homes.iter().flat_map(|home| sets(home)).flat_map(|set| disk::entries(&set)).collect();
     let objects = |build_dir: &PathBuf| disk::bytes(&build_dir::objects_in(build_dir));
     let line =
         |what: &str, number: usize, bytes: u64| format!("{what:17} {number:>6}  {:>8} MiB", bytes >> 20);
@@ -45,4 +46,11 @@ pub fn cache(project: &Project, args: &cli::CacheArgs) -> Result<Exit> {
         terminal::print_line(&text)?;
     }
     Ok(Exit::Ok)
+}
+
+/// The directories that hold the build directories of the tree in `home`: one for each run that went on at the same time.
+fn sets(home: &Path) -> Vec<PathBuf> {
+    let is_set =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(BUILD_DIRS));
+    disk::entries(home).into_iter().filter(is_set).collect()
 }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::boot::probe::Wish;
 use crate::campaign::DEFAULT;
+use crate::campaign::partition::Partition;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -20,6 +21,10 @@ pub enum Command {
     Boot(BootArgs),
     /// Judge a run again, from the evidence in its directory, and write its report anew
     Judge(JudgeArgs),
+    /// Join the parts of a run that several machines ran (`matrix --partition K/N`), and judge the whole
+    Merge(MergeArgs),
+    /// Run a matrix in parts on the machines of a batch system, wait for them, and judge the whole
+    Submit(SubmitArgs),
     /// Show the report of a run again; exit 0 whatever its verdict is
     Report(ReportArgs),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
@@ -125,6 +130,16 @@ pub struct PlanArgs {
     /// Directory of this run [default: a new one below target/patchproof/runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Start at once, beside a run that goes on in this checkout, with build directories of its own: guests of both share
+    /// the cores, and times are not those of a run that is alone
+    #[arg(long)]
+    pub no_queue: bool,
+    /// Only the K-th of N parts of the plan, divided by pairs of kernels; `cargo xtask merge` joins the parts
+    #[arg(long, value_name = "K/N", value_parser = Partition::parse)]
+    pub partition: Option<Partition>,
+    /// Divide by what each kernel took in this earlier run, the same one for each part [default: by the number of kernels]
+    #[arg(long, value_name = "RUN", requires = "partition")]
+    pub balance: Option<PathBuf>,
 }
 
 /// How kernels are compiled.
@@ -342,6 +357,52 @@ pub struct JudgeArgs {
     /// Also the details: every guest test, what was counted and timed, each planted bug
     #[arg(long)]
     pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The directory of each part; what a missing one had to run counts as not run
+    #[arg(required = true, value_name = "DIR")]
+    pub dirs: Vec<PathBuf>,
+    /// Directory of the joined run [default: a new one below target/patchproof/runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What standard output gets
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Also the details: every guest test, what was counted and timed, each planted bug
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// The batch system
+    #[arg(long, value_enum)]
+    pub engine: BatchEngine,
+    /// Parts at most: one task for each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub parts: u32,
+    /// Another option of each `sbatch`, such as --option=--cpus-per-task=8 (may be given several times)
+    #[arg(long = "option", value_name = "OPTION", allow_hyphen_values = true)]
+    pub options: Vec<String>,
+    /// How long to wait for all of it: what has not ended then is cancelled, and counts as not run
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    pub timeout: Duration,
+    /// Write the scripts, and stop: `sh RUN/slurm/submit.sh` submits them
+    #[arg(long)]
+    pub script_only: bool,
+    /// Directory of this run, where every machine sees it [default: a new one below target/patchproof/runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What follows `cargo xtask matrix`, behind `--`
+    #[arg(last = true, value_name = "MATRIX OPTIONS")]
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BatchEngine {
+    Slurm,
 }
 
 #[derive(Debug, Args)]

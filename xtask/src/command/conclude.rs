@@ -121,6 +121,7 @@ impl Planned {
             subject: self.subject.clone(),
             suite: self.suite.clone(),
             started: self.started.clone(),
+            part: self.part.as_ref().map(|part| part.partition),
             interrupted,
             exit_code: Exit::Internal as u8,
             patch: sources.trees.first().map_or_else(|| self.unproved.clone(), |tree| tree.patch.clone()),
@@ -201,7 +202,10 @@ impl Planned {
             }
             seen.push(cell.pair_id());
             let versions = self.beside.versions_on(&cell.tree).iter().map(|name| Some(name.as_str()));
-            for version in std::iter::once(None).chain(versions) {
+            let is_here = |version: &Option<&str>| {
+                self.part.as_ref().is_none_or(|part| part.judges(cell.pair_id(), *version))
+            };
+            for version in std::iter::once(None).chain(versions).filter(is_here) {
                 let (pair, its_controls) = self.pair(cell, version, evidence);
                 pairs.push(pair);
                 controls.extend(its_controls);

@@ -68,7 +68,7 @@ impl Configurator<'_> {
 
     /// Beside the build directories: no kernel starts from it.
     fn home(&self) -> PathBuf {
-        self.work.home().join(format!("configure-{}", self.arch.name))
+        self.work.home().join(format!("configure-{}{}", self.arch.name, self.work.suffix()))
     }
 
     fn key(&self, requests: &[KconfigRequest]) -> Result<String> {

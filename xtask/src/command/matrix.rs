@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::conclude;
 use super::planned::Sources;
 use super::setting::{Outline, Setting, most_controls, suite};
+use super::{conclude, queued};
 use crate::arms::{self, Arms};
 use crate::arms::{about, base_tree, changed};
 use crate::boot::probe::{Choice, Wish};
@@ -71,7 +71,8 @@ pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
     let started = Instant::now();
     let outline = Outline::find(project, &args.plan)?;
     let is_derived = outline.is_derived();
-    if is_derived && (args.dry_run || args.write_campaign.is_some()) {
+    let is_empty = outline.cells.is_empty();
+    if is_derived && !is_empty && (args.dry_run || args.write_campaign.is_some()) {
         return super::derived_plan::show(project, args, outline, started);
     }
     if args.write_campaign.is_some() {
@@ -87,7 +88,16 @@ pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
         terminal::print(&super::dry_run::render(project, &outline.loaded, &outline.local, &cells, jobs)?)?;
         return Ok(Exit::Ok);
     }
+    let mut queued = queued::wait(project, &args.plan)?;
+    // Not from before the wait.
+    let started = if queued.is_some() { Instant::now() } else { started };
     let mut setting = Setting::open(project, &args.plan, outline, args.plan.out.as_deref(), started)?;
+    if let Some(queued) = &mut queued {
+        queued.describe(&setting.dir.path.display().to_string());
+    }
+    if let Some(exit) = setting.conclude_empty()? {
+        return Ok(exit);
+    }
     let method = Method {
         compile: &args.compile,
         guest: Some(&args.guest),

@@ -17,17 +17,24 @@ mod doctor;
 mod dry_run;
 mod intake;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
+mod join;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
 mod matrix;
+mod merge;
 mod mutate;
+mod part;
 mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
-mod planned;
+pub mod planned;
+mod queued;
 mod reached;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod selftests;
 mod setting;
+mod slurm;
+mod submit;
 mod user_program;
 mod warm;
 mod watch;
@@ -61,6 +68,8 @@ pub fn run(project: &Project, command: &Command) -> Result<Exit> {
         Command::Warm(args) => warm::warm(project, args),
         Command::Boot(args) => boot::boot(project, args),
         Command::Judge(args) => judge::judge(project, args),
+        Command::Merge(args) => merge::merge(project, args),
+        Command::Submit(args) => submit::submit(project, args),
         Command::Report(args) => report::report(project, args),
         Command::Patch(args) => patch::patch(project, args),
         Command::Console(args) => console::console(args),

@@ -6,7 +6,7 @@ use crate::campaign::project::{Loaded, Project};
 use crate::command::cli;
 use crate::host::disk::write_whole;
 use crate::host::{self, arch, terminal};
-use crate::source::worktree::WorkTree;
+use crate::source::SourceReader;
 use failure::{Exit, Failure, Result, escape};
 
 /// Shows the patch against the first tree of the campaign; with `--write`, writes the sound patch.
@@ -22,16 +22,16 @@ pub fn patch(project: &Project, args: &cli::PatchArgs) -> Result<Exit> {
         host::require(&[arch::DEFAULT], false, args.source.install_deps, &project.install_log())?;
     }
     let progress = |text: &str| terminal::say(&escape::line(text));
-    let source = super::fetch(project, tree, &local, &progress)?;
-    let work = WorkTree::open(&source, &project.work(), &progress)?;
+    // No tree of a run is touched: a matrix that goes on meanwhile is not waited for.
+    let source = SourceReader::open(&super::wanted(tree, &local), &project.work(), &progress)?;
     terminal::print_line(&format!("tree {}: {} from {}", tree.name, source.version, source.origin))?;
-    if let Some(held) = patch::held(&series, &work)? {
+    if let Some(held) = patch::held(&series, &source)? {
         terminal::print_line(&format!("the tree as it came already holds this patch: {held}"))?;
     }
     for name in &tree.prepare {
         terminal::print_line(&format!("prepared by {name}"))?;
     }
-    let base_tree = base_tree::find(&super::asked(project, &loaded, tree, &args.source), &work, &series);
+    let base_tree = base_tree::find(&super::asked(project, &loaded, tree, &args.source), &source, &series);
     let outcome = match &base_tree {
         Err(failure) if failure.exit != Exit::PatchRejected => return Err(failure.clone()),
         base_tree => base_tree.as_ref().map(|base_tree| &base_tree.proved),

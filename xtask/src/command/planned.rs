@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::part::PlannedPart;
 use crate::arms::{Chosen, Under};
 use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Beside, Cell};
@@ -51,6 +52,9 @@ pub struct Planned {
     pub unreached_allowed: Vec<usize>,
     /// In the end those of the controls that have a place in the source.
     pub cells: Vec<Cell>,
+    /// Of a run that is one part of a divided plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<PlannedPart>,
 }
 
 /// What was found out about the sources before the first build.

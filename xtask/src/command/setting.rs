@@ -7,7 +7,8 @@ use std::time::Instant;
 use protocol::Workload;
 
 use super::derive::scenario_of;
-use super::planned::{Planned, Sources};
+use super::part::{DividedPlan, PartRecord};
+use super::planned::{Course, Planned, Sources};
 use super::{conclude, intake, user_program};
 use crate::arms::{Tested, about};
 use crate::campaign;
@@ -16,11 +17,11 @@ use crate::campaign::project::{self, Loaded, Project};
 use crate::campaign::{Campaign, Scenario, scenario};
 use crate::command::cli::{self, Controls, SuiteWish};
 use crate::host::sandbox::Sandbox;
-use crate::host::{self, process};
+use crate::host::{self, process, terminal};
 use crate::run::rundir::RunDir;
 use crate::source::Local;
 use crate::subject::kconfig::KconfigRequest;
-use failure::{Failure, Result};
+use failure::{Exit, Failure, Result, escape};
 use patch::Series;
 
 /// What the command line asks for, as it is known without a source, and before a directory is made for it.
@@ -31,7 +32,10 @@ pub struct Outline {
     /// By tree.
     pub tested: BTreeMap<String, Tested>,
     pub beside: Beside,
+    /// Those that are run here.
     pub cells: Vec<Cell>,
+    /// Of a plan that is divided.
+    pub divided: Option<DividedPlan>,
 }
 
 /// What the whole command stands on.
@@ -83,7 +87,9 @@ impl Outline {
             Controls::All | Controls::Auto => &beside,
         };
         let cells = plan::select(plan::cells(&loaded.campaign, planned)?, &args.only)?;
-        Ok(Outline { loaded, local, tested, beside, cells })
+        let divided = DividedPlan::new(args, &loaded.campaign, cells.clone())?;
+        let cells = divided.as_ref().map_or(cells, DividedPlan::cells);
+        Ok(Outline { loaded, local, tested, beside, cells, divided })
     }
 }
 
@@ -91,6 +97,34 @@ impl Outline {
     /// What compiles the patch's lines is left open by its campaign, and derived from the patch.
     pub fn is_derived(&self) -> bool {
         is_derived(&self.loaded.campaign)
+    }
+}
+
+impl Setting<'_> {
+    /// Ends a part that no kernel of the plan is in: nothing is run, and there is no verdict and no report.
+    ///
+    /// # Errors
+    /// When the disk or standard output does not take what it leaves for `merge`.
+    pub fn conclude_empty(&self) -> Result<Option<Exit>> {
+        let Some(part) = self.planned.part.as_ref().filter(|_| self.planned.cells.is_empty()) else {
+            return Ok(None);
+        };
+        self.planned.write(&self.dir.path)?;
+        let course = Course {
+            interrupted: false,
+            wall_secs: self.started.elapsed().as_secs_f64(),
+            ..Course::default()
+        };
+        course.write(&self.dir.path)?;
+        let why = match self.loaded.campaign.coverage {
+            true => {
+                "what is counted in its first kernel decides what the others run, so the plan is not divided"
+            }
+            false => "the plan has fewer pairs of kernels than parts",
+        };
+        terminal::print_line(&format!("part {}: nothing to run: {why}", part.partition))?;
+        terminal::print_line(&escape::line(&format!("run directory: {}", self.dir.path.display())))?;
+        Ok(Some(Exit::Ok))
     }
 }
 
@@ -111,7 +145,7 @@ impl<'a> Setting<'a> {
         out: Option<&Path>,
         started: Instant,
     ) -> Result<Setting<'a>> {
-        let Outline { loaded, local, tested, beside, cells } = outline;
+        let Outline { loaded, local, tested, beside, cells, divided } = outline;
         let requests = project::requests_of(project, &loaded.campaign)?;
         let arches = super::arches(&cells);
         host::require(&arches, !args.no_sandbox, args.source.install_deps, &project.install_log())?;
@@ -138,7 +172,12 @@ impl<'a> Setting<'a> {
             sources: Sources::default(),
             unreached_allowed: args.allow_unreached.clone(),
             cells,
+            part: divided.as_ref().map(DividedPlan::planned),
         };
+        if let Some(divided) = &divided {
+            // First of all: a part that ends early is known as one.
+            PartRecord::new(project, &planned, divided, &tested)?.write(&dir.path)?;
+        }
         Ok(Setting { project, args, loaded, local, dir, tested, sandbox, requests, started, planned })
     }
 }

@@ -19,7 +19,7 @@ const PATCH: &str = "From: patchproof <patchproof@localhost>\nSubject: [PATCH] D
 
 /// As they would be written behind `cargo xtask build`.
 #[derive(Parser)]
-struct BuildWords {
+pub struct BuildWords {
     #[command(flatten)]
     args: cli::BuildArgs,
 }

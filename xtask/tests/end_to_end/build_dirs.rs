@@ -12,7 +12,7 @@ const SECOND_VARIANT: &str = "
     expect: {base: sends, patched: waits}
 ";
 
-fn two_variants() -> Bench {
+pub fn two_variants() -> Bench {
     let bench = Bench::new();
     let campaign = std::fs::read_to_string(bench.path("c.yaml")).unwrap();
     bench.write("c.yaml", &(campaign + SECOND_VARIANT.trim_start_matches('\n')));

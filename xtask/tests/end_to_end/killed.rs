@@ -18,7 +18,7 @@ const STAGES: [(&str, (&str, &str)); 5] = [
 ];
 
 /// Starts a run and waits until it hangs where `hang` says.
-fn hanging(bench: &Bench, hang: (&str, &str)) -> Child {
+pub fn hanging(bench: &Bench, hang: (&str, &str)) -> Child {
     let child = bench.start(&[], &[hang]);
     bench.wait_until_it_hangs();
     child
@@ -119,30 +119,4 @@ fn sigkill_at_any_moment_is_not_in_the_way_of_the_next_run() {
         }
     }
     assert!(cut_off > 0);
-}
-
-/// Whether a file with this extension is open in the process.
-fn has_open(child: &Child, extension: &str) -> bool {
-    let files = std::fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
-    let mut names = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-    names.any(|name| name.extension().is_some_and(|found| found == extension))
-}
-
-#[test]
-fn a_second_run_on_one_tree_waits_and_then_says_who_holds_it() {
-    let bench = Bench::new();
-    let first = hanging(&bench, ("STAND_IN_MAKE", "hangs"));
-    let second = bench.run(&[], &[("PATCHPROOF_DEADLINE_PERCENT", "1")]);
-    assert_eq!(second.exit, Some(3), "{second:?}");
-    let holder = format!("is in use by process {}", first.id());
-    assert!(second.stderr.contains(&holder), "{second:?}");
-
-    // With its usual timeouts the next one gets the tree as soon as the first is gone.
-    let third = bench.start(&[], &[]);
-    wait_for(|| has_open(&third, "lock").then_some(()));
-    signal(&first, Signal::INT);
-    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(130));
-    let third = Outcome::new(&third.wait_with_output().unwrap(), bench.report());
-    third.is("pass", 0, "");
-    bench.survived("two runs on one tree", &second);
 }

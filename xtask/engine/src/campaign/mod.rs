@@ -1,6 +1,7 @@
 //! A campaign: the patch under test, the trees and variants it is tried on, what each arm must show, and the
 //! controls that must be caught.
 
+pub mod partition;
 pub mod plan;
 pub mod project;
 pub mod scenario;

@@ -114,12 +114,18 @@ impl Project {
         self.work().join("install.log")
     }
 
-    /// What the cells of the tree `tree`, which is kept in `home`, are built in.
-    pub fn build_dirs(&self, tree: &str, home: &Path) -> PathBuf {
+    /// What the cells of the tree `tree`, which is kept in `home`, are built in; `suffix` tells runs apart that go on at the
+    /// same time.
+    pub fn build_dirs(&self, tree: &str, home: &Path, suffix: &str) -> PathBuf {
         match self.elsewhere(BUILD_DIRS_VARIABLE) {
-            None => home.join(BUILD_DIRS),
-            Some(elsewhere) => elsewhere.join(tree),
+            None => home.join(format!("{BUILD_DIRS}{suffix}")),
+            Some(elsewhere) => elsewhere.join(format!("{tree}{suffix}")),
         }
+    }
+
+    /// Held by the run that goes on here.
+    pub fn queue_lock(&self) -> PathBuf {
+        self.work().join("queue.lock")
     }
 
     /// A patch of ours for the trees that use directory `dir` of `patches/`: a preparation or a helper.

@@ -28,12 +28,17 @@ use failure::{Context, Failure, Result};
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static CATCHING: AtomicBool = AtomicBool::new(false);
 
 /// From here on Ctrl-C, SIGTERM and SIGHUP set a flag that every wait looks at; a second one ends the harness.
 ///
 /// # Errors
 /// When the handler cannot be installed.
 pub fn catch_interrupts() -> Result<()> {
+    // A command may ask for it before it waits, and again when it starts.
+    if CATCHING.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(failure::Exit::Interrupted as i32);

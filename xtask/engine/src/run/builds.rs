@@ -43,7 +43,7 @@ impl Run<'_> {
     /// starts from them.
     pub(super) fn discard_foreign(&self, build_dirs: &[BuildDirPlan]) -> Result<()> {
         for (name, tree) in self.trees {
-            for home in disk::entries(&self.project.build_dirs(name, tree.work.home())) {
+            for home in disk::entries(&self.build_dirs(name, tree)) {
                 let build_dir = home.file_name().unwrap_or_default().to_string_lossy();
                 if build_dirs::tag_of(&build_dir).is_some()
                     && !build_dirs.iter().any(|one| one.tree == *name && one.name == build_dir)
@@ -69,7 +69,7 @@ impl Run<'_> {
         }
         for build_dir in &build_dirs {
             let Some(tree) = self.trees.get(&build_dir.tree) else { continue };
-            let all = self.project.build_dirs(&build_dir.tree, tree.work.home());
+            let all = self.build_dirs(&build_dir.tree, tree);
             let of_arch = format!("{}-", build_dir.arch);
             let entries = std::fs::read_dir(&all).into_iter().flatten().flatten();
             let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -324,8 +324,13 @@ impl Run<'_> {
         build::build(job, build_dir, is_cold || !has_objects, look)
     }
 
+    /// Where this run's build directories of a tree are.
+    fn build_dirs(&self, name: &str, tree: &ReadyTree) -> PathBuf {
+        self.project.build_dirs(name, tree.work.home(), &tree.work.suffix())
+    }
+
     fn build_dir_home(&self, build_dir: &BuildDirPlan, tree: &ReadyTree) -> PathBuf {
-        self.project.build_dirs(&build_dir.tree, tree.work.home()).join(&build_dir.name)
+        self.build_dirs(&build_dir.tree, tree).join(&build_dir.name)
     }
 }
 

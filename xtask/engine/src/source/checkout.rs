@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::git::{self, Revision};
 use super::lock::Lock;
+use super::worktree::SETS_MAX;
 use super::{Source, local, stamp, worktree};
 use crate::host::disk;
 use crate::host::process::must;
@@ -42,10 +43,11 @@ pub fn home(name: &str, revision: &Revision, cache: &Path) -> PathBuf {
     cache.join("checkout").join(format!("{name}-{}", &hash[..12]))
 }
 
-/// The tree of `revision`, checked out anew or brought from another commit to this one if need be.
+/// The tree of `revision`, checked out, or brought from another commit to this one if need be. Waits for no run: one that
+/// uses another commit keeps its tree, and this one gets another.
 ///
 /// # Errors
-/// When another run uses the tree, git fails, or the commit is no kernel.
+/// When git fails, or the commit is no kernel.
 pub fn checkout(
     name: &str,
     revision: &Revision,
@@ -53,25 +55,38 @@ pub fn checkout(
     timeout: Duration,
     progress: &dyn Fn(&str),
 ) -> Result<Source> {
-    let home = home(name, revision, cache);
+    let first = home(name, revision, cache);
     disk::create_dir(&cache.join("checkout"))?;
+    for number in 1..=SETS_MAX {
+        let home = worktree::numbered(&first, number);
+        if let Some(source) = checkout_in(&home, revision, timeout, progress)? {
+            return Ok(source);
+        }
+    }
+    Err(Failure::infra(format!("{SETS_MAX} runs use checkouts of {}", revision.dir.display()))
+        .next("wait until one of them has ended"))
+}
+
+/// The checkout in `home`; None where it is of another commit, and a run uses it.
+fn checkout_in(
+    home: &Path,
+    revision: &Revision,
+    timeout: Duration,
+    progress: &dyn Fn(&str),
+) -> Result<Option<Source>> {
     let what = format!("the checkout of {}", revision.describe());
-    let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, timeout, progress)?;
-    let usable = || stored(&home, revision).filter(|_| !worktree::was_edited(&home));
-    if let Some(source) = usable() {
-        return Ok(source);
+    let _lock = Lock::take(&disk::with_suffix(home, ".fetch.lock"), &what, timeout, progress)?;
+    if let Some(source) = stored(home, revision).filter(|_| !worktree::was_edited(home)) {
+        return Ok(Some(source));
     }
-    let _tree = worktree::lock(&home, progress)?;
-    if let Some(source) = usable() {
-        return Ok(source);
-    }
+    let Some(_tree) = worktree::try_lock(home)? else { return Ok(None) };
     progress(&format!("checking out {}", revision.describe()));
-    let incarnation = match bring_along(&home, revision) {
+    let incarnation = match bring_along(home, revision) {
         Some(Err(failure)) if failure.exit == Exit::Interrupted => return Err(failure),
         Some(Ok(incarnation)) => incarnation,
-        Some(Err(_)) | None => begin(&home, revision)?,
+        Some(Err(_)) | None => begin(home, revision)?,
     };
-    finish(&home, revision, incarnation)
+    finish(home, revision, incarnation).map(Some)
 }
 
 /// The checkout in `home`, if it is complete and of this commit.

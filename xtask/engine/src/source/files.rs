@@ -111,27 +111,42 @@ pub fn read_below(dir: &Path, path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Rejected: with what is wrong with the path.
 pub fn check(tree: &Path, path: &str) -> Result<()> {
-    let refuse = |why: &str| Err(Failure::rejected(format!("refused to touch {path:?}")).because(why));
-    if path.is_empty() || path.contains('\0') || path.ends_with('/') {
-        return refuse("it names no file");
-    }
+    check_words(path)?;
     let mut so_far = tree.to_owned();
     for component in Path::new(path).components() {
-        match component {
-            Component::Normal(name) if name.eq_ignore_ascii_case(".git") => {
-                return refuse("it is in git's own directory");
-            }
-            Component::Normal(name) if so_far == tree && name == OBJECTS => {
-                return refuse("it is in the directory of the objects");
-            }
-            Component::Normal(name) => so_far.push(name),
-            Component::ParentDir | Component::RootDir | Component::CurDir | Component::Prefix(_) => {
-                return refuse("it leads out of the tree");
-            }
-        }
+        so_far.push(component);
         if fs::symlink_metadata(&so_far).is_ok_and(|found| found.is_symlink()) {
-            return refuse("a part of it is a symbolic link");
+            return refuse(path, "a part of it is a symbolic link");
         }
     }
     Ok(())
+}
+
+/// As [`check`], by the path alone.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_words(path: &str) -> Result<()> {
+    if path.is_empty() || path.contains('\0') || path.ends_with('/') {
+        return refuse(path, "it names no file");
+    }
+    for (depth, component) in Path::new(path).components().enumerate() {
+        match component {
+            Component::Normal(name) if name.eq_ignore_ascii_case(".git") => {
+                return refuse(path, "it is in git's own directory");
+            }
+            Component::Normal(name) if depth == 0 && name == OBJECTS => {
+                return refuse(path, "it is in the directory of the objects");
+            }
+            Component::Normal(_) => {}
+            Component::ParentDir | Component::RootDir | Component::CurDir | Component::Prefix(_) => {
+                return refuse(path, "it leads out of the tree");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse(path: &str, why: &str) -> Result<()> {
+    Err(Failure::rejected(format!("refused to touch {path:?}")).because(why))
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use failure::{Failure, Result};
+use patch::Content;
 
 /// How many known names a refusal lists.
 const NEAR: usize = 5;
@@ -136,6 +137,40 @@ pub fn look(dir: &Path, args: &[&str]) -> std::result::Result<String, Trouble> {
     } else {
         Err(Trouble::Refused(text(&output.stderr)))
     }
+}
+
+/// Whether the commit has `path`.
+pub fn has(revision: &Revision, path: &str) -> bool {
+    entry(revision, path).is_ok_and(|entry| entry.is_some())
+}
+
+/// A regular file of a commit, byte for byte as it was committed; None where there is none.
+///
+/// # Errors
+/// When the path leads out of the tree, something else than a regular file is there, or git fails.
+pub fn blob(revision: &Revision, path: &str) -> Result<Option<Content>> {
+    super::files::check_words(path)?;
+    let Some(entry) = entry(revision, path)? else { return Ok(None) };
+    let words: Vec<&str> = entry.split_whitespace().collect();
+    let (mode, id) = match words[..] {
+        [mode @ ("100644" | "100755"), "blob", id, ..] => (mode, id),
+        _ => return Err(Failure::rejected(format!("{path} is not a regular file"))),
+    };
+    let output = looking(&revision.dir, &["cat-file", "blob", id])
+        .output()
+        .map_err(|error| Trouble::NotStarted(error).told(&revision.dir))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        return Err(Trouble::Refused(words).told(&revision.dir));
+    }
+    Ok(Some(Content { bytes: output.stdout, executable: mode == "100755" }))
+}
+
+/// What git's tree of the commit says of `path`.
+fn entry(revision: &Revision, path: &str) -> Result<Option<String>> {
+    let args = ["--literal-pathspecs", "ls-tree", "--full-tree", &revision.commit, "--", path];
+    let entry = look(&revision.dir, &args).map_err(|trouble| trouble.told(&revision.dir))?;
+    Ok((!entry.is_empty()).then_some(entry))
 }
 
 /// `git ARGS` as [`look`] runs it.

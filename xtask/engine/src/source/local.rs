@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::git::{self, Revision};
 use failure::{Context, Failure, Result};
+use patch::Content;
 
 /// A source on the user's own disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,21 +52,34 @@ impl Local {
 /// # Errors
 /// When `dir` does not look like a kernel tree.
 pub fn version(dir: &Path) -> Result<String> {
-    for entry in ["mm", "Kconfig"] {
-        if !dir.join(entry).exists() {
-            return Err(not_a_tree(dir, format!("it has no {entry}")));
-        }
-    }
-    let makefile = dir.join("Makefile");
-    let text = std::fs::read(&makefile).map_err(|error| not_a_tree(dir, format!("its Makefile: {error}")))?;
-    makefile_version(&String::from_utf8_lossy(&text))
-        .ok_or_else(|| not_a_tree(dir, "its Makefile sets no VERSION, PATCHLEVEL and SUBLEVEL".to_owned()))
+    let there = |entry: &str| dir.join(entry).exists();
+    let file = |path: &str| match std::fs::read(dir.join(path)) {
+        Ok(bytes) => Ok(Some(Content::plain(bytes))),
+        Err(error) => Err(Failure::usage(error.to_string())),
+    };
+    version_of(&there, &file).map_err(|why| {
+        Failure::usage(format!("{} is not a Linux source tree", dir.display()))
+            .because(why)
+            .next("name the top directory of a kernel source")
+    })
 }
 
-fn not_a_tree(dir: &Path, why: String) -> Failure {
-    Failure::usage(format!("{} is not a Linux source tree", dir.display()))
-        .because(why)
-        .next("name the top directory of a kernel source")
+/// As [`version`], of a tree that has the entries that are `there`, with what `file` says is in them; else why it is no
+/// kernel.
+///
+/// # Errors
+/// In words.
+pub fn version_of(
+    there: &dyn Fn(&str) -> bool,
+    file: &dyn Fn(&str) -> Result<Option<Content>>,
+) -> std::result::Result<String, String> {
+    if let Some(lacking) = ["mm", "Kconfig"].into_iter().find(|entry| !there(entry)) {
+        return Err(format!("it has no {lacking}"));
+    }
+    let makefile = file("Makefile").map_err(|failure| format!("its Makefile: {}", failure.what))?;
+    let text = makefile.map(|content| content.bytes).unwrap_or_default();
+    makefile_version(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| "its Makefile sets no VERSION, PATCHLEVEL and SUBLEVEL".to_owned())
 }
 
 fn makefile_version(text: &str) -> Option<String> {

@@ -1,5 +1,6 @@
-//! One run at a time in one directory: an advisory lock that the kernel drops when its holder dies, however it
-//! dies. The file's content, the holder's process id, is for people only.
+//! Advisory locks between runs, which the kernel drops when their holder dies, however it dies. A lock is one process's alone,
+//! or shared by all that only need what it guards to stay as it is. The file's content, a line for each holder, is for people
+//! only.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -25,25 +26,84 @@ impl Drop for Lock {
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LockMode {
+    Exclusive,
+    Shared,
+}
+
 impl Lock {
-    /// Takes the lock at `path`, waiting at most `timeout` for another holder; `progress` hears about the wait
-    /// once. `what` is what the lock guards.
+    /// Takes the lock at `path` for this process alone, waiting at most `timeout` for other holders; `progress` hears
+    /// about the wait once. `what` is what the lock guards.
     ///
     /// # Errors
     /// When the file cannot be opened, when the user interrupts, or when the holder does not let go in time:
     /// then the failure names the holder.
     pub fn take(path: &Path, what: &str, timeout: Duration, progress: &dyn Fn(&str)) -> Result<Lock> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .or_infra(|| format!("open the lock of {what}, {}", path.display()))?;
+        Lock::wait(path, LockMode::Exclusive, what, timeout, progress)
+    }
+
+    /// As [`Lock::take`], for one of many that hold it at the same time.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn share(path: &Path, what: &str, timeout: Duration, progress: &dyn Fn(&str)) -> Result<Lock> {
+        Lock::wait(path, LockMode::Shared, what, timeout, progress)
+    }
+
+    /// Takes the lock at `path` for this process alone; None where another one holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn try_take(path: &Path, what: &str) -> Result<Option<Lock>> {
+        Lock::attempt(open(path, what)?, path, LockMode::Exclusive)
+    }
+
+    /// As [`Lock::try_take`], for one of many that hold it at the same time.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn try_share(path: &Path, what: &str) -> Result<Option<Lock>> {
+        Lock::attempt(open(path, what)?, path, LockMode::Shared)
+    }
+
+    fn attempt(file: File, path: &Path, mode: LockMode) -> Result<Option<Lock>> {
+        if !try_lock(&file, mode).or_infra(|| format!("lock {}", path.display()))? {
+            return Ok(None);
+        }
+        let mut lock = Lock(file);
+        // An exclusive holder is the only one.
+        let others = if mode == LockMode::Shared { holders(&mut lock.0) } else { Vec::new() };
+        let _ = lock.write(&others, "");
+        Ok(Some(lock))
+    }
+
+    /// Tells those that wait what this process does with it.
+    pub fn describe(&mut self, does: &str) {
+        let _ = self.write(&[], does);
+    }
+
+    fn write(&mut self, others: &[String], does: &str) -> std::io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.rewind()?;
+        let own = format!("{} {does}", std::process::id());
+        writeln!(self.0, "{}", [others, &[own]].concat().join("\n"))
+    }
+
+    fn wait(
+        path: &Path,
+        mode: LockMode,
+        what: &str,
+        timeout: Duration,
+        progress: &dyn Fn(&str),
+    ) -> Result<Lock> {
         let started = Instant::now();
         let mut announced = false;
-        while !try_lock(&file).or_infra(|| format!("lock {}", path.display()))? {
-            let holder = holder(&mut file);
+        loop {
+            if let Some(lock) = Lock::attempt(open(path, what)?, path, mode)? {
+                return Ok(lock);
+            }
+            let holder = holder(&mut open(path, what)?);
             if process::interrupted() {
                 return Err(Failure::interrupted());
             }
@@ -58,31 +118,48 @@ impl Lock {
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        let _ = write_holder(&mut file);
-        Ok(Lock(file))
     }
 }
 
-fn try_lock(file: &File) -> std::io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+fn open(path: &Path, what: &str) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .or_infra(|| format!("open the lock of {what}, {}", path.display()))
+}
+
+fn try_lock(file: &File, mode: LockMode) -> std::io::Result<bool> {
+    let operation = match mode {
+        LockMode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        LockMode::Shared => FlockOperation::NonBlockingLockShared,
+    };
+    match flock(file, operation) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-fn write_holder(file: &mut File) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+/// The lines of holders that are alive.
+fn holders(file: &mut File) -> Vec<String> {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    let is_alive = |line: &&str| {
+        let pid = line.split(' ').next().and_then(|pid| pid.parse::<u32>().ok());
+        pid.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
+    };
+    read.map_or_else(|_| Vec::new(), |_| text.lines().filter(is_alive).map(str::to_owned).collect())
 }
 
 fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(pid)) => format!("process {pid}"),
-        _ => "another process".to_owned(),
+    let all = holders(file);
+    match all.last().and_then(|line| line.split_once(' ')) {
+        Some((pid, "")) => format!("process {pid}"),
+        Some((pid, does)) => format!("process {pid} ({does})"),
+        None => "another process".to_owned(),
     }
 }
 
@@ -107,5 +184,22 @@ mod tests {
         assert_eq!(*said.borrow(), [format!("waiting for {me}, which uses the tree")]);
         drop(held);
         Lock::take(&path, "the tree", Duration::ZERO, &|_| ()).unwrap();
+    }
+
+    #[test]
+    fn many_share_what_one_alone_can_take_after_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (first, second) =
+            (Lock::try_share(&path, "the tree").unwrap(), Lock::try_share(&path, "the tree"));
+        assert!(first.is_some() && second.unwrap().is_some());
+        assert!(Lock::try_take(&path, "the tree").unwrap().is_none());
+        drop(first);
+        let mut alone = Lock::try_take(&path, "the tree").unwrap().unwrap();
+        assert!(Lock::try_share(&path, "the tree").unwrap().is_none());
+        alone.describe("run 7");
+        let failure = Lock::share(&path, "the tree", Duration::ZERO, &|_| ()).unwrap_err();
+        let holder = format!("process {} (run 7)", std::process::id());
+        assert_eq!(failure.what, format!("the tree is in use by {holder}"));
     }
 }

@@ -9,8 +9,9 @@ pub mod files;
 mod git;
 mod kernel_org;
 mod local;
-mod lock;
+pub mod lock;
 pub mod objects;
+mod reader;
 mod snapshot;
 pub mod stamp;
 mod unpacked;
@@ -25,6 +26,7 @@ use failure::{Exit, Failure, Result};
 pub use git::patches as patches_of;
 pub use local::Local;
 use lock::Lock;
+pub use reader::SourceReader;
 use unpacked::{Label, Packed};
 
 /// A source as a tree's description asks for it. The places are tried in the order of the fields.
@@ -101,8 +103,7 @@ fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<
     disk::create_dir(&cache.join("source"))?;
     let what = format!("the source of {}", wanted.name);
     let _lock = Lock::take(&disk::with_suffix(&home, ".fetch.lock"), &what, FETCH_TIMEOUT, progress)?;
-    let wish = format!("{:?} {:?}", wanted.debian, wanted.kernel_org);
-    let usable = || unpacked::stored(&home, &wanted.name, &wish).filter(|_| !worktree::was_edited(&home));
+    let usable = || stored_afar(wanted, &home);
     if let Some(source) = usable() {
         return Ok(source);
     }
@@ -115,7 +116,16 @@ fn fetch_afar(wanted: &Wanted, cache: &Path, progress: &dyn Fn(&str)) -> Result<
     if home.exists() {
         progress(&format!("{} is not complete, not sound or not what is wanted now", home.display()));
     }
-    download_and_unpack(wanted, &wish, &home, progress)
+    download_and_unpack(wanted, &wish(wanted), &home, progress)
+}
+
+/// The source in `home`, if it is complete and the one wanted.
+fn stored_afar(wanted: &Wanted, home: &Path) -> Option<Source> {
+    unpacked::stored(home, &wanted.name, &wish(wanted)).filter(|_| !worktree::was_edited(home))
+}
+
+fn wish(wanted: &Wanted) -> String {
+    format!("{:?} {:?}", wanted.debian, wanted.kernel_org)
 }
 
 /// Refuses names that are not plain words: they become file names, arguments, and lines of apt's files.

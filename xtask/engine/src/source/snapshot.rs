@@ -27,6 +27,17 @@ struct SnapshotState {
 
 type SnapshotFiles = BTreeMap<PathBuf, SnapshotState>;
 
+/// The incarnation of the copy in `home`, if it is what `from` holds now.
+///
+/// # Errors
+/// When the original cannot be read.
+pub fn current(from: &Path, home: &Path) -> Result<Option<String>> {
+    let Some((incarnation, copied)) = load(home) else { return Ok(None) };
+    let mut now = SnapshotFiles::new();
+    scan(from, Path::new(""), &mut now)?;
+    Ok((now == copied).then_some(incarnation))
+}
+
 /// Brings `home/tree` up to date with `from` and returns the copy's incarnation. `home/tree` holds no edits.
 ///
 /// # Errors

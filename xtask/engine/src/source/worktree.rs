@@ -1,5 +1,5 @@
-//! The tree of one source, for one run alone: read here, and changed nowhere but in its build directories. Of a
-//! user's directory it is a copy that follows it.
+//! The tree of one source: read here, and changed nowhere but in build directories. Runs share it, each with build
+//! directories of its own. Of a user's directory it is a copy that follows it.
 
 use std::fs;
 use std::io;
@@ -15,31 +15,94 @@ use crate::host::disk;
 use failure::{Context, Failure, Result};
 use patch::Content;
 
-/// How long a run waits for another one in the same tree.
+/// How long a run waits for another one that replaces the tree.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Locked against other runs as long as it lives.
+/// Copies of one source, and sets of build directories of one tree, that different runs use at the same time.
+pub const SETS_MAX: usize = 64;
+
+/// It stays as it is as long as this lives.
 #[derive(Debug)]
 pub struct WorkTree {
     home: PathBuf,
     incarnation: String,
+    set: BuildSet,
     _lock: Lock,
 }
 
-/// Takes the tree in `home` for this run alone.
+/// Build directories that are this run's alone.
+#[derive(Debug)]
+struct BuildSet {
+    number: usize,
+    _lock: Lock,
+}
+
+impl BuildSet {
+    /// The first set of the tree in `home` that no run uses.
+    fn take(home: &Path) -> Result<BuildSet> {
+        let what = format!("build directories of {}", home.display());
+        for number in 1..=SETS_MAX {
+            let path = disk::with_suffix(home, &format!(".builds-{number}.lock"));
+            if let Some(lock) = Lock::try_take(&path, &what)? {
+                return Ok(BuildSet { number, _lock: lock });
+            }
+        }
+        Err(Failure::infra(format!("{SETS_MAX} runs use the kernel tree {}", home.display()))
+            .next("wait until one of them has ended"))
+    }
+}
+
+/// The `number`-th of several that are alike: the first one has the plain name.
+pub fn numbered(path: &Path, number: usize) -> PathBuf {
+    if number == 1 { path.to_owned() } else { disk::with_suffix(path, &format!("-{number}")) }
+}
+
+fn lock_of(home: &Path) -> (PathBuf, String) {
+    (disk::with_suffix(home, ".lock"), format!("the kernel tree {}", home.display()))
+}
+
+/// Takes the tree in `home` to replace it, or to change it.
 ///
 /// # Errors
-/// When another run keeps it: the failure names that run's process.
+/// When runs keep it: the failure names the process of one.
 pub fn lock(home: &Path, progress: &dyn Fn(&str)) -> Result<Lock> {
-    let what = format!("the kernel tree {}", home.display());
-    Lock::take(&disk::with_suffix(home, ".lock"), &what, deadline::scaled(LOCK_TIMEOUT)?, progress)
+    let (path, what) = lock_of(home);
+    Lock::take(&path, &what, deadline::scaled(LOCK_TIMEOUT)?, progress)
+}
+
+/// As [`lock`]; None where a run uses the tree.
+///
+/// # Errors
+/// When the lock cannot be opened.
+pub fn try_lock(home: &Path) -> Result<Option<Lock>> {
+    let (path, what) = lock_of(home);
+    Lock::try_take(&path, &what)
+}
+
+/// Keeps the tree in `home` as it is, beside others that do the same.
+///
+/// # Errors
+/// When another process is about to replace it, and does not come to an end.
+pub fn share(home: &Path, progress: &dyn Fn(&str)) -> Result<Lock> {
+    let (path, what) = lock_of(home);
+    Lock::share(&path, &what, deadline::scaled(LOCK_TIMEOUT)?, progress)
+}
+
+/// As [`share`]; None where another process is about to replace the tree.
+///
+/// # Errors
+/// When the lock cannot be opened.
+pub fn try_share(home: &Path) -> Result<Option<Lock>> {
+    let (path, what) = lock_of(home);
+    Lock::try_share(&path, &what)
 }
 
 impl WorkTree {
-    /// Opens the tree of `source`; the copy of a user's directory is made or brought up to date.
+    /// Opens the tree of `source`; the copy of a user's directory is made or brought up to date. Waits for no run: one that
+    /// uses a copy of what the directory was before keeps it, and this one gets another.
     ///
     /// # Errors
-    /// When another run uses the tree, or the copy cannot be written.
+    /// When the tree was replaced meanwhile, or the copy cannot be written.
     pub fn open(source: &Source, cache: &Path, progress: &dyn Fn(&str)) -> Result<WorkTree> {
         match &source.incarnation {
             Some(incarnation) => Self::open_fetched(source, incarnation, progress),
@@ -49,13 +112,18 @@ impl WorkTree {
 
     fn open_fetched(source: &Source, incarnation: &str, progress: &dyn Fn(&str)) -> Result<WorkTree> {
         let home = source.dir.parent().unwrap_or(Path::new(".")).to_owned();
-        let lock = lock(&home, progress)?;
+        let lock = share(&home, progress)?;
         if source.stamp.is_some() && source.stamp != fs::read(home.join("stamp.json")).ok() {
             return Err(Failure::infra(format!("{} is of another commit by now", home.display()))
                 .because("another run with a tree of the same name came in between")
                 .next("give the two trees different names, or run one after the other"));
         }
-        Ok(WorkTree { home, incarnation: incarnation.to_owned(), _lock: lock })
+        Self::with(home, incarnation.to_owned(), lock)
+    }
+
+    fn with(home: PathBuf, incarnation: String, lock: Lock) -> Result<WorkTree> {
+        let set = BuildSet::take(&home)?;
+        Ok(WorkTree { home, incarnation, set, _lock: lock })
     }
 
     fn open_copy(source: &Source, cache: &Path, progress: &dyn Fn(&str)) -> Result<WorkTree> {
@@ -68,18 +136,42 @@ impl WorkTree {
                 .because(format!("copies are kept in {}", copies.display()))
                 .next("run from a directory outside the kernel tree"));
         }
-        let home = copy_home(&from, &copies)?;
-        let lock = lock(&home, progress)?;
-        if was_edited(&home) {
-            disk::discard(&home)?;
+        let first = copy_home(&from, &copies)?;
+        for number in 1..=SETS_MAX {
+            if let Some(tree) = Self::open_copy_in(&numbered(&first, number), &from, progress)? {
+                return Ok(tree);
+            }
         }
-        let incarnation = snapshot::refresh(&from, &home, progress)?;
-        Ok(WorkTree { home, incarnation, _lock: lock })
+        Err(Failure::infra(format!("{SETS_MAX} runs use copies of {}", from.display()))
+            .next("wait until one of them has ended"))
+    }
+
+    /// The copy in `home`; None where it is of what the directory was before, and a run uses it.
+    fn open_copy_in(home: &Path, from: &Path, progress: &dyn Fn(&str)) -> Result<Option<WorkTree>> {
+        loop {
+            let lock = share(home, progress)?;
+            let current = if was_edited(home) { None } else { snapshot::current(from, home)? };
+            if let Some(incarnation) = current {
+                return Self::with(home.to_owned(), incarnation, lock).map(Some);
+            }
+            drop(lock);
+            let Some(_alone) = try_lock(home)? else { return Ok(None) };
+            if was_edited(home) {
+                disk::discard(home)?;
+            }
+            // The lock is dropped and shared again: another process may come in between, and copy something newer.
+            snapshot::refresh(from, home, progress)?;
+        }
     }
 
     /// What is kept beside the tree goes here.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// What this run's own directories beside the tree have behind their name.
+    pub fn suffix(&self) -> String {
+        if self.set.number == 1 { String::new() } else { format!("-{}", self.set.number) }
     }
 
     /// The top directory.

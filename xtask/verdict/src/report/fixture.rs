@@ -136,6 +136,7 @@ pub fn report(verdict: Verdict, reasons: &[&str]) -> Report {
         subject,
         suite: None,
         started: "2026-01-01T00:00:00Z".to_owned(),
+        part: None,
         interrupted: false,
         patch: PatchReport {
             source: "p.patch".to_owned(),

@@ -91,6 +91,11 @@ fn header(report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(part) = report.part {
+        lines.push(format!(
+            "PART {part}: of one plan; `cargo xtask merge` joins the parts to the verdict of all"
+        ));
+    }
     if report.interrupted {
         lines.push("INTERRUPTED: this report is partial".to_owned());
     }

@@ -28,6 +28,7 @@ use protocol::{Counts, Done, Level, Timing};
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::Demand;
+use crate::campaign::partition::Partition;
 use crate::campaign::plan::{Arm, Cell};
 use crate::judge::{Reach, Repetition, Verdict};
 use crate::observe::Lost;
@@ -52,6 +53,9 @@ pub struct Report {
     pub suite: Option<String>,
     /// UTC, RFC 3339.
     pub started: String,
+    /// The run was one part of a divided plan: nothing is said about the other parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Partition>,
     /// The user stopped the run: what is missing was never tried.
     pub interrupted: bool,
     /// Exit code of the run: from its verdicts, or from what ended it early.
