@@ -18,12 +18,14 @@ mod dry_run;
 mod intake;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
+mod log_tails;
 mod matrix;
 mod mutate;
 mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod planned;
 mod reached;
+mod reply;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod selftests;
@@ -62,6 +64,7 @@ pub fn run(project: &Project, command: &Command) -> Result<Exit> {
         Command::Boot(args) => boot::boot(project, args),
         Command::Judge(args) => judge::judge(project, args),
         Command::Report(args) => report::report(project, args),
+        Command::Reply(args) => reply::reply(project, args),
         Command::Patch(args) => patch::patch(project, args),
         Command::Console(args) => console::console(args),
         Command::Doctor(args) => doctor::doctor(project, args),
