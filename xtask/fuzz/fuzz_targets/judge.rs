@@ -339,7 +339,7 @@ fn render(report: &Report) {
         .iter()
         .fold(coloured, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
     assert_eq!(plain, text);
-    let xml = report::junit::render(&shown).expect("JUnit");
+    let xml = report::junit::render(&shown, &report::case::LogTails::new()).expect("JUnit");
     is_text(&xml);
     roxmltree::Document::parse(&xml).expect("XML");
     let json = serde_json::to_string_pretty(&*shown).expect("JSON");

@@ -116,6 +116,17 @@ impl FileDiff {
         self.mode.as_deref().filter(|_| self.change != Change::Delete).map(is_executable)
     }
 
+    /// The lines that the diff adds, by their numbers in the new file as its hunks' headers count them.
+    pub fn added_lines(&self) -> Vec<usize> {
+        let mut added = Vec::new();
+        for hunk in &self.hunks {
+            let new_side = hunk.edits().filter(|edit| edit.kind != EditKind::Remove);
+            let numbered = (hunk.new_start..).zip(new_side);
+            added.extend(numbered.filter(|(_, edit)| edit.kind == EditKind::Add).map(|(number, _)| number));
+        }
+        added
+    }
+
     /// Without a `diff --git` line a diff from nothing may be of a new file, and does not say so (git's apply.c,
     /// check_preimage()).
     pub fn creates_silently(&self) -> bool {

@@ -12,6 +12,7 @@ mod apply;
 mod blob;
 mod content;
 mod diff;
+mod envelope;
 mod header;
 mod indent;
 mod left_out;
@@ -35,6 +36,7 @@ mod undo;
 pub use blob::blob_id;
 pub use content::Content;
 pub use diff::FileDiff;
+pub use envelope::{Envelope, Mailbox, addresses, message_ids};
 pub use left_out::{HunkPlace, hunks, without_hunk};
 pub use mail::MailKind;
 pub use parts::parts;
@@ -113,6 +115,7 @@ pub struct Patch {
     pub author: Option<String>,
     pub date: Option<String>,
     pub message_id: Option<String>,
+    pub envelope: Envelope,
     /// What stands before the first diff, below the mail's headers.
     message: Span,
     /// At least one.
@@ -237,6 +240,7 @@ fn patch(letter: mail::Letter) -> Result<Option<Patch>> {
         author: letter.author,
         date: letter.date,
         message_id: letter.message_id,
+        envelope: letter.envelope,
         crlf: letter.crlf,
     }))
 }

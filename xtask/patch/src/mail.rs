@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::diff;
+use super::envelope::Envelope;
 use super::mime::{self, Headers, Leaf, header_name};
 use super::text::{Text, TextPlace};
 use failure::{Failure, Result};
@@ -50,6 +51,7 @@ pub struct Letter {
     pub date: Option<String>,
     pub subject: Option<String>,
     pub message_id: Option<String>,
+    pub envelope: Envelope,
     /// The parts of a mail in their order: the first one, and those that hold a diff. At least one.
     pub texts: Vec<Text>,
     /// What people should know about how they were found.
@@ -288,6 +290,7 @@ fn bare(kind: MailKind, text: Text) -> Letter {
         date: None,
         subject: None,
         message_id: None,
+        envelope: Envelope::default(),
         texts: vec![text],
         notes: Vec::new(),
         crlf: false,
@@ -372,6 +375,7 @@ fn with_headers(kind: MailKind, headers: &Headers) -> Letter {
         date: headers.value("date"),
         subject: headers.value("subject"),
         message_id: headers.value("message-id"),
+        envelope: Envelope::of(headers),
         texts: Vec::new(),
         notes: Vec::new(),
         crlf: false,
@@ -492,8 +496,15 @@ fn page(bytes: &[u8], origin: &Origin) -> Letter {
     };
     let (author, date, subject, message_id) =
         (field("from"), field("date"), field("subject"), field("message-id"));
+    let envelope = Envelope {
+        reply_to: author.clone(),
+        to: field("to"),
+        cc: field("cc"),
+        in_reply_to: field("in-reply-to"),
+        references: field("references"),
+    };
     let body = Text::new(&origin.name, at.number, bytes.get(at.at..).unwrap_or_default().to_vec());
-    Letter { author, date, subject, message_id, ..bare(MailKind::WebPage, body) }
+    Letter { author, date, subject, message_id, envelope, ..bare(MailKind::WebPage, body) }
 }
 
 /// A line of a page that is longer is no header.

@@ -10,6 +10,8 @@ use super::text::Text;
 const VALUE_BYTES_MAX: usize = 4096;
 /// A patch in a mail in a mail in a mail is the deepest that was ever seen.
 const DEPTH_MAX: usize = 8;
+/// Headers of which nothing but a reply depends may be so long; a longer one counts as not there.
+const KEPT_BYTES_MAX: usize = 64 << 10;
 const PARTS_MAX: usize = 256;
 
 /// The headers that are of use, by their lower-case names.
@@ -50,6 +52,9 @@ const WANTED: [&str; 7] = [
     "content-disposition",
 ];
 
+/// Headers that a reply needs.
+const KEPT: [&str; 5] = ["reply-to", "to", "cc", "in-reply-to", "references"];
+
 /// The lower-case name of a header line.
 pub fn header_name(line: &[u8]) -> Option<String> {
     // No header has a longer name.
@@ -83,7 +88,8 @@ pub fn message(text: &[u8]) -> Result<MimeMessage<'_>, String> {
             }
             continue;
         }
-        let name = header_name(line).filter(|name| WANTED.contains(&name.as_str()));
+        let name =
+            header_name(line).filter(|name| WANTED.contains(&name.as_str()) || KEPT.contains(&name.as_str()));
         folds = name.as_ref().is_some_and(|name| headers.raw(name).is_none());
         if let Some(name) = name.filter(|_| folds) {
             let value = line[name.len() + 1..].trim_ascii().to_vec();
@@ -95,7 +101,7 @@ pub fn message(text: &[u8]) -> Result<MimeMessage<'_>, String> {
 }
 
 fn check_len(name: &str, value: &[u8]) -> Result<(), String> {
-    match value.len() > VALUE_BYTES_MAX {
+    match value.len() > VALUE_BYTES_MAX && WANTED.contains(&name) {
         true => Err(format!("its `{name}` is longer than {VALUE_BYTES_MAX} bytes")),
         false => Ok(()),
     }
@@ -109,6 +115,12 @@ impl Headers {
     /// The value of a header on one line, its encoded words decoded.
     pub fn value(&self, name: &str) -> Option<String> {
         self.raw(name).map(decoded)
+    }
+
+    /// The value of a header on one line, with its encoded words as they are.
+    pub fn as_sent(&self, name: &str) -> Option<String> {
+        let value = self.raw(name).filter(|value| value.len() <= KEPT_BYTES_MAX)?;
+        Some(String::from_utf8_lossy(value).split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     fn content_type(&self) -> ParsedContentType {

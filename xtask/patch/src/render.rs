@@ -1,6 +1,7 @@
 //! Writes a proved series as sound text: headers, message as found, and the diff as git writes it. Pure.
 
 use super::diff::{Edit, EditKind, FileDiff, Hunk};
+use super::envelope::addresses;
 use super::header::Change;
 use super::{Patch, Series};
 
@@ -54,7 +55,12 @@ fn headers(out: &mut Vec<u8>, patch: &Patch) {
         ("Message-ID", &patch.message_id),
     ];
     let before = out.len();
-    for (name, value) in fields {
+    for (name, value) in fields.into_iter().chain(patch.envelope.fields()) {
+        // Where answers go to the author anyway, the mail need not say so.
+        let to_author = |value: &String| patch.author.as_deref().is_some_and(|author| answers(value, author));
+        if name == "Reply-To" && value.as_ref().is_some_and(to_author) {
+            continue;
+        }
         if let Some(value) = value {
             put_line(out, format!("{name}: {value}").as_bytes());
         }
@@ -62,6 +68,11 @@ fn headers(out: &mut Vec<u8>, patch: &Patch) {
     if out.len() > before {
         out.push(b'\n');
     }
+}
+
+/// Whether the first address that `reply_to` names is the one of `author`.
+fn answers(reply_to: &str, author: &str) -> bool {
+    addresses(reply_to).first().is_some_and(|mailbox| author.contains(&mailbox.address))
 }
 
 /// Everything of a file's diff above its first hunk.

@@ -853,3 +853,22 @@ fn patch_like_line() -> impl Strategy<Value = String> {
         "[-+ ]?(one|two|three|four|\\PC{0,5})",
     ]
 }
+
+#[test]
+fn sound_text_keeps_who_the_mail_went_to_and_what_it_answers() {
+    let mail = "From: List <list@x.org>\nReply-To: A <a@x.org>\nTo: =?utf-8?q?D=C3=B6e=2C_J?= <j@x.org>,\n\tb@x.org\nCc: c@x.org\nSubject: [PATCH 2/2] x\nMessage-ID: <2@x>\nIn-Reply-To: <1@x>\nReferences: <0@x>\n <1@x>\n\nFrom: A <a@x.org>\n\nwhy\n---\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n a\n-b\n+c\n+d\n";
+    let series = read(mail.as_bytes(), "p").unwrap();
+    assert_eq!(series.patches[0].files[0].added_lines(), [2, 3]);
+    let again = read(&render::series(&series), "p").unwrap();
+    let (first, second) = (&series.patches[0].envelope, &again.patches[0].envelope);
+    assert_eq!(first.to.as_deref(), Some("=?utf-8?q?D=C3=B6e=2C_J?= <j@x.org>, b@x.org"));
+    assert_eq!(first.references.as_deref(), Some("<0@x> <1@x>"));
+    assert_eq!((&first.to, &first.cc, &first.references), (&second.to, &second.cc, &second.references));
+    assert_eq!(addresses(second.reply_to.as_ref().unwrap())[0].address, "a@x.org");
+    // A list of recipients as long as some are on a mailing list is no reason to refuse the patch.
+    let long = mail.replace("c@x.org", &vec!["somebody@x.org"; 600].join(", "));
+    assert_eq!(
+        addresses(read(long.as_bytes(), "p").unwrap().patches[0].envelope.cc.as_ref().unwrap()).len(),
+        600
+    );
+}

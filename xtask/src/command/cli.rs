@@ -27,6 +27,8 @@ pub enum Command {
     Submit(SubmitArgs),
     /// Show the report of a run again; exit 0 whatever its verdict is
     Report(ReportArgs),
+    /// Draft an answer to the mail that the patch came in, in the run's directory; nothing is sent
+    Reply(ReplyArgs),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
     Patch(PatchArgs),
     /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
@@ -425,6 +427,21 @@ pub enum ReportFormat {
     Junit,
     /// A page for a browser, in one file
     Html,
+    /// Workflow commands of GitHub Actions, which annotate the lines of the patch
+    Github,
+    /// Code quality of GitLab
+    Gitlab,
+    /// Version 1, as the kernel's own tests have it
+    Ktap,
+    /// The summary of a CI job
+    Markdown,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplyArgs {
+    /// The directory of the run, or its name below target/patchproof/runs
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: PathBuf,
 }
 
 #[derive(Debug, Args)]

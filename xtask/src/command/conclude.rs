@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::log_tails;
 use super::planned::{Course, Planned};
 use super::setting::Setting;
 use crate::arms::{Chosen, Tested};
@@ -68,7 +69,10 @@ pub fn settled(gathered: Gathered, wall_secs: f64) -> (Course, Vec<Evidence>, Op
 /// When the disk or standard output does not take it.
 pub fn publish(report: &Shown, dir: &Path, format: Format, verbose: bool) -> Result<()> {
     let json = serde_json::to_string_pretty(&**report).or_infra(|| "encode the report".to_owned())?;
-    write_whole(&dir.join("junit.xml"), report::junit::render(report)?.as_bytes())?;
+    write_whole(
+        &dir.join("junit.xml"),
+        report::junit::render(report, &log_tails::read(report, dir))?.as_bytes(),
+    )?;
     let run_dir = dir.display().to_string();
     write_whole(&dir.join("report.txt"), human::whole(report, &run_dir, false).as_bytes())?;
     write_whole(&dir.join("report.html"), report::page::render(report, &run_dir).as_bytes())?;

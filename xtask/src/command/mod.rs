@@ -20,6 +20,7 @@ mod intake;
 mod join;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
+mod log_tails;
 mod matrix;
 mod merge;
 mod mutate;
@@ -29,6 +30,7 @@ mod patch;
 pub mod planned;
 mod queued;
 mod reached;
+mod reply;
 pub mod report;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod selftests;
@@ -71,6 +73,7 @@ pub fn run(project: &Project, command: &Command) -> Result<Exit> {
         Command::Merge(args) => merge::merge(project, args),
         Command::Submit(args) => submit::submit(project, args),
         Command::Report(args) => report::report(project, args),
+        Command::Reply(args) => reply::reply(project, args),
         Command::Patch(args) => patch::patch(project, args),
         Command::Console(args) => console::console(args),
         Command::Doctor(args) => doctor::doctor(project, args),

@@ -1,11 +1,14 @@
 //! `cargo xtask report RUN`: the report of a run, rendered again. Judges nothing and writes no file.
 
-use super::builds;
+use std::path::Path;
+
+use super::{builds, log_tails};
 use crate::campaign::project::Project;
 use crate::command::cli::{self, ReportFormat};
 use crate::host::input;
 use crate::host::json_file::JsonFile;
 use crate::host::terminal::{self, Look};
+use crate::report::annotation::{AddedByTree, AddedLines};
 use crate::report::{self, Report, Shown};
 use failure::{Context, Exit, Failure, Result};
 
@@ -23,13 +26,7 @@ pub const REPORT: JsonFile = JsonFile {
 /// When there is none, or one of another version of the harness.
 pub fn report(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
     let dir = super::run_dir(project, &args.run)?;
-    builds::require_boot(project, &dir)?;
-    let file = dir.join("report.json");
-    if !file.exists() {
-        return Err(Failure::usage(format!("{} has no report", input::shown(&dir)))
-            .next(format!("cargo xtask judge {}", builds::name(project, &dir))));
-    }
-    let report = Shown::new(&REPORT.read::<Report>(&file)?)?;
+    let report = read(project, &dir)?;
     let text = match args.format {
         ReportFormat::Text => {
             let colour = Look::of(&std::io::stdout()).colour;
@@ -42,9 +39,53 @@ pub fn report(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
         ReportFormat::Json => {
             serde_json::to_string_pretty(&*report).or_infra(|| "encode the report".to_owned())? + "\n"
         }
-        ReportFormat::Junit => report::junit::render(&report)?,
+        ReportFormat::Junit => report::junit::render(&report, &log_tails::read(&report, &dir))?,
         ReportFormat::Html => report::page::render(&report, &dir.display().to_string()),
+        ReportFormat::Github => report::github::render(&report, &added_lines(&report, &dir)),
+        ReportFormat::Gitlab => report::gitlab::render(&report, &added_lines(&report, &dir))?,
+        ReportFormat::Ktap => report::ktap::render(&report, &log_tails::read(&report, &dir)),
+        ReportFormat::Markdown => report::markdown::render(&report),
     };
     terminal::print_as_it_is(&text)?;
     Ok(Exit::Ok)
+}
+
+/// The report of the run in `dir`.
+///
+/// # Errors
+/// When there is none, or one of another version of the harness.
+pub(super) fn read(project: &Project, dir: &Path) -> Result<Shown> {
+    builds::require_boot(project, dir)?;
+    let file = dir.join("report.json");
+    if !file.exists() {
+        return Err(Failure::usage(format!("{} has no report", input::shown(dir)))
+            .next(format!("cargo xtask judge {}", builds::name(project, dir))));
+    }
+    Shown::new(&REPORT.read::<Report>(&file)?)
+}
+
+/// The lines that the patch adds on each tree, by the patch as it was tested there. Without that file nothing is known of lines,
+/// and remarks go without.
+fn added_lines(report: &Report, dir: &Path) -> AddedByTree {
+    let mut all = AddedByTree::new();
+    for tree in &report.trees {
+        let Some(series) = tested(dir, &tree.name) else { continue };
+        let mut added = AddedLines::default();
+        for file in series.patches.iter().flat_map(|patch| &patch.files) {
+            added.add(&file.path, file.added_lines().into_iter().filter_map(|line| u32::try_from(line).ok()));
+        }
+        all.insert(tree.name.clone(), added);
+    }
+    all
+}
+
+/// The patch as it was tested on `tree` in the run in `dir`.
+pub(super) fn tested(dir: &Path, tree: &str) -> Option<patch::Series> {
+    let name = format!("patch-{tree}.patch");
+    // The name of the tree comes from a file.
+    let file = Path::new(&name);
+    if file.file_name() != Some(file.as_os_str()) {
+        return None;
+    }
+    patch::read(&input::PATCH.read(&dir.join(file)).ok()?, &name).ok()
 }

@@ -100,6 +100,28 @@ fn a_report_is_shown_again_in_each_form() {
     assert_eq!(shown("text"), first.stdout);
     assert_eq!(shown("json"), file("report.json") + "\n");
     assert_eq!(shown("junit"), file("junit.xml"));
+    assert_eq!(shown("github"), "", "a pass has no remark");
+    assert_eq!(shown("gitlab"), "[]\n");
+    assert!(shown("ktap").starts_with("KTAP version 1\n1..1\n"));
+    assert!(shown("markdown").starts_with("## patchproof: pass\\: "));
+}
+
+#[test]
+fn trouble_is_shown_on_the_lines_of_the_patch_with_the_end_of_its_log() {
+    let bench = Bench::new();
+    bench.run(&[], &[("STAND_IN_MAKE", "compile-error")]).is("fail", 1, "");
+    let shown = |format: &str| xtask(&bench, &["report", "latest", "--format", format]).stdout;
+    let github = shown("github");
+    assert!(
+        github.starts_with("::error file=mm/mmu_gather.c,line=315,endLine=315,title=patchproof%3A fail"),
+        "{github}"
+    );
+    let gitlab: Value = serde_json::from_str(&shown("gitlab")).unwrap();
+    assert_eq!(gitlab[0]["location"]["path"], "mm/mmu_gather.c");
+    assert_eq!(gitlab[0]["location"]["lines"]["begin"], 315);
+    let junit = shown("junit");
+    assert!(junit.contains("the end of cells/7.2/x86_64/v/patched/build.log:"), "{junit}");
+    assert!(shown("ktap").contains("\n    not ok 1 verdict\n"));
 }
 
 #[test]

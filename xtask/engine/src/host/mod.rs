@@ -18,4 +18,6 @@ pub mod toolchain;
 pub mod yaml;
 
 pub use clock::tsc_mhz;
-pub use requirements::{AGAIN_MIB, NEEDED_MIB, doctor, facts, find_program, require, require_disk};
+pub use requirements::{
+    AGAIN_MIB, NEEDED_MIB, doctor, facts, find_program, require, require_disk, require_for_tests,
+};

@@ -23,10 +23,16 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(executable)
 }
 
+/// Where Debian's packages put commands of git, whatever git comes first on PATH.
+const GIT_COMMANDS: &str = "/usr/lib/git-core";
+
 /// Without gcc every header counts as missing: its package is then installed along with gcc.
 fn there(tool: &Tool) -> bool {
     match tool.kind {
         ToolKind::Program => find_program(&tool.name).is_some(),
+        ToolKind::GitCommand => {
+            find_program(&tool.name).is_some() || Path::new(GIT_COMMANDS).join(&tool.name).is_file()
+        }
         ToolKind::Header { compiler } => finds(compiler, &tool.name),
         ToolKind::CrossHeader(arch) => finds(&format!("{}gcc", arch.prefix()), "stdio.h"),
         ToolKind::Rust(arch) => Toolchain::find(arch).is_ok(),
@@ -87,12 +93,24 @@ fn install_command(missing: &[Tool], root: bool) -> String {
 /// When tools are missing, all of them named with the one command that installs them; or when installing
 /// failed.
 pub fn require(arches: &[&'static Arch], confined: bool, install: bool, log: &Path) -> Result<()> {
-    let needed = |arches| {
+    let needed = || {
         let mut tools = needed(arches);
         tools.retain(|tool| confined || tool.name != tools::SANDBOX);
         tools
     };
-    let lacking = missing(needed(arches), there);
+    provide(needed, install, log)
+}
+
+/// As [`require`], for what only the harness's own tests use.
+///
+/// # Errors
+/// As [`require`].
+pub fn require_for_tests(install: bool, log: &Path) -> Result<()> {
+    provide(tools::for_tests, install, log)
+}
+
+fn provide(needed: impl Fn() -> Vec<Tool>, install: bool, log: &Path) -> Result<()> {
+    let lacking = missing(needed(), there);
     if lacking.is_empty() {
         return Ok(());
     }
@@ -102,7 +120,7 @@ pub fn require(arches: &[&'static Arch], confined: bool, install: bool, log: &Pa
         return Err(lacks(&lacking, &distribution, is_root()));
     }
     run_apt(&lacking, log)?;
-    match missing(needed(arches), there) {
+    match missing(needed(), there) {
         still if still.is_empty() => Ok(()),
         still => Err(lacks(&still, &distribution, is_root())
             .because("their packages were installed just now without an error")
@@ -231,7 +249,9 @@ pub fn facts(arches: &[&'static Arch], target: &Path, accelerator: String) -> Re
             ToolKind::Program => {
                 first_line(&tool.name, &["--version"]).unwrap_or_else(|| "version unknown".to_owned())
             }
-            ToolKind::Header { .. } | ToolKind::CrossHeader(_) | ToolKind::Rust(_) => "found".to_owned(),
+            ToolKind::GitCommand | ToolKind::Header { .. } | ToolKind::CrossHeader(_) | ToolKind::Rust(_) => {
+                "found".to_owned()
+            }
         });
         (tool.name, found)
     };

@@ -39,7 +39,7 @@ pub fn whole(report: &Shown, run_dir: &str, colour: bool) -> String {
 }
 
 /// The verdict, the counts that it stands on, and the exit code.
-fn summary(report: &Report) -> String {
+pub(super) fn summary(report: &Report) -> String {
     let passed = report.pairs.iter().filter(|pair| pair.verdict.is_good()).count();
     let (variants, controls) = (report.pairs.len(), report.controls.len());
     let what =
@@ -77,7 +77,7 @@ pub(super) fn verdict(report: &Report) -> &'static str {
 }
 
 /// What was tested, and what changes what the verdict is worth.
-fn header(report: &Report) -> Vec<String> {
+pub(super) fn header(report: &Report) -> Vec<String> {
     let mut lines =
         vec![format!("patch: {}", report.patch.subject.as_deref().unwrap_or(&report.patch.source))];
     lines.extend(report.patch.notes.iter().map(|note| format!("   {note}")));
@@ -128,19 +128,19 @@ fn recorded(report: &Report) -> Option<String> {
 /// The verdict comes first in each row, so that no name can look like one.
 fn variants(report: &Report) -> Vec<String> {
     let rows = report.pairs.iter().map(|pair| {
-        let kind = match (pair.is_main(), pair.native) {
-            (false, _) => format!("version {}", pair.arm),
-            (true, true) => "native".to_owned(),
-            (true, false) => "synthetic".to_owned(),
-        };
-        vec![
-            pair.verdict.name().to_owned(),
-            format!("{}\n  {kind}", pair.name()),
-            tests(report, pair),
-            controls(report, pair),
-        ]
+        vec![pair.verdict.name().to_owned(), name_and_kind(pair), tests(report, pair), controls(report, pair)]
     });
     table(&["verdict", "variant", "guest tests", "controls"], &rows.collect::<Vec<_>>())
+}
+
+/// What is tested, and below it how a kernel comes to be so.
+pub(super) fn name_and_kind(pair: &PairReport) -> String {
+    let kind = match (pair.is_main(), pair.native) {
+        (false, _) => format!("version {}", pair.arm),
+        (true, true) => "native".to_owned(),
+        (true, false) => "synthetic".to_owned(),
+    };
+    format!("{}\n  {kind}", pair.name())
 }
 
 /// Colours the verdict that a line begins with. After the layout, because a table counts escape sequences as text.
@@ -164,7 +164,7 @@ fn both_arms(report: &Report, pair: &PairReport) -> (u64, u64) {
     (both.len() as u64, sum(both.iter().map(|scenario| scenario.injected)))
 }
 
-fn tests(report: &Report, pair: &PairReport) -> String {
+pub(super) fn tests(report: &Report, pair: &PairReport) -> String {
     let (tests, failures) = both_arms(report, pair);
     let mut text = format!("{tests} on both arms\n{failures} failures forced in each");
     if !pair.not_applicable.is_empty() {
@@ -174,7 +174,7 @@ fn tests(report: &Report, pair: &PairReport) -> String {
 }
 
 /// Those that were not caught are named; the others are in the details.
-fn controls(report: &Report, pair: &PairReport) -> String {
+pub(super) fn controls(report: &Report, pair: &PairReport) -> String {
     let (caught, missed): (Vec<_>, Vec<_>) = report.controls_of(pair).partition(|control| control.caught);
     let mut lines = match caught.len().saturating_add(missed.len()) {
         0 => vec!["none".to_owned()],

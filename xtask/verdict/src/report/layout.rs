@@ -50,7 +50,8 @@ pub fn width(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }
 
-fn folded(text: &str, width: usize) -> Vec<String> {
+/// As [`fold`], in lines of `width` columns.
+pub fn folded(text: &str, width: usize) -> Vec<String> {
     let words = text.trim_start_matches(' ');
     // A long indentation leaves room for words.
     let indent = text.len().saturating_sub(words.len()).min(width / 2);

@@ -43,6 +43,11 @@ pub fn short(report: &Report) -> Vec<String> {
     lines
 }
 
+/// The changed lines, without those around them.
+pub fn changed(report: &Report) -> Vec<String> {
+    render(report, false)
+}
+
 /// The whole patch.
 pub fn whole(report: &Report) -> Vec<String> {
     let mut lines = render(report, true);

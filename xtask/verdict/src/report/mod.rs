@@ -1,7 +1,9 @@
-//! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, JUnit for
-//! CI systems. Renderers know nothing but this value, with every text in it escaped ([`Shown`]), and decide nothing.
+//! The result of a run as one value, and its renderers: JSON (this value as it is), a text for people, and the forms that CI
+//! systems and mail take. Renderers know nothing but this value, with every text in it escaped ([`Shown`]), and decide nothing.
 
+pub mod annotation;
 mod answers;
+pub mod case;
 mod code;
 pub mod controls_page;
 mod details;
@@ -9,14 +11,19 @@ pub mod effect;
 mod effect_table;
 #[cfg(test)]
 pub mod fixture;
+pub mod github;
+pub mod gitlab;
 pub mod human;
 pub mod junit;
+pub mod ktap;
 pub mod layout;
+pub mod markdown;
 mod marked;
 pub mod page;
 mod planted_table;
 pub mod progress;
 mod reasons;
+pub mod reply;
 mod scenario_table;
 mod shown;
 mod version_table;

@@ -26,6 +26,11 @@ pub fn render(report: &Report) -> Vec<String> {
     lines
 }
 
+/// Why a pair did not pass, the same reason in many tests as one line.
+pub(super) fn of_pair(report: &Report, pair: &PairReport) -> Vec<String> {
+    Reasons::of(report, pair).lines()
+}
+
 /// Every reason in its own words, for each pair of which [`render`] does not show them all.
 pub fn in_full(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();

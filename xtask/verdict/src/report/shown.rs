@@ -33,7 +33,12 @@ impl Deref for Shown {
 mod tests {
     use serde_json::Value;
 
-    use super::super::{CodeReport, ControlLeftOut, NotApplicable, Report, fixture, human, junit, layout};
+    use super::super::annotation::tests::added;
+    use super::super::case::tests::tails;
+    use super::super::{
+        CodeReport, ControlLeftOut, NotApplicable, Report, fixture, github, gitlab, human, junit, ktap,
+        layout, markdown,
+    };
     use super::*;
     use crate::judge::{Repetition, Verdict};
 
@@ -114,9 +119,13 @@ mod tests {
                 .iter()
                 .fold(coloured, |text, code| text.replace(&format!("\u{1b}[{code}m"), "")),
         );
-        let xml = junit::render(&shown).unwrap();
+        let xml = junit::render(&shown, &tails()).unwrap();
         is_shown(&xml);
         roxmltree::Document::parse(&xml).unwrap();
+        is_shown(&ktap::render(&shown, &tails()));
+        is_shown(&markdown::render(&shown));
+        is_shown(&github::render(&shown, &added()));
+        is_shown(&gitlab::render(&shown, &added()).unwrap());
         is_shown(&serde_json::to_string_pretty(&*shown).unwrap());
     }
 

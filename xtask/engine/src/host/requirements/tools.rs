@@ -17,6 +17,8 @@ pub struct Tool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolKind {
     Program,
+    /// A program that git finds by itself.
+    GitCommand,
     /// A C header that this compiler must find.
     Header {
         compiler: &'static str,
@@ -64,6 +66,16 @@ pub fn needed(arches: &[&'static Arch]) -> Vec<Tool> {
     ]);
     tools.extend(arches.iter().copied().filter(|arch| !arch.is_native()).flat_map(to_cross));
     tools
+}
+
+/// What only the harness's own tests use.
+pub fn for_tests() -> Vec<Tool> {
+    vec![tool(
+        ToolKind::GitCommand,
+        "git-send-email",
+        "git-email",
+        "takes the draft of a reply, and sends nothing",
+    )]
 }
 
 /// What it takes to build for an architecture that is not this host's.
