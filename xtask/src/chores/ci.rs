@@ -18,6 +18,7 @@ use failure::{Context, Exit, Failure, Result};
 /// When a step fails; its own words stand above.
 pub fn ci(project: &Project, args: &CiArgs) -> Result<Exit> {
     host::require(&[arch::DEFAULT], true, args.install_deps, &project.install_log())?;
+    host::require_for_tests(args.install_deps, &project.install_log())?;
     let shell = Shell::new().or_infra(|| "start a shell".to_owned())?;
     shell.change_dir(&project.root);
     project.environment().for_each(|(variable, place)| shell.set_var(variable, place));

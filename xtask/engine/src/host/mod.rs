@@ -7,6 +7,7 @@ mod clock;
 pub mod crash;
 pub mod deadline;
 pub mod disk;
+pub mod distribution;
 pub mod input;
 pub mod json_file;
 pub mod process;
@@ -18,4 +19,6 @@ pub mod toolchain;
 pub mod yaml;
 
 pub use clock::tsc_mhz;
-pub use requirements::{AGAIN_MIB, NEEDED_MIB, doctor, facts, find_program, require, require_disk};
+pub use requirements::{
+    AGAIN_MIB, NEEDED_MIB, doctor, facts, find_program, require, require_disk, require_for_tests,
+};
