@@ -13,6 +13,7 @@ mod console;
 mod counted;
 mod derive;
 mod derived_plan;
+pub mod describe;
 mod doctor;
 mod dry_run;
 mod intake;
@@ -20,11 +21,14 @@ mod intake;
 mod judge;
 mod matrix;
 mod mutate;
+mod next;
+mod open;
 mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod planned;
 mod reached;
 pub mod report;
+pub mod runs;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod selftests;
 mod setting;
@@ -45,7 +49,7 @@ use crate::host::arch::Arch;
 use crate::host::input;
 use crate::host::sandbox::{self, Sandbox};
 use crate::observe::events::{Event, Events};
-use crate::report::progress;
+use crate::report::progress::{self, Loudness};
 use crate::source::{self, Local, Source, Wanted};
 use cli::Command;
 use failure::{Exit, Failure, Result};
@@ -62,6 +66,7 @@ pub fn run(project: &Project, command: &Command) -> Result<Exit> {
         Command::Boot(args) => boot::boot(project, args),
         Command::Judge(args) => judge::judge(project, args),
         Command::Report(args) => report::report(project, args),
+        Command::Runs(args) => runs::runs(project, args),
         Command::Patch(args) => patch::patch(project, args),
         Command::Console(args) => console::console(args),
         Command::Doctor(args) => doctor::doctor(project, args),
@@ -208,9 +213,9 @@ fn guests(
 }
 
 /// Does `work`, and shows meanwhile what it says it does.
-fn shown<T>(verbose: bool, work: impl FnOnce(Events) -> T) -> T {
+fn shown<T>(loudness: Loudness, work: impl FnOnce(Events) -> T) -> T {
     let (sender, receiver) = channel();
-    let shown = progress::show(receiver, verbose);
+    let shown = progress::show(receiver, loudness);
     let done = work(Events::new(sender));
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();

@@ -9,7 +9,7 @@ pub mod files;
 mod git;
 mod kernel_org;
 mod local;
-mod lock;
+pub mod lock;
 pub mod objects;
 mod snapshot;
 pub mod stamp;

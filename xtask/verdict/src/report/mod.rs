@@ -3,6 +3,7 @@
 
 mod answers;
 mod code;
+pub mod compare;
 pub mod controls_page;
 mod details;
 pub mod effect;
@@ -159,6 +160,12 @@ pub struct CellReport {
     pub built: bool,
     /// None: not built now.
     pub build_secs: Option<f64>,
+    /// When the build and the first boot began, seconds from the start of the run. None: there was none now, or the report is of
+    /// an older harness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_start_secs: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_start_secs: Option<f64>,
     /// Of the build, how much went into its `.config`.
     pub configure_secs: Option<f64>,
     /// How much came after its last object.
@@ -477,6 +484,8 @@ impl CellReport {
             accel: ran.map(|ran| ran.accel.clone()),
             built: built.is_some(),
             build_secs: built.and(evidence.build_secs),
+            build_start_secs: built.and(evidence.build_start_secs),
+            boot_start_secs: ran.and(evidence.boot_start_secs),
             configure_secs: built.map(|built| built.configure_secs),
             link_secs: built.map(|built| built.link_secs),
             cold: built.is_some_and(|built| built.cold),
