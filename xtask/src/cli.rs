@@ -7,9 +7,10 @@ use std::fmt::Write;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::chores::Chore;
-use crate::command;
+use crate::command::describe::{CompletionArgs, ManArgs};
+use crate::command::{self, describe};
 use crate::host::terminal::{self, Look};
-use failure::escape;
+use failure::{Exit, Result, escape};
 
 /// Validate a Linux kernel patch by experiment: build it, boot it, force the patched path to run, look for
 /// every sign of trouble, beside the same kernel without the patch.
@@ -45,8 +46,23 @@ impl Cli {
 pub enum Verb {
     #[command(flatten)]
     Product(Box<command::cli::Command>),
+    /// Print what completes this command line in a shell: docs/shell.md says how to load it
+    Completion(CompletionArgs),
+    /// Print the manual page of the whole or of one command, as roff
+    Man(ManArgs),
     #[command(flatten)]
     Chore(Chore),
+}
+
+impl Verb {
+    /// Does what needs the command line alone, and no checkout; None for all else.
+    pub fn describe(&self) -> Option<Result<Exit>> {
+        match self {
+            Verb::Completion(args) => Some(describe::completion(whole(), args)),
+            Verb::Man(args) => Some(describe::man(whole(), args)),
+            Verb::Product(_) | Verb::Chore(_) => None,
+        }
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all pairs pass or are fixed, 1 the patch failed, 2 usage, 3 no verdict (vacuous, base also \

@@ -30,8 +30,12 @@ fn main() -> ExitCode {
 
 fn run() -> failure::Result<failure::Exit> {
     let cli = Cli::read();
+    if let Some(described) = cli.command.describe() {
+        return described;
+    }
     Project::here().and_then(|project| match &cli.command {
         Verb::Product(command) => command::run(&project, command),
         Verb::Chore(chore) => chores::run(&project, chore),
+        Verb::Completion(_) | Verb::Man(_) => Err(failure::Failure::internal("not described")),
     })
 }

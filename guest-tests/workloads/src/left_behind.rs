@@ -56,7 +56,7 @@ const COMES_BACK: [ComesBack; 9] = [
         within: NETWORK_SETTLES_WITHIN,
         ..comes_back("network namespaces", || slab("net_namespace"))
     },
-    comes_back("control groups", || cgroups()),
+    comes_back("control groups", cgroups),
 ];
 
 /// Notes the numbers, and makes kmemleak forget what it has found up to now.

@@ -32,12 +32,13 @@ pub enum Exit {
 }
 
 impl Exit {
-    const ALL: [Exit; 7] = [
+    const ALL: [Exit; 8] = [
         Exit::Ok,
         Exit::PatchFailed,
         Exit::Usage,
         Exit::Inconclusive,
         Exit::PatchRejected,
+        Exit::WeakPass,
         Exit::Internal,
         Exit::Interrupted,
     ];
@@ -161,6 +162,14 @@ mod tests {
             failure.to_string(),
             "kernel build failed\n  why:  make ended with status 2\n  next: read the log\n  log:  /x/build.log"
         );
+    }
+
+    #[test]
+    fn every_exit_code_is_found_by_its_number() {
+        for code in [0, 1, 2, 3, 4, 5, 70, 130] {
+            assert_eq!(Exit::of(code).map(|exit| exit as u8), Some(code));
+        }
+        assert_eq!(Exit::of(6), None);
     }
 
     #[test]

@@ -229,8 +229,8 @@ fn evidence(input: &mut Input<'_>, subject: &Subject, cell: &Cell) -> Evidence {
         build: serde_json::from_value(build).unwrap_or_else(|_| Build::Built(Built::default())),
         build_secs: Some(1.0),
         boot,
-        recorded: None,
         repeats,
+        ..Evidence::default()
     }
 }
 

@@ -37,10 +37,10 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
     let sandbox = super::sandbox(project, args.no_sandbox, &arches)?;
     host::require_disk(&path, host::AGAIN_MIB)?;
     process::catch_interrupts()?;
-    builds::begin_boot(&path)?;
-    let dir = RunDir { path, started: planned.started.clone() };
+    let dir = RunDir::resume(path, planned.started.clone(), built.wall_secs)?;
+    builds::begin_boot(&dir.path)?;
     let soak = Duration::from_secs(built.soak_secs);
-    let gathered = super::shown(args.pace.verbose, |events| {
+    let gathered = super::shown(args.pace.loudness(), |events| {
         events.send(Event::Planned(planned.cells.iter().map(Cell::id).collect()));
         let guests = || super::guests(project, &planned.cells, &dir.path, &events);
         let look = |cell: &Cell, evidence: &Evidence| planned.look(cell, evidence);
@@ -79,10 +79,10 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
     let (course, evidence, failed) = settled(gathered, wall_secs);
     course.write(&dir.path)?;
     if let Some(failure) = failed.or_else(|| course.interrupted.then(Failure::interrupted)) {
-        return Err(failure.log(&dir.path));
+        return Err(super::next::to_boot_again(failure).log(&dir.path));
     }
     let (exit, text) = said(project, &planned, &evidence, &dir.path);
-    terminal::print_as_it_is(&text)?;
+    terminal::print_as_it_is(&super::next::shortened(text, args.pace.loudness(), exit))?;
     Ok(exit)
 }
 

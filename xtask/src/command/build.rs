@@ -33,7 +33,7 @@ pub fn build(project: &Project, args: &cli::BuildArgs) -> Result<Exit> {
         return Ok(exit);
     }
     let method = Method { compile: &args.compile, guest: None, pace: &args.pace, inject: true };
-    let gathered = super::shown(args.pace.verbose, |events| setting.run(&method, events));
+    let gathered = super::shown(args.pace.loudness(), |events| setting.run(&method, events));
     Cache::new(project.cache()).shrink(LIMIT_BYTES);
     let wall_secs = started.elapsed().as_secs_f64();
     let (course, evidence, failed) = settled(gathered, wall_secs);
@@ -43,7 +43,7 @@ pub fn build(project: &Project, args: &cli::BuildArgs) -> Result<Exit> {
         if !setting.planned.sources.trees.is_empty() {
             course.write(dir)?;
         }
-        return Err(failure.log(dir));
+        return Err(super::next::to_go_on(failure).log(dir));
     }
     let cells = setting.planned.cells.iter().zip(&evidence);
     let built = Builds {
@@ -54,7 +54,8 @@ pub fn build(project: &Project, args: &cli::BuildArgs) -> Result<Exit> {
     };
     built.write(dir)?;
     let exit = setting.planned.exit_of_builds(&evidence);
-    terminal::print_as_it_is(&said(&setting, &evidence, exit))?;
+    let text = said(&setting, &evidence, exit);
+    terminal::print_as_it_is(&super::next::shortened(text, args.pace.loudness(), exit))?;
     Ok(exit)
 }
 

@@ -47,6 +47,9 @@ pub struct BuiltKernel {
     pub cell: String,
     pub build: Build,
     pub build_secs: Option<f64>,
+    /// [`Evidence::build_start_secs`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_start_secs: Option<f64>,
     /// SHA-256 of what a boot takes, by the name in the cell's directory; empty where nothing was built.
     pub files: BTreeMap<String, String>,
 }
@@ -61,8 +64,13 @@ impl BuiltKernel {
                 files.insert(name.to_owned(), disk::sha256(&place(dir, cell, name))?);
             }
         }
-        let (build, build_secs) = (evidence.build.clone(), evidence.build_secs);
-        Ok(BuiltKernel { cell: cell.id(), build, build_secs, files })
+        Ok(BuiltKernel {
+            cell: cell.id(),
+            build: evidence.build.clone(),
+            build_secs: evidence.build_secs,
+            build_start_secs: evidence.build_start_secs,
+            files,
+        })
     }
 
     /// Why the kernel in `dir` cannot be booted as the one that was built.
@@ -142,6 +150,7 @@ impl Builds {
         let of = |kernel: &BuiltKernel| Evidence {
             build: kernel.build.clone(),
             build_secs: kernel.build_secs,
+            build_start_secs: kernel.build_start_secs,
             ..Evidence::default()
         };
         self.kernels.iter().map(of).collect()

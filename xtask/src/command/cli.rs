@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+pub use super::runs::RunsArgs;
 use crate::boot::probe::Wish;
 use crate::campaign::DEFAULT;
 use crate::campaign::partition::Partition;
+use crate::report::progress::Loudness;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -29,6 +31,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Draft an answer to the mail that the patch came in, in the run's directory; nothing is sent
     Reply(ReplyArgs),
+    /// List earlier runs with their verdicts, or remove them
+    Runs(RunsArgs),
     /// Say what a patch file is, whether it is sound, and whether it fits the tree; run nothing
     Patch(PatchArgs),
     /// Say what a saved console, dmesg or serial log holds: exit 0 if it is clean, 1 if there is trouble in it
@@ -192,6 +196,9 @@ pub struct PaceArgs {
     /// Show every step of every cell, and of a report also the details that otherwise only report.txt has
     #[arg(long, short)]
     pub verbose: bool,
+    /// Show nothing while it works; at the end one line, or the reasons if it did not go well
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
 }
 
 impl GuestArgs {
@@ -210,6 +217,10 @@ impl GuestArgs {
 }
 
 impl PaceArgs {
+    pub fn loudness(&self) -> Loudness {
+        Loudness::new(self.quiet, self.verbose)
+    }
+
     pub fn jobs(&self) -> usize {
         self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
     }
@@ -359,6 +370,9 @@ pub struct JudgeArgs {
     /// Also the details: every guest test, what was counted and timed, each planted bug
     #[arg(long)]
     pub verbose: bool,
+    /// One line, or the reasons if it is no pass
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -418,6 +432,12 @@ pub struct ReportArgs {
     /// Also the details: every guest test, what was counted and timed, each planted bug
     #[arg(long)]
     pub verbose: bool,
+    /// Open the page of the run in a browser: $BROWSER, else xdg-open
+    #[arg(long, conflicts_with_all = ["format", "compare"])]
+    pub open: bool,
+    /// Say what is different in another run; with two, RUN is left out
+    #[arg(long, value_name = "RUN", num_args = 1..=2, conflicts_with = "format")]
+    pub compare: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

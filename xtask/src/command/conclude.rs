@@ -17,6 +17,7 @@ use crate::host::process;
 use crate::host::terminal::{self, Look};
 use crate::judge::{self, Caught};
 use crate::observe::{Build, Evidence};
+use crate::report::progress::Loudness;
 use crate::report::{
     self, AccelReport, CellReport, CodeReport, ColdBuild, ControlLeftOut, ControlReport, FileReport,
     LeftOutReport, NotApplicable, PairReport, PatchReport, Report, SensitiveReport, Shown, human,
@@ -32,7 +33,7 @@ const CONTROLS_OF_A_PASS: usize = 2;
 
 impl Setting<'_> {
     /// Verdicts, report files, and the exit code.
-    pub fn conclude(&self, gathered: Gathered, format: Format, verbose: bool) -> Result<Exit> {
+    pub fn conclude(&self, gathered: Gathered, format: Format, loudness: Loudness) -> Result<Exit> {
         let (course, evidence, failed) = settled(gathered, self.started.elapsed().as_secs_f64());
         if let Some(failure) = &failed
             && self.planned.sources.trees.is_empty()
@@ -41,7 +42,9 @@ impl Setting<'_> {
         }
         course.write(&self.dir.path)?;
         let report = Shown::new(&self.planned.report(&evidence, course, &self.dir.path))?;
-        publish(&report, &self.dir.path, format, verbose)?;
+        publish(&report, &self.dir.path, format, loudness)?;
+        let is_for_people = format == Format::Human && loudness != Loudness::Quiet;
+        super::next::say_after_matrix(self.project, &report, &self.dir.path, is_for_people);
         match failed {
             Some(failure) => Err(failure.log(&self.dir.path)),
             None => Ok(report.exit()),
@@ -67,7 +70,7 @@ pub fn settled(gathered: Gathered, wall_secs: f64) -> (Course, Vec<Evidence>, Op
 ///
 /// # Errors
 /// When the disk or standard output does not take it.
-pub fn publish(report: &Shown, dir: &Path, format: Format, verbose: bool) -> Result<()> {
+pub fn publish(report: &Shown, dir: &Path, format: Format, loudness: Loudness) -> Result<()> {
     let json = serde_json::to_string_pretty(&**report).or_infra(|| "encode the report".to_owned())?;
     write_whole(
         &dir.join("junit.xml"),
@@ -81,8 +84,11 @@ pub fn publish(report: &Shown, dir: &Path, format: Format, verbose: bool) -> Res
     let colour = Look::of(&std::io::stdout()).colour;
     let said = match format {
         Format::Json => json + "\n",
-        Format::Human if verbose => human::whole(report, &run_dir, colour),
-        Format::Human => human::screen(report, &run_dir, colour),
+        Format::Human => match loudness {
+            Loudness::Quiet => human::brief(report, &run_dir, colour),
+            Loudness::Normal => human::screen(report, &run_dir, colour),
+            Loudness::Verbose => human::whole(report, &run_dir, colour),
+        },
     };
     terminal::print_as_it_is(&said)
 }

@@ -26,7 +26,7 @@ pub fn show(project: &Project, args: &MatrixArgs, outline: Outline, started: Ins
     let aside = tempfile::tempdir_in(project.work()).or_infra(|| "make a directory aside".to_owned())?;
     let out = aside.path().join("run");
     let mut setting = Setting::open(project, &args.plan, outline, Some(&out), started)?;
-    super::shown(args.pace.verbose, |events| setting.derive(&events))?;
+    super::shown(args.pace.loudness(), |events| setting.derive(&events))?;
     if let Some(path) = &args.write_campaign {
         let text = written(project, &setting)?;
         write_whole(path, text.as_bytes())?;

@@ -19,5 +19,5 @@ pub fn doctor(project: &Project, args: &cli::DoctorArgs) -> Result<Exit> {
     let memory = probe::remembered(Path::new(arch::DEFAULT.qemu), &project.accel_memory());
     let facts = host::facts(&[arch::DEFAULT], &project.work(), probe::describe(memory.as_ref()))?;
     terminal::print(&host::doctor(&facts))?;
-    Ok(if facts.install.is_none() { Exit::Ok } else { Exit::Inconclusive })
+    Ok(if facts.complete { Exit::Ok } else { Exit::Inconclusive })
 }

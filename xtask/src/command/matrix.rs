@@ -104,9 +104,9 @@ pub fn matrix(project: &Project, args: &cli::MatrixArgs) -> Result<Exit> {
         pace: &args.pace,
         inject: !args.test_no_injection,
     };
-    let gathered = super::shown(args.pace.verbose, |events| setting.run(&method, events));
+    let gathered = super::shown(args.pace.loudness(), |events| setting.run(&method, events));
     Cache::new(project.cache()).shrink(LIMIT_BYTES);
-    setting.conclude(gathered, args.format, args.pace.verbose)
+    setting.conclude(gathered, args.format, args.pace.loudness())
 }
 
 impl Setting<'_> {

@@ -13,6 +13,7 @@ use crate::campaign::partition::JudgedPair;
 use crate::campaign::project::Project;
 use crate::host::input::shown;
 use crate::host::{disk, terminal};
+use crate::report::progress::Loudness;
 use crate::report::{Shown, TreeReport};
 use crate::run::EVIDENCE;
 use crate::run::rundir::RunDir;
@@ -155,7 +156,7 @@ fn write(parts: &[FoundPart], dir: &RunDir, format: cli::Format, verbose: bool) 
     planned.write(&dir.path)?;
     course.write(&dir.path)?;
     let report = Shown::new(&planned.report(&evidence, course, &dir.path))?;
-    publish(&report, &dir.path, format, verbose)?;
+    publish(&report, &dir.path, format, Loudness::new(false, verbose))?;
     Exit::of(report.exit_code).ok_or_else(|| Failure::internal("a report with no exit code that there is"))
 }
 

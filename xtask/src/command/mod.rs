@@ -13,6 +13,7 @@ mod console;
 mod counted;
 mod derive;
 mod derived_plan;
+pub mod describe;
 mod doctor;
 mod dry_run;
 mod intake;
@@ -24,6 +25,8 @@ mod log_tails;
 mod matrix;
 mod merge;
 mod mutate;
+mod next;
+mod open;
 mod part;
 mod patch;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
@@ -32,6 +35,7 @@ mod queued;
 mod reached;
 mod reply;
 pub mod report;
+pub mod runs;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod selftests;
 mod setting;
@@ -54,7 +58,7 @@ use crate::host::arch::Arch;
 use crate::host::input;
 use crate::host::sandbox::{self, Sandbox};
 use crate::observe::events::{Event, Events};
-use crate::report::progress;
+use crate::report::progress::{self, Loudness};
 use crate::source::{self, Local, Source, Wanted};
 use cli::Command;
 use failure::{Exit, Failure, Result};
@@ -74,6 +78,7 @@ pub fn run(project: &Project, command: &Command) -> Result<Exit> {
         Command::Submit(args) => submit::submit(project, args),
         Command::Report(args) => report::report(project, args),
         Command::Reply(args) => reply::reply(project, args),
+        Command::Runs(args) => runs::runs(project, args),
         Command::Patch(args) => patch::patch(project, args),
         Command::Console(args) => console::console(args),
         Command::Doctor(args) => doctor::doctor(project, args),
@@ -220,9 +225,9 @@ fn guests(
 }
 
 /// Does `work`, and shows meanwhile what it says it does.
-fn shown<T>(verbose: bool, work: impl FnOnce(Events) -> T) -> T {
+fn shown<T>(loudness: Loudness, work: impl FnOnce(Events) -> T) -> T {
     let (sender, receiver) = channel();
-    let shown = progress::show(receiver, verbose);
+    let shown = progress::show(receiver, loudness);
     let done = work(Events::new(sender));
     // The thread ends when the last sender is gone; a panic in it has printed itself.
     let _ = shown.join();

@@ -1,6 +1,6 @@
 //! `cargo xtask report RUN`: the report of a run, rendered again. Judges nothing and writes no file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{builds, log_tails};
 use crate::campaign::project::Project;
@@ -20,13 +20,52 @@ pub const REPORT: JsonFile = JsonFile {
     remedy: "let this harness write it again from the evidence: cargo xtask judge RUN",
 };
 
+/// The directory of a run, and its report.
+fn of_run(project: &Project, run: &Path) -> Result<(PathBuf, Shown)> {
+    let dir = super::run_dir(project, run)?;
+    let report = read(project, &dir)?;
+    Ok((dir, report))
+}
+
+/// A file that the judge writes.
+fn written(project: &Project, dir: &Path, name: &str) -> Result<PathBuf> {
+    let file = dir.join(name);
+    match file.exists() {
+        true => Ok(file),
+        false => Err(Failure::usage(format!("{} has no {name}", input::shown(dir)))
+            .next(format!("cargo xtask judge {}", builds::name(project, dir)))),
+    }
+}
+
+/// Says what differs between two runs. The exit code is 0 whatever that is.
+fn compare(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
+    let (one, other) = match &args.compare[..] {
+        [one, other] if args.run == Path::new("latest") => (one, other),
+        [other] => (&args.run, other),
+        _ => {
+            return Err(Failure::usage("three runs were named, and two are compared")
+                .next("cargo xtask report --compare RUN1 RUN2"));
+        }
+    };
+    let (one, other) = (of_run(project, one)?, of_run(project, other)?);
+    let names = [&one, &other].map(|(dir, _)| builds::name(project, dir));
+    let text = report::compare::render(&one.1, &other.1, [&names[0], &names[1]]);
+    terminal::print_as_it_is(&text)?;
+    Ok(Exit::Ok)
+}
+
 /// Prints the report. The exit code is 0 whatever the verdict is: it was printed.
 ///
 /// # Errors
 /// When there is none, or one of another version of the harness.
 pub fn report(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
-    let dir = super::run_dir(project, &args.run)?;
-    let report = read(project, &dir)?;
+    if !args.compare.is_empty() {
+        return compare(project, args);
+    }
+    let (dir, report) = of_run(project, &args.run)?;
+    if args.open {
+        return super::open::open(&written(project, &dir, "report.html")?);
+    }
     let text = match args.format {
         ReportFormat::Text => {
             let colour = Look::of(&std::io::stdout()).colour;
@@ -56,12 +95,7 @@ pub fn report(project: &Project, args: &cli::ReportArgs) -> Result<Exit> {
 /// When there is none, or one of another version of the harness.
 pub(super) fn read(project: &Project, dir: &Path) -> Result<Shown> {
     builds::require_boot(project, dir)?;
-    let file = dir.join("report.json");
-    if !file.exists() {
-        return Err(Failure::usage(format!("{} has no report", input::shown(dir)))
-            .next(format!("cargo xtask judge {}", builds::name(project, dir))));
-    }
-    Shown::new(&REPORT.read::<Report>(&file)?)
+    Shown::new(&REPORT.read::<Report>(&written(project, dir, "report.json")?)?)
 }
 
 /// The lines that the patch adds on each tree, by the patch as it was tested there. Without that file nothing is known of lines,

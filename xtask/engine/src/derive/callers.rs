@@ -42,11 +42,11 @@ fn is_seen_outside(text: &str, name: &str) -> bool {
     let mut before = "";
     for line in text.lines() {
         let begins = line.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-        let is_named =
-            line.split(|byte: char| byte == ' ' || byte == '*').any(|word| word.starts_with(&call));
+        let is_named = line.split([' ', '*']).any(|word| word.starts_with(&call));
         if begins && is_named && !line.trim_end().ends_with(';') {
             let is_static = |line: &str| line.split_whitespace().any(|word| word == "static");
-            return !is_static(line) && !(is_static(before) && !before.contains([';', '}', '(']));
+            let belongs = !before.contains([';', '}', '(']);
+            return !(is_static(line) || belongs && is_static(before));
         }
         before = line;
     }

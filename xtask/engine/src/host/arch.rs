@@ -23,8 +23,8 @@ pub struct Arch {
     /// That file, in the object directory.
     pub image: &'static str,
     pub qemu: &'static str,
-    /// The Debian package that has it.
-    pub qemu_package: &'static str,
+    /// The packages that have it, in the order of [`crate::host::distribution::PackageFamily`].
+    pub qemu_packages: [&'static str; 4],
     pub machine: &'static str,
     /// What QEMU emulates; a host of the same architecture lends its own under KVM.
     pub cpu: &'static str,
@@ -58,7 +58,7 @@ const ARCHES: [Arch; 4] = [
         target: "vmlinux",
         image: "vmlinux",
         qemu: "qemu-system-x86_64",
-        qemu_package: "qemu-system-x86",
+        qemu_packages: ["qemu-system-x86", "qemu-system-x86-core", "qemu-x86", "qemu-system-x86"],
         // No disk is attached: the firmware and the kernel need not look for one.
         machine: "q35,sata=off,smbus=off",
         // Not the fast string instructions: with them the kernel and the C library clear and copy memory byte by byte, and
@@ -95,7 +95,7 @@ const ARCHES: [Arch; 4] = [
         target: "vmlinux",
         image: "vmlinux",
         qemu: "qemu-system-ppc64",
-        qemu_package: "qemu-system-ppc",
+        qemu_packages: ["qemu-system-ppc", "qemu-system-ppc-core", "qemu-ppc", "qemu-system-ppc"],
         // Capabilities that emulation does not have and that the machine insists on unless it is told.
         machine: "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
         cpu: "power9",
@@ -117,7 +117,7 @@ const ARCHES: [Arch; 4] = [
         target: "Image",
         image: "arch/riscv/boot/Image",
         qemu: "qemu-system-riscv64",
-        qemu_package: "qemu-system-misc",
+        qemu_packages: ["qemu-system-misc", "qemu-system-riscv-core", "qemu-extra", "qemu-system-riscv"],
         machine: "virt",
         cpu: "rv64",
         topology: "",
@@ -138,7 +138,7 @@ const ARCHES: [Arch; 4] = [
         target: "Image",
         image: "arch/arm64/boot/Image",
         qemu: "qemu-system-aarch64",
-        qemu_package: "qemu-system-arm",
+        qemu_packages: ["qemu-system-arm", "qemu-system-aarch64-core", "qemu-arm", "qemu-system-aarch64"],
         machine: "virt",
         // `max` authenticates pointers, which takes long to emulate and which nothing here asks for.
         cpu: "cortex-a57",

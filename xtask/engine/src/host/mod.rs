@@ -7,6 +7,7 @@ mod clock;
 pub mod crash;
 pub mod deadline;
 pub mod disk;
+pub mod distribution;
 pub mod input;
 pub mod json_file;
 pub mod process;

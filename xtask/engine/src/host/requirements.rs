@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::host::arch::Arch;
+use crate::host::distribution::{Distribution, PackageFamily};
 use crate::host::process::must;
 use crate::host::toolchain::Toolchain;
 use failure::{Context, Failure, Result};
@@ -48,46 +49,24 @@ fn missing(tools: Vec<Tool>, there: impl Fn(&Tool) -> bool) -> Vec<Tool> {
     tools.into_iter().filter(|tool| !there(tool)).collect()
 }
 
-/// The distribution's family, as far as packages are concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Distribution {
-    /// Debian and what is made from it.
-    Debian,
-    /// Its name for people.
-    Other(String),
-}
-
-fn distribution(os_release: &str) -> Distribution {
-    let field = |name: &str| {
-        let value = os_release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_default().trim_matches('"').to_owned()
-    };
-    let family = format!("{} {}", field("ID"), field("ID_LIKE"));
-    match family.split_whitespace().any(|id| id == "debian" || id == "ubuntu") {
-        true => Distribution::Debian,
-        false if field("PRETTY_NAME").is_empty() => Distribution::Other("this system".to_owned()),
-        false => Distribution::Other(field("PRETTY_NAME")),
-    }
-}
-
 /// Each once.
-fn packages(missing: &[Tool]) -> Vec<&str> {
+fn packages(missing: &[Tool], family: PackageFamily) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for name in missing.iter().flat_map(|tool| &tool.packages) {
-        if !names.contains(&name.as_str()) {
+    for name in missing.iter().flat_map(|tool| tool.packages(family)) {
+        if !names.contains(&name) {
             names.push(name);
         }
     }
     names
 }
 
-fn install_command(missing: &[Tool], root: bool) -> String {
-    let sudo = if root { "" } else { "sudo " };
-    format!("{sudo}apt-get install --no-install-recommends -y {}", packages(missing).join(" "))
+/// On a distribution whose packages are known.
+fn install_command(missing: &[Tool], family: PackageFamily, root: bool) -> String {
+    family.install_command(&packages(missing, family), root)
 }
 
-/// Makes sure that every tool for kernels of `arches` is there, and what confines them if `confined` says so. `install` allows the distribution's package manager to be run, its
-/// output going to `log`.
+/// Makes sure that every tool for kernels of `arches` is there, and what confines them if `confined` says so. `install` allows
+/// the distribution's package manager to be run, its output going to `log`.
 ///
 /// # Errors
 /// When tools are missing, all of them named with the one command that installs them; or when installing
@@ -114,9 +93,8 @@ fn provide(needed: impl Fn() -> Vec<Tool>, install: bool, log: &Path) -> Result<
     if lacking.is_empty() {
         return Ok(());
     }
-    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let distribution = distribution(&os_release);
-    if !install || distribution != Distribution::Debian {
+    let distribution = Distribution::here();
+    if !install || distribution.family != Some(PackageFamily::Debian) {
         return Err(lacks(&lacking, &distribution, is_root()));
     }
     run_apt(&lacking, log)?;
@@ -134,14 +112,29 @@ fn lacks(missing: &[Tool], distribution: &Distribution, root: bool) -> Failure {
     let failure = missing
         .iter()
         .fold(failure, |failure, tool| failure.because(format!("{}: {}", tool.name, tool.purpose)));
-    match distribution {
-        Distribution::Debian => {
-            failure.next(install_command(missing, root)).next("or let it be done: --install-deps")
+    let Some(family) = distribution.family else {
+        return failure.next(format!(
+            "install them with the package manager of {}; Debian calls the packages {}, others differ",
+            distribution.name,
+            packages(missing, PackageFamily::Debian).join(" ")
+        ));
+    };
+    let unknown = missing.iter().filter(|tool| tool.packages(family).next().is_none());
+    let unknown: Vec<&str> = unknown.map(|tool| tool.name.as_str()).collect();
+    let mut failure = failure;
+    if unknown.len() < missing.len() {
+        failure = failure.next(install_command(missing, family, root));
+    }
+    if !unknown.is_empty() {
+        let (name, what) = (&distribution.name, unknown.join(", "));
+        failure =
+            failure.next(format!("find out which packages of {name} have {what}: that is not known here"));
+    }
+    match family {
+        PackageFamily::Debian => failure.next("or let it be done: --install-deps"),
+        PackageFamily::Fedora | PackageFamily::Suse | PackageFamily::Arch => {
+            failure.next("these names of packages were not tried: only Debian 12 was")
         }
-        Distribution::Other(name) => failure.next(format!(
-            "install them with the package manager of {name}; Debian calls the packages {}, others differ",
-            packages(missing).join(" ")
-        )),
     }
 }
 
@@ -161,7 +154,7 @@ fn run_apt(missing: &[Tool], log: &Path) -> Result<()> {
     if !is_root() && first_line("sudo", &["-n", "true"]).is_none() {
         return Err(Failure::infra("installing packages needs root")
             .because("this is not root, and sudo is not there or asks for a password")
-            .next(format!("{}, then run again", install_command(missing, false))));
+            .next(format!("{}, then run again", install_command(missing, PackageFamily::Debian, false))));
     }
     let apt_get = |what: &str, args: &[&str], deadline| {
         let mut words = if is_root() { vec![] } else { vec!["sudo", "-n"] };
@@ -173,9 +166,11 @@ fn run_apt(missing: &[Tool], log: &Path) -> Result<()> {
         apt_get("apt-get update", &["update"], UPDATE_DEADLINE)?;
     }
     let mut args = vec!["install", "--no-install-recommends", "-y"];
-    args.extend(packages(missing));
-    apt_get("apt-get install", &args, INSTALL_DEADLINE)
-        .map_err(|failure| failure.next(format!("{}, then run again", install_command(missing, is_root()))))
+    args.extend(packages(missing, PackageFamily::Debian));
+    apt_get("apt-get install", &args, INSTALL_DEADLINE).map_err(|failure| {
+        failure
+            .next(format!("{}, then run again", install_command(missing, PackageFamily::Debian, is_root())))
+    })
 }
 
 /// Whether apt's package lists are absent or older than a day.
@@ -207,8 +202,10 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
 pub struct Facts {
     /// Every tool with its version, `None` when it is missing.
     pub tools: Vec<(String, Option<String>)>,
-    /// The one command that installs what is missing.
+    /// The one command that installs what is missing, as far as its packages are known.
     pub install: Option<String>,
+    /// Nothing is missing.
+    pub complete: bool,
     pub target: PathBuf,
     pub free_mib: u64,
     pub cores: usize,
@@ -256,9 +253,13 @@ pub fn facts(arches: &[&'static Arch], target: &Path, accelerator: String) -> Re
         (tool.name, found)
     };
     let proc = |path: &str| fs::read_to_string(path).or_infra(|| format!("read {path}"));
+    let family = Distribution::here().family;
+    let is_known =
+        |family: &PackageFamily| lacking.iter().any(|tool| tool.packages(*family).next().is_some());
     Ok(Facts {
         tools: tools.into_iter().map(version).collect(),
-        install: (!lacking.is_empty()).then(|| install_command(&lacking, is_root())),
+        install: family.filter(is_known).map(|family| install_command(&lacking, family, is_root())),
+        complete: lacking.is_empty(),
         target: target.to_owned(),
         free_mib: free_mib(target)?,
         cores: std::thread::available_parallelism().or_infra(|| "count the cores".to_owned())?.get(),
@@ -293,6 +294,8 @@ pub fn doctor(facts: &Facts) -> String {
     }
     if let Some(command) = &facts.install {
         let _ = writeln!(text, "  install with: {command}");
+    } else if !facts.complete {
+        text.push_str("  what is missing has no packages here that are known\n");
     }
     let enough = if facts.free_mib >= NEEDED_MIB { "enough" } else { "TOO LITTLE" };
     let _ = write!(

@@ -52,15 +52,23 @@ pub struct Look {
 
 impl Look {
     pub fn of(stream: &impl IsTerminal) -> Look {
-        let (term, no_color) = (std::env::var_os("TERM"), std::env::var_os("NO_COLOR"));
-        Look::new(stream.is_terminal(), term.as_deref(), no_color.as_deref())
+        let variable = |name| std::env::var_os(name);
+        let (term, no_color, forced) = (variable("TERM"), variable("NO_COLOR"), variable("CLICOLOR_FORCE"));
+        Look::new(stream.is_terminal(), term.as_deref(), no_color.as_deref(), forced.as_deref())
     }
 
     /// A terminal without a TERM, or with TERM=dumb, gets plain text. NO_COLOR counts if it is not empty
-    /// (https://no-color.org).
-    fn new(is_terminal: bool, term: Option<&OsStr>, no_color: Option<&OsStr>) -> Look {
+    /// (https://no-color.org), and more than CLICOLOR_FORCE, which counts if it is neither empty nor 0
+    /// (https://bixense.com/clicolors) and gives colours to what is no terminal as well.
+    fn new(
+        is_terminal: bool,
+        term: Option<&OsStr>,
+        no_color: Option<&OsStr>,
+        forced: Option<&OsStr>,
+    ) -> Look {
         let live = is_terminal && term.is_some_and(|term| !term.is_empty() && term != "dumb");
-        Look { live, colour: live && no_color.is_none_or(OsStr::is_empty) }
+        let forced = forced.is_some_and(|value| !value.is_empty() && value != "0");
+        Look { live, colour: (live || forced) && no_color.is_none_or(OsStr::is_empty) }
     }
 }
 
@@ -87,18 +95,26 @@ mod tests {
     }
 
     #[test]
-    fn term_and_no_color_decide_how_output_looks() {
-        let look = |is_terminal, term: Option<&str>, no_color: Option<&str>| {
-            let Look { live, colour } =
-                Look::new(is_terminal, term.map(OsStr::new), no_color.map(OsStr::new));
+    fn environment_decides_how_output_looks() {
+        let look = |is_terminal, term: Option<&str>, no_color: Option<&str>, forced: Option<&str>| {
+            let Look { live, colour } = Look::new(
+                is_terminal,
+                term.map(OsStr::new),
+                no_color.map(OsStr::new),
+                forced.map(OsStr::new),
+            );
             (live, colour)
         };
-        assert_eq!(look(true, Some("xterm-256color"), None), (true, true));
-        assert_eq!(look(true, Some("xterm"), Some("")), (true, true));
-        assert_eq!(look(true, Some("xterm"), Some("0")), (true, false));
-        assert_eq!(look(true, Some("dumb"), None), (false, false));
-        assert_eq!(look(true, Some(""), None), (false, false));
-        assert_eq!(look(true, None, None), (false, false));
-        assert_eq!(look(false, Some("xterm"), None), (false, false));
+        assert_eq!(look(true, Some("xterm-256color"), None, None), (true, true));
+        assert_eq!(look(true, Some("xterm"), Some(""), None), (true, true));
+        assert_eq!(look(true, Some("xterm"), Some("0"), None), (true, false));
+        assert_eq!(look(true, Some("dumb"), None, None), (false, false));
+        assert_eq!(look(true, Some(""), None, None), (false, false));
+        assert_eq!(look(true, None, None, None), (false, false));
+        assert_eq!(look(false, Some("xterm"), None, None), (false, false));
+        assert_eq!(look(false, None, None, Some("1")), (false, true));
+        assert_eq!(look(false, None, None, Some("0")), (false, false));
+        assert_eq!(look(false, None, None, Some("")), (false, false));
+        assert_eq!(look(true, Some("xterm"), Some("1"), Some("1")), (true, false));
     }
 }

@@ -21,7 +21,13 @@ pub struct Evidence {
     pub build: Build,
     /// How long the build took, whatever came of it.
     pub build_secs: Option<f64>,
+    /// When the build began, seconds from the start of the run. None: nothing was built, or the harness was an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_start_secs: Option<f64>,
     pub boot: Boot,
+    /// As [`Evidence::build_start_secs`], of the first boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_start_secs: Option<f64>,
     /// Nothing was booted: this is what was recorded then, of the same kernel, guest and machine.
     pub recorded: Option<String>,
     /// Further boots of the same image, with `--repeat`.

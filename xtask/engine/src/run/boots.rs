@@ -96,6 +96,7 @@ impl Run<'_> {
             evidence.recorded = Some(known.date);
             return Ok(());
         }
+        locked(&shared.evidence)[index].boot_start_secs = Some(self.dir.secs());
         // Nobody waits for a digest: it is made beside the boot.
         let (boot, key) = std::thread::scope(|scope| {
             let key = scope.spawn(|| asked.map_or_else(key, Ok));

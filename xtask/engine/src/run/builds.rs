@@ -238,6 +238,7 @@ impl Run<'_> {
         let (start, entered) = pool.enter(&pool::key(build_dir));
         self.stage(cell, Stage::Build);
         let building = Instant::now();
+        locked(&shared.evidence)[index].build_start_secs = Some(self.dir.secs());
         let job = task.job(self, if matches!(start, Start::Cold) { self.jobs } else { shared.jobs });
         let mut build_dir = None;
         let build = self.build_in(start, &job, &task, &mut build_dir, |tail: Option<&Tail>| {

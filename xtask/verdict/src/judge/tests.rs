@@ -157,8 +157,7 @@ fn evidence(ran: Ran) -> Evidence {
             ..Built::default()
         }),
         boot: Boot::Ran(Box::new(ran)),
-        recorded: None,
-        repeats: Vec::new(),
+        ..Evidence::default()
     }
 }
 

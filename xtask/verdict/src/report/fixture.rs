@@ -57,6 +57,8 @@ fn cell(arm: &str, scenarios: Vec<ScenarioReport>, splats: Vec<Splat>, findings:
         accel: Some("tcg".to_owned()),
         built: true,
         build_secs: Some(160.0),
+        build_start_secs: Some(if arm == "base" { 21.0 } else { 24.0 }),
+        boot_start_secs: Some(190.0),
         configure_secs: Some(2.0),
         link_secs: Some(3.0),
         cold: arm == "base",

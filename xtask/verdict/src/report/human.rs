@@ -38,6 +38,19 @@ pub fn whole(report: &Shown, run_dir: &str, colour: bool) -> String {
     format!("{}\n{details}\n", screen(report, run_dir, colour))
 }
 
+/// One line, and if the run did not come to a good end also why, how to repeat it, and where it is.
+pub fn brief(report: &Shown, run_dir: &str, colour: bool) -> String {
+    let paint = |line: String| if colour { painted(&line) } else { line };
+    let mut lines: Vec<String> = fold(&summary(report)).into_iter().map(paint).collect();
+    if report.exit_code != Exit::Ok as u8 {
+        lines.extend(
+            reasons::render(report).iter().filter(|line| !line.is_empty()).flat_map(|line| fold(line)),
+        );
+        lines.extend(fold(&format!("run directory: {}", escape::line(run_dir))));
+    }
+    lines.join("\n") + "\n"
+}
+
 /// The verdict, the counts that it stands on, and the exit code.
 pub(super) fn summary(report: &Report) -> String {
     let passed = report.pairs.iter().filter(|pair| pair.verdict.is_good()).count();
@@ -55,7 +68,7 @@ pub(super) fn summary(report: &Report) -> String {
 }
 
 /// One word for the run. If all variants that did not pass have the same verdict, it is that one.
-pub(super) fn verdict(report: &Report) -> &'static str {
+pub fn verdict(report: &Report) -> &'static str {
     const CODES: [(Exit, &str); 5] = [
         (Exit::Ok, "pass"),
         (Exit::WeakPass, "weak-pass"),
@@ -195,6 +208,17 @@ mod tests {
     #[test]
     fn pass_is_verdict_answers_and_table() {
         insta::assert_snapshot!(screen(&fixture::shown(Verdict::Pass, &[]), "/runs/1", false));
+    }
+
+    #[test]
+    fn brief_is_one_line_on_a_pass_and_says_why_on_a_fail() {
+        let pass = brief(&fixture::shown(Verdict::Pass, &[]), "/runs/1", false);
+        assert!(pass.starts_with("pass: ") && pass.lines().count() == 1, "{pass}");
+        let fail = brief(&fixture::shown(Verdict::Fail, &["patched: splat"]), "/runs/1", false);
+        for words in ["fail: 0 of 1", "patched: splat", "repeat:", "run directory: /runs/1"] {
+            assert!(fail.contains(words), "{fail}");
+        }
+        assert!(fail.lines().count() < 10 && !fail.contains("Does it"), "{fail}");
     }
 
     #[test]

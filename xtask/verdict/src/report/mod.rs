@@ -5,6 +5,7 @@ pub mod annotation;
 mod answers;
 pub mod case;
 mod code;
+pub mod compare;
 pub mod controls_page;
 mod details;
 pub mod effect;
@@ -170,6 +171,12 @@ pub struct CellReport {
     pub built: bool,
     /// None: not built now.
     pub build_secs: Option<f64>,
+    /// When the build and the first boot began, seconds from the start of the run. None: there was none now, or the report is of
+    /// an older harness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_start_secs: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_start_secs: Option<f64>,
     /// Of the build, how much went into its `.config`.
     pub configure_secs: Option<f64>,
     /// How much came after its last object.
@@ -488,6 +495,8 @@ impl CellReport {
             accel: ran.map(|ran| ran.accel.clone()),
             built: built.is_some(),
             build_secs: built.and(evidence.build_secs),
+            build_start_secs: built.and(evidence.build_start_secs),
+            boot_start_secs: ran.and(evidence.boot_start_secs),
             configure_secs: built.map(|built| built.configure_secs),
             link_secs: built.map(|built| built.link_secs),
             cold: built.is_some_and(|built| built.cold),

@@ -12,16 +12,39 @@ use crate::host::terminal::{self, Look};
 use crate::observe::events::{Event, Stage};
 use failure::escape;
 
+/// How much a command says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loudness {
+    /// Nothing while it works, and as little as can be at the end.
+    Quiet,
+    Normal,
+    /// Every step, and all details.
+    Verbose,
+}
+
+impl Loudness {
+    pub fn new(quiet: bool, verbose: bool) -> Loudness {
+        match (quiet, verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Normal,
+        }
+    }
+}
+
 /// Shows events on a thread of its own until the last sender is gone.
-pub fn show(events: Receiver<Event>, verbose: bool) -> JoinHandle<()> {
+pub fn show(events: Receiver<Event>, loudness: Loudness) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let look = Look::of(&std::io::stderr());
         let events = events.iter().map(escaped);
-        if look.live {
+        if loudness == Loudness::Quiet {
+            events.for_each(drop);
+        } else if look.live {
             let mut live = Live::new(look.colour);
             events.for_each(|event| live.take(event));
             live.end();
         } else {
+            let verbose = loudness == Loudness::Verbose;
             let mut plain = Plain { started: Instant::now(), verbose, cells: 0, done: 0 };
             events.for_each(|event| plain.take(&event));
         }
