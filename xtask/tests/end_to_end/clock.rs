@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Files that may read the time of day, and what for.
-const TIME_OF_DAY: [(&str, &str); 6] = [
+const TIME_OF_DAY: [(&str, &str); 7] = [
     ("cache/mod.rs", "which entries were not used for longest"),
+    ("command/runs.rs", "how old a run is that may be removed"),
     ("host/disk.rs", "a part of a unique name"),
     ("host/requirements.rs", "whether apt's lists are older than a day"),
     ("run/rundir.rs", "a run's name and the date in its report"),

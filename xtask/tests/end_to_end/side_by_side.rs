@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::bench::{Bench, Outcome, signal, wait_for};
+use crate::bench::{Bench, Outcome, signal};
 use crate::killed::hanging;
 
 const HANGS: (&str, &str) = ("STAND_IN_MAKE", "hangs");
 
 /// What only looks takes a moment; a lock would be waited for longer than that.
 const A_MOMENT: Duration = Duration::from_secs(30);
+
+/// A run is in the queue after some milliseconds.
+const TO_THE_QUEUE: Duration = Duration::from_secs(5);
 
 fn xtask(bench: &Bench, args: &[&str]) -> Outcome {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
@@ -23,13 +26,6 @@ fn xtask(bench: &Bench, args: &[&str]) -> Outcome {
 
 fn seed() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches/mmu_gather-v2.patch").display().to_string()
-}
-
-/// Whether a file with this extension is open in the process.
-fn has_open(child: &Child, extension: &str) -> bool {
-    let files = std::fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
-    let mut names = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-    names.any(|name| name.extension().is_some_and(|found| found == extension))
 }
 
 fn ended(bench: &Bench, child: Child) -> Outcome {
@@ -67,8 +63,7 @@ fn second_matrix_queues_and_says_behind_what() {
     let pid = first.id();
     let run = bench.path("work/runs/latest").canonicalize().unwrap();
     let second = bench.start(&[], &[]);
-    wait_for(|| has_open(&second, "lock").then_some(()));
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(TO_THE_QUEUE);
     assert_eq!(bench.path("work/runs/latest").canonicalize().unwrap(), run, "it has not begun");
     signal(&first, Signal::INT);
     let first = ended(&bench, first);
@@ -78,24 +73,6 @@ fn second_matrix_queues_and_says_behind_what() {
     let holder = format!("waiting for process {pid} ({})", run.display());
     assert!(second.stderr.contains(&holder) && second.stderr.contains("--no-queue"), "{second:?}");
     bench.survived("a run queues behind one that is interrupted", &first);
-}
-
-#[test]
-fn queue_ends_when_the_run_before_is_killed_or_the_user_no_longer_waits() {
-    let bench = Bench::new();
-    let first = hanging(&bench, HANGS);
-    let second = bench.start(&[], &[]);
-    wait_for(|| has_open(&second, "lock").then_some(()));
-    std::thread::sleep(Duration::from_millis(500));
-    signal(&second, Signal::TERM);
-    let second = Outcome::new(&second.wait_with_output().unwrap(), Value::Null);
-    assert_eq!(second.exit, Some(130), "{second:?}");
-    let third = bench.start(&[], &[]);
-    wait_for(|| has_open(&third, "lock").then_some(()));
-    signal(&first, Signal::KILL);
-    let first = Outcome::new(&first.wait_with_output().unwrap(), Value::Null);
-    ended(&bench, third).is("pass", 0, "");
-    bench.survived("a run queues behind one that is killed", &first);
 }
 
 #[test]
