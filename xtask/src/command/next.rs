@@ -4,9 +4,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use clap::Subcommand;
-
-use super::{builds, cli};
+use super::builds;
 use crate::boot::qemu;
 use crate::campaign::project::Project;
 use crate::host::input::shown;
@@ -30,9 +28,9 @@ pub fn say_after_matrix(project: &Project, report: &Report, dir: &Path, is_for_p
 fn after_report(report: &Report, run: &str, dir: &Path) -> Vec<String> {
     let mut lines = vec![format!("next: cargo xtask report {run} --open")];
     let good = report.exit_code == Exit::Ok as u8;
-    if good && cli::Command::has_subcommand("reply") {
+    if good {
         lines.push(format!("      cargo xtask reply {run}    a draft of the reply to the mail"));
-    } else if !good && let Some(cell) = to_look_at(report) {
+    } else if let Some(cell) = to_look_at(report) {
         let file = shown(&dir.join(&cell.dir).join(&cell.kept[0]));
         let what = if cell.kept[0].ends_with("repro.sh") { "boots the kernel again" } else { "why" };
         lines.push(format!("      {file}    {what}"));

@@ -32,8 +32,7 @@ pub fn find(
     callers.retain(|file| {
         tree.objects_of(file).iter().any(|object| object.condition.holds(given) == Some(true))
     });
-    callers.truncate(if callers.len() > CALLERS_MAX { 0 } else { CALLERS_MAX });
-    callers
+    if callers.len() > CALLERS_MAX { Vec::new() } else { callers }
 }
 
 /// It is defined, and not `static`: in the kernel's style the name stands on the first line of the definition or on its second.
