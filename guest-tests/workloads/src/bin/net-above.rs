@@ -79,6 +79,8 @@ fn above(it: &mut Exercise) {
          ip link del vrf9
          ip link add hsr9 type hsr slave1 d0 slave2 d1 supervision 5 version 1
          ip link set hsr9 up
+         ip link set hsr9 name hsr8
+         ip link set hsr8 name hsr9
          ip link add prp9 type hsr slave1 v0 slave2 d1 proto 1
          ip link del hsr9
          ip link add vxe type vxlan external vnifilter dstport 4790

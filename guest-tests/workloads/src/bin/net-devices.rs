@@ -119,6 +119,19 @@ const SHOWN: &str = "
 ";
 
 const CHANGED: &str = "
+    ip link set br0 name br0-renamed
+    ip link set br0-renamed name br0
+    ip link set vx0 name d0
+    ip link set vx0 name vx0-renamed
+    ip link set vx0-renamed name vx0
+    ip link set d0.5 name d0.5-renamed
+    ip link set d0.5-renamed name d0.5
+    ip link set vrf1 name vrf1-renamed
+    ip link set vrf1-renamed name vrf1
+    ip link set team0 name team0-renamed
+    ip link set wg0 name wg0-renamed
+    ip link set hsr0 name hsr0-renamed
+    ip link set tap0 name tap0-renamed
     ip link set v1 nomaster
     ip link set v1 master br0
     ip link del br0

@@ -68,7 +68,7 @@ pub struct ReportSuite {
 }
 
 /// CI systems show it as green: the output of the case says that it is no pass.
-const WEAK: &str = "weak-pass: nothing speaks against the patch, and no bug was planted to see whether anything would: not a pass";
+const WEAK: &str = "weak-pass: nothing speaks against the patch, and it was not shown for each kind of bug that one would: not a pass";
 
 pub fn suites(report: &Report) -> Vec<ReportSuite> {
     report.pairs.iter().map(|pair| suite(report, pair)).collect()
