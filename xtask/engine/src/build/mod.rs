@@ -9,6 +9,7 @@ pub mod guest;
 mod log;
 pub mod selftests;
 pub mod sensitive;
+pub mod stale;
 pub mod userland;
 
 use std::cell::Cell;

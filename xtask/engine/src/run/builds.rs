@@ -1,7 +1,6 @@
 //! Builds kernels, build directory by build directory: from the cache, or from the objects of the cell before. Hands
 //! on what is to be booted.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -53,41 +52,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The build directories of this run, and those that others left, with whether there is something to build from.
-    pub(super) fn pool(&self, build_dirs: Vec<BuildDirPlan>) -> Pool {
-        let mut known = BTreeMap::new();
-        let mut configured: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
-        for build_dir in &build_dirs {
-            let first =
-                build_dir.cells.first().and_then(|index| self.requests.get(&self.cells[*index].variant.id()));
-            if let Some(requests) = first {
-                let lines = kconfig::render(requests).lines().map(str::to_owned).collect();
-                configured.insert(pool::key(build_dir), lines);
-            }
-        }
-        for build_dir in &build_dirs {
-            let Some(tree) = self.trees.get(&build_dir.tree) else { continue };
-            let all = self.build_dirs(&build_dir.tree, tree);
-            let of_arch = format!("{}-", build_dir.arch);
-            let entries = std::fs::read_dir(&all).into_iter().flatten().flatten();
-            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-            for name in names.filter(|name| name.starts_with(&of_arch)).chain([build_dir.name.clone()]) {
-                let home = all.join(&name);
-                let mut usable = build_dir::is_usable(&home, tree.work.incarnation());
-                let key = (build_dir.tree.clone(), build_dir.arch, name);
-                let made_from = build_dir::configured_lines(&home);
-                if let Some(asked) = configured.get(&key) {
-                    // Most of its objects would be compiled again.
-                    usable &= made_from.is_empty() || pool::are_near(&made_from, asked);
-                } else if !made_from.is_empty() {
-                    configured.insert(key.clone(), made_from);
-                }
-                known.insert(key, usable);
-            }
-        }
-        Pool::new(known, build_dirs, configured)
     }
 
     /// Hands on every kernel that needs no build, and leaves the others in their build directories: so the first
@@ -326,7 +290,7 @@ impl Run<'_> {
     }
 
     /// Where this run's build directories of a tree are.
-    fn build_dirs(&self, name: &str, tree: &ReadyTree) -> PathBuf {
+    pub(super) fn build_dirs(&self, name: &str, tree: &ReadyTree) -> PathBuf {
         self.project.build_dirs(name, tree.work.home(), &tree.work.suffix())
     }
 

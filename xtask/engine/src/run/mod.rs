@@ -5,6 +5,7 @@ mod boots;
 pub mod build_dirs;
 mod builds;
 mod cache_keys;
+mod kinship;
 mod pool;
 mod queue;
 mod repro;

@@ -20,8 +20,8 @@ struct PoolState {
     /// Build directories of the run that are claimed, and those that are not yet; each in its order.
     taken: Vec<DirKey>,
     to_come: VecDeque<BuildDirPlan>,
-    /// What each was or will be configured from, as lines of a fragment.
-    configured: BTreeMap<DirKey, BTreeSet<String>>,
+    /// Pairs of which neither is a start for the other: most objects would be compiled again.
+    far: BTreeSet<(DirKey, DirKey)>,
 }
 
 /// Tree, architecture, name.
@@ -105,16 +105,16 @@ pub fn key(build_dir: &BuildDirPlan) -> DirKey {
 }
 
 impl Pool {
-    /// Of build directories, and whether each has objects; those that the run builds in, in its order; and what each of all
-    /// these was or will be configured from, as far as that is known.
+    /// Of build directories, and whether each has objects; those that the run builds in, in its order; and pairs of all these
+    /// of which neither is a start for the other.
     pub fn new(
         build_dirs: impl IntoIterator<Item = (DirKey, bool)>,
         to_come: Vec<BuildDirPlan>,
-        configured: BTreeMap<DirKey, BTreeSet<String>>,
+        far: BTreeSet<(DirKey, DirKey)>,
     ) -> Pool {
         let of =
             build_dirs.into_iter().map(|(key, usable)| (key, Slot { usable, ..Slot::default() })).collect();
-        let state = PoolState { of, taken: Vec::new(), to_come: to_come.into(), configured };
+        let state = PoolState { of, taken: Vec::new(), to_come: to_come.into(), far };
         Pool { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -204,21 +204,9 @@ impl PoolState {
     /// One may start as a copy of the other, and has then something to start from: of another tree or architecture, or of a
     /// configuration that is far away, most objects are compiled again.
     fn are_kin(&self, one: &DirKey, other: &DirKey) -> bool {
-        let near = match (self.configured.get(one), self.configured.get(other)) {
-            (Some(one), Some(other)) => are_near(one, other),
-            _ => true,
-        };
-        near && (&one.0, one.1) == (&other.0, other.1)
+        let far = [(one, other), (other, one)].map(|(a, b)| (a.clone(), b.clone()));
+        far.iter().all(|pair| !self.far.contains(pair)) && (&one.0, one.1) == (&other.0, other.1)
     }
-}
-
-/// Lines by which two configurations of one kind differ at most. Variants of a campaign differ by a few, a derived plan from the
-/// variant that it is derived from by some more, and a minimal kernel from one for every subsystem by hundreds.
-const FAR: usize = 60;
-
-/// Kernels that are configured so have most of their objects in common.
-pub fn are_near(one: &BTreeSet<String>, other: &BTreeSet<String>) -> bool {
-    one.symmetric_difference(other).count() <= FAR
 }
 
 #[cfg(test)]
@@ -235,7 +223,7 @@ mod tests {
         Pool::new(
             build_dirs.iter().map(|(name, usable)| (build_dir(name), *usable)),
             Vec::new(),
-            BTreeMap::new(),
+            BTreeSet::new(),
         )
     }
 
@@ -268,15 +256,9 @@ mod tests {
 
     #[test]
     fn objects_of_a_far_configuration_are_no_start() {
-        let lines = |from: usize, to: usize| (from..to).map(|number| format!("CONFIG_{number}=y")).collect();
-        let configured = BTreeMap::from([
-            (build_dir("narrow"), lines(0, 100)),
-            (build_dir("wide"), lines(0, 500)),
-            (build_dir("wider"), lines(0, 510)),
-        ]);
+        let far = BTreeSet::from([(build_dir("wider"), build_dir("narrow"))]);
         let known = |names: &[&str]| -> Vec<_> { names.iter().map(|name| (build_dir(name), true)).collect() };
-        let begins =
-            |names: &[&str]| begin(&Pool::new(known(names), Vec::new(), configured.clone()), "wider");
+        let begins = |names: &[&str]| begin(&Pool::new(known(names), Vec::new(), far.clone()), "wider");
         assert_eq!(begins(&["narrow"]), Some(Seed::Cold));
         assert_eq!(begins(&["narrow", "wide"]), Some(Seed::Copy(build_dir("wide"))));
     }
@@ -349,7 +331,7 @@ mod tests {
 
     #[test]
     fn only_the_first_build_dir_that_is_not_over_builds_cold() {
-        let pool = Pool::new([], to_come(&["b", "a"]), BTreeMap::new());
+        let pool = Pool::new([], to_come(&["b", "a"]), BTreeSet::new());
         let first = pool.next().unwrap();
         let second = pool.next().unwrap();
         assert!(pool.next().is_none());
@@ -369,7 +351,7 @@ mod tests {
         let all = [other_arch, other_tree, build_dir("v.base"), build_dir("a.patch"), build_dir("v.patch-2")];
         let begin_of = |count: usize| {
             let known = all.iter().take(count).map(|build_dir| (build_dir.clone(), true));
-            begin(&Pool::new(known, Vec::new(), BTreeMap::new()), "v.patch")
+            begin(&Pool::new(known, Vec::new(), BTreeSet::new()), "v.patch")
         };
         let copies = |name: &str| Some(Seed::Copy(build_dir(name)));
         assert_eq!(begin_of(5), copies("v.patch-2"));
