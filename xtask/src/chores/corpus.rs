@@ -17,6 +17,9 @@ use crate::host::terminal;
 use crate::judge::Verdict;
 use failure::{Context, Exit, Failure, Result};
 
+/// Of a run that could not begin, or that ended before anything was judged: it says nothing about the patch.
+const NO_VERDICT: &str = "none";
+
 /// The page that is written.
 const PAGE: &str = "docs/corpus.md";
 
@@ -102,6 +105,12 @@ pub fn corpus(project: &Project, dir: &Path, args: &BenchArgs) -> Result<Exit> {
     for patch in all.iter().filter(wanted) {
         let outcome = run(project, dir, patch, &kept)?;
         terminal::print_line(&row(patch, &outcome))?;
+        if outcome.verdict == NO_VERDICT {
+            terminal::say(&format!("  {}", outcome.reason));
+            // An earlier one would stand for a run that there was not.
+            let _ = std::fs::remove_file(file(patch));
+            continue;
+        }
         let json = serde_json::to_vec_pretty(&outcome).or_infra(|| "encode an outcome".to_owned())?;
         write_whole(&file(patch), &json)?;
     }
@@ -155,7 +164,13 @@ fn outcome(ran: &MatrixRun) -> CorpusOutcome {
     let (exit, secs) = (ran.exit, ran.secs);
     let Some(report) = &ran.report else {
         let reason = ran.said.lines().next().unwrap_or_default().to_owned();
-        return CorpusOutcome { verdict: "none".to_owned(), exit, secs, reason, ..CorpusOutcome::default() };
+        return CorpusOutcome {
+            verdict: NO_VERDICT.to_owned(),
+            exit,
+            secs,
+            reason,
+            ..CorpusOutcome::default()
+        };
     };
     let pairs = report.pairs.iter();
     let pair = pairs.max_by_key(|pair| (pair.verdict == Verdict::Fail, !pair.verdict.is_good()));
@@ -163,7 +178,7 @@ fn outcome(ran: &MatrixRun) -> CorpusOutcome {
     let lines = reach.map(|reach| reach.lines()).unwrap_or_default();
     let (hunks, hunks_executed) = reach.map(|reach| reach.hunks_with_code()).unwrap_or_default();
     CorpusOutcome {
-        verdict: pair.map_or("none", |pair| pair.verdict.name()).to_owned(),
+        verdict: pair.map_or(NO_VERDICT, |pair| pair.verdict.name()).to_owned(),
         exit,
         code_lines: lines.code,
         compiled: lines.compiled,

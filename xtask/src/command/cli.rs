@@ -116,6 +116,10 @@ pub struct PlanArgs {
     /// Also set these Kconfig symbols, such as KCM,BPF_SYSCALL,DEBUG_VM=n
     #[arg(long, value_name = "SYMBOLS", value_delimiter = ',', value_parser = symbol)]
     pub symbols: Vec<(String, String)>,
+    /// Build the kernels of a derived plan with KASAN: what is used after it was freed, or beyond its end, is seen where it
+    /// happens, and everything takes about twice as long
+    #[arg(long)]
+    pub sanitize: bool,
     /// Also run this on every kernel, and hold how it ends on the patched one against how it does on the base: a C or Rust
     /// source, a static program or a shell script (may be given several times)
     #[arg(long, value_name = "FILE")]
@@ -172,6 +176,10 @@ pub struct GuestArgs {
     /// come first, and the report names those that were not tried
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = duration)]
     pub workload_time: Duration,
+    /// How long the boots of a plan that is derived from the patch may take together; what there was no time for is in the
+    /// report, and a kind of bug that was not planted for want of it makes a pass a weak one
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub budget: Duration,
     /// Show what is on record of a boot of the same kernel, guest and machine, marked with its date, instead of booting
     #[arg(long, conflicts_with = "fresh")]
     pub recorded: bool,

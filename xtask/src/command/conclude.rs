@@ -273,6 +273,12 @@ impl Planned {
                         .iter()
                         .map(|(_, mutant, caught)| (*mutant, caught.clone()))
                         .collect::<Vec<_>>(),
+                    unplanted: self
+                        .unplanted
+                        .get(&cell.pair_id())
+                        .filter(|_| version.is_none())
+                        .map(Vec::as_slice)
+                        .unwrap_or_default(),
                     // Without prepared controls nothing but a weak pass can come of it.
                     least: if changes_code && !self.asked(asked).compares() { CONTROLS_OF_A_PASS } else { 0 },
                     left_out: left_out.iter().map(ControlLeftOut::to_string).collect(),

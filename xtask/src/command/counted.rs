@@ -2,6 +2,7 @@
 //! ones, which are asked for what executes any, and kernels with bugs in those lines. Judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::cli::Controls;
 use super::matrix::{Method, RunContext, RunStep};
@@ -54,10 +55,9 @@ impl Setting<'_> {
         let mut known = Known::default();
         self.count(&RunContext { method, events, trees, ccache }, &mut known);
         self.run_judged(&RunContext { method, events, trees, ccache }, &mut known);
-        if known.ended.is_none()
-            && let Err(failure) = self.mutate_what_would_pass(trees, &known)
-        {
-            known.ended = Some(failure);
+        if known.ended.is_none() {
+            let left = self.left(&RunContext { method, events, trees, ccache }, &known);
+            known.ended = self.mutate_what_would_pass(trees, &known, left).err();
         }
         let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
         self.go_on(&RunContext { method, events, trees, ccache }, &is_mutant, &mut known);
@@ -66,14 +66,32 @@ impl Setting<'_> {
         Gathered { evidence, accels, guests_secs, ended }
     }
 
-    /// Builds and boots those cells that are `meant`, with what was built of them before.
+    /// What is left of the time for boots: that begins with the first one, and kernels were compiled before.
+    fn left(&self, run: &RunContext<'_>, known: &Known) -> Duration {
+        let budget = run.method.guest.map(|guest| guest.budget).unwrap_or_default();
+        let began = known.evidence.values().filter_map(|evidence| evidence.boot_start_secs).reduce(f64::min);
+        let spent = began.map_or(0.0, |began| self.dir.secs() - began).max(0.0);
+        budget.saturating_sub(Duration::from_secs_f64(spent))
+    }
+
     fn go_on(&self, run: &RunContext<'_>, meant: &dyn Fn(&Cell) -> bool, known: &mut Known) {
+        self.go_on_for(run, meant, known, None);
+    }
+
+    /// Builds and boots those cells that are `meant`, with what was built of them before.
+    fn go_on_for(
+        &self,
+        run: &RunContext<'_>,
+        meant: &dyn Fn(&Cell) -> bool,
+        known: &mut Known,
+        workload_time: Option<Duration>,
+    ) {
         let cells: Vec<Cell> = self.planned.cells.iter().filter(|cell| meant(cell)).cloned().collect();
         if known.ended.is_some() || cells.is_empty() {
             return;
         }
         run.events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
-        let step = RunStep { built: known.of_all(&cells), ..RunStep::all(cells.clone()) };
+        let step = RunStep { built: known.of_all(&cells), workload_time, ..RunStep::all(cells.clone()) };
         let brought = self.run_cells(run, step, &known.accels);
         known.add(&cells, brought);
     }
@@ -99,7 +117,9 @@ impl Setting<'_> {
                 "a hunk was not executed by what is about its file: failures are forced, or the others tried"
                     .to_owned(),
             );
-            self.go_on(run, &is_rest, known);
+            // Half of it is for what is judged.
+            let time = self.left(run, known) / 2;
+            self.go_on_for(run, &is_rest, known, Some(time));
         }
     }
 
@@ -139,12 +159,13 @@ impl Setting<'_> {
         &mut self,
         trees: &mut BTreeMap<String, ReadyTree>,
         known: &Known,
+        left: Duration,
     ) -> Result<()> {
         if self.args.controls == Controls::None {
             return Ok(());
         }
         let would_pass = self.planned.would_pass(&known.of_all(&self.planned.cells));
-        self.mutate(trees, &self.counted(known), &would_pass)?;
+        self.mutate(trees, &self.counted(known), &would_pass, left)?;
         self.planned.write(&self.dir.path)
     }
 

@@ -1,7 +1,8 @@
 //! `cargo xtask matrix`: plan, sources, builds, boots, verdicts, report. Up to the builds it is also `cargo xtask build`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::planned::Sources;
 use super::setting::{Outline, Setting, most_controls, suite};
@@ -53,6 +54,8 @@ pub struct RunStep {
     pub booted_later: BTreeSet<usize>,
     /// How often, where that is not what was asked for: the first boot is then the one on record.
     pub boots: Option<u32>,
+    /// How long workloads may take that are tried, where that is less than what was asked for.
+    pub workload_time: Option<Duration>,
 }
 
 impl RunStep {
@@ -150,7 +153,8 @@ impl Setting<'_> {
         accels: &BTreeMap<&'static str, Choice>,
     ) -> Gathered {
         let (planned, &RunContext { method, events, .. }) = (&self.planned, with);
-        let RunStep { cells, built, booted_later, boots } = step;
+        let RunStep { cells, built, booted_later, boots, workload_time } = step;
+        let asked_time = method.guest.map(|guest| guest.workload_time).unwrap_or_default();
         let guests = || super::guests(self.project, &cells, &self.dir.path, events);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
             Some(_) => planned.look(cell, evidence),
@@ -176,7 +180,7 @@ impl Setting<'_> {
             fail_fast: method.pace.fail_fast,
             repeat: boots.unwrap_or_else(|| method.guest.map_or(1, |guest| guest.repeat)),
             soak: self.args.soak.unwrap_or_default(),
-            workload_time: method.guest.map(|guest| guest.workload_time).unwrap_or_default(),
+            workload_time: workload_time.map_or(asked_time, |time| time.min(asked_time)),
             rebuild: method.compile.rebuild && boots.is_none(),
             recorded: boots.is_some()
                 || method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),
@@ -319,6 +323,10 @@ impl Setting<'_> {
         if let Some(soak) = self.args.soak {
             args.extend(["--soak".to_owned(), format!("{}s", soak.as_secs())]);
         }
+        if self.args.sanitize {
+            args.push("--sanitize".to_owned());
+        }
+        args.extend(self.steering());
         if self.args.source.base == cli::BaseArg::Undo {
             args.extend(["--base", "undo"].map(str::to_owned));
         }
@@ -326,5 +334,18 @@ impl Setting<'_> {
             args.extend(["--tree".to_owned(), format!("{name}={}", place.fixed())]);
         }
         args
+    }
+
+    /// What was brought to a plan that is derived.
+    fn steering(&self) -> Vec<String> {
+        let path =
+            |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+        let symbols = self.args.symbols.iter().map(|(name, value)| ("--symbols", format!("{name}={value}")));
+        let programs = self.args.run.iter().map(|file| ("--run", path(file)));
+        let suites = self.args.kunit.iter().map(|suite| ("--kunit", suite.clone()));
+        let selftests = self.args.selftest.iter().map(|dir| ("--selftest", dir.clone()));
+        let allowed = self.args.allow_unreached.iter().map(|hunk| ("--allow-unreached", hunk.to_string()));
+        let all = symbols.chain(programs).chain(suites).chain(selftests).chain(allowed);
+        all.flat_map(|(option, value)| [option.to_owned(), value]).collect()
     }
 }

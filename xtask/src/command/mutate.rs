@@ -1,6 +1,7 @@
 //! Plants bugs in the lines of the patch that were seen to be executed: cells beside the patched one, of one kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::setting::Setting;
 use crate::campaign::Scenario;
@@ -13,7 +14,12 @@ use failure::Result;
 use protocol::Workload;
 
 /// Bugs of one variant: each costs a boot and what reaches the patch.
-const MUTANTS_MAX: usize = 6;
+const MUTANTS_MAX: usize = 8;
+
+/// About what a boot of one takes with its workloads, under emulation.
+const BOOT_SECS: u64 = 40;
+/// Guests that go on side by side, with two cores.
+const BOOTS_AT_ONCE: usize = 2;
 
 /// Workloads that a kernel with a bug runs, of those that execute its line.
 const WORKLOADS_MAX: usize = 3;
@@ -23,7 +29,7 @@ type ExecutedLines = BTreeMap<String, Vec<String>>;
 
 impl Setting<'_> {
     /// Adds a cell for each bug in the patched arms with the indices `pairs`, by what was counted, by index of the cell. Each variant
-    /// has its own, in the lines that it executed.
+    /// has its own, in the lines that it executed, as many as there is time for in what is `left`.
     ///
     /// # Errors
     /// When a changed file cannot be parsed for want of memory.
@@ -32,6 +38,7 @@ impl Setting<'_> {
         trees: &mut BTreeMap<String, ReadyTree>,
         counted: &[(usize, Evidence)],
         pairs: &[usize],
+        left: Duration,
     ) -> Result<()> {
         let patched: Vec<Cell> = pairs.iter().map(|index| self.planned.cells[*index].clone()).collect();
         for cell in patched {
@@ -49,7 +56,13 @@ impl Setting<'_> {
                 executed.keys().filter_map(|place| Some(place.rsplit_once(':')?.0)).collect();
             let files = paths.into_iter().filter_map(|path| Some((path.to_owned(), bytes(path)?))).collect();
             let is_executed = |path: &str, line: u32| executed.contains_key(&place_of(path, line));
-            let planted = mutants::plant(&files, &is_executed, MUTANTS_MAX)?;
+            let boots = usize::try_from(left.as_secs() / BOOT_SECS).unwrap_or(MUTANTS_MAX) * BOOTS_AT_ONCE;
+            // One boot is of the kernel without any of them.
+            let most = boots.saturating_sub(1).min(MUTANTS_MAX);
+            let planted = mutants::plant(&files, &is_executed, most)?;
+            if !planted.unplanted.is_empty() {
+                self.planned.unplanted.insert(cell.pair_id(), planted.unplanted);
+            }
             if planted.mutants.is_empty() {
                 continue;
             }

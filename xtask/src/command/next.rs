@@ -36,7 +36,8 @@ fn after_report(report: &Report, run: &str, dir: &Path) -> Vec<String> {
         lines.push(format!("      {file}    {what}"));
     } else if report.exit_code == Exit::WeakPass as u8 {
         lines.push(
-            "      bring what would see such a bug, with --run, --kunit or --selftest: docs/any-patch.md".to_owned(),
+            "      bring what would see such a bug, with --run, --kunit or --selftest: docs/any-patch.md"
+                .to_owned(),
         );
     }
     lines

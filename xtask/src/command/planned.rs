@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::part::PlannedPart;
 use crate::arms::{Chosen, Under};
 use crate::campaign::Scenario;
-use crate::campaign::plan::{Arm, Beside, Cell};
+use crate::campaign::plan::{Arm, Beside, Cell, UnplantedKind};
 use crate::host::json_file::JsonFile;
 use crate::judge::{self, Asked, JudgedArm, Reach, Verdict};
 use crate::observe::ChangedHunk;
@@ -50,6 +50,9 @@ pub struct Planned {
     /// Hunks that need not be executed: the user says so.
     #[serde(default)]
     pub unreached_allowed: Vec<usize>,
+    /// Kinds of bugs that there was no time to plant, by pair.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unplanted: BTreeMap<String, Vec<UnplantedKind>>,
     /// In the end those of the controls that have a place in the source.
     pub cells: Vec<Cell>,
     /// Of a run that is one part of a divided plan.

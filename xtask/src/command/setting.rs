@@ -70,6 +70,9 @@ impl Outline {
         for variant in &mut loaded.campaign.variants {
             variant.symbols.extend(args.symbols.iter().cloned());
         }
+        if args.sanitize {
+            sanitize(&mut loaded.campaign)?;
+        }
         scenario::add_before_the_last_look(&mut loaded.campaign.scenarios, asked_for(args)?);
         let taken = |suite| match suite {
             campaign::Suite::Quick => true,
@@ -91,6 +94,24 @@ impl Outline {
         let cells = divided.as_ref().map_or(cells, DividedPlan::cells);
         Ok(Outline { loaded, local, tested, beside, cells, divided })
     }
+}
+
+/// Has the kernels of a derived plan look at every access to memory (Documentation/dev-tools/kasan.rst), which takes room for
+/// what KASAN remembers of it. They are variants of their own, with objects of their own.
+fn sanitize(campaign: &mut Campaign) -> Result<()> {
+    if !is_derived(campaign) {
+        return Err(Failure::usage(format!(
+            "campaign {} says itself how its kernels are built",
+            campaign.name
+        ))
+        .next("name a variant with KASAN by --only, or derive a plan: --campaign any-patch"));
+    }
+    for variant in &mut campaign.variants {
+        variant.name = format!("{}-kasan", variant.name);
+        variant.fragments.push("kasan".to_owned());
+        variant.memory_mib = variant.memory_mib.map(|mib| mib * 2);
+    }
+    Ok(())
 }
 
 impl Outline {
@@ -171,6 +192,7 @@ impl<'a> Setting<'a> {
             unproved: conclude::unproved(&loaded.campaign, &tested),
             sources: Sources::default(),
             unreached_allowed: args.allow_unreached.clone(),
+            unplanted: BTreeMap::new(),
             cells,
             part: divided.as_ref().map(DividedPlan::planned),
         };

@@ -60,6 +60,17 @@ pub struct Mutant {
     pub was: String,
 }
 
+/// A kind of bug that has a place in the patch's own lines, and was not planted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnplantedKind {
+    pub kind: MutantKind,
+    /// The first place, FILE:LINE.
+    pub place: String,
+    /// What is there, on one line.
+    pub was: String,
+}
+
 /// What is done to a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,6 +85,12 @@ pub enum MutantKind {
     Refused,
     /// Any other statement is left out.
     Dropped,
+    /// A call that waits for something is left out.
+    Unwaited,
+    /// An object is given up before the statement that uses it.
+    Swapped,
+    /// Memory is allocated in a way that may sleep, where a lock is held.
+    Sleeps,
 }
 
 impl MutantKind {
@@ -84,6 +101,9 @@ impl MutantKind {
             MutantKind::Inverted => "an inverted return value",
             MutantKind::Refused => "an error returned instead",
             MutantKind::Dropped => "a missing statement",
+            MutantKind::Unwaited => "a missing wait",
+            MutantKind::Swapped => "two statements in the wrong order",
+            MutantKind::Sleeps => "an allocation that may sleep under a lock",
         }
     }
 

@@ -69,6 +69,7 @@ fn whole(made: &Made) -> Planned {
         unproved: PatchReport::default(),
         sources: Sources::default(),
         unreached_allowed: Vec::new(),
+        unplanted: BTreeMap::new(),
         part: None,
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::plan::{Mutant, MutantKind};
+use crate::campaign::plan::{Mutant, MutantKind, UnplantedKind};
 use crate::campaign::{Demand, Suite};
 use crate::observe::Evidence;
 use crate::subject::control::Control;
@@ -93,6 +93,8 @@ pub struct Detectors<'a> {
     pub controls: &'a [(&'a Control, Caught)],
     /// Bugs that were derived from the patch's own lines, each with what became of it.
     pub mutants: &'a [(&'a Mutant, Caught)],
+    /// Kinds of them that there was no time for.
+    pub unplanted: &'a [UnplantedKind],
     /// As many of them at least.
     pub least: usize,
     /// Those that have none, and why.
@@ -306,6 +308,9 @@ fn blind_to(shown: &Detectors<'_>) -> Vec<String> {
             blind.push(format!("blind to {}: planted at {places}, and nothing showed it", kind.name()));
         }
     }
+    blind.extend(shown.unplanted.iter().map(|UnplantedKind { kind, place, was }| {
+        format!("blind to {}: it has a place at {place} (`{was}`), and there was no time for it", kind.name())
+    }));
     blind.extend(shown.reach.map(|reach| reach.blind_to(shown.unreached_allowed)).unwrap_or_default());
     blind
 }
