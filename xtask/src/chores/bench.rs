@@ -343,7 +343,7 @@ impl BenchDir<'_> {
 }
 
 /// The commit that is checked out, and whether there is more than that.
-fn revision(root: &Path) -> String {
+pub fn revision(root: &Path) -> String {
     let git = |args: &[&str]| duct::cmd("git", args).dir(root).stdin_null().stderr_null().read().ok();
     match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain"])) {
         (Some(id), Some(changes)) if changes.is_empty() => id,

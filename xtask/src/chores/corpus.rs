@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use super::{BenchArgs, MatrixRun};
+use super::{BenchArgs, MatrixRun, bench};
 use crate::campaign::ANY;
 use crate::campaign::project::Project;
 use crate::host::disk::{self, write_whole};
@@ -81,6 +81,9 @@ struct CorpusOutcome {
     secs: f64,
     /// The first reason of the verdict.
     reason: String,
+    /// The commit that it was run on.
+    #[serde(default)]
+    revision: String,
 }
 
 /// Runs the patches that match, all of them if nothing is asked for, and prints a row each; writes the table if that is
@@ -156,7 +159,7 @@ fn run(project: &Project, corpus: &Path, patch: &CorpusPatch, kept: &Path) -> Re
     disk::discard(&out)?;
     let (path, out) = (path.display().to_string(), out.display().to_string());
     let ran = super::matrix(project, &["--campaign", ANY, "--patch", &path, "--out", &out])?;
-    Ok(outcome(&ran))
+    Ok(CorpusOutcome { revision: bench::revision(&project.root), ..outcome(&ran) })
 }
 
 /// Of several variants, the worst verdict.
@@ -187,6 +190,7 @@ fn outcome(ran: &MatrixRun) -> CorpusOutcome {
         hunks_executed,
         secs,
         reason: pair.and_then(|pair| pair.reasons.first()).cloned().unwrap_or_default(),
+        revision: String::new(),
     }
 }
 
@@ -207,17 +211,17 @@ fn row(patch: &CorpusPatch, outcome: &CorpusOutcome) -> String {
 fn render(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
     let mut text = "# A corpus of patches, each tried as one that nobody prepared for\n\nWritten by `cargo xtask bench \
                     --corpus DIR --write`. Lines are changed lines that have code. What is expected is what the corpus \
-                    says, from reading; `(extra)` does not count. The last column says whether the verdict is the one \
-                    that the expectation asks for, and where it is not, the first reason that was given.\n\n| patch | \
-                    expected | lines | compiled | executed | hunks executed | verdict | s | as expected |\n\
-                    |---|---|---|---|---|---|---|---|---|\n"
+                    says, from reading; `(extra)` does not count. The last but one says whether the verdict is the one \
+                    that the expectation asks for, and the first reason that was given; the last the commit that was \
+                    run.\n\n| patch | expected | lines | compiled | executed | hunks executed | verdict | s | as \
+                    expected | commit |\n|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for (patch, outcome) in all.iter().zip(outcomes) {
         let name = if patch.core { patch.file.clone() } else { format!("{} (extra)", patch.file) };
         let cells = match outcome {
-            None => " | | | | not run | | ".to_owned(),
+            None => " | | | | not run | | | ".to_owned(),
             Some(found) => format!(
-                "{} | {} | {} | {} of {} | {} | {:.0} | {}",
+                "{} | {} | {} | {} of {} | {} | {:.0} | {} | {}",
                 found.code_lines,
                 found.compiled,
                 found.executed,
@@ -225,10 +229,8 @@ fn render(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
                 found.hunks,
                 found.verdict,
                 found.secs,
-                match patch.right.is(&found.verdict) {
-                    true => "yes".to_owned(),
-                    false => format!("no: {}", cell_text(&found.reason)),
-                },
+                as_expected(patch, found),
+                found.revision,
             ),
         };
         let _ =
@@ -236,6 +238,14 @@ fn render(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
     }
     let _ = writeln!(text, "\n{}", sums(all, outcomes));
     text
+}
+
+fn as_expected(patch: &CorpusPatch, found: &CorpusOutcome) -> String {
+    let word = if patch.right.is(&found.verdict) { "yes" } else { "no" };
+    match found.reason.as_str() {
+        "" => word.to_owned(),
+        reason => format!("{word}: {}", cell_text(reason)),
+    }
 }
 
 /// What was written by others, in a cell of a table.
@@ -276,19 +286,19 @@ fn sums(all: &[CorpusPatch], outcomes: &[Option<CorpusOutcome>]) -> String {
         lines.push(format!("- {what}: {so} of {}", meant.len()));
     };
     let is_bad = |patch: &CorpusPatch| patch.right == RightVerdict::Fail;
-    let as_expected = |patch: &CorpusPatch, verdict: &str| patch.right.is(verdict);
-    count("bad ones that fail", &is_bad, &as_expected);
+    let is_right = |patch: &CorpusPatch, verdict: &str| patch.right.is(verdict);
+    count("bad ones that fail", &is_bad, &is_right);
     for difficulty in ["easy", "medium", "hard"] {
         let is_it = |patch: &CorpusPatch| is_bad(patch) && patch.difficulty == difficulty;
-        count(&format!("of these, the {difficulty} ones"), &is_it, &as_expected);
+        count(&format!("of these, the {difficulty} ones"), &is_it, &is_right);
     }
     count(
         "those that can show nothing here and are vacuous",
         &|p| p.right == RightVerdict::Vacuous,
-        &as_expected,
+        &is_right,
     );
     let is_good = |patch: &CorpusPatch| patch.right == RightVerdict::Pass;
-    count("good ones that pass or repair something", &is_good, &as_expected);
+    count("good ones that pass or repair something", &is_good, &is_right);
     count("good ones that fail", &is_good, &|_, verdict| verdict == "fail");
     lines.join("\n")
 }
