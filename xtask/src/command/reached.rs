@@ -27,6 +27,8 @@ const SWEEP_ROUNDS_SECS: f64 = 40.0;
 const SWEPT_FUNCTIONS_MAX: usize = 6;
 const SWEEP_SECS: f64 = 25.0;
 const SWEEP_SECS_MAX: f64 = 75.0;
+/// One looks where anything can fail, and the next makes it fail; what bears its first failure has its second in one more.
+const ROUNDS: f64 = 2.0;
 
 impl Setting<'_> {
     /// A test of the kernel's own.
@@ -199,7 +201,7 @@ fn rounds_secs(scenario: &Scenario, under: &[Vec<String>], counted: &[(usize, Ev
 
 fn swept(scenario: &Scenario, mut under: Vec<Vec<String>>, counted: &[(usize, Evidence)]) -> Scenario {
     under.truncate(SWEPT_FUNCTIONS_MAX);
-    let secs = (SWEEP_SECS + rounds_secs(scenario, &under, counted)).min(SWEEP_SECS_MAX);
+    let secs = (SWEEP_SECS + ROUNDS * rounds_secs(scenario, &under, counted)).min(SWEEP_SECS_MAX);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 25 and 75")]
     scenario.sweep_of(under, secs as u64)
 }

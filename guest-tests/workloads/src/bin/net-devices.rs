@@ -68,7 +68,9 @@ const DEVICES: &str = "
     ip link add ifb7 type ifb
     ip link add nlm0 type nlmon
     ip link add wg0 type wireguard
-    ip link add hsr0 type hsr slave1 d0 slave2 d1
+    ip link add d2 type dummy
+    ip link add d3 type dummy
+    ip link add hsr0 type hsr slave1 d2 slave2 d3
     ip link add link d0 name ms0 type macsec
     ip link add bare0 type bareudp dstport 6635 ethertype mpls_uc
     ip link add gtp9 type gtp
