@@ -54,7 +54,7 @@ pub fn render(
     let jobs = build_dirs::jobs_each(jobs, build_dirs.len());
     for build_dir in &build_dirs {
         let tree = campaign::find_tree(&loaded.trees, &build_dir.tree)?;
-        let home = source::home(&super::wanted(tree, local), &project.work())?;
+        let home = source::home(&super::wanted(project, tree, local), &project.work())?;
         let home = project.build_dirs(&build_dir.tree, &home, "").join(&build_dir.name);
         for cell in build_dir.cells.iter().filter_map(|index| cells.get(*index)) {
             describe(&mut text, project, cell, &home, jobs)?;

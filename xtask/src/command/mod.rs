@@ -53,7 +53,7 @@ use crate::arms::base_tree;
 use crate::build::{guest, userland};
 use crate::campaign::plan::Cell;
 use crate::campaign::project::{Loaded, Project};
-use crate::campaign::{BaseWish, Tree};
+use crate::campaign::{BaseWish, KernelOrg, Tree};
 use crate::host::arch::Arch;
 use crate::host::input;
 use crate::host::sandbox::{self, Sandbox};
@@ -138,12 +138,15 @@ fn local_trees(loaded: &mut Loaded, options: &cli::SourceArgs) -> Result<BTreeMa
 }
 
 /// Where the source of `tree` is looked for.
-fn wanted(tree: &Tree, local: &BTreeMap<String, Local>) -> Wanted {
+fn wanted(project: &Project, tree: &Tree, local: &BTreeMap<String, Local>) -> Wanted {
     Wanted {
         name: tree.name.clone(),
         local: local.get(&tree.name).cloned(),
         debian: tree.debian.clone(),
-        kernel_org: tree.kernel_org.clone(),
+        kernel_org: tree.kernel_org.clone().map(|from| KernelOrg {
+            keyring: from.keyring.map(|keyring| project.root.join(keyring)),
+            ..from
+        }),
     }
 }
 
@@ -154,7 +157,7 @@ fn fetch(
     local: &BTreeMap<String, Local>,
     progress: &dyn Fn(&str),
 ) -> Result<Source> {
-    source::fetch(&wanted(tree, local), &project.work(), progress)
+    source::fetch(&wanted(project, tree, local), &project.work(), progress)
 }
 
 /// What is asked of the source of `tree`.

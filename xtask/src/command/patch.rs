@@ -23,7 +23,7 @@ pub fn patch(project: &Project, args: &cli::PatchArgs) -> Result<Exit> {
     }
     let progress = |text: &str| terminal::say(&escape::line(text));
     // No tree of a run is touched: a matrix that goes on meanwhile is not waited for.
-    let source = SourceReader::open(&super::wanted(tree, &local), &project.work(), &progress)?;
+    let source = SourceReader::open(&super::wanted(project, tree, &local), &project.work(), &progress)?;
     terminal::print_line(&format!("tree {}: {} from {}", tree.name, source.version, source.origin))?;
     if let Some(held) = patch::held(&series, &source)? {
         terminal::print_line(&format!("the tree as it came already holds this patch: {held}"))?;

@@ -1,6 +1,6 @@
 //! The kernel trees that campaigns name: where their source comes from, and what makes it the right base.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -57,12 +57,15 @@ pub struct Debian {
     pub suites: Vec<String>,
 }
 
-/// A release tarball of kernel.org; without its sha256 it is not taken.
+/// A release tarball of kernel.org. It is taken only with its sha256, or with a keyring for the signature of the file that says
+/// what that is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KernelOrg {
     pub version: String,
-    pub sha256: String,
+    pub sha256: Option<String>,
+    /// With the key that signs `sha256sums.asc` beside the tarball; a path from the directory of the project.
+    pub keyring: Option<PathBuf>,
     /// Instead of kernel.org's own address.
     pub url: Option<String>,
 }
@@ -86,6 +89,16 @@ pub fn load(path: &Path) -> Result<Vec<Tree>> {
             check_name(path, "patch", patch)?;
         }
         check_name(path, "tree", tree.patches())?;
+        let is_vouched = |from: &KernelOrg| from.sha256.is_some() != from.keyring.is_some();
+        if !tree.kernel_org.as_ref().is_none_or(is_vouched) {
+            return Err(Failure::usage(format!(
+                "{}: tree {}: kernel_org needs one of two",
+                path.display(),
+                tree.name
+            ))
+            .next("sha256: the sum of the tarball")
+            .next("keyring: a file with the key that signs kernel.org's sha256sums.asc"));
+        }
     }
     Ok(raw.trees)
 }
@@ -119,6 +132,16 @@ mod tests {
         assert_eq!([trees[0].patches(), trees[1].patches()], ["7.2", "7.2"]);
         let failure = loaded("trees: [{name: '7.2', patches: '../controls'}]").unwrap_err();
         assert!(failure.what.contains("`../controls` is no name for a tree"), "{failure}");
+    }
+
+    #[test]
+    fn tarball_without_sum_and_keyring_is_refused_and_so_is_one_with_both() {
+        let with =
+            |what: &str| loaded(&format!("trees: [{{name: a, kernel_org: {{version: '7.2'{what}}}}}]"));
+        assert!(with(", sha256: aa").is_ok() && with(", keyring: k.gpg").is_ok());
+        for bad in ["", ", sha256: aa, keyring: k.gpg"] {
+            assert!(with(bad).unwrap_err().what.contains("needs one of two"), "{bad}");
+        }
     }
 
     #[test]

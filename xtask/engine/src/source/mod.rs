@@ -188,11 +188,13 @@ fn from_debian(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Re
 fn from_kernel_org(wanted: &Wanted, downloads: &Path, progress: &dyn Fn(&str)) -> Result<FoundArchive> {
     let Some(tarball) = &wanted.kernel_org else { return Ok(None) };
     let file = kernel_org::fetch(tarball, downloads, progress)?;
+    let checked = if tarball.sha256.is_some() { "sha256 checked" } else { "signed list of sums checked" };
     let origin = match &tarball.url {
-        Some(url) => format!("{url} (sha256 checked)"),
-        None => format!("kernel.org linux-{} (sha256 checked)", tarball.version),
+        Some(url) => format!("{url} ({checked})"),
+        None => format!("kernel.org linux-{} ({checked})", tarball.version),
     };
-    Ok(Some((Packed::Tar { file }, origin, tarball.sha256.to_ascii_lowercase())))
+    let sum = disk::sha256(&file)?;
+    Ok(Some((Packed::Tar { file }, origin, sum)))
 }
 
 /// Every place's failure in one.

@@ -18,7 +18,8 @@ fn serve(dir: &Path) -> Wanted {
         debian: None,
         kernel_org: Some(KernelOrg {
             version: "7.2.13".to_owned(),
-            sha256: disk::sha256(&served).unwrap(),
+            sha256: Some(disk::sha256(&served).unwrap()),
+            keyring: None,
             url: Some(format!("file://{}", served.display())),
         }),
     }
@@ -66,7 +67,7 @@ fn another_wish_under_the_same_name_is_not_served_from_the_cache() {
     let mut wanted = serve(dir.path());
     let cache = dir.path().join("cache");
     fetch(&wanted, &cache, &|_| ()).unwrap();
-    wanted.kernel_org.as_mut().unwrap().sha256 = "0".repeat(64);
+    wanted.kernel_org.as_mut().unwrap().sha256 = Some("0".repeat(64));
     let failure = fetch(&wanted, &cache, &|_| ()).unwrap_err();
     assert!(failure.because.iter().any(|why| why.contains("wanted sha256 000")), "{failure}");
 }
@@ -78,7 +79,7 @@ fn a_truncated_archive_is_named_removed_and_leaves_no_tree() {
     let served = dir.path().join("served.tar.xz");
     let bytes = fs::read(&served).unwrap();
     fs::write(&served, &bytes[..bytes.len() / 2]).unwrap();
-    wanted.kernel_org.as_mut().unwrap().sha256 = disk::sha256(&served).unwrap();
+    wanted.kernel_org.as_mut().unwrap().sha256 = Some(disk::sha256(&served).unwrap());
     let cache = dir.path().join("cache");
     let failure = fetch(&wanted, &cache, &|_| ()).unwrap_err();
     assert!(failure.because[0].contains("linux-7.2.13.tar.xz could not be unpacked"), "{failure}");
