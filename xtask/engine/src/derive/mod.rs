@@ -207,8 +207,61 @@ fn of_header(
         }
         let taken = if best == Some(0) { INCLUDERS_TAKEN } else { 1 };
         wants.extend(ways.into_iter().take(taken).map(|(_, want)| want));
+        wants.extend(of_dropped_names(tree, path, &condition, &dropped_names(hunks), given));
     }
     wants
+}
+
+/// What a header no longer defines is compiled where it is used: the use that takes the fewest symbols.
+fn of_dropped_names(
+    tree: &KbuildTree,
+    path: &str,
+    condition: &Expr,
+    names: &[String],
+    given: &dyn Fn(&str) -> Value,
+) -> Option<Want> {
+    if names.is_empty() {
+        return None;
+    }
+    let users = tree.callers_of(names, &[path]);
+    let compiled = users.iter().take(INCLUDERS_LOOKED_AT).flat_map(|user| tree.objects_of(user));
+    let ways = compiled.filter_map(|compiled| {
+        let whole = Expr::and([condition.clone(), compiled.condition.clone()]);
+        let cost = tree.solve(&whole, given).ok()?.set.len();
+        Some((
+            cost,
+            Want { what: path.to_owned(), condition: whole, counted: BTreeSet::from([compiled.object]) },
+        ))
+    });
+    ways.min_by_key(|(cost, _)| *cost).map(|(_, want)| want)
+}
+
+/// Names with arguments that stand in what is taken away, and not in what is added.
+fn dropped_names(hunks: &[&ChangedHunk]) -> Vec<String> {
+    let lines = hunks.iter().flat_map(|hunk| &hunk.lines);
+    let (mut removed, mut added) = (BTreeSet::new(), BTreeSet::new());
+    for line in lines {
+        match line.side {
+            Side::Removed => removed.extend(called(&line.text)),
+            Side::Added => added.extend(called(&line.text)),
+            Side::Context => {}
+        }
+    }
+    removed.difference(&added).cloned().collect()
+}
+
+/// The names in a line of C that a parenthesis follows.
+fn called(line: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in line.match_indices('(') {
+        let before = line[..at].trim_end();
+        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        let name = &before[start..];
+        if name.len() > 2 && !["if", "for", "while", "switch", "return", "sizeof"].contains(&name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// A symbol whose entry changes is turned on, without what it no longer selects.
@@ -474,6 +527,29 @@ mod tests {
         let found = derived(dir.path(), &[hunk("drivers/gadget.h", &[1])], &["X86", "CORE", "GADGET"]);
         assert_eq!(Vec::from_iter(&found.variants[0].counted), ["drivers/gadget.o"]);
         assert!(found.notes.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn name_that_a_header_drops_is_compiled_where_it_is_used() {
+        let dir = tree();
+        let append = |path: &str, text: &str| {
+            let before = std::fs::read_to_string(dir.path().join(path)).unwrap_or_default();
+            std::fs::write(dir.path().join(path), before + text).unwrap();
+        };
+        append("drivers/Makefile", "obj-$(CONFIG_USER) += user.o\n");
+        append("drivers/Kconfig", "\nconfig USER\n\tbool \"user\"\n");
+        append("drivers/user.c", "int user(void)\n{\n\treturn old_gadget(1);\n}\n");
+        let mut changed = hunk("drivers/gadget.h", &[1]);
+        changed.lines[0].text = "int gadget(void);".to_owned();
+        let removed = ChangedLine {
+            side: Side::Removed,
+            text: "int old_gadget (int);".to_owned(),
+            ..changed.lines[0].clone()
+        };
+        changed.lines.insert(0, removed);
+        let found = derived(dir.path(), &[changed], &["X86", "CORE", "GADGET"]);
+        assert_eq!(Vec::from_iter(&found.variants[0].counted), ["drivers/gadget.o", "drivers/user.o"]);
+        assert_eq!(found.variants[0].symbols["USER"], "y");
     }
 
     #[test]
