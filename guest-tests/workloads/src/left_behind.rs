@@ -11,6 +11,8 @@ use kit::files;
 use protocol::{LEAK_FRAMES_MAX, LEAKS_MAX, Leak, Measured, WorkResult};
 
 use crate::results::Results;
+use crate::sys;
+use crate::sys::in_child;
 
 /// Where the numbers are kept from the mark on. In the guest's root, which nothing cleans up.
 const MARK: &str = "/patchproof-mark";
@@ -23,6 +25,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(8);
 /// After ten seconds the kernel says which device a network waits for (net/core/dev.c, netdev_wait_allrefs_any()).
 const NETWORK_SETTLES_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// One that nothing holds.
+const NETWORK_ENDS_WITHIN: Duration = Duration::from_millis(600);
 
 /// An object is not looked at before (mm/kmemleak.c, `MSECS_MIN_AGE`).
 const MIN_AGE: Duration = Duration::from_millis(5500);
@@ -52,10 +57,7 @@ const COMES_BACK: [ComesBack; 9] = [
     comes_back("mounts", || lines("/proc/self/mountinfo")),
     comes_back("network interfaces", || entries("/sys/class/net")),
     comes_back("block devices", || entries("/sys/block")),
-    ComesBack {
-        within: NETWORK_SETTLES_WITHIN,
-        ..comes_back("network namespaces", || slab("net_namespace"))
-    },
+    ComesBack { within: NETWORK_SETTLES_WITHIN, ..comes_back("network namespaces", networks) },
     comes_back("control groups", cgroups),
 ];
 
@@ -64,6 +66,8 @@ const COMES_BACK: [ComesBack; 9] = [
 /// # Errors
 /// When the numbers cannot be kept.
 pub fn mark() -> Result<Measured, String> {
+    end_a_network();
+    thread::sleep(NETWORK_ENDS_WITHIN);
     let numbers: BTreeMap<&str, i64> =
         COMES_BACK.iter().filter_map(|one| Some((one.name, (one.read)()?))).collect();
     let json = serde_json::to_vec(&numbers).map_err(|error| error.to_string())?;
@@ -173,6 +177,18 @@ fn entries(path: &str) -> Option<i64> {
 /// Objects in use, of a cache that was not merged with others.
 fn slab(name: &str) -> Option<i64> {
     first_number(&format!("{SLABS}/{name}/objects"))
+}
+
+/// Those that ended last are kept until another ends (net/core/net_namespace.c, `defer_free_list`): after the number was read one is
+/// made, and ends.
+fn networks() -> Option<i64> {
+    let number = slab("net_namespace");
+    end_a_network();
+    number
+}
+
+fn end_a_network() {
+    let _ = in_child(SETTLES_WITHIN, || sys!(SYS_unshare, libc::CLONE_NEWNET).map(drop));
 }
 
 /// Live ones, below all hierarchies that are mounted (/proc/cgroups, third column).

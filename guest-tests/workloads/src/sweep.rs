@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -218,28 +218,34 @@ impl Drop for Alarm {
 
 /// Lets the program that `command` starts have the failure that this step is to have.
 pub fn arm(command: &mut Command) {
-    let nth = IN_CHILDREN.load(Ordering::SeqCst);
-    if nth > 0 {
-        let text = format!("{nth}\0");
-        let write = move || {
-            // SAFETY: system calls alone, on strings that end in 0, after fork and before exec.
-            unsafe {
-                let fd = libc::open(c"/proc/self/fail-nth".as_ptr(), libc::O_WRONLY);
-                libc::write(fd, text.as_ptr().cast(), text.len() - 1);
-                libc::close(fd);
-            }
-            Ok(())
-        };
-        // SAFETY: as above.
+    if let Some(write) = in_child() {
+        // SAFETY: system calls alone, on strings that end in 0, after fork and before exec.
         unsafe { command.pre_exec(write) };
     }
 }
 
+/// What a child of this process does first, so that it has the failure that this step is to have: a fork takes it away
+/// (kernel/fork.c, dup_task_struct()). None where no failure is forced.
+pub fn in_child() -> Option<impl FnMut() -> io::Result<()>> {
+    let nth = IN_CHILDREN.load(Ordering::SeqCst);
+    let text = format!("{nth}\0");
+    let write = move || {
+        // SAFETY: system calls alone, on strings that end in 0.
+        unsafe {
+            let fd = libc::open(c"/proc/self/fail-nth".as_ptr(), libc::O_WRONLY);
+            libc::write(fd, text.as_ptr().cast(), text.len() - 1);
+            libc::close(fd);
+        }
+        Ok(())
+    };
+    (nth > 0).then_some(write)
+}
+
 /// Notes whether the failure came. The child has ended and was not waited for: its directory in /proc is still there.
-pub fn ended(child: &Child) {
+pub fn ended(child: u32) {
     let nth = IN_CHILDREN.load(Ordering::SeqCst);
     if nth > 0 {
-        let left = fs::read_to_string(format!("/proc/{}/fail-nth", child.id()));
+        let left = fs::read_to_string(format!("/proc/{child}/fail-nth"));
         let left = left.ok().and_then(|left| left.trim().parse().ok()).unwrap_or(nth);
         FAILED_IN_CHILD.fetch_or(left == 0, Ordering::SeqCst);
         COUNTED_IN_CHILD.fetch_or(left < nth, Ordering::SeqCst);

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::sweep;
+
 /// A call by its name and arguments, which are numbers and pointers: `sys!(SYS_close, 5)`.
 #[macro_export]
 macro_rules! sys {
@@ -49,23 +51,37 @@ pub fn wrong<T>(words: &str) -> io::Result<T> {
 
 /// Runs `work` in a child, which is killed when it has had `limit`. Its error is the child's.
 pub fn in_child(limit: Duration, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let pid = fork(work)?;
+    let forced = sweep::in_child();
+    let pid = fork(|| {
+        if let Some(mut forced) = forced {
+            forced()?;
+        }
+        work()
+    })?;
     let began = Instant::now();
-    let mut status = 0;
-    loop {
-        // SAFETY: a number of a child of this process, and a place for its status.
-        match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
-            0 if began.elapsed() < limit => std::thread::sleep(Duration::from_millis(2)),
-            0 => {
-                // SAFETY: the child is not reaped yet, so the number is its own.
-                unsafe {
-                    libc::kill(pid, libc::SIGKILL);
-                    libc::waitpid(pid, &raw mut status, 0);
-                }
-                return wrong("not done in time");
-            }
-            -1 => return Err(io::Error::last_os_error()),
-            _ => return ended(status),
+    while !has_ended(pid)? {
+        if began.elapsed() >= limit {
+            // SAFETY: the child is not reaped yet, so the number is its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = reap(pid);
+            return wrong("not done in time");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    sweep::ended(pid.unsigned_abs());
+    reap(pid)
+}
+
+/// Whether a child has ended. It stays to be reaped.
+fn has_ended(pid: libc::pid_t) -> io::Result<bool> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: a structure of which all bytes may be 0, a number of a child of this process, and a place for what became of it; of
+    // one that has not ended the structure says nothing.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        match libc::waitid(libc::P_PID, pid.unsigned_abs(), &raw mut info, flags) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(info.si_pid() == pid),
         }
     }
 }

@@ -52,7 +52,7 @@ fn wait(mut child: Child) -> io::Result<ExitStatus> {
     let began = Instant::now();
     loop {
         if has_ended(&child)? {
-            sweep::ended(&child);
+            sweep::ended(child.id());
             return child.wait();
         }
         if began.elapsed() > LIMIT {
