@@ -110,7 +110,57 @@ fn queues(it: &mut Exercise) {
         });
         it.step(format!("{kind} gone"), || run("tc qdisc del dev v0 root"));
     }
+    for (kind, class, other) in CLASSES {
+        backlogged(it, kind, class, other);
+    }
     teql(it);
+}
+
+/// What stands below a class while it is changed and deleted with packets in it, and with packets that wait in another class of
+/// the same discipline for later.
+const BELOW: [&str; 5] =
+    ["teql0", "netem delay 40ms", "pfifo limit 2", "tbf rate 8kbit burst 2kb latency 2s", "prio"];
+
+/// Two classes. Packets wait in the first one, and the second one goes through changes and gives up what it has.
+fn backlogged(it: &mut Exercise, kind: &str, class: &str, other: &str) {
+    let lines = format!(
+        "tc qdisc add dev v0 root handle 1: {kind}\n\
+         tc class add dev v0 parent 1: classid 1:1 {kind} {class}\n\
+         tc class add dev v0 parent 1: classid 1:2 {kind} {class}\n\
+         tc qdisc add dev v0 parent 1:1 handle 10: netem delay 60ms\n\
+         tc filter add dev v0 parent 1: protocol ip prio 1 u32 match ip dport 9001 0xffff classid 1:1\n\
+         tc filter add dev v0 parent 1: protocol ip prio 1 u32 match ip dport 9002 0xffff classid 1:2"
+    );
+    run_many(it, &format!("two classes of {kind}"), &lines);
+    for below in BELOW {
+        // What it is put above may refuse it.
+        let _ = run(&format!("tc qdisc replace dev v0 parent 1:2 handle 20: {below}"));
+        send(&[9001, 9002, 9002]);
+        let change = format!("tc class change dev v0 parent 1: classid 1:2 {kind} {other}");
+        it.step(format!("{kind} with packets in it is changed, {below}"), || run(&change));
+        std::thread::sleep(WAITS);
+        send(&[9002, 9001, 9002]);
+        let _ = run("tc qdisc del dev v0 parent 1:2");
+        let _ = run(&format!("tc class change dev v0 parent 1: classid 1:2 {kind} {class}"));
+        std::thread::sleep(WAITS);
+    }
+    send(&[9001, 9002]);
+    let _ = run("tc filter del dev v0 parent 1: prio 1");
+    it.step(format!("a class of {kind} with packets in it goes"), || run("tc class del dev v0 classid 1:2"));
+    std::thread::sleep(WAITS);
+    send(&[9001]);
+    it.step(format!("{kind} goes with packets in it"), || run("tc qdisc del dev v0 root"));
+}
+
+/// Until what waited is sent.
+const WAITS: std::time::Duration = std::time::Duration::from_millis(80);
+
+/// To ports that nobody listens on.
+fn send(ports: &[u16]) {
+    let Ok(socket) = std::net::UdpSocket::bind("0.0.0.0:0") else { return };
+    for port in ports {
+        let _ = socket.send_to(&[3; 300], ("10.0.0.2", *port));
+    }
 }
 
 /// One device of several that share what is sent, each of which goes while packets are sent.
