@@ -1,7 +1,9 @@
 //! The outside of an exerciser: a list of steps, each of which may end in an error, which is a result and no end of it.
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kit::scenario;
@@ -11,6 +13,7 @@ use crate::errno;
 use crate::results::{self, Results};
 use crate::runner;
 use crate::sweep::FunctionSweep;
+use crate::walk;
 
 /// Whether faults of programs are printed.
 const TELLS_FAULTS: &str = "/proc/sys/debug/exception-trace";
@@ -28,6 +31,8 @@ pub struct Exercise {
     /// The steps that took long, and how long.
     slow: String,
     sweep: Option<FunctionSweep>,
+    /// The step that is carried out may be done again after it was done.
+    again: bool,
 }
 
 /// Carries out the exerciser that is this process, and answers.
@@ -96,7 +101,7 @@ impl Exercise {
         mut work: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         match &mut self.sweep {
-            Some(sweep) => sweep.step(&name.to_string(), &mut work),
+            Some(sweep) => sweep.step(&name.to_string(), self.again, &mut work),
             None => work(),
         }
     }
@@ -143,6 +148,28 @@ impl Exercise {
                 None
             }
         }
+    }
+
+    /// Writes an attribute, a file of sysfs, configfs or the like. That can be done again, and what fails leaves what was there.
+    pub fn set(&mut self, name: impl Display, path: impl AsRef<Path>, value: &[u8]) {
+        let (name, path) = (name.to_string(), path.as_ref());
+        if self.sweep.is_none() {
+            self.step(&name, || walk::write(path, value));
+            return;
+        }
+        let mut is_kept = true;
+        self.again = true;
+        self.step(&name, || {
+            let before = fs::read(path);
+            let end = walk::write(path, value);
+            if let (Err(_), Ok(before)) = (&end, before) {
+                is_kept &= fs::read(path).is_ok_and(|after| after == before);
+            }
+            end
+        });
+        self.again = false;
+        let result = if is_kept { WorkResult::Ok } else { WorkResult::Failed("it changed".to_owned()) };
+        self.results.add(&format!("{name}: as it was after a write that failed"), result);
     }
 
     /// Something that the kernel has to refuse, with whatever error: that it does is what ends well.

@@ -126,8 +126,14 @@ impl FunctionSweep {
         end
     }
 
-    /// Carries out the step `name`, with failures as far as it was not through with them.
-    pub fn step<T>(&mut self, name: &str, work: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
+    /// Carries out the step `name`, with failures as far as it was not through with them; where it may be done `again` after it was
+    /// done, until there is nothing left to fail.
+    pub fn step<T>(
+        &mut self,
+        name: &str,
+        again: bool,
+        work: &mut dyn FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
         let number = self.seen.entry(name.to_owned()).or_default();
         *number += 1;
         let key = format!("{name} {number}");
@@ -145,7 +151,7 @@ impl FunctionSweep {
                 return end;
             }
             self.injected += 1;
-            if end.is_ok() {
+            if end.is_ok() && !again {
                 self.next.insert(key, nth + 1);
                 return end;
             }

@@ -262,6 +262,6 @@ fn scsi(it: &mut Exercise) {
         ("/proc/scsi/scsi", "junk"),
         ("/sys/bus/pseudo/drivers/scsi_debug/every_nth", "0"),
     ] {
-        it.step(format!("{file} := {value}"), || write(file, value.as_bytes()));
+        it.set(format!("{file} := {value}"), file, value.as_bytes());
     }
 }

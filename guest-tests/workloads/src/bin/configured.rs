@@ -40,9 +40,8 @@ fn shown(path: &Path) -> String {
 
 fn set(it: &mut Exercise, directory: &Path, settings: &[(&str, &str)]) {
     for (file, value) in settings {
-        it.step(format!("{} := {value}", shown(&directory.join(file))), || {
-            walk::write(directory.join(file), value.as_bytes())
-        });
+        let path = directory.join(file);
+        it.set(format!("{} := {value}", shown(&path)), &path, value.as_bytes());
     }
 }
 

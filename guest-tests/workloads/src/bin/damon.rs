@@ -45,7 +45,7 @@ fn set(file: &str, value: &str) -> io::Result<()> {
 }
 
 fn step(it: &mut Exercise, file: &str, value: &str) {
-    it.step(format!("{file} := {value}"), || set(file, value));
+    it.set(format!("{file} := {value}"), Path::new(ROOT).join(file), value.as_bytes());
 }
 
 /// One that has huge pages where there are any, and touches a part of its memory.
@@ -318,7 +318,7 @@ fn upon_it(it: &mut Exercise) {
             ("enabled", "N"),
             ("enabled", "N"),
         ] {
-            it.step(format!("{module} {file} := {value}"), || write(of(file), value.as_bytes()));
+            it.set(format!("{module} {file} := {value}"), of(file), value.as_bytes());
         }
         let _ = write(of("enabled"), before.trim().as_bytes());
     }

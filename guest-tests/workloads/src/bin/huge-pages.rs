@@ -339,7 +339,7 @@ fn transparent(it: &mut Exercise) {
         ("hugepages-64kB/enabled", "junk"),
         ("hugepages-64kB/enabled", "never"),
     ] {
-        it.step(format!("{file} := {value}"), || write(setting(file), value.as_bytes()));
+        it.set(format!("{file} := {value}"), setting(file), value.as_bytes());
     }
     it.step("split all", || write("/sys/kernel/debug/split_huge_pages", b"1"));
     it.step("split junk", || write("/sys/kernel/debug/split_huge_pages", b"junk"));

@@ -425,6 +425,6 @@ fn settings(it: &mut Exercise) {
         ("/sys/block/zram0/idle", "all"),
         ("/sys/block/zram0/reset", "1"),
     ] {
-        it.step(format!("{file} := {value}"), || write(file, value.as_bytes()));
+        it.set(format!("{file} := {value}"), file, value.as_bytes());
     }
 }

@@ -200,7 +200,7 @@ fn power(it: &mut Exercise) {
         ("/sys/power/wakeup_count", "junk"),
         ("/sys/power/sync_on_suspend", "1"),
     ] {
-        it.step(format!("{file} := {value}"), || write(file, value.as_bytes()));
+        it.set(format!("{file} := {value}"), file, value.as_bytes());
     }
 }
 
