@@ -55,6 +55,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             trees: &BTreeMap::new(),
             counted: planned.counted_files(),
             requests: BTreeMap::new(),
+            configured: BTreeMap::new(),
             guests: &guests,
             sandbox,
             wish: args.guest.wish(),

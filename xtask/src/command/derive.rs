@@ -10,11 +10,13 @@ use protocol::Workload;
 use super::configured::{self, Configuration, Configurator};
 use super::setting::{self, Setting};
 use crate::arms::{base_tree, changed};
+use crate::build::stale;
 use crate::campaign::plan;
 use crate::campaign::{Scenario, Variant, project, scenario};
 use crate::derive::{self, Derivation, Derived, PatchedFiles};
 use crate::host::arch;
 use crate::observe::events::{Event, Events};
+use crate::run::kinship;
 use crate::source::worktree::WorkTree;
 use crate::subject::kconfig::KconfigRequest;
 use failure::{Failure, Result};
@@ -73,18 +75,34 @@ impl Setting<'_> {
             let given = configurator.configure_once(&variant.name, &requests)?;
             let given = given.unwrap_or_else(|| asked_for(&requests));
             let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
+            let own = lines_of(&given);
             let mut found = derive::derive(&kbuild, &PatchedFiles { patched: &read }, &hunks, &value);
+            let mut configured = Vec::new();
             for derived in &mut found.variants {
+                let mut last = None;
                 let configure = |symbols: &BTreeMap<String, String>| {
                     let with = Variant { derived: symbols.clone(), ..variant.clone() };
-                    configurator.configure(&project::requests(self.project, &with)?)
+                    let config = configurator.configure(&project::requests(self.project, &with)?)?;
+                    last = config.as_ref().map(lines_of);
+                    Ok(config)
                 };
                 found.notes.extend(derive::settle(&kbuild, derived, configure)?);
+                configured.push(last.unwrap_or_else(|| own.clone()));
             }
             self.tell(events, &found);
             suites.extend(found.variants.iter().flat_map(|derived| derived.suites.iter().cloned()));
             callers.extend(found.callers.iter().cloned());
-            variants.extend(with(variant, found));
+            // What is warm of the variant's own kernel stays so.
+            let warm = self
+                .project
+                .build_dirs(&tree.name, work.home(), &work.suffix())
+                .join(format!("{}-{}.base", arch.name, variant.name));
+            let is_far =
+                |config: &BTreeSet<String>| kinship::is_far(&warm, arch, &stale::changed(&own, config));
+            let apart: Vec<bool> = configured.iter().map(is_far).collect();
+            let derived = with(variant, found, &apart);
+            self.configured.extend(derived.iter().map(Variant::id).zip(configured));
+            variants.extend(derived);
         }
         let arch = variants.first().map(|variant: &Variant| arch::find(&variant.arch)).transpose()?;
         let selftests = match arch {
@@ -140,12 +158,17 @@ impl Setting<'_> {
     }
 }
 
-/// The variant once for each configuration.
-fn with(variant: &Variant, found: Derivation) -> Vec<Variant> {
+/// The variant once for each configuration; one in which most objects are others than in the variant as it is has a name, and with
+/// it build directories, of its own.
+fn with(variant: &Variant, found: Derivation, apart: &[bool]) -> Vec<Variant> {
     let all: BTreeSet<String> =
         found.variants.iter().flat_map(|derived| &derived.suites).map(|suite| scenario_of(suite)).collect();
     let configured = |(index, derived): (usize, Derived)| {
-        let name = if index == 0 { variant.name.clone() } else { format!("{}-{}", variant.name, index + 1) };
+        let mut name =
+            if index == 0 { variant.name.clone() } else { format!("{}-{}", variant.name, index + 1) };
+        if apart.get(index) == Some(&true) {
+            name += "-apart";
+        }
         let has: BTreeSet<String> = derived.suites.iter().map(|suite| scenario_of(suite)).collect();
         let mut without = variant.without.clone();
         let lacking = all.difference(&has).cloned();
@@ -178,6 +201,11 @@ fn add(scenarios: &mut Vec<Scenario>, mut tests: Vec<Scenario>) {
             scenarios.push(test);
         }
     }
+}
+
+fn lines_of(configuration: &Configuration) -> BTreeSet<String> {
+    let on = configuration.iter().filter(|(_, value)| **value != Value::No);
+    on.map(|(symbol, value)| format!("CONFIG_{symbol}={}", value.as_text())).collect()
 }
 
 /// What is asked for, where it is not known what Kconfig makes of it.

@@ -171,6 +171,7 @@ impl Setting<'_> {
             trees: with.trees,
             counted: planned.counted_files(),
             requests: self.requests.clone(),
+            configured: self.configured.clone(),
             guests: &guests,
             sandbox: self.sandbox.clone(),
             wish: method.guest.map_or(Wish::Auto, cli::GuestArgs::wish),

@@ -1,6 +1,6 @@
 //! What `cargo xtask matrix` and `cargo xtask build` stand on from their first step to their last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -50,6 +50,8 @@ pub struct Setting<'a> {
     pub tested: BTreeMap<String, Tested>,
     pub sandbox: Sandbox,
     pub requests: BTreeMap<String, Vec<KconfigRequest>>,
+    /// What Kconfig makes of them, as lines, where it was asked before.
+    pub configured: BTreeMap<String, BTreeSet<String>>,
     pub started: Instant,
     pub planned: Planned,
 }
@@ -200,7 +202,19 @@ impl<'a> Setting<'a> {
             // First of all: a part that ends early is known as one.
             PartRecord::new(project, &planned, divided, &tested)?.write(&dir.path)?;
         }
-        Ok(Setting { project, args, loaded, local, dir, tested, sandbox, requests, started, planned })
+        Ok(Setting {
+            project,
+            args,
+            loaded,
+            local,
+            dir,
+            tested,
+            sandbox,
+            requests,
+            configured: BTreeMap::new(),
+            started,
+            planned,
+        })
     }
 }
 

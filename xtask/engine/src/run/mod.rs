@@ -5,7 +5,7 @@ mod boots;
 pub mod build_dirs;
 mod builds;
 mod cache_keys;
-mod kinship;
+pub mod kinship;
 mod pool;
 mod queue;
 mod repro;
@@ -77,6 +77,8 @@ pub struct Run<'a> {
     pub counted: BTreeSet<String>,
     /// What each variant asks for, by its id.
     pub requests: BTreeMap<String, Vec<kconfig::KconfigRequest>>,
+    /// What Kconfig makes of that, as lines of a `.config`, where it is known before the build.
+    pub configured: BTreeMap<String, BTreeSet<String>>,
     /// Makes the guest programs of every architecture, by target.
     pub guests: &'a (dyn Fn() -> Result<BTreeMap<&'static str, Binaries>> + Sync),
     pub sandbox: Sandbox,

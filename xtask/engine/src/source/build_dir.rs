@@ -102,6 +102,12 @@ pub fn configured_lines(home: &Path) -> BTreeSet<String> {
     lines.lines().filter(|line| line.contains("CONFIG_")).map(str::to_owned).collect()
 }
 
+/// The `.config` of the objects in `home`.
+pub fn config(home: &Path) -> Option<String> {
+    let bytes = files::read_below(&objects_in(home), Path::new(".config")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 impl BuildDirState {
     fn new(incarnation: String, identity: String) -> BuildDirState {
         BuildDirState {
