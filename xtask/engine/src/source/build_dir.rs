@@ -98,8 +98,13 @@ pub fn is_usable(home: &Path, incarnation: &str) -> bool {
 
 /// What the kernel in `home` was asked for when it was configured last, as lines of a fragment; empty where that is not known.
 pub fn configured_lines(home: &Path) -> BTreeSet<String> {
-    let lines = load(home).map(|state| state.configured).unwrap_or_default();
-    lines.lines().filter(|line| line.contains("CONFIG_")).map(str::to_owned).collect()
+    load(home).map(|state| asked_lines(&state.configured)).unwrap_or_default()
+}
+
+/// Beside them stands the text of changed Kconfig files, which speaks of symbols as well.
+fn asked_lines(configured: &str) -> BTreeSet<String> {
+    let is_one = |line: &&str| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_");
+    configured.lines().filter(is_one).map(str::to_owned).collect()
 }
 
 /// The `.config` of the objects in `home`.

@@ -445,3 +445,10 @@ fn commands_that_name_a_tree_name_it_where_the_next_build_sees_it() {
     assert_eq!(content("tools/a.o"), command("/place").into_bytes(), "an object is left alone");
     assert_eq!(fs::read_to_string(&outside).unwrap(), command("/place"));
 }
+
+#[test]
+fn text_of_kconfig_files_is_nothing_that_was_asked_for() {
+    let configured =
+        "1234\n# mm/Kconfig\n\t  is set (if CONFIG_SYSFS is set).\n\nCONFIG_A=y\n# CONFIG_B is not set\n";
+    assert_eq!(Vec::from_iter(asked_lines(configured)), ["# CONFIG_B is not set", "CONFIG_A=y"]);
+}
