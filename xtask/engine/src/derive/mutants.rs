@@ -165,7 +165,7 @@ fn sites_in(
                 continue;
             }
             let at = |offset: usize| offset.saturating_sub(c_source::HEAD.len()) + body.bytes.start;
-            for Place { kind, range, middle, shown } in places_in(&source, node) {
+            for MutantPlace { kind, range, middle, shown } in places_in(&source, node) {
                 let was = source.text(shown).split_whitespace().collect::<Vec<_>>().join(" ");
                 let (range, middle) = (at(range.start)..at(range.end), at(middle));
                 sites.push(MutantSite { kind, path: path.to_owned(), line, range, middle, was });
@@ -192,7 +192,7 @@ fn keep_apart(sites: &mut Vec<MutantSite>) {
 }
 
 /// What of a node is replaced, by a bug of which kind.
-struct Place {
+struct MutantPlace {
     kind: MutantKind,
     range: Range<usize>,
     middle: usize,
@@ -200,14 +200,14 @@ struct Place {
     shown: Range<usize>,
 }
 
-impl Place {
-    fn new(kind: MutantKind, range: Range<usize>, shown: Node<'_>) -> Place {
-        Place { kind, middle: range.start, range, shown: shown.byte_range() }
+impl MutantPlace {
+    fn new(kind: MutantKind, range: Range<usize>, shown: Node<'_>) -> MutantPlace {
+        MutantPlace { kind, middle: range.start, range, shown: shown.byte_range() }
     }
 }
 
 /// Which bugs can be planted in a node.
-fn places_in(source: &CSource, node: Node<'_>) -> Vec<Place> {
+fn places_in(source: &CSource, node: Node<'_>) -> Vec<MutantPlace> {
     // Where the parser met something that is no C, what stands there may be no statement.
     if node.has_error() {
         return Vec::new();
@@ -216,7 +216,7 @@ fn places_in(source: &CSource, node: Node<'_>) -> Vec<Place> {
         "if_statement" => {
             let condition = node.child_by_field_name("condition");
             condition
-                .map(|condition| Place::new(MutantKind::Negated, condition.byte_range(), node))
+                .map(|condition| MutantPlace::new(MutantKind::Negated, condition.byte_range(), node))
                 .into_iter()
                 .collect()
         }
@@ -230,20 +230,20 @@ fn places_in(source: &CSource, node: Node<'_>) -> Vec<Place> {
             let kinds = [MutantKind::Inverted, MutantKind::Refused];
             range
                 .into_iter()
-                .flat_map(|range| kinds.map(|kind| Place::new(kind, range.clone(), node)))
+                .flat_map(|range| kinds.map(|kind| MutantPlace::new(kind, range.clone(), node)))
                 .collect()
         }
         "expression_statement" => statement(source, node),
         "identifier" if source.text_of(node) == "GFP_ATOMIC" && may_not_sleep(source, node) => {
             let call = node.parent().and_then(|arguments| arguments.parent()).unwrap_or(node);
-            vec![Place::new(MutantKind::Sleeps, node.byte_range(), call)]
+            vec![MutantPlace::new(MutantKind::Sleeps, node.byte_range(), call)]
         }
         _ => Vec::new(),
     }
 }
 
 /// A statement can be left out, and come behind the next one.
-fn statement(source: &CSource, node: Node<'_>) -> Vec<Place> {
+fn statement(source: &CSource, node: Node<'_>) -> Vec<MutantPlace> {
     // A macro that is a loop has its body behind it.
     if !source.text_of(node).ends_with(';') {
         return Vec::new();
@@ -256,13 +256,13 @@ fn statement(source: &CSource, node: Node<'_>) -> Vec<Place> {
         _ => MutantKind::Dropped,
     };
     let swapped = node.next_named_sibling().filter(|next| gives_up_what_is_used(source, node, *next));
-    let swapped = swapped.map(|next| Place {
+    let swapped = swapped.map(|next| MutantPlace {
         kind: MutantKind::Swapped,
         range: node.start_byte()..next.end_byte(),
         middle: node.end_byte(),
         shown: node.start_byte()..next.end_byte(),
     });
-    [Place::new(kind, node.byte_range(), node)].into_iter().chain(swapped).collect()
+    [MutantPlace::new(kind, node.byte_range(), node)].into_iter().chain(swapped).collect()
 }
 
 /// The function that a statement calls, if it does nothing else.
