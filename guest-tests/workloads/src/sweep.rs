@@ -224,7 +224,7 @@ impl Drop for Alarm {
 
 /// Lets the program that `command` starts have the failure that this step is to have.
 pub fn arm(command: &mut Command) {
-    if let Some(write) = in_child() {
+    if let Some(write) = forced_in_child() {
         // SAFETY: system calls alone, on strings that end in 0, after fork and before exec.
         unsafe { command.pre_exec(write) };
     }
@@ -232,7 +232,7 @@ pub fn arm(command: &mut Command) {
 
 /// What a child of this process does first, so that it has the failure that this step is to have: a fork takes it away
 /// (kernel/fork.c, dup_task_struct()). None where no failure is forced.
-pub fn in_child() -> Option<impl FnMut() -> io::Result<()>> {
+pub fn forced_in_child() -> Option<impl FnMut() -> io::Result<()>> {
     let nth = IN_CHILDREN.load(Ordering::SeqCst);
     let text = format!("{nth}\0");
     let write = move || {

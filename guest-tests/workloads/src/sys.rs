@@ -51,7 +51,7 @@ pub fn wrong<T>(words: &str) -> io::Result<T> {
 
 /// Runs `work` in a child, which is killed when it has had `limit`. Its error is the child's.
 pub fn in_child(limit: Duration, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let forced = sweep::in_child();
+    let forced = sweep::forced_in_child();
     let pid = fork(|| {
         if let Some(mut forced) = forced {
             forced()?;

@@ -56,7 +56,7 @@ impl Setting<'_> {
         self.count(&RunContext { method, events, trees, ccache }, &mut known);
         self.run_judged(&RunContext { method, events, trees, ccache }, &mut known);
         if known.ended.is_none() {
-            let left = self.left(&RunContext { method, events, trees, ccache }, &known);
+            let left = self.left(method, &known);
             known.ended = self.mutate_what_would_pass(trees, &known, left).err();
         }
         let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
@@ -67,13 +67,14 @@ impl Setting<'_> {
     }
 
     /// What is left of the time for boots: that begins with the first one, and kernels were compiled before.
-    fn left(&self, run: &RunContext<'_>, known: &Known) -> Duration {
-        let budget = run.method.guest.map(|guest| guest.budget).unwrap_or_default();
+    fn left(&self, method: &Method<'_>, known: &Known) -> Duration {
+        let budget = method.guest.map(|guest| guest.budget).unwrap_or_default();
         let began = known.evidence.values().filter_map(|evidence| evidence.boot_start_secs).reduce(f64::min);
         let spent = began.map_or(0.0, |began| self.dir.secs() - began).max(0.0);
         budget.saturating_sub(Duration::from_secs_f64(spent))
     }
 
+    /// As [`Setting::go_on_for`], with all the time that was asked for.
     fn go_on(&self, run: &RunContext<'_>, meant: &dyn Fn(&Cell) -> bool, known: &mut Known) {
         self.go_on_for(run, meant, known, None);
     }
@@ -118,7 +119,7 @@ impl Setting<'_> {
                     .to_owned(),
             );
             // Half of it is for what is judged.
-            let time = self.left(run, known) / 2;
+            let time = self.left(run.method, known) / 2;
             self.go_on_for(run, &is_rest, known, Some(time));
         }
     }

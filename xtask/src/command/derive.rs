@@ -204,8 +204,7 @@ fn add(scenarios: &mut Vec<Scenario>, mut tests: Vec<Scenario>) {
 }
 
 fn lines_of(configuration: &Configuration) -> BTreeSet<String> {
-    let on = configuration.iter().filter(|(_, value)| **value != Value::No);
-    on.map(|(symbol, value)| format!("CONFIG_{symbol}={}", value.as_text())).collect()
+    configuration.iter().filter_map(|(symbol, value)| kinship::config_line(symbol, value.as_text())).collect()
 }
 
 /// What is asked for, where it is not known what Kconfig makes of it.

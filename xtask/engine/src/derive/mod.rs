@@ -185,14 +185,13 @@ fn of_header(
     notes: &mut Vec<String>,
 ) -> Vec<Want> {
     let mut wants = Vec::new();
+    let users = users_of_dropped_names(tree, path, hunks);
     for condition in conditions(files, path, hunks) {
         let mut ways: Vec<(usize, Want)> = Vec::new();
         for includer in tree.includers_of(path, INCLUDERS_LOOKED_AT) {
             let Some(compiled) = tree.objects_of(&includer.file).into_iter().next() else { continue };
-            let whole = Expr::and([condition.clone(), compiled.condition.clone()]);
-            let Ok(assignment) = tree.solve(&whole, given) else { continue };
-            let counted = BTreeSet::from([compiled.object]);
-            ways.push((assignment.set.len(), Want { what: path.to_owned(), condition: whole, counted }));
+            let Some(way) = way(tree, path, &condition, compiled, given) else { continue };
+            ways.push(way);
             let cheap = ways.iter().filter(|(cost, _)| *cost == 0).count();
             if cheap >= INCLUDERS_TAKEN {
                 break;
@@ -207,33 +206,34 @@ fn of_header(
         }
         let taken = if best == Some(0) { INCLUDERS_TAKEN } else { 1 };
         wants.extend(ways.into_iter().take(taken).map(|(_, want)| want));
-        wants.extend(of_dropped_names(tree, path, &condition, &dropped_names(hunks), given));
+        let used = users.iter().filter_map(|user| way(tree, path, &condition, user.clone(), given));
+        wants.extend(used.min_by_key(|(cost, _)| *cost).map(|(_, want)| want));
     }
     wants
 }
 
-/// What a header no longer defines is compiled where it is used: the use that takes the fewest symbols.
-fn of_dropped_names(
+/// What compiles lines of a header under `condition` by way of an object, and how many symbols that takes.
+fn way(
     tree: &KbuildTree,
     path: &str,
     condition: &Expr,
-    names: &[String],
+    compiled: Compiled,
     given: &dyn Fn(&str) -> Value,
-) -> Option<Want> {
+) -> Option<(usize, Want)> {
+    let whole = Expr::and([condition.clone(), compiled.condition]);
+    let cost = tree.solve(&whole, given).ok()?.set.len();
+    let counted = BTreeSet::from([compiled.object]);
+    Some((cost, Want { what: path.to_owned(), condition: whole, counted }))
+}
+
+/// The objects in which a name is used that a header no longer defines.
+fn users_of_dropped_names(tree: &KbuildTree, path: &str, hunks: &[&ChangedHunk]) -> Vec<Compiled> {
+    let names = dropped_names(hunks);
     if names.is_empty() {
-        return None;
+        return Vec::new();
     }
-    let users = tree.callers_of(names, &[path]);
-    let compiled = users.iter().take(INCLUDERS_LOOKED_AT).flat_map(|user| tree.objects_of(user));
-    let ways = compiled.filter_map(|compiled| {
-        let whole = Expr::and([condition.clone(), compiled.condition.clone()]);
-        let cost = tree.solve(&whole, given).ok()?.set.len();
-        Some((
-            cost,
-            Want { what: path.to_owned(), condition: whole, counted: BTreeSet::from([compiled.object]) },
-        ))
-    });
-    ways.min_by_key(|(cost, _)| *cost).map(|(_, want)| want)
+    let users = tree.callers_of(&names, &[path]);
+    users.iter().take(INCLUDERS_LOOKED_AT).flat_map(|user| tree.objects_of(user)).collect()
 }
 
 /// Names with arguments that stand in what is taken away, and not in what is added.

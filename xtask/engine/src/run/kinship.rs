@@ -71,8 +71,13 @@ pub fn is_far(home: &Path, arch: &Arch, changed: &BTreeSet<String>) -> bool {
 
 /// The lines of a `.config` that turn something on.
 pub fn config_lines(config: &str) -> BTreeSet<String> {
-    let on = kconfig::values(config).into_iter().filter(|(_, value)| *value != "n");
-    on.map(|(symbol, value)| format!("CONFIG_{symbol}={}", value.trim_matches('"'))).collect()
+    let lines = kconfig::values(config).into_iter();
+    lines.filter_map(|(symbol, value)| config_line(symbol, value.trim_matches('"'))).collect()
+}
+
+/// One of them; None: the symbol is off.
+pub fn config_line(symbol: &str, value: &str) -> Option<String> {
+    (value != "n").then(|| format!("CONFIG_{symbol}={value}"))
 }
 
 impl Run<'_> {
@@ -82,15 +87,17 @@ impl Run<'_> {
         for build_dir in &build_dirs {
             self.know(build_dir, &mut dirs);
         }
+        let is_start = |dir: &DirBefore| dir.usable && dir.is_near(dir.before(), dir);
+        let known: Vec<(DirKey, bool)> = dirs.iter().map(|(key, dir)| (key.clone(), is_start(dir))).collect();
+        // One that starts from its own objects asks for no other.
+        let empty = dirs.iter().zip(&known).filter(|((_, dir), (_, start))| dir.asked.is_some() && !start);
         let mut far = BTreeSet::new();
-        for (key, dir) in dirs.iter().filter(|(_, dir)| dir.asked.is_some()) {
+        for ((key, dir), _) in empty {
             let others =
                 dirs.iter().filter(|(other, _)| *other != key && (&other.0, other.1) == (&key.0, key.1));
             let far_ones = others.filter(|(_, other)| !dir.is_near(dir.at_last(), other));
             far.extend(far_ones.map(|(other, _)| (key.clone(), other.clone())));
         }
-        let is_start = |dir: &DirBefore| dir.usable && dir.is_near(dir.before(), dir);
-        let known: Vec<(DirKey, bool)> = dirs.iter().map(|(key, dir)| (key.clone(), is_start(dir))).collect();
         Pool::new(known, build_dirs, far)
     }
 
