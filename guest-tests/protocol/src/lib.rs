@@ -237,7 +237,8 @@ pub struct Measured {
     pub quiet: Counts,
     /// The operation under force.
     pub forced: Counts,
-    /// Of each [`Watch::gauges`], around the forced operation.
+    /// Of each [`Watch::gauges`], around the forced operation; of a look at what is left behind, of each slab cache with another
+    /// number of objects in use than at the mark, by its name.
     #[serde(deserialize_with = "unique::map")]
     pub levels: BTreeMap<String, Level>,
     /// Of each [`Watch::counters`] that this kernel has, its rise over the forced operation: a second signal, never the
@@ -265,6 +266,9 @@ pub struct Measured {
     #[serde(default)]
     pub leaks: Vec<Leak>,
 }
+
+/// Most slab caches that are told: a kernel has some three hundred.
+pub const LEVELS_MAX: usize = 400;
 
 /// Most leaks that are told, and most functions of one.
 pub const LEAKS_MAX: usize = 40;

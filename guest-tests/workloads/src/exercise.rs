@@ -106,6 +106,13 @@ impl Exercise {
         }
     }
 
+    /// The step `name` once more, as one that is not tried again in the same place; only where failures come in that step.
+    pub fn given_up(&mut self, name: &str, work: impl FnMut() -> io::Result<()>) {
+        if self.sweep.as_ref().is_some_and(|sweep| sweep.has_failed(name)) {
+            self.step(format!("{name}, given up"), work);
+        }
+    }
+
     /// Whether the lines of the batch `name` are to be steps of their own, because failures can come in them.
     pub fn is_swept_in(&self, name: &str) -> bool {
         self.sweep.as_ref().is_some_and(|sweep| sweep.is_swept_in(name))

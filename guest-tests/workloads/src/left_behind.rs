@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::files;
-use protocol::{LEAK_FRAMES_MAX, LEAKS_MAX, Leak, Measured, WorkResult};
+use protocol::{LEAK_FRAMES_MAX, LEAKS_MAX, LEVELS_MAX, Leak, Level, Measured, WorkResult};
 
 use crate::results::Results;
 use crate::sys;
@@ -16,6 +16,8 @@ use crate::sys::in_child;
 
 /// Where the numbers are kept from the mark on. In the guest's root, which nothing cleans up.
 const MARK: &str = "/patchproof-mark";
+
+const MARKED_SLABS: &str = "/patchproof-mark-slabs";
 
 const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 const SLABS: &str = "/sys/kernel/slab";
@@ -72,6 +74,8 @@ pub fn mark() -> Result<Measured, String> {
         COMES_BACK.iter().filter_map(|one| Some((one.name, (one.read)()?))).collect();
     let json = serde_json::to_vec(&numbers).map_err(|error| error.to_string())?;
     fs::write(MARK, json).map_err(|error| format!("{MARK}: {error}"))?;
+    let json = serde_json::to_vec(&objects_in_use()).map_err(|error| error.to_string())?;
+    fs::write(MARKED_SLABS, json).map_err(|error| format!("{MARKED_SLABS}: {error}"))?;
     if Path::new(KMEMLEAK).exists() {
         files::write(KMEMLEAK, "clear")?;
     }
@@ -93,8 +97,35 @@ pub fn look() -> Result<Measured, String> {
     }
     validate_slabs();
     thread::sleep(MIN_AGE.saturating_sub(began.elapsed()));
+    let levels = levels()?;
     let leaks = leaks()?;
-    Ok(Measured { results: results.into_map(), leaks, ..Measured::default() })
+    Ok(Measured { results: results.into_map(), leaks, levels, ..Measured::default() })
+}
+
+/// Of each cache with another number of objects in use than at the mark, both.
+fn levels() -> Result<BTreeMap<String, Level>, String> {
+    let json = fs::read(MARKED_SLABS).map_err(|error| format!("{MARKED_SLABS}: {error}"))?;
+    let before: BTreeMap<String, u64> = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+    let changed = objects_in_use().into_iter().filter_map(|(name, now)| {
+        let before = before.get(&name).copied().unwrap_or(0);
+        let level = Level { before, peak: now.max(before), after: now };
+        (now != before).then_some((name, level))
+    });
+    Ok(changed.take(LEVELS_MAX).collect())
+}
+
+/// By cache, without what can be had back at any time. With `slub_debug` no cache is merged with others, and none keeps free
+/// objects for a CPU (mm/slub.c).
+fn objects_in_use() -> BTreeMap<String, u64> {
+    let _ = fs::write("/proc/sys/vm/drop_caches", "3");
+    let names = fs::read_dir(SLABS).into_iter().flatten().flatten();
+    let names = names.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let count = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let objects = u64::try_from(slab(&name)?).ok()?;
+        Some((name, objects))
+    };
+    names.filter_map(count).collect()
 }
 
 /// Fewer than before is as good.

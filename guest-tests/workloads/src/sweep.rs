@@ -53,6 +53,8 @@ pub struct FunctionSweep {
     next: BTreeMap<String, u64>,
     /// Steps of this round, and how often each name was there.
     seen: BTreeMap<String, u32>,
+    /// Steps in which a failure was forced.
+    failed: BTreeSet<String>,
     /// Batches of steps in which failures can come.
     batches: BTreeSet<String>,
     /// One of them was found in this round.
@@ -92,6 +94,7 @@ impl FunctionSweep {
             injected: 0,
             next,
             seen,
+            failed: BTreeSet::new(),
             batches: BTreeSet::new(),
             is_new_batch: false,
             until,
@@ -108,6 +111,11 @@ impl FunctionSweep {
     pub fn goes_on(&self) -> bool {
         let is_left = self.next.values().any(|next| *next > 1) || self.is_new_batch;
         is_left && Instant::now() < self.until
+    }
+
+    /// Whether a failure was forced in a step of this name.
+    pub fn has_failed(&self, name: &str) -> bool {
+        self.failed.contains(name)
     }
 
     pub fn is_swept_in(&self, batch: &str) -> bool {
@@ -151,6 +159,9 @@ impl FunctionSweep {
                 return end;
             }
             self.injected += 1;
+            if !self.failed.contains(name) {
+                self.failed.insert(name.to_owned());
+            }
             if end.is_ok() && !again {
                 self.next.insert(key, nth + 1);
                 return end;

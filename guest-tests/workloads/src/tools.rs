@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -12,7 +13,8 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::exercise::Exercise;
 use crate::sweep;
-use crate::sys::wrong;
+use crate::sys;
+use crate::sys::{in_child, wrong};
 
 const PLACES: [&str; 4] = ["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
 
@@ -40,11 +42,40 @@ pub fn run(line: &str) -> io::Result<()> {
     }
 }
 
+/// Runs one line as the first thing in a network that ends with it: what a failure leaves there is not put right by doing the same
+/// once more.
+pub fn run_in_network_that_ends(line: &str) -> io::Result<()> {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(find(words.next().unwrap_or_default())?);
+    command.args(words).env_clear().env("PATH", PLACES.join(":"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The failure that this process's child is to have stays with the program that it becomes.
+    let end = in_child(LIMIT, || {
+        sys!(SYS_unshare, libc::CLONE_NEWNET)?;
+        Err(command.exec())
+    });
+    end.map_err(|error| error.raw_os_error().map_or(error, |code| io::Error::other(format!("exit {code}"))))
+}
+
 /// One transaction of nft.
 pub fn nft(lines: &str) -> io::Result<()> {
-    fs::write("/tmp/lines.nft", format!("{lines}\n"))?;
-    let end = run("nft -f /tmp/lines.nft");
-    let _ = fs::remove_file("/tmp/lines.nft");
+    with_lines(lines, || run(NFT))
+}
+
+/// A step that is one transaction of nft. Where failures come in it, it is given up after each as well, with what it needs first.
+pub fn nft_step(it: &mut Exercise, name: &str, first: &str, lines: &str) -> Option<()> {
+    let made = it.step(name, || nft(lines));
+    it.given_up(name, || with_lines(&format!("{first}\n{lines}"), || run_in_network_that_ends(NFT)));
+    made
+}
+
+const NFT_LINES: &str = "/tmp/lines.nft";
+const NFT: &str = "nft -f /tmp/lines.nft";
+
+fn with_lines(lines: &str, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fs::write(NFT_LINES, format!("{lines}\n"))?;
+    let end = work();
+    let _ = fs::remove_file(NFT_LINES);
     end
 }
 
@@ -82,6 +113,7 @@ pub fn run_all(it: &mut Exercise, lines: &str) {
         }
         for ToolLine { whole, .. } in alike {
             it.step(whole, || run(whole));
+            it.given_up(whole, || run_in_network_that_ends(whole));
         }
     }
 }

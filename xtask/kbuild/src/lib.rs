@@ -166,6 +166,11 @@ impl KbuildTree {
         sources::calling(&self.files, &self.srcarch, functions, apart)
     }
 
+    /// The .h files, of architectures only the tree's, that define one of `macros` with arguments. Reads the whole tree.
+    pub fn headers_defining(&self, macros: &[String]) -> Vec<String> {
+        sources::defining(&self.files, &self.srcarch, macros)
+    }
+
     fn includes(&self) -> &Includes {
         self.includes.get_or_init(|| Includes::read(&self.files, &self.srcarch))
     }

@@ -43,11 +43,27 @@ fn collect(files: &TreeFiles, srcarch: &str, folder: &str, depth: usize, found: 
 /// The .c files with a call of one of `functions`, but for those in `apart`.
 pub(crate) fn calling(files: &TreeFiles, srcarch: &str, functions: &[String], apart: &[&str]) -> Vec<String> {
     let calls: Vec<String> = functions.iter().map(|name| format!("{name}(")).collect();
-    let finders: Vec<memmem::Finder<'_>> = calls.iter().map(memmem::Finder::new).collect();
+    let is_asked = |path: &str| path.ends_with(".c") && !apart.contains(&path);
+    holding(files, srcarch, &calls, is_asked)
+}
+
+/// The .h files that define one of `macros`, each with arguments.
+pub(crate) fn defining(files: &TreeFiles, srcarch: &str, macros: &[String]) -> Vec<String> {
+    let definitions: Vec<String> = macros.iter().map(|name| format!("define {name}(")).collect();
+    holding(files, srcarch, &definitions, |path| path.ends_with(".h"))
+}
+
+/// The files that are asked for, and hold one of `texts` behind no letter of a name.
+fn holding(
+    files: &TreeFiles,
+    srcarch: &str,
+    texts: &[String],
+    is_asked: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let finders: Vec<memmem::Finder<'_>> = texts.iter().map(memmem::Finder::new).collect();
     let mut found = of(files, srcarch);
     found.retain(|path| {
-        path.ends_with(".c")
-            && !apart.contains(&path.as_str())
+        is_asked(path)
             && files
                 .bytes(path, SOURCE_BYTES)
                 .is_some_and(|bytes| finders.iter().any(|finder| has_call(&bytes, finder)))

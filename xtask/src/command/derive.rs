@@ -2,23 +2,23 @@
 //! objects in which these are counted, and the tests of the kernel's own that are about them. Only the source can tell, so it
 //! is the first thing that is done with one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use kbuild::{KbuildTree, Value};
+use kbuild::KbuildTree;
 use protocol::Workload;
 
-use super::configured::{self, Configuration, Configurator};
+use super::configured::Configurator;
+use super::kernels::Kernels;
 use super::setting::{self, Setting};
 use crate::arms::{base_tree, changed};
 use crate::build::stale;
 use crate::campaign::plan;
 use crate::campaign::{Scenario, Variant, project, scenario};
-use crate::derive::{self, Derivation, Derived, PatchedFiles};
+use crate::derive::{self, Derivation, PatchedFiles};
 use crate::host::arch;
 use crate::observe::events::{Event, Events};
 use crate::run::kinship;
 use crate::source::worktree::WorkTree;
-use crate::subject::kconfig::KconfigRequest;
 use failure::{Failure, Result};
 use patch::{Base, Content, Overlay};
 
@@ -65,29 +65,19 @@ impl Setting<'_> {
         let mut variants = Vec::new();
         let mut suites: Vec<String> = Vec::new();
         let mut callers: BTreeSet<String> = BTreeSet::new();
-        for variant in &campaign.variants {
+        for variant in campaign.variants.iter().filter(|variant| variant.stands_in_for.is_none()) {
             let arch = arch::find(&variant.arch)?;
             let bytes = |content: &Option<Content>| content.as_ref().map(|content| content.bytes.clone());
             let files = changes.iter().map(|(path, content)| (path.clone(), bytes(content)));
             let kbuild = KbuildTree::open_changed(&work.dir(), files.collect(), arch.kernel_arch)?;
             let configurator = Configurator { sandbox: &self.sandbox, work: &work, arch, changes: &changes };
-            let requests = project::requests(self.project, variant)?;
-            let given = configurator.configure_once(&variant.name, &requests)?;
-            let given = given.unwrap_or_else(|| asked_for(&requests));
-            let value = |symbol: &str| given.get(symbol).cloned().unwrap_or(Value::No);
-            let own = lines_of(&given);
+            let kernels = Kernels { project: self.project, kbuild: &kbuild, configurator: &configurator };
+            let own = kernels.own(variant)?;
+            let value = |symbol: &str| own.value(symbol);
             let mut found = derive::derive(&kbuild, &PatchedFiles { patched: &read }, &hunks, &value);
             let mut configured = Vec::new();
             for derived in &mut found.variants {
-                let mut last = None;
-                let configure = |symbols: &BTreeMap<String, String>| {
-                    let with = Variant { derived: symbols.clone(), ..variant.clone() };
-                    let config = configurator.configure(&project::requests(self.project, &with)?)?;
-                    last = config.as_ref().map(lines_of);
-                    Ok(config)
-                };
-                found.notes.extend(derive::settle(&kbuild, derived, configure)?);
-                configured.push(last.unwrap_or_else(|| own.clone()));
+                configured.push(kernels.settle(variant, derived, &own, &mut found.notes)?);
             }
             self.tell(events, &found);
             suites.extend(found.variants.iter().flat_map(|derived| derived.suites.iter().cloned()));
@@ -97,10 +87,25 @@ impl Setting<'_> {
                 .project
                 .build_dirs(&tree.name, work.home(), &work.suffix())
                 .join(format!("{}-{}.base", arch.name, variant.name));
-            let is_far =
-                |config: &BTreeSet<String>| kinship::is_far(&warm, arch, &stale::changed(&own, config));
-            let apart: Vec<bool> = configured.iter().map(is_far).collect();
-            let derived = with(variant, found, &apart);
+            let mut shapes = Vec::new();
+            for (derived, lines) in found.variants.iter_mut().zip(&mut configured) {
+                if !kinship::is_far(&warm, arch, &stale::changed(&own.lines, lines)) {
+                    shapes.push(Shape { of: variant, apart: false });
+                    continue;
+                }
+                match kernels.smaller(variant, &campaign.variants, derived)? {
+                    Some((small, smaller, its_lines)) => {
+                        events.note(format!(
+                            "derived: as the kernel `{}`, because most objects of `{}` would be others",
+                            small.name, variant.name
+                        ));
+                        (*derived, *lines) = (smaller, its_lines);
+                        shapes.push(Shape { of: small, apart: false });
+                    }
+                    None => shapes.push(Shape { of: variant, apart: true }),
+                }
+            }
+            let derived = with(&shapes, found);
             self.configured.extend(derived.iter().map(Variant::id).zip(configured));
             variants.extend(derived);
         }
@@ -158,27 +163,40 @@ impl Setting<'_> {
     }
 }
 
-/// The variant once for each configuration; one in which most objects are others than in the variant as it is has a name, and with
-/// it build directories, of its own.
-fn with(variant: &Variant, found: Derivation, apart: &[bool]) -> Vec<Variant> {
+/// The variant that a configuration is of; apart: most objects are others than in the variant as it is.
+struct Shape<'v> {
+    of: &'v Variant,
+    apart: bool,
+}
+
+/// The variants, one for each configuration; one apart has a name, and with it build directories, of its own.
+fn with(shapes: &[Shape<'_>], found: Derivation) -> Vec<Variant> {
     let all: BTreeSet<String> =
         found.variants.iter().flat_map(|derived| &derived.suites).map(|suite| scenario_of(suite)).collect();
-    let configured = |(index, derived): (usize, Derived)| {
-        let mut name =
-            if index == 0 { variant.name.clone() } else { format!("{}-{}", variant.name, index + 1) };
-        if apart.get(index) == Some(&true) {
-            name += "-apart";
-        }
+    let mut variants: Vec<Variant> = Vec::new();
+    for (Shape { of, apart }, derived) in shapes.iter().zip(found.variants) {
+        let alike = variants.iter().filter(|known| known.fragments == of.fragments).count();
+        let number = if alike == 0 { String::new() } else { format!("-{}", alike + 1) };
+        let name = format!("{}{number}{}", of.name, if *apart { "-apart" } else { "" });
         let has: BTreeSet<String> = derived.suites.iter().map(|suite| scenario_of(suite)).collect();
-        let mut without = variant.without.clone();
+        let mut without = of.without.clone();
         let lacking = all.difference(&has).cloned();
         without
             .extend(lacking.map(|scenario| (scenario, "the suite is not in this configuration".to_owned())));
         let counted = derived.counted.into_iter().collect();
-        let arguments = [variant.arguments.clone(), found.arguments.clone()].concat();
-        Variant { name, derived: derived.symbols, counted, without, arguments, ..variant.clone() }
-    };
-    found.variants.iter().cloned().enumerate().map(configured).collect()
+        let arguments = [of.arguments.clone(), found.arguments.clone()].concat();
+        let derived = derived.symbols;
+        variants.push(Variant {
+            name,
+            derived,
+            counted,
+            without,
+            arguments,
+            stands_in_for: None,
+            ..(*of).clone()
+        });
+    }
+    variants
 }
 
 /// The workload that runs a suite; `--kunit` calls it the same.
@@ -201,13 +219,4 @@ fn add(scenarios: &mut Vec<Scenario>, mut tests: Vec<Scenario>) {
             scenarios.push(test);
         }
     }
-}
-
-fn lines_of(configuration: &Configuration) -> BTreeSet<String> {
-    configuration.iter().filter_map(|(symbol, value)| kinship::config_line(symbol, value.as_text())).collect()
-}
-
-/// What is asked for, where it is not known what Kconfig makes of it.
-fn asked_for(requests: &[KconfigRequest]) -> Configuration {
-    requests.iter().map(|request| (request.symbol.clone(), configured::value_of(&request.value))).collect()
 }

@@ -21,6 +21,7 @@ mod intake;
 mod join;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod judge;
+mod kernels;
 mod log_tails;
 mod matrix;
 mod merge;

@@ -128,24 +128,41 @@ fn exerciser<'s>(scenarios: &'s [Scenario], name: &str) -> Option<&'s Scenario> 
     scenarios.iter().find(|scenario| scenario.name == name && scenario.work() == Some(&Workload::Ours))
 }
 
-/// Once more the workloads that execute the functions of hunks that they do not execute, with failures below these.
+/// Once more the workloads that execute the functions of hunks that they do not execute, with failures below these: for each hunk
+/// first the workload that is planned first, because it is the most about the changed file, then the one that executes the
+/// function most often. Another caller gets into other failures.
 fn sweeps_around(
     scenarios: &[Scenario],
     left: &[(usize, &HunkReach)],
     hunks: &[ChangedHunk],
     counted: &[(usize, Evidence)],
 ) -> Vec<Scenario> {
+    let of_hunks: Vec<Vec<&Scenario>> =
+        left.iter().map(|(_, hunk)| exercisers_around(scenarios, hunk)).collect();
     let mut chosen: Vec<(&Scenario, Vec<Vec<String>>)> = Vec::new();
-    for (index, hunk) in left {
-        let Some(scenario) = hunk.around.iter().find_map(|name| exerciser(scenarios, name)) else { continue };
-        let functions = hunks.get(*index).map(|hunk| hunk.functions.clone()).unwrap_or_default();
-        match chosen.iter_mut().find(|(known, _)| known.name == scenario.name) {
-            Some((_, under)) => add_new(under, functions),
-            None => chosen.push((scenario, functions)),
+    for nth in 0..SWEEPS_MAX {
+        for ((index, _), exercisers) in left.iter().zip(&of_hunks) {
+            let Some(scenario) = exercisers.get(nth) else { continue };
+            let functions = hunks.get(*index).map(|hunk| hunk.functions.clone()).unwrap_or_default();
+            match chosen.iter_mut().find(|(known, _)| known.name == scenario.name) {
+                Some((_, under)) => add_new(under, functions),
+                None => chosen.push((scenario, functions)),
+            }
         }
     }
     let some = chosen.into_iter().filter(|(_, under)| !under.is_empty()).take(SWEEPS_MAX);
     some.map(|(scenario, under)| swept(scenario, under, counted)).collect()
+}
+
+/// The exercisers that execute the function of a hunk: the one that is planned first, then the others, which come by how often.
+fn exercisers_around<'s>(scenarios: &'s [Scenario], hunk: &HunkReach) -> Vec<&'s Scenario> {
+    let mut found: Vec<&Scenario> =
+        hunk.around.iter().filter_map(|name| exerciser(scenarios, name)).collect();
+    let place = |scenario: &Scenario| scenarios.iter().position(|known| known.name == scenario.name);
+    if let Some(first) = (0..found.len()).min_by_key(|index| place(found[*index])) {
+        found[..=first].rotate_right(1);
+    }
+    found
 }
 
 /// The workloads that reach a changed function, those first that tell most, each with failures below what it reaches.

@@ -110,6 +110,7 @@ fn sanitize(campaign: &mut Campaign) -> Result<()> {
     }
     for variant in &mut campaign.variants {
         variant.name = format!("{}-kasan", variant.name);
+        variant.stands_in_for = variant.stands_in_for.take().map(|name| format!("{name}-kasan"));
         variant.fragments.push("kasan".to_owned());
         variant.memory_mib = variant.memory_mib.map(|mib| mib * 2);
     }

@@ -288,6 +288,8 @@ fn drop_monitor(it: &mut Exercise, socket: &Socket, id: u16) {
     let _ = socket.ask(&mode(0));
 }
 
+const ETH_P_ALL: u16 = 3;
+
 /// To a port where nothing listens, to nowhere, to a socket that takes none, on a device that is down.
 fn dropped() -> io::Result<()> {
     let _ = workloads::tools::run("ip route add blackhole 198.51.100.0/24");
@@ -306,5 +308,21 @@ fn dropped() -> io::Result<()> {
     for _ in 0..3 {
         let _ = one.send(&[7; 100]);
     }
+    dropped_when_closed()
+}
+
+/// Packets that came over a device and that nobody read: who closes the socket drops them.
+fn dropped_when_closed() -> io::Result<()> {
+    let every_protocol = i32::from(u16::to_be(ETH_P_ALL));
+    let taps = [
+        sys::descriptor(sys!(SYS_socket, libc::AF_PACKET, libc::SOCK_RAW, every_protocol))?,
+        sys::descriptor(sys!(SYS_socket, libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_UDP))?,
+    ];
+    let (sender, reader) =
+        (std::net::UdpSocket::bind("127.0.0.1:0")?, std::net::UdpSocket::bind("127.0.0.1:0")?);
+    for _ in 0..3 {
+        sender.send_to(&[7; 200], reader.local_addr()?)?;
+    }
+    drop((taps, reader));
     Ok(())
 }

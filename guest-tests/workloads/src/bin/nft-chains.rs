@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 
 use workloads::exercise::{self, Exercise};
 use workloads::places;
-use workloads::tools::{nft, run_all};
+use workloads::tools::{nft, nft_step, run_all};
 
 pub fn main() {
     exercise::run(exercise);
@@ -72,7 +72,8 @@ fn chains(it: &mut Exercise) {
                     lines += &format!("add rule {family} hooks {chain} counter accept\n");
                 }
             }
-            let made = it.step(format!("{family} {kind} at {hooks}"), || nft(&lines));
+            let table = format!("add table {family} hooks");
+            let made = nft_step(it, &format!("{family} {kind} at {hooks}"), &table, &lines);
             if made.is_some() {
                 packet();
                 let first = hooks.split(' ').next().unwrap_or_default();

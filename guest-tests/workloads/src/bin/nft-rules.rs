@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use workloads::exercise::{self, Exercise};
 use workloads::places;
-use workloads::tools::{nft, run_all};
+use workloads::tools::{nft, nft_step, run_all};
 
 pub fn main() {
     exercise::run(exercise);
@@ -18,6 +18,7 @@ fn exercise(it: &mut Exercise) {
         "ip link set lo up\nip link add d0 type dummy\nip link set d0 up\nip addr add 10.0.0.1/24 dev d0",
     );
     transactions(it);
+    references(it);
     for line in
         ["get element inet t8 s { 10.0.0.1 }", "reset counters", "reset quotas", "delete table inet t3"]
     {
@@ -72,7 +73,40 @@ fn transactions(it: &mut Exercise) {
         let of_table = |text: &str| {
             text.replace("inet t ", &format!("inet {table} ")).replace("inet t\n", &format!("inet {table}\n"))
         };
-        it.step(name, || nft(&of_table(&made)));
+        nft_step(it, &name, "", &of_table(&made));
         packet();
     }
+}
+
+/// What a rule can refer to, by a name, and how.
+const REFERRED_TO: [(&str, &str); 9] = [
+    ("set inet r o { type ipv4_addr ; }", "ip saddr @o accept"),
+    ("map inet r o { type ipv4_addr : verdict ; }", "ip saddr vmap @o"),
+    ("chain inet r o", "jump o"),
+    ("counter inet r o", "counter name \"o\""),
+    ("quota inet r o { over 1 mbytes }", "quota name \"o\" drop"),
+    ("limit inet r o { rate 10/second burst 5 packets }", "limit name \"o\" drop"),
+    ("ct helper inet r o { type \"ftp\" protocol tcp ; l3proto ip ; }", "tcp dport 21 ct helper set \"o\""),
+    (
+        "ct timeout inet r o { protocol tcp ; l3proto ip ; policy = { established : 9 } ; }",
+        "ct timeout set \"o\"",
+    ),
+    ("flowtable inet r o { hook ingress priority 0 ; devices = { d0 } ; }", "ip protocol tcp flow add @o"),
+];
+
+/// Each is made, a rule refers to it, and with the rule gone it can go as well: in transactions of their own, so that a rule that
+/// cannot be made leaves what it refers to.
+fn references(it: &mut Exercise) {
+    let table = "add table inet r\nadd chain inet r c { type filter hook forward priority 0 ; }";
+    it.step("table of references", || nft(table));
+    for (object, rule) in REFERRED_TO {
+        let kind = object.split(" inet").next().unwrap_or(object);
+        let (made, refers) = (format!("add {object}"), format!("add rule inet r c {rule}"));
+        it.step(&made, || nft(&made));
+        it.step(&refers, || nft(&refers));
+        it.step(format!("delete {kind} with a rule"), || nft(&format!("delete {kind} inet r o")));
+        it.step(format!("rules of {kind} flushed"), || nft("flush chain inet r c"));
+        it.step(format!("delete {kind}"), || nft(&format!("delete {kind} inet r o")));
+    }
+    it.step("table of references gone", || nft("delete table inet r"));
 }

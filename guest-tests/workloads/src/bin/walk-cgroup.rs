@@ -1,16 +1,20 @@
 //! Control groups, version 2: every controller, every file of a new group, limits that are met, tasks that move.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use workloads::exercise::{self, Exercise};
-use workloads::sys::{in_child, wrong};
+use workloads::sys::{c_path, in_child, wrong};
 use workloads::walk::{self, FileWalk};
 use workloads::{places, sys};
 
 const LIMIT: Duration = Duration::from_secs(15);
+
+/// A user, and a group, that root is not.
+const NOBODY: u32 = 65534;
 
 /// What a new group's files say of it that depends on the moment.
 const UNSTEADY: [&str; 12] = [
@@ -51,6 +55,7 @@ fn exercise(it: &mut Exercise) {
     let how = FileWalk { keep: &["/tmp/cgroup/pp/cgroup."], write: true, ..FileWalk::default() };
     walk::walk(it, &root, how);
     limits(it, &leaf);
+    labels(it, &group);
     tasks(it, &group, &leaf);
     it.step("rmdir with a child", || fs::remove_dir(&group));
     it.step("rmdir below", || fs::remove_dir(&leaf));
@@ -142,6 +147,42 @@ fn limits(it: &mut Exercise, leaf: &Path) {
     }
 }
 
+/// A group below one that has attributes of its own: security modules give it a label after its parent's
+/// (security/selinux/hooks.c, `selinux_kernfs_init_security()`, also before a policy is loaded).
+fn labels(it: &mut Exercise, group: &Path) {
+    let (path, below) = (c_path(group), group.join("labelled"));
+    let set = |name: &CStr, value: &CStr, flags: i32| {
+        let (value, length) = (value.as_ptr(), value.to_bytes().len());
+        sys!(SYS_setxattr, path.as_ptr(), name.as_ptr(), value, length, flags)
+    };
+    let remove = |name: &CStr| sys!(SYS_removexattr, path.as_ptr(), name.as_ptr());
+    for name in [c"security.selinux", c"trusted.pp", c"user.pp", c"system.pp", c"nonsense"] {
+        let name_of = name.to_string_lossy();
+        it.step(format!("{name_of} of a group"), || set(name, c"kernel", 0));
+        it.refused(format!("{name_of} made again"), || set(name, c"kernel", libc::XATTR_CREATE));
+        it.step(format!("{name_of} replaced"), || set(name, c"unlabeled", libc::XATTR_REPLACE));
+    }
+    it.step("a group below one with a label", || {
+        fs::create_dir(&below)?;
+        fs::remove_dir(&below)
+    });
+    it.step("a group of another's", || {
+        in_child(LIMIT, || {
+            let as_nobody = |id: u32| sys!(SYS_setfsgid, id).and(sys!(SYS_setfsuid, id));
+            sys!(SYS_chown, path.as_ptr(), NOBODY, NOBODY)?;
+            as_nobody(NOBODY)?;
+            let made = fs::create_dir(&below);
+            as_nobody(0)?;
+            sys!(SYS_chown, path.as_ptr(), 0, 0)?;
+            made.and_then(|()| fs::remove_dir(&below))
+        })
+    });
+    for name in [c"security.selinux", c"trusted.pp", c"user.pp"] {
+        it.step(format!("{} removed", name.to_string_lossy()), || remove(name));
+    }
+    it.step("no such attribute", || remove(c"user.pp"));
+}
+
 fn tasks(it: &mut Exercise, group: &Path, leaf: &Path) {
     let procs = leaf.join("cgroup.procs");
     it.step("a task moves, forks as far as it may, and is killed", || {
@@ -175,7 +216,7 @@ fn tasks(it: &mut Exercise, group: &Path, leaf: &Path) {
     it.step("a namespace", || {
         in_child(LIMIT, || {
             walk::write(&procs, b"0")?;
-            workloads::sys!(SYS_unshare, libc::CLONE_NEWCGROUP)?;
+            sys!(SYS_unshare, libc::CLONE_NEWCGROUP)?;
             fs::read("/proc/self/cgroup")?;
             places::mount("cgroup2", "/tmp/cgroup-inner", "")?;
             places::unmount("/tmp/cgroup-inner")

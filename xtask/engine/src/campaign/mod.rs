@@ -121,6 +121,11 @@ impl Campaign {
                 return Err(bad(&format!("variant `{}` is without `{unknown}`", variant.name))
                     .because("there is no such scenario"));
             }
+            let named = |name: &String| raw.variants.iter().any(|variant| variant.name == *name);
+            if let Some(unknown) = variant.stands_in_for.as_ref().filter(|name| !named(name)) {
+                return Err(bad(&format!("variant `{}` stands in for `{unknown}`", variant.name))
+                    .because("there is no such variant"));
+            }
             if needs_expect && variant.expect.is_none() {
                 return Err(bad(&format!("variant `{}` has no `expect`", variant.name)).because(
                     "a scenario injects failures, and nothing says what each arm has to do for one",

@@ -220,7 +220,8 @@ impl Cell {
 pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for tree in &campaign.trees {
-        for variant in campaign.variants.iter().filter(|variant| variant.is_on(tree)) {
+        let planned = |variant: &&Variant| variant.is_on(tree) && variant.stands_in_for.is_none();
+        for variant in campaign.variants.iter().filter(planned) {
             let arch = arch::find(&variant.arch)?;
             let with_patch = with_patch(beside, tree, variant);
             let hunks = left_out(&beside.leave_out).map(Arm::WithoutHunk);

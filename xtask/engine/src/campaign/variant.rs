@@ -26,6 +26,10 @@ pub struct Variant {
     /// (arch/x86/kernel/alternative.c, smp_text_poke_batch_finish()).
     #[serde(default)]
     pub cpus_in_turn: bool,
+    /// The variant whose place it takes where a patch needs a configuration in which most objects of that one would be others: a
+    /// smaller kernel is sooner compiled. By itself it is not in the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
     /// Kconfig fragments, names in `configs/fragments`.
     pub fragments: Vec<String>,
     /// Symbols by themselves, without `CONFIG_`, and their values; they take the place of what a fragment says.

@@ -8,6 +8,7 @@ mod parameters;
 pub mod selftests;
 mod suites;
 mod taken;
+mod turned_off;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ const INCLUDERS_TAKEN: usize = 2;
 pub struct Derived {
     /// What has to hold in it.
     pub condition: Expr,
+    /// The same without the suites.
+    pub needs: Expr,
     /// Symbols without `CONFIG_` and their values as a `.config` has them, beside what the variant has anyway.
     pub symbols: BTreeMap<String, String>,
     /// Objects that hold changed lines.
@@ -42,7 +45,7 @@ pub struct Derived {
 impl Default for Derived {
     fn default() -> Derived {
         let (symbols, counted, suites) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Derived { condition: Expr::Const(true), symbols, counted, suites }
+        Derived { condition: Expr::Const(true), needs: Expr::Const(true), symbols, counted, suites }
     }
 }
 
@@ -93,6 +96,9 @@ pub fn derive(
         }
     }
     let mut groups = group(tree, wants, given, &mut derivation.notes);
+    if groups.len() < VARIANTS_MAX {
+        groups.extend(without(tree, files, hunks, &groups, given));
+    }
     let suites = suites::find(tree, files, &paths_of(hunks));
     taken::take(tree, suites, &mut groups, given, &mut derivation.notes);
     derivation.arguments = parameters::find(files, &paths_of(hunks));
@@ -333,11 +339,47 @@ fn group(
     groups
 }
 
+/// One configuration more, for what is compiled only where something is off.
+fn without(
+    tree: &KbuildTree,
+    files: &PatchedFiles<'_>,
+    hunks: &[ChangedHunk],
+    groups: &[JoinedWants],
+    given: &dyn Fn(&str) -> Value,
+) -> Option<JoinedWants> {
+    let mut wants = turned_off::wants(tree, files, hunks, given);
+    wants.retain(|want| !groups.iter().any(|group| group.derived.has(&want.condition, given)));
+    let mut alone = JoinedWants::default();
+    let joined = wants.iter().filter(|want| alone.join(tree, want, given)).count();
+    (joined > 0).then_some(alone)
+}
+
+impl Derived {
+    /// The same from another configuration to start from, without suites; None: it cannot be had there.
+    pub fn in_another(&self, tree: &KbuildTree, given: &dyn Fn(&str) -> Value) -> Option<Derived> {
+        let symbols = written(tree, tree.solve(&self.needs, given).ok()?);
+        let (needs, counted) = (self.needs.clone(), self.counted.clone());
+        Some(Derived { condition: needs.clone(), needs, symbols, counted, suites: Vec::new() })
+    }
+
+    /// Whether `condition` holds in this configuration anyway.
+    fn has(&self, condition: &Expr, given: &dyn Fn(&str) -> Value) -> bool {
+        let value = |symbol: &str| match self.symbols.get(symbol) {
+            Some(written) if written == "y" => Value::Yes,
+            Some(written) if written == "n" => Value::No,
+            Some(written) => Value::Text(written.clone()),
+            None => given(symbol),
+        };
+        condition.holds(&value) == Some(true)
+    }
+}
+
 impl JoinedWants {
     /// Whether `want` can be had together with what is there; then it is there.
     fn join(&mut self, tree: &KbuildTree, want: &Want, given: &dyn Fn(&str) -> Value) -> bool {
         let Ok(symbols) = self.with(tree, &want.condition, given) else { return false };
         self.add_condition(&want.condition);
+        self.derived.needs = self.derived.condition.clone();
         self.derived.symbols = symbols;
         self.derived.counted.extend(want.counted.iter().cloned());
         true

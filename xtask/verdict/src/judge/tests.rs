@@ -1049,6 +1049,40 @@ fn memory_that_a_changed_object_loses_with_the_patch_alone_fails_it() {
 }
 
 #[test]
+fn slab_cache_that_grows_with_the_patch_alone_at_every_boot_fails_it() {
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Leftovers))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let boot = |after: u64| {
+        let results = BTreeMap::from([("mounts come back".to_owned(), WorkResult::Ok)]);
+        let levels = BTreeMap::from([("kernfs".to_owned(), Level { before: 1000, peak: after, after })]);
+        let measured = Measured { results, levels, ..Measured::default() };
+        let mut ran = sound(none());
+        ran.scenarios[0].outcome = Ending::Measured(Box::new(measured));
+        Boot::Ran(Box::new(ran))
+    };
+    let verdict = |base: [u64; 2], patched: [u64; 2]| {
+        let mut arms = [with_leaks(&[]), with_leaks(&[])];
+        for (arm, boots) in arms.iter_mut().zip([base, patched]) {
+            arm.boot = boot(boots[0]);
+            arm.repeats = vec![boot(boots[1])];
+        }
+        judge(&asked, &arms[0], &arms[1], &Detectors::default())
+    };
+    let failed = verdict([1020, 1010], [1700, 1710]);
+    assert_eq!(failed.verdict, Verdict::Fail);
+    assert!(failed.reasons[0].contains("slab cache kernfs"), "{failed:?}");
+    let once = verdict([1020, 1010], [1700, 1010]);
+    assert!(
+        once.verdict == Verdict::WeakPass && once.reasons[0].starts_with("at one boot alone"),
+        "{once:?}"
+    );
+    for (base, patched) in [([1400, 1400], [1700, 1700]), ([1700, 1700], [900, 900])] {
+        let alike = verdict(base, patched);
+        assert!(alike.verdict != Verdict::Fail && !alike.reasons.join(" ").contains("kernfs"), "{alike:?}");
+    }
+}
+
+#[test]
 fn what_does_not_come_again_is_chance_unless_a_changed_function_had_a_part_in_it() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Ours))];
     let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
