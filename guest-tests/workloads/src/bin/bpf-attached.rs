@@ -62,12 +62,18 @@ fn receive(socket: &impl AsRawFd) -> io::Result<i64> {
     sys!(SYS_recvfrom, socket.as_raw_fd(), room.as_mut_ptr(), room.len(), libc::MSG_DONTWAIT, 0, 0)
 }
 
-/// Messages over TCP, whose length the program tells: whole ones, a part, several at once, too long ones.
+/// Messages over TCP, whose length the program tells: whole ones, a part, several at once, too long ones. Those that are there
+/// before the program are read by a work queue, others where they come in (net/strparser/strparser.c).
 fn streams(it: &mut Exercise, map: &Map) {
-    for (name, length) in [("of ten bytes", 10), ("of none", 0), ("wrong", -5), ("too long", 1 << 30)] {
-        it.step(format!("messages {name}"), || {
+    let kinds = [("of ten bytes", 10), ("of none", 0), ("wrong", -5), ("too long", 1 << 30)];
+    for (name, length, early) in kinds.map(|(name, length)| [(name, length, 0), (name, length, 2)]).concat() {
+        let when = if early == 0 { "" } else { ", there before" };
+        it.step(format!("messages {name}{when}"), || {
             let parser = load(1, &looking_up(map, length), 0)?;
             let (client, server) = connected()?;
+            for _ in 0..early {
+                send(&client, &[1; 10])?;
+            }
             let messages = descriptor(sys!(SYS_socket, 41, libc::SOCK_DGRAM, 0))?;
             let attach = [server.as_raw_fd(), parser.as_raw_fd()];
             sys!(SYS_ioctl, messages.as_raw_fd(), 0x89e0, attach.as_ptr())?;
