@@ -347,6 +347,7 @@ mod tests {
             symbols: BTreeMap::new(),
             derived: BTreeMap::new(),
             counted: Vec::new(),
+            stands_in_for: None,
             fragments: Vec::new(),
             helpers: Vec::new(),
             patched_helpers: Vec::new(),

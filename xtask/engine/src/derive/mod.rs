@@ -595,6 +595,41 @@ mod tests {
     }
 
     #[test]
+    fn what_shows_only_with_something_off_has_a_variant_of_its_own() {
+        let dir = tree();
+        let append = |path: &str, text: &str| {
+            let before = std::fs::read_to_string(dir.path().join(path)).unwrap_or_default();
+            std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+            std::fs::write(dir.path().join(path), before + text).unwrap();
+        };
+        append("drivers/Kconfig", "\nconfig CHECKS\n\tbool \"checks\"\n\nconfig OTHER\n\tbool \"other\"\n");
+        append("drivers/Makefile", "obj-$(CONFIG_OTHER) += other.o\n");
+        append("drivers/other.c", "int other;\n");
+        append(
+            "include/checks.h",
+            "#ifdef CONFIG_CHECKS\n#define CHECK(a) do_check(a)\n#else\n#define CHECK(a) do { } while (0)\n#endif\n",
+        );
+        let on = ["X86", "CORE", "GADGET", "DEBUG_GADGET", "CHECKS", "OTHER"];
+        let symbols = |hunks: &[ChangedHunk]| -> Vec<String> {
+            let found = derived(dir.path(), hunks, &on);
+            found.variants.iter().map(|variant| format!("{:?}", variant.symbols)).collect()
+        };
+        let with = |path: &str, text: &str| {
+            let mut hunk = hunk(path, &[5]);
+            hunk.lines[0].text = text.to_owned();
+            hunk
+        };
+        assert_eq!(
+            symbols(&[with("drivers/gadget.c", "CHECK(gadget_set(1));")]),
+            ["{}", "{\"CHECKS\": \"n\"}"]
+        );
+        assert_eq!(symbols(&[with("drivers/gadget.c", "CHECK(gadget_is_set(1));")]), ["{}"]);
+        let both = |text: &str| [with("drivers/gadget.c", text), with("drivers/other.c", "int shared(int);")];
+        assert_eq!(symbols(&both("shared(1);")), ["{}", "{\"OTHER\": \"n\"}"]);
+        assert_eq!(symbols(&both("own(1);")), ["{}"]);
+    }
+
+    #[test]
     fn suites_are_taken_that_cost_little_and_change_nothing() {
         let dir = tree_with_suites();
         let found = derived(dir.path(), &[hunk("drivers/gadget.c", &[5])], &["X86", "CORE"]);
