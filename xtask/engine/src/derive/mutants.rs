@@ -1,61 +1,21 @@
 //! Bugs that are planted in the changed and executed lines of a patch that nobody prepared for, to see whether the workloads would
-//! show them. All of them are in one kernel, and a word on its command line says which one is there. Text in, text out: builds
-//! and judges nothing.
+//! show them. All of them are in one kernel, and a word on its command line says which one is there. Chooses; builds and judges
+//! nothing.
+
+mod places;
+mod text;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tree_sitter::Node;
-
 use crate::campaign::plan::{Mutant, MutantKind, UnplantedKind};
-use crate::subject::c_source::{self, CSource, children, descendants};
+use crate::subject::c_source::{self, descendants};
 use failure::Result;
+use places::{MutantPlace, places_in};
+use text::with_bugs;
 
 /// The kernel parameter that says which bug there is (include/linux/moduleparam.h, `core_param`); 0: none.
 pub const PARAMETER: &str = "patchproof_mutant";
-
-/// Parts of the names of functions that wait for others.
-const WAITS: [&str; 5] = ["wait", "synchronize", "flush", "barrier", "_sync"];
-
-/// Parts of the names of functions that end what others began.
-const RELEASES: [&str; 12] = [
-    "unlock",
-    "put",
-    "free",
-    "release",
-    "del",
-    "remove",
-    "unregister",
-    "destroy",
-    "cancel",
-    "exit",
-    "drop",
-    "restore",
-];
-
-/// Parts of the names of functions after which an object is not to be used.
-const GIVES_UP: [&str; 7] = ["put", "free", "release", "unregister", "destroy", "drop", "del"];
-
-/// How the names of what forbids to sleep begin, and of what allows it again (include/linux/spinlock.h, rcupdate.h,
-/// bottom_half.h, preempt.h).
-const FORBIDS_SLEEP: [&str; 7] = [
-    "spin_lock",
-    "raw_spin_lock",
-    "rcu_read_lock",
-    "read_lock",
-    "write_lock",
-    "local_bh_disable",
-    "preempt_disable",
-];
-const ALLOWS_SLEEP: [&str; 7] = [
-    "spin_unlock",
-    "raw_spin_unlock",
-    "rcu_read_unlock",
-    "read_unlock",
-    "write_unlock",
-    "local_bh_enable",
-    "preempt_enable",
-];
 
 /// The bugs, and the files with all of them, by path.
 #[derive(Debug)]
@@ -189,217 +149,6 @@ fn keep_apart(sites: &mut Vec<MutantSite>) {
         }
         is_apart
     });
-}
-
-/// What of a node is replaced, by a bug of which kind.
-struct MutantPlace {
-    kind: MutantKind,
-    range: Range<usize>,
-    middle: usize,
-    /// What a person is shown of it.
-    shown: Range<usize>,
-}
-
-impl MutantPlace {
-    fn new(kind: MutantKind, range: Range<usize>, shown: Node<'_>) -> MutantPlace {
-        MutantPlace { kind, middle: range.start, range, shown: shown.byte_range() }
-    }
-}
-
-/// Which bugs can be planted in a node.
-fn places_in(source: &CSource, node: Node<'_>) -> Vec<MutantPlace> {
-    // Where the parser met something that is no C, what stands there may be no statement.
-    if node.has_error() {
-        return Vec::new();
-    }
-    match node.kind() {
-        "if_statement" => {
-            let condition = node.child_by_field_name("condition");
-            condition
-                .map(|condition| MutantPlace::new(MutantKind::Negated, condition.byte_range(), node))
-                .into_iter()
-                .collect()
-        }
-        "return_statement" => {
-            let value =
-                children(node).into_iter().find(|child| child.is_named() && child.kind() != "comment");
-            let is_text =
-                |value: &Node<'_>| descendants(*value).iter().any(|node| node.kind() == "string_literal");
-            let range = value.filter(|value| !is_text(value)).map(|value| value.byte_range());
-            // Success for an error and an error for success are not seen by the same tests.
-            let kinds = [MutantKind::Inverted, MutantKind::Refused];
-            range
-                .into_iter()
-                .flat_map(|range| kinds.map(|kind| MutantPlace::new(kind, range.clone(), node)))
-                .collect()
-        }
-        "expression_statement" => statement(source, node),
-        "identifier" if source.text_of(node) == "GFP_ATOMIC" && may_not_sleep(source, node) => {
-            let call = node.parent().and_then(|arguments| arguments.parent()).unwrap_or(node);
-            vec![MutantPlace::new(MutantKind::Sleeps, node.byte_range(), call)]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// A statement can be left out, and come behind the next one.
-fn statement(source: &CSource, node: Node<'_>) -> Vec<MutantPlace> {
-    // A macro that is a loop has its body behind it.
-    if !source.text_of(node).ends_with(';') {
-        return Vec::new();
-    }
-    let callee = callee(source, node).unwrap_or_default();
-    let has = |parts: &[&str]| parts.iter().any(|part| callee.contains(part));
-    let kind = match callee {
-        _ if has(&WAITS) => MutantKind::Unwaited,
-        _ if has(&RELEASES) => MutantKind::Unreleased,
-        _ => MutantKind::Dropped,
-    };
-    let swapped = node.next_named_sibling().filter(|next| gives_up_what_is_used(source, node, *next));
-    let swapped = swapped.map(|next| MutantPlace {
-        kind: MutantKind::Swapped,
-        range: node.start_byte()..next.end_byte(),
-        middle: node.end_byte(),
-        shown: node.start_byte()..next.end_byte(),
-    });
-    [MutantPlace::new(kind, node.byte_range(), node)].into_iter().chain(swapped).collect()
-}
-
-/// The function that a statement calls, if it does nothing else.
-fn callee<'a>(source: &'a CSource, statement: Node<'a>) -> Option<&'a str> {
-    let what = children(statement).into_iter().next().filter(|what| what.kind() == "call_expression")?;
-    what.child_by_field_name("function").map(|function| source.text_of(function))
-}
-
-/// The second statement ends the life of a thing that the first one names.
-fn gives_up_what_is_used(source: &CSource, first: Node<'_>, second: Node<'_>) -> bool {
-    let gives_up = |name: &str| GIVES_UP.iter().any(|part| name.contains(part)) && !name.contains("unlock");
-    let is_statement = second.kind() == "expression_statement" && !second.has_error();
-    if !is_statement || !callee(source, second).is_some_and(gives_up) {
-        return false;
-    }
-    // Behind the name of the function the thing that it is called for.
-    let named = |node: Node<'_>| -> Vec<&str> {
-        let names = descendants(node).into_iter().filter(|node| node.kind() == "identifier");
-        names.map(|node| source.text_of(node)).collect()
-    };
-    let (used, given_up) = (named(first), named(second));
-    given_up.get(1).is_some_and(|thing| used.contains(thing))
-}
-
-/// Of the calls before it in its function, the last one that says whether to sleep is allowed forbids it.
-fn may_not_sleep(source: &CSource, node: Node<'_>) -> bool {
-    let calls = descendants(source.root())
-        .into_iter()
-        .filter(|call| call.kind() == "call_expression" && call.end_byte() <= node.start_byte());
-    let mut said = calls.filter_map(|call| {
-        let name = source.text_of(call.child_by_field_name("function")?);
-        let begins = |names: &[&str]| names.iter().any(|begin| name.starts_with(begin));
-        (begins(&FORBIDS_SLEEP) || begins(&ALLOWS_SLEEP)).then(|| begins(&FORBIDS_SLEEP))
-    });
-    said.next_back().unwrap_or(false)
-}
-
-/// `text` with the bugs, which are there where the parameter has their number. One file holds the parameter.
-fn with_bugs(text: &[u8], bugs: &[(usize, &MutantSite)], holds_parameter: bool) -> Vec<u8> {
-    let mut edited = Edited { text: text.to_vec(), edits: Vec::new() };
-    let mut ranges: Vec<&Range<usize>> = bugs.iter().map(|(_, site)| &site.range).collect();
-    // Those within others first: the others bring them along.
-    ranges.sort_by_key(|range| (range.len(), range.start));
-    ranges.dedup();
-    for range in ranges {
-        for (number, site) in bugs.iter().filter(|(_, site)| site.range == *range) {
-            let was = edited.now(range);
-            let new = match site.kind {
-                MutantKind::Swapped => {
-                    let (first, second) = (range.start..site.middle, site.middle..range.end);
-                    swapped(&edited.now(&first), &edited.now(&second), *number)
-                }
-                kind => with_bug(&was, *number, kind),
-            };
-            edited.replace(range, &new);
-        }
-    }
-    let mut text = edited.text;
-    let declared = match holds_parameter {
-        true => format!(
-            "#include <linux/moduleparam.h>\nint {PARAMETER};\ncore_param({PARAMETER}, {PARAMETER}, int, 0444);\n"
-        ),
-        false => format!("extern int {PARAMETER};\n"),
-    };
-    let at = behind_includes(&text);
-    text.splice(at..at, declared.into_bytes());
-    text
-}
-
-/// A text that is changed in places that are known by where they were.
-struct Edited {
-    text: Vec<u8>,
-    /// What was replaced, and by how much longer it is now.
-    edits: Vec<(Range<usize>, isize)>,
-}
-
-impl Edited {
-    /// Where what was in `range` is now. All that was changed before is within it or outside of it.
-    fn place(&self, range: &Range<usize>) -> Range<usize> {
-        let grown = |until: usize| -> isize {
-            self.edits.iter().filter(|(edit, _)| edit.end <= until).map(|(_, by)| by).sum()
-        };
-        let moved = |at: usize, by: isize| at.saturating_add_signed(by);
-        // An edit that ends where the range begins is outside of it.
-        moved(range.start, grown(range.start))..moved(range.end, grown(range.end))
-    }
-
-    fn now(&self, range: &Range<usize>) -> String {
-        String::from_utf8_lossy(self.text.get(self.place(range)).unwrap_or_default()).into_owned()
-    }
-
-    fn replace(&mut self, range: &Range<usize>, new: &str) {
-        let place = self.place(range);
-        let by = new.len() as isize - place.len() as isize;
-        self.text.splice(place, new.bytes());
-        self.edits.push((range.clone(), by));
-    }
-}
-
-/// Two statements, in the other order where the parameter asks for it.
-fn swapped(first: &str, second: &str, number: usize) -> String {
-    format!("{{ if ({PARAMETER} == {number}) {{ {second} {first} }} else {{ {first} {second} }} }}")
-}
-
-/// `was`, with the bug of this number instead where the parameter asks for it.
-fn with_bug(was: &str, number: usize, kind: MutantKind) -> String {
-    let is = format!("{PARAMETER} == {number}");
-    let returned = |other: &str| {
-        format!("({{ typeof({was}) v__ = ({was}); {is} ? (typeof(v__))(unsigned long){other} : v__; }})")
-    };
-    match kind {
-        MutantKind::Negated => format!("({is} ? !{was} : !!{was})"),
-        MutantKind::Inverted => returned("!v__"),
-        // -EIO; of a pointer, what ERR_PTR() makes of it (include/linux/err.h).
-        MutantKind::Refused => returned("-5L"),
-        MutantKind::Sleeps => format!("({is} ? GFP_KERNEL : {was})"),
-        MutantKind::Unreleased | MutantKind::Dropped | MutantKind::Unwaited | MutantKind::Swapped => {
-            format!("{{ if (!({is})) {was} }}")
-        }
-    }
-}
-
-/// Behind the last `#include` that stands under no condition and before every body.
-fn behind_includes(text: &[u8]) -> usize {
-    let (mut at, mut depth, mut behind) = (0, 0_i32, 0);
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        at += line.len();
-        let word = line.trim_ascii_start().strip_prefix(b"#").map(<[u8]>::trim_ascii_start);
-        match word {
-            Some(word) if word.starts_with(b"if") => depth += 1,
-            Some(word) if word.starts_with(b"endif") => depth -= 1,
-            Some(word) if word.starts_with(b"include") && depth == 0 => behind = at,
-            _ if line.trim_ascii_end() == b"{" => break,
-            _ => {}
-        }
-    }
-    behind
 }
 
 #[cfg(test)]
