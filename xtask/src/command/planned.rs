@@ -247,7 +247,13 @@ impl Planned {
                 unreached_allowed: &self.unreached_allowed,
                 ..judge::Detectors::default()
             };
-            let judged = judge::judge(&self.asked(cell), &evidence[*base], &evidence[*patched], &shown);
+            let (base, patched) = (&evidence[*base], &evidence[*patched]);
+            let codes = base.built().zip(patched.built());
+            // Nothing can pass where there is nothing to tell apart.
+            if codes.is_some_and(|(base, patched)| base.code.is_same(&patched.code) == Some(true)) {
+                return false;
+            }
+            let judged = judge::judge(&self.asked(cell), base, patched, &shown);
             matches!(judged.verdict, Verdict::Pass | Verdict::WeakPass)
         };
         let pairs = self.booted_pairs(evidence).into_iter().filter(would_pass);
