@@ -119,7 +119,12 @@ fn levels() -> Result<BTreeMap<String, Level>, String> {
 fn objects_in_use() -> BTreeMap<String, u64> {
     let _ = fs::write("/proc/sys/vm/drop_caches", "3");
     let names = fs::read_dir(SLABS).into_iter().flatten().flatten();
-    let names = names.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    // What is kept for the case that it is asked for again goes when memory is short.
+    let is_reclaimed = |entry: &fs::DirEntry| {
+        fs::read_to_string(entry.path().join("reclaim_account")).is_ok_and(|text| text.trim() == "1")
+    };
+    let names =
+        names.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_reclaimed(entry));
     let count = |entry: fs::DirEntry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let objects = u64::try_from(slab(&name)?).ok()?;

@@ -22,6 +22,8 @@ pub struct FileWalk<'a> {
     /// Directories of which the first few entries stand for all.
     pub sample: &'a [&'a str],
     pub write: bool,
+    /// Of the root and of the directories in it the number of entries is a part of a result's name.
+    pub tell_entries: bool,
     /// Each is opened, read a little and closed so often after that.
     pub again: u32,
     /// The walk ends here, wherever it is. It is never reached on a machine that is not overloaded: else two kernels would
@@ -31,7 +33,8 @@ pub struct FileWalk<'a> {
 
 impl Default for FileWalk<'_> {
     fn default() -> Self {
-        FileWalk { skip: &[], keep: &[], sample: &[], write: false, again: 0, limit: Duration::from_secs(40) }
+        let limit = Duration::from_secs(40);
+        FileWalk { skip: &[], keep: &[], sample: &[], write: false, tell_entries: false, again: 0, limit }
     }
 }
 
@@ -75,7 +78,11 @@ pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: FileWalk<'_>) {
             it.fail(&format!("walk {}", root.display()), &io::Error::other("took too long"));
             return;
         }
-        for (path, kind) in entries(&directory, how) {
+        let entries = entries(&directory, how);
+        if how.tell_entries && depth < 2 {
+            it.note(&format!("{} has {} entries", directory.display(), entries.len()), Ok(()));
+        }
+        for (path, kind) in entries {
             if !seen.is_new(&path) || !how.wants(&path) {
                 continue;
             }

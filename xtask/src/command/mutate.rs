@@ -114,6 +114,10 @@ fn executed(reach: &Reach, hunks: &[ChangedHunk]) -> ExecutedLines {
 /// only where the line is executed in no other way.
 fn telling(scenarios: &[Scenario], by: Option<&Vec<String>>) -> BTreeSet<String> {
     let known = || by.into_iter().flatten().filter_map(|name| scenarios.iter().find(|one| one.name == *name));
+    // What the boot alone does is seen by who reads what it has set up.
+    if known().next().is_some() && known().all(|one| one.work() == Some(&Workload::Boot)) {
+        return scenarios.iter().filter(|one| one.reads).map(|one| one.name.clone()).collect();
+    }
     let (sweeps, plain): (Vec<&Scenario>, Vec<&Scenario>) = known().partition(|one| one.is_sweep());
     let chosen = if plain.is_empty() { sweeps } else { plain };
     chosen.into_iter().take(WORKLOADS_MAX).map(|scenario| scenario.name.clone()).collect()
@@ -136,12 +140,14 @@ mod tests {
     fn forced_failures_are_run_where_nothing_else_executes_the_line_of_a_bug() {
         let plain = Scenario::found("files".to_owned(), Workload::Ours);
         let sweep = plain.sweep_of(vec![vec!["f".to_owned()]], 25);
-        let scenarios = [plain, sweep];
+        let boot = Scenario::found("boot".to_owned(), Workload::Boot);
+        let reader = Scenario { reads: true, ..Scenario::found("walk".to_owned(), Workload::Ours) };
+        let scenarios = [plain, sweep, boot, reader];
         let by = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         let told = |names: &[&str]| telling(&scenarios, by(names).as_ref());
         assert_eq!(told(&["files-failing", "files"]), BTreeSet::from(["files".to_owned()]));
         assert_eq!(told(&["files-failing"]), BTreeSet::from(["files-failing".to_owned()]));
-        assert!(told(&["boot", "other"]).is_empty());
+        assert_eq!(told(&["boot"]), BTreeSet::from(["walk".to_owned()]));
         assert!(telling(&scenarios, None).is_empty());
     }
 }

@@ -38,6 +38,15 @@ impl Setting<'_> {
         matches!(work, Some(Workload::Kunit(_) | Workload::Selftest(_)))
     }
 
+    /// What may show a change that only the boot executes.
+    fn readers(&self, reach: &Reach) -> Vec<String> {
+        let scenarios = &self.planned.scenarios;
+        let is_boot = |scenario: &&Scenario| scenario.work() == Some(&Workload::Boot);
+        let is_shown = scenarios.iter().find(is_boot).is_some_and(|boot| reach.is_for_the_boot(&boot.name));
+        let readers = scenarios.iter().filter(|scenario| is_shown && scenario.reads && !scenario.far);
+        readers.map(|scenario| scenario.name.clone()).collect()
+    }
+
     /// Leaves to the cells that count the rest what may execute the hunks that are left over, by what was counted: workloads
     /// that execute the function of such a hunk, with failures below it; where none does, those that there was no time for and all
     /// that are about other files. Without any there is no such cell.
@@ -88,6 +97,7 @@ impl Setting<'_> {
                 reach.reached_by().into_iter().filter(|name| self.is_test(name)).collect();
             let mut wanted = reach.telling(WORKLOADS_MAX, tests);
             wanted.extend(reach.beside_uncounted(BESIDE_UNCOUNTED_MAX));
+            wanted.extend(self.readers(&reach));
             // Nobody knows what they reached.
             wanted.extend(lost(&of_tree(cells, tree, counted)));
             // What reached a hunk only with failures.

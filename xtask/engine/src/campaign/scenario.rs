@@ -39,6 +39,9 @@ pub struct Scenario {
     /// What a derived plan takes it for to be about: files that begin with one of these; none: all.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// It reads what the boot has set up: where nothing but the boot executes what is changed, it may show it.
+    #[serde(default)]
+    pub reads: bool,
     /// The patch changes no file that it is about: it is run where those that are do not execute each hunk.
     #[serde(default)]
     pub far: bool,
@@ -151,6 +154,7 @@ impl Scenario {
             exclusive: false,
             always: true,
             paths: Vec::new(),
+            reads: false,
             far: false,
         }
     }
@@ -287,6 +291,8 @@ pub struct RawScenario {
     #[serde(default)]
     always: bool,
     #[serde(default)]
+    reads: bool,
+    #[serde(default)]
     paths: Vec<String>,
 }
 
@@ -367,6 +373,7 @@ impl RawScenario {
             controls: self.controls.unwrap_or(true),
             exclusive: self.exclusive,
             always: self.always,
+            reads: self.reads,
             paths: self.paths,
             far: false,
             name,

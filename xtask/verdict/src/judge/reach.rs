@@ -190,6 +190,17 @@ impl Reach {
         hunks.flat_map(|hunk| hunk.around.iter().take(most)).cloned().collect()
     }
 
+    /// Whether a hunk changes what nothing counts in a file that only the workload `boot` executes anything of, or only what is
+    /// executed by `boot` alone.
+    pub fn is_for_the_boot(&self, boot: &str) -> bool {
+        let mut hunks = self.hunks.iter();
+        hunks.any(|hunk| match &hunk.state {
+            ReachState::NoCode => !hunk.uncounted.is_empty() && hunk.around.iter().all(|name| name == boot),
+            ReachState::Executed { by, .. } => by.iter().all(|name| name == boot),
+            _ => false,
+        })
+    }
+
     /// At most so many of the workloads beside those in `taken`, those first that execute what no other before them did.
     pub fn telling(&self, most: usize, taken: Vec<String>) -> Vec<String> {
         let by: Vec<&Vec<String>> = self.executed_by().collect();
@@ -478,6 +489,7 @@ mod tests {
         );
         let reach = Reach { hunks: vec![reached], ..Reach::default() };
         assert_eq!(Vec::from_iter(reach.beside_uncounted(1)), ["most"]);
+        assert!(!reach.is_for_the_boot("most"));
         assert!(reach.reached_by().is_empty());
     }
 

@@ -32,6 +32,7 @@ fn scenario(name: &str, demand: Demand) -> Scenario {
         controls: true,
         exclusive: false,
         always: false,
+        reads: false,
         paths: Vec::new(),
         far: false,
     }
@@ -1071,14 +1072,12 @@ fn slab_cache_that_grows_with_the_patch_alone_at_every_boot_fails_it() {
     let failed = verdict([1020, 1010], [1700, 1710]);
     assert_eq!(failed.verdict, Verdict::Fail);
     assert!(failed.reasons[0].contains("slab cache kernfs"), "{failed:?}");
-    let once = verdict([1020, 1010], [1700, 1010]);
-    assert!(
-        once.verdict == Verdict::WeakPass && once.reasons[0].starts_with("at one boot alone"),
-        "{once:?}"
-    );
-    for (base, patched) in
-        [([1400, 1400], [1700, 1700]), ([1700, 1700], [900, 900]), ([1000, 1000], [1050, 1050])]
-    {
+    for (base, patched) in [
+        ([1020, 1010], [1700, 1010]),
+        ([1400, 1400], [1700, 1700]),
+        ([1700, 1700], [900, 900]),
+        ([1000, 1000], [1050, 1050]),
+    ] {
         let alike = verdict(base, patched);
         assert!(alike.verdict != Verdict::Fail && !alike.reasons.join(" ").contains("kernfs"), "{alike:?}");
     }
