@@ -114,7 +114,7 @@ fn compare(
 
 /// A cache has to have grown by so many objects more than on the other arm, and by so many times as much: what goes on
 /// beside a workload leaves some behind, and not the same number at each boot.
-const GROWN_MIN: u64 = 150;
+const GROWN_MIN: u64 = 40;
 const GROWN_TIMES: u64 = 3;
 
 /// What the detectors keep of everything that is there (mm/kmemleak.c, lib/debugobjects.c), and areas that are given back lazily
