@@ -90,7 +90,7 @@ impl Setting<'_> {
             let mut shapes = Vec::new();
             for (derived, lines) in found.variants.iter_mut().zip(&mut configured) {
                 if !kinship::is_far(&warm, arch, &stale::changed(&own.lines, lines)) {
-                    shapes.push(Shape { of: variant, apart: false });
+                    shapes.push(VariantShape { of: variant, apart: false });
                     continue;
                 }
                 match kernels.smaller(variant, &campaign.variants, derived)? {
@@ -100,9 +100,9 @@ impl Setting<'_> {
                             small.name, variant.name
                         ));
                         (*derived, *lines) = (smaller, its_lines);
-                        shapes.push(Shape { of: small, apart: false });
+                        shapes.push(VariantShape { of: small, apart: false });
                     }
-                    None => shapes.push(Shape { of: variant, apart: true }),
+                    None => shapes.push(VariantShape { of: variant, apart: true }),
                 }
             }
             let derived = with(&shapes, found);
@@ -164,17 +164,17 @@ impl Setting<'_> {
 }
 
 /// The variant that a configuration is of; apart: most objects are others than in the variant as it is.
-struct Shape<'v> {
+struct VariantShape<'v> {
     of: &'v Variant,
     apart: bool,
 }
 
 /// The variants, one for each configuration; one apart has a name, and with it build directories, of its own.
-fn with(shapes: &[Shape<'_>], found: Derivation) -> Vec<Variant> {
+fn with(shapes: &[VariantShape<'_>], found: Derivation) -> Vec<Variant> {
     let all: BTreeSet<String> =
         found.variants.iter().flat_map(|derived| &derived.suites).map(|suite| scenario_of(suite)).collect();
     let mut variants: Vec<Variant> = Vec::new();
-    for (Shape { of, apart }, derived) in shapes.iter().zip(found.variants) {
+    for (VariantShape { of, apart }, derived) in shapes.iter().zip(found.variants) {
         let alike = variants.iter().filter(|known| known.fragments == of.fragments).count();
         let number = if alike == 0 { String::new() } else { format!("-{}", alike + 1) };
         let name = format!("{}{number}{}", of.name, if *apart { "-apart" } else { "" });

@@ -29,10 +29,10 @@ pub fn main() {
 }
 
 /// Two ends: something is done with the second one, and the first one sends its signal.
-type Ends = (OwnedFd, OwnedFd);
-type Kind = (&'static str, fn() -> io::Result<Ends>, fn(&Ends) -> io::Result<()>);
+type FileEnds = (OwnedFd, OwnedFd);
+type SignalKind = (&'static str, fn() -> io::Result<FileEnds>, fn(&FileEnds) -> io::Result<()>);
 
-const KINDS: [Kind; 6] = [
+const KINDS: [SignalKind; 6] = [
     ("stream socket", || pair(libc::SOCK_STREAM), |ends| written(&ends.1)),
     ("datagram socket", || pair(libc::SOCK_DGRAM), |ends| written(&ends.1)),
     ("pipe", pipe, |ends| written(&ends.1)),
@@ -51,8 +51,8 @@ fn exercise(it: &mut Exercise) {
 
 fn signalled(
     owner: &str,
-    make: fn() -> io::Result<Ends>,
-    act: fn(&Ends) -> io::Result<()>,
+    make: fn() -> io::Result<FileEnds>,
+    act: fn(&FileEnds) -> io::Result<()>,
 ) -> io::Result<()> {
     extern "C" fn came(_: libc::c_int) {
         CAME.fetch_add(1, Ordering::SeqCst);
@@ -98,22 +98,22 @@ fn written(file: &OwnedFd) -> io::Result<()> {
     sys!(SYS_write, file.as_raw_fd(), c"text\n".as_ptr(), 5).map(drop)
 }
 
-fn two(make: impl FnOnce(*mut i32) -> io::Result<i64>) -> io::Result<Ends> {
+fn two(make: impl FnOnce(*mut i32) -> io::Result<i64>) -> io::Result<FileEnds> {
     let mut both = [0_i32; 2];
     make(both.as_mut_ptr())?;
     Ok((descriptor(Ok(both[0].into()))?, descriptor(Ok(both[1].into()))?))
 }
 
-fn pair(kind: i32) -> io::Result<Ends> {
+fn pair(kind: i32) -> io::Result<FileEnds> {
     two(|both| sys!(SYS_socketpair, libc::AF_UNIX, kind, 0, both))
 }
 
-fn pipe() -> io::Result<Ends> {
+fn pipe() -> io::Result<FileEnds> {
     two(|both| sys!(SYS_pipe2, both, 0))
 }
 
 /// The side of the program reads what the other one writes.
-fn terminal() -> io::Result<Ends> {
+fn terminal() -> io::Result<FileEnds> {
     let master = open("/dev/ptmx")?;
     let (mut unlock, mut index) = (0_i32, 0_i32);
     // TIOCSPTLCK, TIOCGPTN.
@@ -122,7 +122,7 @@ fn terminal() -> io::Result<Ends> {
     Ok((open(&format!("/dev/pts/{index}"))?, master))
 }
 
-fn watch() -> io::Result<Ends> {
+fn watch() -> io::Result<FileEnds> {
     std::fs::create_dir_all("/tmp/file-signals")?;
     let watch = descriptor(sys!(SYS_inotify_init1, libc::IN_NONBLOCK))?;
     sys!(SYS_inotify_add_watch, watch.as_raw_fd(), c"/tmp/file-signals".as_ptr(), libc::IN_ALL_EVENTS)?;
@@ -131,7 +131,7 @@ fn watch() -> io::Result<Ends> {
 }
 
 /// One key, which is repeated while it is held.
-fn keyboard() -> io::Result<Ends> {
+fn keyboard() -> io::Result<FileEnds> {
     let known = nodes();
     let device = open("/dev/uinput")?;
     // UI_SET_EVBIT of EV_SYN, EV_KEY, EV_REP; UI_SET_KEYBIT; UI_DEV_SETUP; UI_DEV_CREATE.
