@@ -67,7 +67,7 @@ fn exercise(it: &mut Exercise) {
         "power",
     ] {
         // Of the others, some come and go.
-        let tell_entries = !["block", "dev", "devices"].contains(&directory);
+        let tell_entries = !["block", "class", "dev", "devices"].contains(&directory);
         walk::walk(it, format!("/sys/{directory}"), FileWalk { tell_entries, ..how });
     }
     // What a write of uevent does (lib/kobject_uevent.c, kobject_synth_uevent()).
