@@ -625,8 +625,8 @@ mod tests {
         );
         assert_eq!(symbols(&[with("drivers/gadget.c", "CHECK(gadget_is_set(1));")]), ["{}"]);
         let both = |text: &str| [with("drivers/gadget.c", text), with("drivers/other.c", "int shared(int);")];
-        assert_eq!(symbols(&both("shared(1);")), ["{}", "{\"OTHER\": \"n\"}"]);
-        assert_eq!(symbols(&both("own(1);")), ["{}"]);
+        assert_eq!(symbols(&both("\tshared(1);")), ["{}", "{\"OTHER\": \"n\"}"]);
+        assert_eq!(symbols(&both("\town(1);")), ["{}"]);
     }
 
     #[test]

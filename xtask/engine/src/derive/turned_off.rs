@@ -66,20 +66,19 @@ fn dropped_calls(tree: &KbuildTree, files: &PatchedFiles<'_>, hunks: &[ChangedHu
     wants
 }
 
-/// For each two changed files that share a name which is called or defined: the second one without the first.
+/// For each two changed files of which one defines, in a changed line, what the other one calls in a changed line: the one without
+/// the other. What both call is defined elsewhere.
 fn one_without_the_other(tree: &KbuildTree, hunks: &[ChangedHunk]) -> Vec<Want> {
-    let names = |path: &str| -> BTreeSet<String> {
-        let of_path = hunks.iter().filter(|hunk| hunk.path == path).flat_map(|hunk| &hunk.lines);
-        of_path.filter(|line| line.side != Side::Context).flat_map(|line| called(&line.text)).collect()
-    };
     let sources = paths_of(hunks).into_iter().filter(|path| matches!(kind_of(path), FileKind::Source));
     let known: Vec<_> = sources
-        .filter_map(|path| Some((path, names(path), tree.objects_of(path).into_iter().next()?)))
+        .filter_map(|path| {
+            Some((path, ChangedNames::of(hunks, path), tree.objects_of(path).into_iter().next()?))
+        })
         .collect();
     let mut wants = Vec::new();
     for (path, names, object) in &known {
         let without = known.iter().filter(|(other, others, compiled)| {
-            other != path && compiled.condition != object.condition && !names.is_disjoint(others)
+            other != path && compiled.condition != object.condition && names.are_tied_to(others)
         });
         wants.extend(without.map(|(other, _, compiled)| Want {
             what: format!("{path} without {other}"),
@@ -88,6 +87,31 @@ fn one_without_the_other(tree: &KbuildTree, hunks: &[ChangedHunk]) -> Vec<Want> 
         }));
     }
     wants
+}
+
+/// Names with arguments in the changed lines of one file.
+#[derive(Default)]
+struct ChangedNames {
+    /// At the start of a line, as functions are.
+    defined: BTreeSet<String>,
+    called: BTreeSet<String>,
+}
+
+impl ChangedNames {
+    fn of(hunks: &[ChangedHunk], path: &str) -> ChangedNames {
+        let mut names = ChangedNames::default();
+        let of_path = hunks.iter().filter(|hunk| hunk.path == path).flat_map(|hunk| &hunk.lines);
+        for line in of_path.filter(|line| line.side != Side::Context) {
+            let is_within = line.text.starts_with([' ', '\t']);
+            let place = if is_within { &mut names.called } else { &mut names.defined };
+            place.extend(called(&line.text));
+        }
+        names
+    }
+
+    fn are_tied_to(&self, other: &ChangedNames) -> bool {
+        !self.defined.is_disjoint(&other.called) || !other.defined.is_disjoint(&self.called)
+    }
 }
 
 /// The macros of changed lines with a call in their brackets that does something, or that stands outside of any in a line on
