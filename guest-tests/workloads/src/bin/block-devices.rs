@@ -35,7 +35,37 @@ fn exercise(it: &mut Exercise) {
     it.step("zram", zram);
     it.step("network block device", network_device);
     scsi(it);
+    limits(it);
     it.step("no memory for devices", || places::unmount(IMAGES));
+}
+
+/// What a control group may do with a device.
+fn limits(it: &mut Exercise) {
+    let (root, group) = ("/tmp/block-groups", "/tmp/block-groups/pp");
+    if it.step("control groups", || places::mount("cgroup2", root, "")).is_none() {
+        return;
+    }
+    let _ = write(format!("{root}/cgroup.subtree_control"), b"+io");
+    it.step("a control group", || fs::create_dir(group));
+    for (file, value) in [
+        ("io.weight", "1:0 20"),
+        ("io.max", "1:0 rbps=104857600 wiops=100000"),
+        ("io.max", "1:0 rbps=0"),
+        ("io.latency", "1:0 target=1000"),
+        ("io.max", "9999:0 rbps=1"),
+    ] {
+        it.step(format!("{file} := {value}"), || write(format!("{group}/{file}"), value.as_bytes()));
+    }
+    it.step("limited reading", || {
+        in_child(LIMIT, || {
+            write(format!("{group}/cgroup.procs"), b"0")?;
+            use_device("/dev/ram0")
+        })
+    });
+    it.step("no limit", || write(format!("{group}/io.max"), b"1:0 rbps=max wiops=max"));
+    it.step("no control group", || fs::remove_dir(group));
+    let _ = write(format!("{root}/cgroup.subtree_control"), b"-io");
+    it.step("no control groups", || places::unmount(root));
 }
 
 fn loops(it: &mut Exercise) {
