@@ -159,9 +159,7 @@ impl FunctionSweep {
                 return end;
             }
             self.injected += 1;
-            if !self.failed.contains(name) {
-                self.failed.insert(name.to_owned());
-            }
+            self.failed.insert(name.to_owned());
             if end.is_ok() && !again {
                 self.next.insert(key, nth + 1);
                 return end;

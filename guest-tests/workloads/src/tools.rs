@@ -28,11 +28,16 @@ pub fn find(name: &str) -> io::Result<PathBuf> {
     found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
 }
 
-/// Runs one line: a tool and its arguments, without a shell.
-pub fn run(line: &str) -> io::Result<()> {
+fn command_of(line: &str) -> io::Result<Command> {
     let mut words = line.split_whitespace();
     let mut command = Command::new(find(words.next().unwrap_or_default())?);
     command.args(words).env_clear().env("PATH", PLACES.join(":"));
+    Ok(command)
+}
+
+/// Runs one line: a tool and its arguments, without a shell.
+pub fn run(line: &str) -> io::Result<()> {
+    let mut command = command_of(line)?;
     sweep::arm(&mut command);
     let status = wait(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)?;
     match (status.success(), status.code()) {
@@ -45,9 +50,7 @@ pub fn run(line: &str) -> io::Result<()> {
 /// Runs one line as the first thing in a network that ends with it: what a failure leaves there is not put right by doing the same
 /// once more.
 pub fn run_in_network_that_ends(line: &str) -> io::Result<()> {
-    let mut words = line.split_whitespace();
-    let mut command = Command::new(find(words.next().unwrap_or_default())?);
-    command.args(words).env_clear().env("PATH", PLACES.join(":"));
+    let mut command = command_of(line)?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // The failure that this process's child is to have stays with the program that it becomes.
     let end = in_child(LIMIT, || {
