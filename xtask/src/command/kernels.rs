@@ -81,11 +81,13 @@ impl Kernels<'_> {
         let own = self.own(small)?;
         let value = |symbol: &str| own.value(symbol);
         let Some(mut smaller) = derived.in_another(self.kbuild, &value) else { return Ok(None) };
-        let lines = self.settle(small, &mut smaller, &own, &mut Vec::new())?;
+        let mut lost = Vec::new();
+        let lines = self.settle(small, &mut smaller, &own, &mut lost)?;
         let in_force = |symbol: &String, value: &String| {
             value == "n" || lines.iter().any(|line| line.starts_with(&format!("CONFIG_{symbol}=")))
         };
-        let is_had = smaller.symbols.iter().all(|(symbol, value)| in_force(symbol, value));
+        // What Kconfig does not give is no longer among the symbols.
+        let is_had = lost.is_empty() && smaller.symbols.iter().all(|(symbol, value)| in_force(symbol, value));
         Ok(is_had.then_some((small, smaller, lines)))
     }
 }
