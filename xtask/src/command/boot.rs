@@ -66,6 +66,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             repeat: args.guest.repeat,
             soak,
             workload_time: args.guest.workload_time,
+            enough: None,
             rebuild: false,
             recorded: args.guest.takes_records(Some(soak).filter(|soak| !soak.is_zero())),
             inject: true,

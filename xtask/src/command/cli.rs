@@ -50,6 +50,9 @@ pub struct WarmArgs {
     /// As for matrix: another source of the tree
     #[arg(long = "tree", value_name = "NAME=DIR[@REF]")]
     pub trees: Vec<String>,
+    /// Install what is missing on this host through its package manager
+    #[arg(long)]
+    pub install_deps: bool,
 }
 
 #[derive(Debug, Args)]

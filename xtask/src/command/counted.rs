@@ -10,8 +10,8 @@ use super::setting::Setting;
 use crate::boot::probe::Choice;
 use crate::build::Ccache;
 use crate::campaign::plan::{Arm, Cell};
-use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
+use crate::observe::{Coverage, Evidence};
 use crate::run::{Gathered, ReadyTree};
 use failure::{Failure, Result};
 
@@ -74,25 +74,25 @@ impl Setting<'_> {
         budget.saturating_sub(Duration::from_secs_f64(spent))
     }
 
-    /// As [`Setting::go_on_for`], with all the time that was asked for.
+    /// As [`Setting::go_on_with`], as it was asked for.
     fn go_on(&self, run: &RunContext<'_>, meant: &dyn Fn(&Cell) -> bool, known: &mut Known) {
-        self.go_on_for(run, meant, known, None);
+        self.go_on_with(run, meant, known, RunStep::default());
     }
 
-    /// Builds and boots those cells that are `meant`, with what was built of them before.
-    fn go_on_for(
+    /// Builds and boots those cells that are `meant`, with what was built of them before; `step` says all else.
+    fn go_on_with(
         &self,
         run: &RunContext<'_>,
         meant: &dyn Fn(&Cell) -> bool,
         known: &mut Known,
-        workload_time: Option<Duration>,
+        step: RunStep<'_>,
     ) {
         let cells: Vec<Cell> = self.planned.cells.iter().filter(|cell| meant(cell)).cloned().collect();
         if known.ended.is_some() || cells.is_empty() {
             return;
         }
         run.events.send(Event::Planned(self.planned.cells.iter().map(Cell::id).collect()));
-        let step = RunStep { built: known.of_all(&cells), workload_time, ..RunStep::all(cells.clone()) };
+        let step = RunStep { built: known.of_all(&cells), cells: cells.clone(), ..step };
         let brought = self.run_cells(run, step, &known.accels);
         known.add(&cells, brought);
     }
@@ -111,7 +111,7 @@ impl Setting<'_> {
         if known.ended.is_some() {
             return;
         }
-        self.keep_what_may_reach(&self.counted(known));
+        let left = self.keep_what_may_reach(&self.counted(known));
         let is_rest = |cell: &Cell| cell.arm == Arm::CoverageRest;
         if self.planned.cells.iter().any(is_rest) {
             run.events.note(
@@ -119,8 +119,10 @@ impl Setting<'_> {
                     .to_owned(),
             );
             // Half of it is for what is judged.
-            let time = self.left(run.method, known) / 2;
-            self.go_on_for(run, &is_rest, known, Some(time));
+            let workload_time = Some(self.left(run.method, known) / 2);
+            let enough = |cell: &Cell, new: Vec<Coverage>| left.are_executed(&cell.tree, new);
+            let step = RunStep { workload_time, enough: Some(&enough), ..RunStep::default() };
+            self.go_on_with(run, &is_rest, known, step);
         }
     }
 

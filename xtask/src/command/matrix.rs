@@ -21,7 +21,7 @@ use crate::host::terminal;
 use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
 use crate::report::{PatchReport, TreeReport};
-use crate::run::{Gathered, ReadyTree, Run, Stages};
+use crate::run::{Enough, Gathered, ReadyTree, Run, Stages};
 use crate::source::worktree::WorkTree;
 use failure::{Exit, Failure, Result};
 use patch::Proved;
@@ -46,7 +46,7 @@ pub struct RunContext<'a> {
 
 /// One step of a run.
 #[derive(Default)]
-pub struct RunStep {
+pub struct RunStep<'a> {
     pub cells: Vec<Cell>,
     /// [`Run::built`].
     pub built: Vec<Evidence>,
@@ -56,11 +56,13 @@ pub struct RunStep {
     pub boots: Option<u32>,
     /// How long workloads may take that are tried, where that is less than what was asked for.
     pub workload_time: Option<Duration>,
+    /// [`Run::enough`].
+    pub enough: Option<Enough<'a>>,
 }
 
-impl RunStep {
+impl RunStep<'_> {
     /// Each cell is built and booted.
-    pub fn all(cells: Vec<Cell>) -> RunStep {
+    pub fn all(cells: Vec<Cell>) -> Self {
         RunStep { cells, ..RunStep::default() }
     }
 }
@@ -149,11 +151,11 @@ impl Setting<'_> {
     pub fn run_cells(
         &self,
         with: &RunContext<'_>,
-        step: RunStep,
+        step: RunStep<'_>,
         accels: &BTreeMap<&'static str, Choice>,
     ) -> Gathered {
         let (planned, &RunContext { method, events, .. }) = (&self.planned, with);
-        let RunStep { cells, built, booted_later, boots, workload_time } = step;
+        let RunStep { cells, built, booted_later, boots, workload_time, enough } = step;
         let asked_time = method.guest.map(|guest| guest.workload_time).unwrap_or_default();
         let guests = || super::guests(self.project, &cells, &self.dir.path, events);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
@@ -182,6 +184,7 @@ impl Setting<'_> {
             repeat: boots.unwrap_or_else(|| method.guest.map_or(1, |guest| guest.repeat)),
             soak: self.args.soak.unwrap_or_default(),
             workload_time: workload_time.map_or(asked_time, |time| time.min(asked_time)),
+            enough,
             rebuild: method.compile.rebuild && boots.is_none(),
             recorded: boots.is_some()
                 || method.guest.is_some_and(|guest| guest.takes_records(self.args.soak)),

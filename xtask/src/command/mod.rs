@@ -16,6 +16,7 @@ mod derived_plan;
 pub mod describe;
 mod doctor;
 mod dry_run;
+mod hunks_left;
 mod intake;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::disallowed_methods))]
 mod join;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use protocol::Workload;
 
+use super::hunks_left::HunksLeft;
 use super::planned::Planned;
 use super::setting::Setting;
 use crate::campaign::plan::{Arm, Cell};
@@ -49,8 +50,8 @@ impl Setting<'_> {
 
     /// Leaves to the cells that count the rest what may execute the hunks that are left over, by what was counted: workloads
     /// that execute the function of such a hunk, with failures below it; where none does, those that there was no time for and all
-    /// that are about other files. Without any there is no such cell.
-    pub fn keep_what_may_reach(&mut self, counted: &[(usize, Evidence)]) {
+    /// that are about other files. Without any there is no such cell. Gives the hunks that are left over.
+    pub fn keep_what_may_reach(&mut self, counted: &[(usize, Evidence)]) -> HunksLeft {
         let Planned { sources, cells, unreached_allowed, .. } = &mut self.planned;
         let of_trees: BTreeMap<&String, (Reach, bool)> = sources
             .changed
@@ -60,6 +61,12 @@ impl Setting<'_> {
                 (tree, (Reach::of(hunks, &counted), !lost(&counted).is_empty()))
             })
             .collect();
+        let mut all_left = HunksLeft::default();
+        for (tree, hunks) in &sources.changed {
+            let left =
+                of_trees.get(tree).into_iter().flat_map(|(reach, _)| reach.not_executed(unreached_allowed));
+            left.filter_map(|(index, _)| hunks.get(index)).for_each(|hunk| all_left.add(tree, hunk));
+        }
         let known: Vec<Cell> = cells.iter().filter(|cell| cell.arm == Arm::Coverage).cloned().collect();
         cells.retain_mut(|cell| {
             if cell.arm != Arm::CoverageRest {
@@ -84,6 +91,7 @@ impl Setting<'_> {
             cell.scenarios = sweeps.into_iter().chain(others.into_iter().filter(|_| !is_all_swept)).collect();
             !cell.scenarios.is_empty()
         });
+        all_left
     }
 
     /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell; and has it done once more

@@ -39,6 +39,9 @@ pub fn warm(project: &Project, args: &cli::WarmArgs) -> Result<Exit> {
     for tree in &args.trees {
         words.extend(["--tree", tree]);
     }
+    if args.install_deps {
+        words.push("--install-deps");
+    }
     let words = BuildWords::try_parse_from(words)
         .map_err(|error| Failure::internal(format!("the words of a build: {error}")))?;
     let exit = build::build(project, &words.args)?;

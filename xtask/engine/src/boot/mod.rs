@@ -23,7 +23,7 @@ use crate::host::disk::write_whole;
 use crate::host::process::{self, ChildEnd, Limits, Running, WatchFlow};
 use crate::host::sandbox::{Sandbox, View};
 use crate::host::tail_file::{READ_MAX, TailFile};
-use crate::observe::{Boot, Ending, GuestEnd, Ran, ScenarioRan, Watched};
+use crate::observe::{Boot, Coverage, Ending, GuestEnd, Ran, ScenarioRan, Watched};
 use console::splat::Kind;
 use console::{Console, Splat};
 use exclusive::Exclusive;
@@ -31,7 +31,7 @@ use failure::{Context, Failure, Result};
 use symbols::Symbols;
 
 /// One guest to boot.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Guest<'a> {
     pub sandbox: &'a Sandbox,
     pub command: &'a [String],
@@ -54,6 +54,8 @@ pub struct Guest<'a> {
     pub exclusive: &'a [&'a str],
     /// It counts its lines, and this is what makes lines of the counts.
     pub notes: Option<coverage::Notes<'a>>,
+    /// Hears what was counted, after each guest test what is new, and says whether the guest may end: it was booted for no more.
+    pub enough: Option<&'a dyn Fn(Vec<Coverage>) -> bool>,
 }
 
 /// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
@@ -122,6 +124,8 @@ struct Watcher<'a> {
     transcript: Transcript,
     seen: Seen,
     stopped: Option<GuestEnd>,
+    /// So many of the pieces were made lines of, to see whether it is enough.
+    pieces_read: usize,
     last_word: Instant,
     exclusive: Exclusive<'a>,
     /// What QEMU said about its CPUs when the guest was given up.
@@ -167,6 +171,7 @@ impl<'a> Watcher<'a> {
             transcript: Transcript::new(guest.nonce.clone()),
             seen: Seen::default(),
             stopped: None,
+            pieces_read: 0,
             last_word: Instant::now(),
             exclusive: Exclusive::new(guest.exclusive),
             cpus: Vec::new(),
@@ -181,6 +186,9 @@ impl<'a> Watcher<'a> {
         }
         self.exclusive.look(self.seen.running(), &running);
         self.stopped = self.reason_to_stop(elapsed);
+        if self.stopped.is_none() && self.has_counted_enough() {
+            self.stopped = Some(GuestEnd::Enough);
+        }
         if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::Stuck | GuestEnd::DeadlinePassed)) {
             self.ask_qemu();
         }
@@ -222,6 +230,19 @@ impl<'a> Watcher<'a> {
         } else {
             None
         }
+    }
+
+    /// What was counted is whole when the next test begins. Pieces that are no counts are refused when all are read.
+    fn has_counted_enough(&mut self) -> bool {
+        let Guest { sandbox, dir, notes: Some(notes), enough: Some(enough), .. } = *self.guest else {
+            return false;
+        };
+        let pieces = self.seen.pieces.get(self.pieces_read..).unwrap_or_default();
+        if pieces.is_empty() || self.seen.running().is_none() {
+            return false;
+        }
+        self.pieces_read = self.seen.pieces.len();
+        coverage::read(sandbox, pieces, notes, &dir.join("gcov")).is_ok_and(enough)
     }
 
     /// Since the running test began the kernel has said that something hangs, and it runs for as long as a guest may be silent.
@@ -273,7 +294,11 @@ impl<'a> Watcher<'a> {
         self.transcript.finish();
     }
 
-    fn into_ran(self, qemu_end: ChildEnd, took: Duration, qemu_said: &str) -> Ran {
+    fn into_ran(mut self, qemu_end: ChildEnd, took: Duration, qemu_said: &str) -> Ran {
+        if self.stopped == Some(GuestEnd::Enough) {
+            // It had just begun.
+            self.seen.scenarios.retain(|ran| !matches!(ran.outcome, Ending::Unfinished));
+        }
         let end = match (self.stopped, qemu_end) {
             (Some(stopped), _) => stopped,
             (None, ChildEnd::Signalled(libc::SIGXFSZ)) => GuestEnd::Flooded,

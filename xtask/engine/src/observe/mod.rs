@@ -162,6 +162,8 @@ pub enum GuestEnd {
     Stuck,
     /// It was killed: it wrote more than any sound guest does.
     Flooded,
+    /// It was killed: all was counted that it was booted for.
+    Enough,
 }
 
 /// One boot.

@@ -25,8 +25,8 @@ use crate::campaign::plan::Cell;
 use crate::campaign::project::Project;
 use crate::host::json_file::JsonFile;
 use crate::host::sandbox::Sandbox;
-use crate::observe::Evidence;
 use crate::observe::events::{Event, Events, Stage};
+use crate::observe::{Coverage, Evidence};
 use crate::run::rundir::RunDir;
 use crate::source::worktree::WorkTree;
 use crate::subject::Subject;
@@ -58,6 +58,9 @@ pub enum Stages {
     /// What was built before is booted, and nothing built.
     Boot,
 }
+
+/// What [`Run::enough`] is asked.
+pub type Enough<'a> = &'a (dyn Fn(&Cell, Vec<Coverage>) -> bool + Sync);
 
 /// Everything a run needs, decided before it starts.
 pub struct Run<'a> {
@@ -94,6 +97,8 @@ pub struct Run<'a> {
     pub soak: Duration,
     /// How long workloads may take together that are run to see which of them reach the patch.
     pub workload_time: Duration,
+    /// Hears what a cell that counts has counted, what is new after each workload, and says whether that is all it was booted for.
+    pub enough: Option<Enough<'a>>,
     /// Whether a boot of the same kernel, guest and machine that is on record may stand for another one.
     pub recorded: bool,
     /// Whether a kernel that was built before is built again.

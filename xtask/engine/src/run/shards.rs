@@ -18,8 +18,8 @@ use crate::campaign::plan::Cell;
 use crate::host::accel::Accel;
 use crate::host::disk::write_whole;
 use crate::host::sandbox::{Access, View};
-use crate::observe::Boot;
 use crate::observe::events::Event;
+use crate::observe::{Boot, Coverage};
 use crate::run::build_dirs;
 use failure::{Context, Failure, Result};
 
@@ -100,6 +100,7 @@ impl Run<'_> {
         let known = notes_of(cell, dir)?;
         let notes =
             known.as_ref().map(|notes| Notes { notes, touched: &self.counted, tools: cell.arch.prefix() });
+        let enough = |new: Vec<Coverage>| self.enough.is_some_and(|enough| enough(cell, new));
         let guest = Guest {
             sandbox: &self.sandbox,
             view: &view,
@@ -115,6 +116,7 @@ impl Run<'_> {
             longer: self.longer(&shard.request),
             exclusive: &exclusive,
             notes,
+            enough: Some(&enough),
         };
         boot::boot(&guest, |what| {
             self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", shard.who) });

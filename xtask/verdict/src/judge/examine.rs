@@ -171,6 +171,10 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
         GuestEnd::Flooded => {
             found.add(end_weight(ran), Signal::End, format!("the guest flooded the host {after}"))
         }
+        // No guest that is judged ends so.
+        GuestEnd::Enough => {
+            found.gap(Weight::Infra, format!("the guest was ended {after}, when enough was counted"));
+        }
     }
 }
 

@@ -267,6 +267,12 @@ fn why_not(evidence: &Evidence) -> Option<String> {
     }
 }
 
+/// Whether what was `counted` includes code of the hunk.
+pub fn is_executed(hunk: &ChangedHunk, counted: &[Coverage]) -> bool {
+    let all: Vec<&Coverage> = counted.iter().collect();
+    matches!(hunk_reach(hunk, &all).state, ReachState::Executed { .. })
+}
+
 fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
     let lines: Vec<LineReach> = hunk
         .lines
