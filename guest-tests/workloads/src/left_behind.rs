@@ -114,6 +114,9 @@ fn levels() -> Result<BTreeMap<String, Level>, String> {
     Ok(changed.take(LEVELS_MAX).collect())
 }
 
+/// Its objects are reclaimed, but for those that something holds.
+const DENTRIES: &str = "dentry";
+
 /// By cache, without what can be had back at any time. With `slub_debug` no cache is merged with others, and none keeps free
 /// objects for a CPU (mm/slub.c).
 fn objects_in_use() -> BTreeMap<String, u64> {
@@ -123,8 +126,8 @@ fn objects_in_use() -> BTreeMap<String, u64> {
     let is_reclaimed = |entry: &fs::DirEntry| {
         fs::read_to_string(entry.path().join("reclaim_account")).is_ok_and(|text| text.trim() == "1")
     };
-    let names =
-        names.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_reclaimed(entry));
+    let is_counted = |entry: &fs::DirEntry| entry.file_name() == DENTRIES || !is_reclaimed(entry);
+    let names = names.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_counted(entry));
     let count = |entry: fs::DirEntry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let objects = u64::try_from(slab(&name)?).ok()?;
