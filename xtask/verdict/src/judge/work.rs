@@ -119,7 +119,8 @@ const GROWN_TIMES: u64 = 3;
 
 /// What the detectors keep of everything that is there (mm/kmemleak.c, lib/debugobjects.c), and areas that are given back lazily
 /// (mm/vmalloc.c) or with inodes: two boots of one kernel differ by hundreds.
-const UNSTEADY_CACHES: [&str; 4] = ["kmemleak_", "debug_objects_cache", "vmap_area", "lsm_inode_cache"];
+const UNSTEADY_CACHES: [&str; 5] =
+    ["kmemleak_", "debug_objects_cache", "vmap_area", "lsm_inode_cache", "dentry"];
 
 /// Slab caches in which more is left in use with the patch than without it. No pointer is missing to any of it, or kmemleak would
 /// have said so: a reference was not given back, or something was not taken out of where it is kept.
