@@ -16,6 +16,7 @@ pub mod exercise;
 pub mod ktap;
 pub mod left_behind;
 pub mod netlink;
+pub mod numbers;
 pub mod places;
 pub mod results;
 pub mod runner;

@@ -15,7 +15,7 @@ macro_rules! sys {
     ($name:ident $(, $argument:expr)* $(,)?) => {{
         // One expression: what is made for an argument lives as long as the call.
         #[allow(clippy::unnecessary_cast, clippy::let_and_return)]
-        let result = $crate::sys::call(libc::$name, &[$($argument as libc::c_long),*]);
+        let result = $crate::sys::call($crate::numbers::$name, &[$($argument as libc::c_long),*]);
         result
     }};
 }
@@ -30,6 +30,14 @@ pub fn call(number: libc::c_long, arguments: &[libc::c_long]) -> io::Result<libc
 
 pub fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// How many of the descriptors have something to say within so many milliseconds; -1: however long it takes. Architectures of
+/// today have no poll() of their own, and the C library has.
+pub fn poll(polled: &mut [libc::pollfd], milliseconds: i32) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel writes into the entries, of which there are so many.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
+    check(ready.into())
 }
 
 /// A new descriptor that a call gave.

@@ -140,7 +140,7 @@ fn serve(listeners: Vec<(Transport, OwnedFd)>) -> io::Result<()> {
         let all = listeners.iter().map(|(_, fd)| fd).chain(&connections);
         let mut polled: Vec<_> =
             all.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
-        sys!(SYS_poll, polled.as_mut_ptr(), polled.len(), -1)?;
+        sys::poll(&mut polled, -1)?;
         let mut over = Vec::new();
         for (index, one) in polled.iter().enumerate().filter(|(_, one)| one.revents != 0) {
             match listeners.get(index) {

@@ -231,7 +231,7 @@ fn called() -> io::Result<()> {
     let _ = fs::read("/proc/sys/kernel/pid_max");
     let _ = write("/proc/sys/kernel/no-such", b"1");
     let _ = fs::read("/dev/null");
-    let _ = sys!(SYS_mknod, c"/tmp/attached-node".as_ptr(), 0o20600, 1 << 8 | 3);
+    let _ = sys!(SYS_mknodat, libc::AT_FDCWD, c"/tmp/attached-node".as_ptr(), 0o20600, 1 << 8 | 3);
     let _ = fs::remove_file("/tmp/attached-node");
     Ok(())
 }

@@ -290,8 +290,8 @@ fn simple(it: &mut Exercise) {
             }
             let _impatience = Impatience::after(Duration::from_millis(100));
             let _ = sys!(SYS_read, device.as_raw_fd(), room.as_mut_ptr(), 64);
-            let mut one = libc::pollfd { fd: device.as_raw_fd(), events: 7, revents: 0 };
-            let _ = sys!(SYS_poll, &raw mut one, 1, 0);
+            let one = libc::pollfd { fd: device.as_raw_fd(), events: 7, revents: 0 };
+            let _ = sys::poll(&mut [one], 0);
             Ok(())
         });
     }
@@ -336,8 +336,8 @@ fn buffers(it: &mut Exercise) {
         let _ = ask(&fence, 0xc038_3e04, information.as_mut_ptr());
         let mut step = 5_u32;
         ask(&timeline, 0x4004_5701, &raw mut step)?;
-        let mut one = libc::pollfd { fd: fence.as_raw_fd(), events: 1, revents: 0 };
-        sys!(SYS_poll, &raw mut one, 1, 0)
+        let one = libc::pollfd { fd: fence.as_raw_fd(), events: 1, revents: 0 };
+        sys::poll(&mut [one], 0)
     });
 }
 

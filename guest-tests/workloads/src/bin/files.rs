@@ -443,7 +443,7 @@ fn waiting(it: &mut Exercise) {
         sys!(SYS_epoll_ctl, fd, 1, out.as_raw_fd(), &raw mut event).err();
         sys!(SYS_write, into.as_raw_fd(), [1_u8].as_ptr(), 1)?;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
-        sys!(SYS_epoll_wait, fd, events.as_mut_ptr(), 4, 10)?;
+        sys!(SYS_epoll_pwait, fd, events.as_mut_ptr(), 4, 10, 0, 0)?;
         let time = [0_i64, 1000];
         sys!(SYS_epoll_pwait2, fd, events.as_mut_ptr(), 4, time.as_ptr(), 0, 0)?;
         sys!(SYS_epoll_ctl, fd, 3, out.as_raw_fd(), &raw mut event)?;

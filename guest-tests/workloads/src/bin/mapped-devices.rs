@@ -113,10 +113,8 @@ const SUSPENDED: u32 = 2;
 
 /// What a map that is active is asked, and I/O to it.
 fn used(mapper: &Mapper) {
-    let _ = sys::call(
-        libc::SYS_mknod,
-        &[c"/tmp/mapped-device".as_ptr() as i64, 0o60600, mapper.number("pp").unwrap_or(0)],
-    );
+    let number = mapper.number("pp").unwrap_or(0);
+    let _ = sys!(SYS_mknodat, libc::AT_FDCWD, c"/tmp/mapped-device".as_ptr(), 0o60600, number);
     let _ = in_child(LIMIT, || use_device("/tmp/mapped-device"));
     // The first I/O of a new group.
     let group = format!("{GROUPS}/pp");
@@ -243,7 +241,7 @@ fn array(level: i32) -> io::Result<()> {
     const NODE: &str = "/tmp/array";
     let disks = [LoopDisk::new(format!("{IMAGES}/a"), 8)?, LoopDisk::new(format!("{IMAGES}/b"), 8)?];
     // The major number of md is 9.
-    sys!(SYS_mknod, c"/tmp/array".as_ptr(), 0o60600, 9 << 8 | 9)?;
+    sys!(SYS_mknodat, libc::AT_FDCWD, c"/tmp/array".as_ptr(), 0o60600, 9 << 8 | 9)?;
     let made = in_child(LIMIT, || {
         let device = fs::OpenOptions::new().read(true).write(true).open(NODE)?;
         let fd = device.as_raw_fd();

@@ -11,6 +11,9 @@ use workloads::sys::{descriptor, in_child};
 use workloads::walk::write;
 use workloads::{places, sys};
 
+/// Of x86 alone (arch/x86/include/uapi/asm/mman.h): elsewhere mmap() does not know the bit.
+const BELOW_2G: i32 = 0x40;
+
 const PAGE: i64 = 4096;
 const HUGE: i64 = 2 << 20;
 const LIMIT: Duration = Duration::from_secs(15);
@@ -69,7 +72,7 @@ fn mappings(it: &mut Exercise) {
         ("growing down", ANONYMOUS | libc::MAP_GROWSDOWN),
         ("without reserve", ANONYMOUS | libc::MAP_NORESERVE),
         ("droppable", 8 | libc::MAP_ANONYMOUS),
-        ("below 2G", ANONYMOUS | libc::MAP_32BIT),
+        ("below 2G", ANONYMOUS | BELOW_2G),
         ("without a kind", libc::MAP_ANONYMOUS),
         ("shared, validated", 3 | libc::MAP_ANONYMOUS | 0x1_0000_0000_u64 as i32),
     ] {

@@ -160,8 +160,8 @@ fn prod(socket: &OwnedFd, family: i32) {
         let mut value = [0_u8; 256];
         let _ = sys!(SYS_ioctl, fd, request, value.as_mut_ptr());
     }
-    let mut poll = libc::pollfd { fd, events: 0x7f, revents: 0 };
-    let _ = sys!(SYS_poll, &raw mut poll, 1, 0);
+    let poll = libc::pollfd { fd, events: 0x7f, revents: 0 };
+    let _ = sys::poll(&mut [poll], 0);
     let _ = sys!(SYS_shutdown, fd, libc::SHUT_RDWR);
     let _ = sys!(SYS_shutdown, fd, 9);
 }
@@ -810,8 +810,8 @@ fn accept_that_waits() -> io::Result<()> {
         connect(&client, &to)?;
         send(&client, &[1], 0).map(drop)
     })?;
-    let mut poll = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    sys!(SYS_poll, &raw mut poll, 1, 1000)?;
+    let poll = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    sys::poll(&mut [poll], 1000)?;
     let accepted = descriptor(sys!(SYS_accept, listener.as_raw_fd(), 0, 0))?;
     let reaped = sys::reap(child);
     receive(&accepted, 0)?;

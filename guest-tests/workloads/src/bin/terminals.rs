@@ -57,8 +57,8 @@ fn terminals(it: &mut Exercise) {
                 let mut room = [0_u8; 256];
                 for fd in [&master, &peer] {
                     let _ = sys!(SYS_read, fd.as_raw_fd(), room.as_mut_ptr(), 256);
-                    let mut one = libc::pollfd { fd: fd.as_raw_fd(), events: 7, revents: 0 };
-                    let _ = sys!(SYS_poll, &raw mut one, 1, 0);
+                    let one = libc::pollfd { fd: fd.as_raw_fd(), events: 7, revents: 0 };
+                    let _ = sys::poll(&mut [one], 0);
                 }
                 // TCGETS, TCSETS, TCFLSH, TIOCOUTQ, FIONREAD, TIOCGWINSZ, TIOCSWINSZ, TCXONC, TIOCPKT, TIOCGETD, TIOCSTI, GSMIOC_*,
                 // PPPIOCGUNIT, PPPIOCGCHAN, PPPIOCGFLAGS, PPPIOCGMRU, SIOCGIFNAME, SIOCGIFENCAP, HCIUARTGETPROTO.

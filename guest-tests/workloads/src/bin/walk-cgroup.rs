@@ -167,11 +167,11 @@ fn labels(it: &mut Exercise, group: &Path) {
     it.step("a group of another's", || {
         in_child(LIMIT, || {
             let as_nobody = |id: u32| sys!(SYS_setfsgid, id).and(sys!(SYS_setfsuid, id));
-            sys!(SYS_chown, path.as_ptr(), NOBODY, NOBODY)?;
+            sys!(SYS_fchownat, libc::AT_FDCWD, path.as_ptr(), NOBODY, NOBODY, 0)?;
             as_nobody(NOBODY)?;
             let made = fs::create_dir(&below);
             as_nobody(0)?;
-            sys!(SYS_chown, path.as_ptr(), 0, 0)?;
+            sys!(SYS_fchownat, libc::AT_FDCWD, path.as_ptr(), 0, 0, 0)?;
             made.and_then(|()| fs::remove_dir(&below))
         })
     });

@@ -76,8 +76,8 @@ fn visit(it: &mut Exercise, path: &Path) {
         let mut buffer = [0_u8; 512];
         let read = sys!(SYS_read, fd, buffer.as_mut_ptr(), buffer.len());
         answers.push(read.map(drop));
-        let mut poll = libc::pollfd { fd, events: libc::POLLIN | libc::POLLOUT, revents: 0 };
-        sys!(SYS_poll, &raw mut poll, 1, 0)?;
+        let poll = libc::pollfd { fd, events: libc::POLLIN | libc::POLLOUT, revents: 0 };
+        sys::poll(&mut [poll], 0)?;
         for request in REQUESTS {
             answers.push(sys!(SYS_ioctl, fd, request, buffer.as_mut_ptr()).map(drop));
         }
