@@ -105,6 +105,11 @@ impl KbuildTree {
         Ok(KbuildTree { files, srcarch, kconfig, makefiles: Makefiles::default(), includes: OnceLock::new() })
     }
 
+    /// The directory below `arch/` that is compiled.
+    pub fn arch(&self) -> &str {
+        &self.srcarch
+    }
+
     /// The objects that Kbuild makes of a .c or .S file. A .c file that no Makefile names gives the objects of the files that
     /// include it (kernel/sched/ext.c is part of build_policy.o). Empty: this architecture does not build it.
     pub fn objects_of(&self, file: &str) -> Vec<Compiled> {

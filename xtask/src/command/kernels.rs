@@ -97,6 +97,6 @@ fn lines_of(configuration: &Configuration) -> BTreeSet<String> {
 }
 
 /// What is asked for, where it is not known what Kconfig makes of it.
-fn asked_for(requests: &[KconfigRequest]) -> Configuration {
+pub fn asked_for(requests: &[KconfigRequest]) -> Configuration {
     requests.iter().map(|request| (request.symbol.clone(), configured::value_of(&request.value))).collect()
 }

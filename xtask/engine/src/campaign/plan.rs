@@ -220,7 +220,7 @@ impl Cell {
 pub fn cells(campaign: &Campaign, beside: &Beside) -> Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for tree in &campaign.trees {
-        let planned = |variant: &&Variant| variant.is_on(tree) && variant.stands_in_for.is_none();
+        let planned = |variant: &&Variant| variant.is_on(tree) && variant.is_planned();
         for variant in campaign.variants.iter().filter(planned) {
             let arch = arch::find(&variant.arch)?;
             let with_patch = with_patch(beside, tree, variant);
@@ -348,6 +348,7 @@ mod tests {
             derived: BTreeMap::new(),
             counted: Vec::new(),
             stands_in_for: None,
+            elsewhere: false,
             fragments: Vec::new(),
             helpers: Vec::new(),
             patched_helpers: Vec::new(),

@@ -30,6 +30,9 @@ pub struct Variant {
     /// smaller kernel is sooner compiled. By itself it is not in the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_in_for: Option<String>,
+    /// Taken where a changed file cannot be compiled in the variants before. By itself it is not in the plan.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
     /// Kconfig fragments, names in `configs/fragments`.
     pub fragments: Vec<String>,
     /// Symbols by themselves, without `CONFIG_`, and their values; they take the place of what a fragment says.
@@ -69,6 +72,11 @@ impl Variant {
     /// It is built from `tree`.
     pub fn is_on(&self, tree: &str) -> bool {
         self.trees.is_empty() || self.trees.iter().any(|name| name == tree)
+    }
+
+    /// It is in a plan for which nothing was derived.
+    pub fn is_planned(&self) -> bool {
+        self.stands_in_for.is_none() && !self.elsewhere
     }
 
     /// Plain Kconfig reaches it.

@@ -58,8 +58,24 @@ pub struct Derivation {
     pub arguments: Vec<String>,
     /// Files that call what is changed, where they are few.
     pub callers: Vec<String>,
+    /// Changed files of which something cannot be compiled on this architecture.
+    pub not_here: BTreeSet<String>,
     /// In sentences, what cannot be compiled here and why.
     pub notes: Vec<String>,
+}
+
+impl Derivation {
+    fn is_not_here(&mut self, path: &str, note: String) {
+        self.not_here.insert(path.to_owned());
+        self.notes.push(note);
+    }
+
+    /// Whether anything of the patch is compiled.
+    pub fn compiles_anything(&self) -> bool {
+        self.variants
+            .iter()
+            .any(|derived| derived.condition != Expr::Const(true) || !derived.counted.is_empty())
+    }
 }
 
 /// What has to hold for some changed lines to be compiled.
@@ -86,16 +102,14 @@ pub fn derive(
     for path in paths_of(hunks) {
         let of_path: Vec<&ChangedHunk> = hunks.iter().filter(|hunk| hunk.path == path).collect();
         match kind_of(path) {
-            FileKind::Source => wants.extend(of_source(tree, files, path, &of_path, &mut derivation.notes)),
-            FileKind::Header => {
-                wants.extend(of_header(tree, files, path, &of_path, given, &mut derivation.notes))
-            }
+            FileKind::Source => wants.extend(of_source(tree, files, path, &of_path, &mut derivation)),
+            FileKind::Header => wants.extend(of_header(tree, files, path, &of_path, given, &mut derivation)),
             FileKind::Kconfig => wants.extend(of_kconfig(tree, path, &of_path)),
             FileKind::Makefile => wants.extend(of_makefile(tree, path, &of_path)),
             FileKind::Other => {}
         }
     }
-    let mut groups = group(tree, wants, given, &mut derivation.notes);
+    let mut groups = group(tree, wants, given, &mut derivation);
     if groups.len() < VARIANTS_MAX {
         groups.extend(without(tree, files, hunks, &groups, given));
     }
@@ -137,11 +151,12 @@ fn of_source(
     files: &PatchedFiles<'_>,
     path: &str,
     hunks: &[&ChangedHunk],
-    notes: &mut Vec<String>,
+    derivation: &mut Derivation,
 ) -> Vec<Want> {
     let objects = tree.objects_of(path);
     let Some(first) = objects.first() else {
-        notes.push(format!("{path} is not compiled on this architecture: no Makefile names it"));
+        let note = format!("{path} is not compiled on {}: no Makefile names it", tree.arch());
+        derivation.is_not_here(path, note);
         return Vec::new();
     };
     let counted = BTreeSet::from([first.object.clone()]);
@@ -188,7 +203,7 @@ fn of_header(
     path: &str,
     hunks: &[&ChangedHunk],
     given: &dyn Fn(&str) -> Value,
-    notes: &mut Vec<String>,
+    derivation: &mut Derivation,
 ) -> Vec<Want> {
     let mut wants = Vec::new();
     let users = users_of_dropped_names(tree, path, hunks);
@@ -206,9 +221,8 @@ fn of_header(
         ways.sort_by_key(|(cost, _)| *cost);
         let best = ways.first().map(|(cost, _)| *cost);
         if best.is_none() {
-            notes.push(format!(
-                "{path}: nothing that includes it can be compiled here together with its changed lines"
-            ));
+            let what = "nothing that includes it can be compiled together with its changed lines";
+            derivation.is_not_here(path, format!("{path}: on {}, {what}", tree.arch()));
         }
         let taken = if best == Some(0) { INCLUDERS_TAKEN } else { 1 };
         wants.extend(ways.into_iter().take(taken).map(|(_, want)| want));
@@ -319,7 +333,7 @@ fn group(
     tree: &KbuildTree,
     wants: Vec<Want>,
     given: &dyn Fn(&str) -> Value,
-    notes: &mut Vec<String>,
+    derivation: &mut Derivation,
 ) -> Vec<JoinedWants> {
     let mut groups = vec![JoinedWants::default()];
     for want in wants {
@@ -330,10 +344,15 @@ fn group(
         if alone.join(tree, &want, given) {
             match groups.len() < VARIANTS_MAX {
                 true => groups.push(alone),
-                false => notes.push(format!("{}: not compiled in all its branches: too many", want.what)),
+                false => {
+                    derivation
+                        .notes
+                        .push(format!("{}: not compiled in all its branches: too many", want.what));
+                }
             }
         } else if let Err(reason) = tree.solve(&want.condition, given) {
-            notes.push(format!("{}: cannot be compiled here: {reason}", want.what));
+            let note = format!("{}: cannot be compiled on {}: {reason}", want.what, tree.arch());
+            derivation.is_not_here(&want.what, note);
         }
     }
     groups
@@ -657,7 +676,8 @@ mod tests {
     fn what_cannot_be_compiled_here_is_said_with_the_reason() {
         let dir = tree();
         let found = derived(dir.path(), &[hunk("drivers/elsewhere.c", &[1])], &["X86"]);
-        assert!(found.notes[0].contains("drivers/elsewhere.c: cannot be compiled here"), "{found:?}");
+        assert!(found.notes[0].contains("drivers/elsewhere.c: cannot be compiled on x86"), "{found:?}");
         assert!(found.notes[0].contains("ARM64"), "{found:?}");
+        assert!(found.not_here.contains("drivers/elsewhere.c") && !found.compiles_anything(), "{found:?}");
     }
 }
