@@ -24,6 +24,8 @@ pub struct FileWalk<'a> {
     pub write: bool,
     /// Of the root and of the directories in it the number of entries is a part of a result's name.
     pub tell_entries: bool,
+    /// Whether a file has anything in it is a result.
+    pub tell_empty: bool,
     /// Each is opened, read a little and closed so often after that.
     pub again: u32,
     /// The walk ends here, wherever it is. It is never reached on a machine that is not overloaded: else two kernels would
@@ -34,7 +36,16 @@ pub struct FileWalk<'a> {
 impl Default for FileWalk<'_> {
     fn default() -> Self {
         let limit = Duration::from_secs(40);
-        FileWalk { skip: &[], keep: &[], sample: &[], write: false, tell_entries: false, again: 0, limit }
+        FileWalk {
+            skip: &[],
+            keep: &[],
+            sample: &[],
+            write: false,
+            tell_entries: false,
+            tell_empty: false,
+            again: 0,
+            limit,
+        }
     }
 }
 
@@ -165,6 +176,10 @@ fn visit(it: &mut Exercise, path: &Path, how: FileWalk<'_>, errors: &mut Errors)
     for _ in 0..how.again {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
         let _ = file.and_then(|mut file| file.read(&mut [0; 64]));
+    }
+    if let (Ok(content), true) = (&first, how.tell_empty) {
+        let name = class(&path.to_string_lossy());
+        it.note(&format!("{name} is {}", if content.is_empty() { "empty" } else { "not empty" }), Ok(()));
     }
     match first {
         Ok(content) if mode & 0o222 != 0 && how.writes(path) => {

@@ -258,7 +258,7 @@ impl Setting<'_> {
     }
 
     fn tell(&self, events: &Events, found: &Derivation) {
-        for derived in &found.variants {
+        for derived in found.variants.iter().filter(|_| found.compiles_anything()) {
             let symbols: Vec<String> =
                 derived.symbols.iter().map(|(symbol, value)| format!("{symbol}={value}")).collect();
             let symbols = if symbols.is_empty() { "no more symbols".to_owned() } else { symbols.join(" ") };

@@ -29,7 +29,8 @@ fn exercise(it: &mut Exercise) {
     let mut processes: Vec<String> = ["/proc/1", "/proc/2"].map(str::to_owned).into();
     processes.extend(["self", "thread-self"].map(|name| format!("/proc/{name}/")));
     for process in processes {
-        walk::walk(it, process, how);
+        let tell_empty = process.contains("/self");
+        walk::walk(it, process, FileWalk { tell_empty, ..how });
     }
     let pid = std::process::id();
     walk::walk(it, format!("/proc/{pid}"), how);
@@ -42,7 +43,7 @@ fn exercise(it: &mut Exercise) {
             let tell_entries = path.ends_with("sys");
             walk::walk(it, path, FileWalk { tell_entries, ..how });
         } else if path.is_file() {
-            walk::one(it, &path, how);
+            walk::one(it, &path, FileWalk { tell_empty: true, ..how });
         }
     }
 }
