@@ -13,6 +13,7 @@ mod console;
 mod counted;
 mod derive;
 mod derived_plan;
+mod derived_variants;
 pub mod describe;
 mod doctor;
 mod dry_run;

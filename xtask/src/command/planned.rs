@@ -13,8 +13,7 @@ use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Beside, Cell, UnplantedKind};
 use crate::host::json_file::JsonFile;
 use crate::judge::{self, Asked, JudgedArm, Reach, Verdict};
-use crate::observe::ChangedHunk;
-use crate::observe::Evidence;
+use crate::observe::{ChangedHunk, Evidence, GuestEnd};
 use crate::report::{AccelReport, PatchReport, TreeReport};
 use crate::run::EVIDENCE;
 use crate::subject::Subject;
@@ -206,6 +205,7 @@ impl Planned {
         let of_arm = |arm| judge::examine(&asked, arm, evidence).into_iter().map(|finding| finding.text);
         match &cell.arm {
             Arm::Base => of_arm(JudgedArm::Base).collect(),
+            Arm::Coverage | Arm::CoverageRest if has_counted_enough(evidence) => Vec::new(),
             Arm::Patched | Arm::Coverage | Arm::CoverageRest | Arm::Version(_) => {
                 of_arm(JudgedArm::Patched).collect()
             }
@@ -296,6 +296,9 @@ impl Planned {
             let by = if guests > 1 { format!(" in {guests} guests") } else { String::new() };
             words.push(format!("booted in {boot:.1} s, tests {test:.1} s{by}"));
         }
+        if has_counted_enough(evidence) {
+            words.push("ended when all was executed that was left over".to_owned());
+        }
         words.extend(findings.into_iter().take(2));
         (good, words.join("; "))
     }
@@ -326,6 +329,11 @@ impl Planned {
         let found = if is_caught { Vec::new() } else { judge::examine_build(evidence) };
         found.into_iter().map(|finding| finding.text).collect()
     }
+}
+
+/// It was ended before it came to its end, because nobody needs more of it.
+fn has_counted_enough(evidence: &Evidence) -> bool {
+    evidence.ran().is_some_and(|ran| ran.end == GuestEnd::Enough)
 }
 
 /// Where its kernel is from.
