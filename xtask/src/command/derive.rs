@@ -54,13 +54,14 @@ impl Setting<'_> {
         let mut changes = base.base.changed.clone();
         changes.extend(patched.changed.clone());
         let source = PatchedSource { work: &work, patched: &patched, changes: &changes, tree: &tree.name };
-        let (derived, sandbox) = self.derive_everywhere(events, &source, &hunks)?;
+        let (mut derived, sandbox) = self.derive_everywhere(events, &source, &hunks)?;
         self.sandbox = sandbox;
         let arch = derived.variants.first().map(|variant| arch::find(&variant.arch)).transpose()?;
         let selftests = match arch {
             Some(arch) => self.selftests(events, &work, &patched, arch)?,
             None => Vec::new(),
         };
+        derived.leave_out(&selftests)?;
         let changed = hunks.into_iter().map(|hunk| hunk.path).collect();
         self.configured.extend(derived.variants.iter().map(Variant::id).zip(derived.configured));
         let tests = tests(derived.suites, selftests);

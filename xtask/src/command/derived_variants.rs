@@ -9,8 +9,9 @@ use super::configured::Configurator;
 use super::derive::scenario_of;
 use super::kernels::{self, Kernels, OwnKernel};
 use super::setting::Setting;
+use super::user_program;
 use crate::build::stale;
-use crate::campaign::{Variant, project};
+use crate::campaign::{Scenario, Variant, project};
 use crate::derive::{self, Derivation, PatchedFiles};
 use crate::host;
 use crate::host::arch::{self, Arch};
@@ -68,11 +69,38 @@ impl DerivedVariants {
                 ..DerivedVariants::default()
             };
         }
-        self.variants.extend(others.variants);
+        let (mine, theirs) = (self.suites.clone(), &others.suites);
+        without(&mut self.variants, theirs.iter().filter(|suite| !mine.contains(suite)));
+        let mut variants = others.variants;
+        without(&mut variants, mine.iter().filter(|suite| !theirs.contains(suite)));
+        self.variants.extend(variants);
         self.configured.extend(others.configured);
         self.suites.extend(others.suites);
         self.callers.extend(others.callers);
         self.compiles_anything |= others.compiles_anything;
+    }
+
+    /// Selftests are programs of this host's architecture.
+    ///
+    /// # Errors
+    /// When a variant names an architecture that is not known.
+    pub fn leave_out(&mut self, selftests: &[Scenario]) -> Result<()> {
+        for variant in &mut self.variants {
+            let arch = arch::find(&variant.arch)?;
+            let why = format!("no selftests are built for {}", arch.name);
+            let names = selftests.iter().filter(|_| !arch.is_native()).map(|test| test.name.clone());
+            variant.without.extend(names.map(|name| (name, why.clone())));
+        }
+        Ok(())
+    }
+}
+
+/// Leaves suites out of `variants`.
+fn without<'s>(variants: &mut [Variant], suites: impl Iterator<Item = &'s String>) {
+    const WHY: &str = "the suite is not in this configuration";
+    let names: Vec<String> = suites.map(|suite| scenario_of(suite)).collect();
+    for variant in variants {
+        variant.without.extend(names.iter().map(|name| (name.clone(), WHY.to_owned())));
     }
 }
 
@@ -104,6 +132,9 @@ impl Setting<'_> {
             let (confine, install) = (!self.args.no_sandbox, self.args.source.install_deps);
             host::require(&arches, confine, install, &self.project.install_log())?;
             sandbox = super::sandbox(self.project, self.args.no_sandbox, &arches)?;
+            for path in &self.args.run {
+                user_program::prepare(path, arch, &sandbox, &self.dir.path)?;
+            }
             let found = self.derive_for(events, source, &left, (variant, &sandbox))?;
             left.retain(|hunk| found.not_here.contains(&hunk.path));
             if found.compiles_anything {
@@ -205,31 +236,28 @@ struct VariantShape<'v> {
 
 /// The variants, one for each configuration; one apart has a name, and with it build directories, of its own.
 fn with(shapes: &[VariantShape<'_>], found: Derivation) -> Vec<Variant> {
-    let all: BTreeSet<String> =
-        found.variants.iter().flat_map(|derived| &derived.suites).map(|suite| scenario_of(suite)).collect();
+    let all: BTreeSet<String> = found.variants.iter().flat_map(|derived| derived.suites.clone()).collect();
     let mut variants: Vec<Variant> = Vec::new();
     for (VariantShape { of, apart }, derived) in shapes.iter().zip(found.variants) {
         let alike = variants.iter().filter(|known| known.fragments == of.fragments).count();
         let number = if alike == 0 { String::new() } else { format!("-{}", alike + 1) };
         let name = format!("{}{number}{}", of.name, if *apart { "-apart" } else { "" });
-        let has: BTreeSet<String> = derived.suites.iter().map(|suite| scenario_of(suite)).collect();
-        let mut without = of.without.clone();
-        let lacking = all.difference(&has).cloned();
-        without
-            .extend(lacking.map(|scenario| (scenario, "the suite is not in this configuration".to_owned())));
+        let has = derived.suites;
         let counted = derived.counted.into_iter().collect();
         let arguments = [of.arguments.clone(), found.arguments.clone()].concat();
         let derived = derived.symbols;
-        variants.push(Variant {
+        let mut variant = Variant {
             name,
             derived,
             counted,
-            without,
             arguments,
             stands_in_for: None,
             elsewhere: false,
             ..(*of).clone()
-        });
+        };
+        let lacking = all.iter().filter(|suite| !has.contains(suite));
+        without(std::slice::from_mut(&mut variant), lacking);
+        variants.push(variant);
     }
     variants
 }
