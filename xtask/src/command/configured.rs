@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::{self, Job};
 use crate::cache::Key;
+use crate::host;
 use crate::host::arch::Arch;
 use crate::host::disk;
 use crate::host::sandbox::Sandbox;
@@ -25,6 +26,21 @@ pub struct Configurator<'a> {
     pub arch: &'a Arch,
     /// The patched tree's.
     pub changes: &'a Changes,
+}
+
+/// Programs whose versions Kconfig asks for (scripts/Kconfig.include, init/Kconfig).
+const ASKED: [&str; 5] = ["gcc", "ld", "rustc", "bindgen", "pahole"];
+
+/// What tells one version of these from another, without a question to each: where it is, how long, and from when.
+fn tools(arch: &Arch) -> Vec<String> {
+    let names = ASKED.iter().flat_map(|name| [(*name).to_owned(), format!("{}{name}", arch.prefix())]);
+    let places = names
+        .flat_map(|name| host::find_program(&name).into_iter().chain([Path::new("/usr/bin").join(name)]));
+    let identity = |path: PathBuf| {
+        let data = std::fs::metadata(&path).ok()?;
+        Some(format!("{} {} {:?}", path.display(), data.len(), data.modified().ok()))
+    };
+    places.filter_map(identity).collect()
 }
 
 /// A `.config`, by symbol without `CONFIG_`.
@@ -74,7 +90,8 @@ impl Configurator<'_> {
     fn key(&self, requests: &[KconfigRequest]) -> Result<String> {
         let key = Key::new("config", 1)
             .with("tree", self.work.identity()?.as_bytes())
-            .with("requests", kconfig::render(requests).as_bytes());
+            .with("requests", kconfig::render(requests).as_bytes())
+            .with("tools", tools(self.arch).join(" ").as_bytes());
         let own = self.changes.iter().filter(|(path, _)| is_kconfig(path));
         Ok(own.fold(key, |key, (path, content)| key.with_file(path, content.as_ref())).finish())
     }

@@ -33,13 +33,17 @@ pub fn share(objects: &Path, tree: &Path, arch: &str, symbols: &BTreeSet<String>
     stale as f64 / sample.len().max(1) as f64
 }
 
+/// What Kconfig found out about a Rust compiler, which makes none of the objects here (init/Kconfig): it differs once one was
+/// installed.
+const OF_RUST: &str = "RUSTC_";
+
 /// Symbols whose values differ between two sets of lines of a configuration.
 pub fn changed(one: &BTreeSet<String>, other: &BTreeSet<String>) -> BTreeSet<String> {
     let symbol = |line: &String| {
         let name = line.split_once("CONFIG_")?.1;
         Some(name.split(['=', ' ']).next().unwrap_or(name).to_owned())
     };
-    one.symmetric_difference(other).filter_map(symbol).collect()
+    one.symmetric_difference(other).filter_map(symbol).filter(|name| !name.starts_with(OF_RUST)).collect()
 }
 
 /// One of `symbols` stands behind `prefix`.
@@ -118,5 +122,8 @@ mod tests {
         let other = symbols(&["CONFIG_A=y", "CONFIG_B=y", "CONFIG_C=2", "CONFIG_D=y"]);
         assert_eq!(changed(&one, &other), symbols(&["B", "C", "D"]));
         assert!(changed(&one, &one).is_empty());
+        let with_rust =
+            symbols(&["CONFIG_A=y", "# CONFIG_B is not set", "CONFIG_C=1", "CONFIG_RUSTC_VERSION=109600"]);
+        assert!(changed(&one, &with_rust).is_empty());
     }
 }
