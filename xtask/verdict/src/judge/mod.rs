@@ -25,8 +25,8 @@ use finding::Findings;
 pub use finding::{Asked, Finding, JudgedArm, Weight};
 pub use reach::{Reach, ReachState};
 pub use repetition::{Repetition, count};
-use work::new_leaks;
 pub use work::{Difference, differences, failures};
+use work::{Growth, new_leaks};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -351,7 +351,7 @@ fn new_trouble(
     let mut found = Findings(examine(asked, JudgedArm::Patched, this));
     // A kernel with a planted bug is booted once.
     let mut differences = differences(asked, other.1, this);
-    differences.retain(|difference| !difference.is_growth);
+    differences.retain(|difference| difference.growth.is_none_or(Growth::is_beyond_chance));
     work::examine_differences(&mut found, &differences);
     let mut leaks = new_leaks(asked, this, other.1);
     for leak in &mut leaks {

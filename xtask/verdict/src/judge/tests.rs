@@ -1081,6 +1081,12 @@ fn slab_cache_that_grows_with_the_patch_alone_at_every_boot_fails_it() {
         let alike = verdict(base, patched);
         assert!(alike.verdict != Verdict::Fail && !alike.reasons.join(" ").contains("kernfs"), "{alike:?}");
     }
+    // A kernel with a planted bug is booted once: it takes more than two boots differ by.
+    let once = |after: u64| Evidence { boot: boot(after), ..with_leaks(&[]) };
+    let caught = |mutant: u64, blank: u64| {
+        catch_mutant(&asked, &once(mutant), &[(asked, &once(1004)), (asked, &once(blank))]).caught
+    };
+    assert_eq!([caught(1700, 1010), caught(1100, 1010), caught(1700, 1650)], [true, false, false]);
 }
 
 #[test]

@@ -21,8 +21,26 @@ pub struct Difference {
     pub patched: Option<WorkResult>,
     /// A failure of it says that something is wrong: it is a test or a reproducer, and no look at how the kernel answers.
     pub is_test: bool,
-    /// A number of objects, of which one boot alone says nothing: two boots of one kernel may differ.
-    pub is_growth: bool,
+    /// A number of objects, of which one boot alone says nothing unless it is large: two boots of one kernel may differ.
+    pub growth: Option<Growth>,
+}
+
+/// By how many objects a cache has grown on both arms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    with: u64,
+    without: u64,
+}
+
+impl Growth {
+    fn is_by(self, most: u64, times: u64) -> bool {
+        self.with >= self.without.saturating_add(most) && self.with >= self.without.saturating_mul(times)
+    }
+
+    /// Of two boots of one kernel none was seen to differ by so much.
+    pub fn is_beyond_chance(self) -> bool {
+        self.is_by(CHANCE_MAX, CHANCE_TIMES)
+    }
 }
 
 impl Difference {
@@ -106,7 +124,7 @@ fn compare(
                 base: base.cloned(),
                 patched: patched.cloned(),
                 is_test,
-                is_growth: false,
+                growth: None,
             });
         }
     }
@@ -116,6 +134,10 @@ fn compare(
 /// beside a workload leaves some behind, and not the same number at each boot.
 const GROWN_MIN: u64 = 40;
 const GROWN_TIMES: u64 = 3;
+
+/// At one boot of some twenty, 76 objects more were left in one cache than at the others.
+const CHANCE_MAX: u64 = 150;
+const CHANCE_TIMES: u64 = 10;
 
 /// What the detectors keep of everything that is there (mm/kmemleak.c, lib/debugobjects.c), and areas that are given back lazily
 /// (mm/vmalloc.c) or with inodes: two boots of one kernel differ by hundreds.
@@ -132,17 +154,18 @@ fn grown(scenario: &Scenario, base: &Measured, patched: &Measured) -> Vec<Differ
     let mut found = Vec::new();
     let is_steady = |cache: &&String| !UNSTEADY_CACHES.iter().any(|name| cache.starts_with(name));
     for cache in patched.levels.keys().filter(is_steady) {
-        let (without, with) = (rise(base, cache), rise(patched, cache));
-        if with < without.saturating_add(GROWN_MIN) || with < without.saturating_mul(GROWN_TIMES) {
+        let growth = Growth { without: rise(base, cache), with: rise(patched, cache) };
+        if !growth.is_by(GROWN_MIN, GROWN_TIMES) {
             continue;
         }
+        let Growth { with, without } = growth;
         found.push(Difference {
             scenario: scenario.name.clone(),
             what: format!("objects in use of the slab cache {cache} come back"),
             base: Some(WorkResult::Ok),
             patched: Some(WorkResult::Failed(format!("{with} more than before, {without} more on the base"))),
             is_test: false,
-            is_growth: true,
+            growth: Some(growth),
         });
     }
     found
@@ -310,7 +333,9 @@ pub fn unblamed(asked: &Asked<'_>, base: &Evidence, patched: &Evidence) -> Vec<S
     let not_again = first
         .unwrap_or_default()
         .into_iter()
-        .filter(|difference| difference.is_worse() && !difference.is_growth && !kept.contains(difference))
+        .filter(|difference| {
+            difference.is_worse() && difference.growth.is_none() && !kept.contains(difference)
+        })
         .map(|difference| format!("at one boot alone: {difference}"));
     let leaks = new_leaks(asked, patched, base).into_iter().filter(|leak| !leak.is_of_the_patch);
     not_again
