@@ -1,7 +1,7 @@
 //! What each kernel is asked to do, by what was counted: which workloads count on, which of them judged kernels run, and which are
 //! run once more with failures below the changed functions. Builds, boots and judges nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Workload;
 
@@ -16,6 +16,9 @@ use crate::observe::{ChangedHunk, Ending, Evidence};
 
 /// Workloads that judged kernels run at most, beside the boot and what the user brings.
 const WORKLOADS_MAX: usize = 5;
+
+/// What those of them may take together, in seconds of the guest, that execute nothing that others do not.
+const AS_WELL_SECS: f64 = 40.0;
 
 /// Workloads for each hunk that changes what nothing counts, as a table of pointers.
 const BESIDE_UNCOUNTED_MAX: usize = 3;
@@ -37,6 +40,10 @@ impl Setting<'_> {
         let scenario = self.planned.scenarios.iter().find(|scenario| scenario.name == name);
         let work = scenario.and_then(Scenario::work);
         matches!(work, Some(Workload::Kunit(_) | Workload::Selftest(_)))
+    }
+
+    fn is_run_anyway(&self, name: &str) -> bool {
+        self.planned.scenarios.iter().any(|scenario| scenario.name == name && scenario.is_always_run())
     }
 
     /// What may show a change that only the boot executes.
@@ -103,7 +110,12 @@ impl Setting<'_> {
             // A test says what should come out; the others are told apart by what they execute alone.
             let tests: Vec<String> =
                 reach.reached_by().into_iter().filter(|name| self.is_test(name)).collect();
+            let taken = tests.len();
             let mut wanted = reach.telling(WORKLOADS_MAX, tests);
+            let more = WORKLOADS_MAX.saturating_sub(wanted.len() - taken);
+            let mut others = reach.reached_by();
+            others.retain(|name| !wanted.contains(name) && !self.is_run_anyway(name));
+            wanted.extend(shortest(others, counted).into_iter().take(more));
             wanted.extend(reach.beside_uncounted(BESIDE_UNCOUNTED_MAX));
             wanted.extend(self.readers(&reach));
             // Nobody knows what they reached.
@@ -202,7 +214,7 @@ fn sweeps<'s>(
         (!under.is_empty()).then_some((scenario, under))
     };
     let mut programs: Vec<&Scenario> = wanted.iter().filter_map(|name| exerciser(scenarios, name)).collect();
-    programs.sort_by(|one, other| took(one, counted).total_cmp(&took(other, counted)));
+    programs.sort_by(|one, other| secs_of(&one.name, counted).total_cmp(&secs_of(&other.name, counted)));
     let (mut chosen, mut secs) = (Vec::new(), 0.0);
     for (scenario, under) in programs.into_iter().filter_map(sweep) {
         secs += rounds_secs(scenario, &under, counted);
@@ -222,16 +234,28 @@ fn add_new(under: &mut Vec<Vec<String>>, functions: Vec<Vec<String>>) {
     }
 }
 
+/// Of workloads that reach the patch as well as others the shortest, as long as there is time.
+fn shortest(names: BTreeSet<String>, counted: &[(usize, Evidence)]) -> Vec<String> {
+    let mut names = Vec::from_iter(names);
+    names.sort_by(|one, other| secs_of(one, counted).total_cmp(&secs_of(other, counted)));
+    let mut secs = 0.0;
+    let is_in_time = |name: &String| {
+        secs += secs_of(name, counted);
+        secs <= AS_WELL_SECS
+    };
+    names.into_iter().take_while(is_in_time).collect()
+}
+
 /// What a workload took on a kernel that counts, seconds.
-fn took(scenario: &Scenario, counted: &[(usize, Evidence)]) -> f64 {
+fn secs_of(name: &str, counted: &[(usize, Evidence)]) -> f64 {
     let ran = counted.iter().filter_map(|(_, evidence)| evidence.ran()).flat_map(|ran| &ran.scenarios);
-    ran.filter(|ran| ran.name == scenario.name).map(|ran| ran.secs).fold(0.0, f64::max)
+    ran.filter(|ran| ran.name == name).map(|ran| ran.secs).fold(0.0, f64::max)
 }
 
 /// A round below each function takes as long as the workload itself, and failures make it longer.
 #[expect(clippy::cast_precision_loss, reason = "a few functions")]
 fn rounds_secs(scenario: &Scenario, under: &[Vec<String>], counted: &[(usize, Evidence)]) -> f64 {
-    took(scenario, counted) * under.len() as f64
+    secs_of(&scenario.name, counted) * under.len() as f64
 }
 
 fn swept(scenario: &Scenario, mut under: Vec<Vec<String>>, counted: &[(usize, Evidence)]) -> Scenario {

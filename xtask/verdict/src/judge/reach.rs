@@ -201,7 +201,8 @@ impl Reach {
         })
     }
 
-    /// At most so many of the workloads beside those in `taken`, those first that execute what no other before them did.
+    /// At most so many of the workloads beside those in `taken`, those first that execute what no other before them did; none that
+    /// executes nothing else.
     pub fn telling(&self, most: usize, taken: Vec<String>) -> Vec<String> {
         let by: Vec<&Vec<String>> = self.executed_by().collect();
         let most = taken.len().saturating_add(most);
@@ -213,12 +214,8 @@ impl Reach {
                 let gain = gains.entry(name).or_default();
                 *gain = gain.saturating_add(1);
             });
-            // Once all is reached, those that reach it as well.
-            let next = gains.into_iter().max_by_key(|(_, gain)| *gain).map(|(name, _)| name);
-            let next =
-                next.or_else(|| by.iter().flat_map(|by| by.iter()).find(|name| !chosen.contains(name)));
-            match next {
-                Some(name) => chosen.push(name.clone()),
+            match gains.into_iter().max_by_key(|(_, gain)| *gain) {
+                Some((name, _)) => chosen.push(name.clone()),
                 None => break,
             }
         }
@@ -478,7 +475,7 @@ mod tests {
             [coverage("test", &[(3, 9), (5, 0)]), coverage("a", &[(3, 5), (5, 0)]), coverage("b", &[(5, 1)])];
         let reach = Reach { hunks: vec![reached(&hunk, &all)], ..Reach::default() };
         assert_eq!(Vec::from_iter(reach.reached_by()), ["a", "b", "test"]);
-        assert_eq!(reach.telling(1, vec!["test".to_owned()]), ["test", "b"]);
+        assert_eq!(reach.telling(2, vec!["test".to_owned()]), ["test", "b"]);
         assert_eq!(reach.telling(1, Vec::new()).len(), 1);
     }
 
