@@ -132,10 +132,11 @@ fn run_one(order: Order, port: &mut Port) -> Result<bool, String> {
 }
 
 fn deadline(ask: &Ask) -> Duration {
-    match &ask.work {
+    let longest = match &ask.work {
         // The last attempt may take as long as the workload itself.
         Some(Workload::Sweep(sweep)) => WORK_DEADLINE + Duration::from_secs(sweep.secs),
         Some(_) => WORK_DEADLINE,
         None => SCENARIO_DEADLINE + Duration::from_secs(ask.secs),
-    }
+    };
+    ask.within_secs.map_or(longest, |secs| longest.min(Duration::from_secs(secs)))
 }

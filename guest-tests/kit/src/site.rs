@@ -78,6 +78,7 @@ mod tests {
             exclusive: false,
             work: None,
             if_time: false,
+            within_secs: None,
         }
     }
 

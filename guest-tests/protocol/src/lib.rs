@@ -94,6 +94,9 @@ pub struct Ask {
     /// It is left out when [`Request::time_secs`] are over.
     #[serde(default)]
     pub if_time: bool,
+    /// It is killed after so many seconds, where that is sooner than it would be in any case.
+    #[serde(default)]
+    pub within_secs: Option<u64>,
 }
 
 /// What a workload runs. Its name is that of the [`Ask`].

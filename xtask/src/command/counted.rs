@@ -15,6 +15,10 @@ use crate::observe::{Coverage, Evidence};
 use crate::run::{Gathered, ReadyTree};
 use failure::{Failure, Result};
 
+/// A workload hangs that takes so many times as long, and so many seconds more.
+const HANGS_AFTER_TIMES: f64 = 3.0;
+const HANGS_AFTER_SECS: u64 = 15;
+
 /// What the steps before brought.
 #[derive(Default)]
 struct Known {
@@ -60,10 +64,26 @@ impl Setting<'_> {
             known.ended = self.mutate_what_would_pass(trees, &known, left).err();
         }
         let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
-        self.go_on(&RunContext { method, events, trees, ccache }, &is_mutant, &mut known);
+        let step = RunStep { within_secs: self.longest(&known), ..RunStep::default() };
+        self.go_on_with(&RunContext { method, events, trees, ccache }, &is_mutant, &mut known, step);
         let evidence = known.of_all(&self.planned.cells);
         let Known { accels, guests_secs, ended, .. } = known;
         Gathered { evidence, accels, guests_secs, ended }
+    }
+
+    /// What a workload may take where a bug is planted, by what it took on the patched kernels: it hangs there if it takes much longer.
+    fn longest(&self, known: &Known) -> BTreeMap<String, u64> {
+        let mut longest: BTreeMap<String, u64> = BTreeMap::new();
+        for cell in self.planned.cells.iter().filter(|cell| cell.arm == Arm::Patched) {
+            let evidence = known.of(cell);
+            for ran in evidence.ran().into_iter().flat_map(|ran| &ran.scenarios) {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
+                let secs = HANGS_AFTER_SECS + (HANGS_AFTER_TIMES * ran.secs) as u64;
+                let known = longest.entry(ran.name.clone()).or_default();
+                *known = secs.max(*known);
+            }
+        }
+        longest
     }
 
     /// What is left of the time for boots: that begins with the first one, and kernels were compiled before.

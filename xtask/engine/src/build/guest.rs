@@ -197,6 +197,7 @@ mod tests {
             exclusive: false,
             work: None,
             if_time: false,
+            within_secs: None,
         }];
         let request = Request {
             scenarios,

@@ -174,6 +174,7 @@ impl Run<'_> {
 
     fn ask(&self, cell: &Cell, scenario: &Scenario) -> Ask {
         let secs = if scenario.suite == Suite::Soak { self.soak.as_secs() } else { 0 };
+        let is_planted = matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
         let exclusive = scenario.exclusive && self.is_compared(cell);
         Ask {
             name: scenario.name.clone(),
@@ -185,6 +186,7 @@ impl Run<'_> {
             work: scenario.work().cloned(),
             // Judged kernels were asked for what is to be compared, all of it.
             if_time: cell.arm.counts() && !scenario.is_always_run(),
+            within_secs: self.within_secs.get(&scenario.name).copied().filter(|_| is_planted),
         }
     }
 

@@ -97,6 +97,8 @@ pub struct Run<'a> {
     pub soak: Duration,
     /// How long workloads may take together that are run to see which of them reach the patch.
     pub workload_time: Duration,
+    /// When workloads of kernels with a bug from the patch's own lines are given up, by name: they hang where that bug makes them.
+    pub within_secs: BTreeMap<String, u64>,
     /// Hears what a cell that counts has counted, what is new after each workload, and says whether that is all it was booted for.
     pub enough: Option<Enough<'a>>,
     /// Whether a boot of the same kernel, guest and machine that is on record may stand for another one.
