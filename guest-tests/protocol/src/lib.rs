@@ -91,7 +91,7 @@ pub struct Ask {
     /// It is no test with counts of its own but a workload: what it does, and how each of that ended, are its results.
     #[serde(default)]
     pub work: Option<Workload>,
-    /// It is left out when [`Request::time_secs`] are over.
+    /// It is left out when [`Request::time_secs`] are over, and a sweep ends where its own time is over, whatever it has come to.
     #[serde(default)]
     pub if_time: bool,
     /// It is killed after so many seconds, where that is sooner than it would be in any case.

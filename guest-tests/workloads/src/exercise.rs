@@ -31,6 +31,8 @@ pub struct Exercise {
     /// The steps that took long, and how long.
     slow: String,
     sweep: Option<FunctionSweep>,
+    /// No step is begun after that: what it would end in is compared with nothing.
+    ends: Option<Instant>,
     /// The step that is carried out may be done again after it was done.
     again: bool,
 }
@@ -48,7 +50,10 @@ pub fn run(work: impl Fn(&mut Exercise)) {
         let _ = std::fs::write(TELLS_FAULTS, "0\n");
         let mut exercise = Exercise::default();
         let done = match &order.ask.work {
-            Some(Workload::Sweep(sweep)) => exercise.sweep(sweep, &work)?,
+            Some(Workload::Sweep(sweep)) => {
+                exercise.ends = order.ask.if_time.then(|| Instant::now() + Duration::from_secs(sweep.secs));
+                exercise.sweep(sweep, &work)?
+            }
             _ => {
                 work(&mut exercise);
                 Vec::new()
@@ -100,6 +105,9 @@ impl Exercise {
         name: impl Display,
         mut work: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
+        if self.ends.is_some_and(|ends| Instant::now() >= ends) {
+            return Err(io::Error::from_raw_os_error(libc::ETIME));
+        }
         match &mut self.sweep {
             Some(sweep) => sweep.step(&name.to_string(), self.again, &mut work),
             None => work(),
@@ -111,6 +119,11 @@ impl Exercise {
         if self.sweep.as_ref().is_some_and(|sweep| sweep.has_failed(name)) {
             self.step(format!("{name}, given up"), work);
         }
+    }
+
+    /// Whether failures are forced.
+    pub fn is_sweep(&self) -> bool {
+        self.sweep.is_some()
     }
 
     /// Whether the lines of the batch `name` are to be steps of their own, because failures can come in them.

@@ -17,6 +17,7 @@ pub mod ktap;
 pub mod left_behind;
 pub mod netlink;
 pub mod numbers;
+pub mod open_tool;
 pub mod places;
 pub mod results;
 pub mod runner;

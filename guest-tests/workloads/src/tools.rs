@@ -212,7 +212,7 @@ fn run_batch(lines: &[ToolLine<'_>]) -> io::Result<BTreeSet<usize>> {
 }
 
 /// Behind each line stands what is no command of the tool, so that its complaint tells that it came there.
-const MARK: &str = "?";
+pub const MARK: &str = "?";
 
 /// The lines that failed, from 1, and how many were come by: `Command failed /tmp/lines:3` is the second of them, and an even
 /// number its mark.

@@ -4,6 +4,7 @@
 use std::io;
 
 use workloads::exercise::{self, Exercise};
+use workloads::open_tool::OpenTool;
 use workloads::places;
 use workloads::tools::{run, run_all, run_many};
 use workloads::traffic::{EchoServer, NETWORKS, Transport, talk};
@@ -18,7 +19,7 @@ fn exercise(it: &mut Exercise) {
     run_all(it, NETWORKS);
     let Some(server) = it.step("a server in the other network", || EchoServer::start("peer")) else { return };
     it.step("teql comes", || places::take_device("teql0"));
-    queues(it);
+    queues(it, &mut OpenTool::new(it, "tc"));
     it.step("teql goes", || places::return_device("teql0"));
     drop(server);
     it.step("the other network goes", || run("ip netns del peer"));
@@ -59,7 +60,7 @@ const CLASSES: [(&str, &str, &str); 4] = [
     ("qfq", "weight 1", "weight 7 maxpkt 2000"),
 ];
 
-fn queues(it: &mut Exercise) {
+fn queues(it: &mut Exercise, tc: &mut OpenTool) {
     let through = |it: &mut Exercise, name: String| {
         it.step(name, || {
             talk(Transport::Udp, "10.0.0.2", 800)?;
@@ -68,52 +69,50 @@ fn queues(it: &mut Exercise) {
     };
     for (kind, options) in QUEUES {
         // These drop what comes too early, by chance.
-        if run(&format!("tc qdisc add dev v0 root handle 1: {kind} {options}")).is_err() {
+        if tc.run(&format!("qdisc add dev v0 root handle 1: {kind} {options}")).is_err() {
             it.fail(&format!("queue {kind}"), &io::Error::from_raw_os_error(libc::ENOENT));
             continue;
         }
         through(it, format!("through {kind}"));
-        run_many(
-            it,
-            &format!("{kind} shown and gone"),
-            "tc -s qdisc show dev v0\ntc -s class show dev v0\ntc qdisc del dev v0 root",
-        );
+        let lines = "qdisc show dev v0\nclass show dev v0\nqdisc del dev v0 root";
+        tc.run_many(it, &format!("{kind} shown and gone"), lines);
     }
     for (kind, class, other) in CLASSES {
-        let mut lines = format!("tc qdisc add dev v0 root handle 1: {kind}\n");
+        let mut lines = format!("qdisc add dev v0 root handle 1: {kind}\n");
         for number in 1..4 {
-            lines += &format!("tc class add dev v0 parent 1: classid 1:{number} {kind} {class}\n");
+            lines += &format!("class add dev v0 parent 1: classid 1:{number} {kind} {class}\n");
         }
-        lines += "tc filter add dev v0 parent 1: protocol all prio 9 matchall classid 1:1\n";
-        run_many(it, &format!("classes of {kind}"), &lines);
+        lines += "filter add dev v0 parent 1: protocol all prio 9 matchall classid 1:1\n";
+        tc.run_many(it, &format!("classes of {kind}"), &lines);
         through(it, format!("through {kind}"));
         for (below, options) in QUEUES.iter().step_by(3) {
-            let _ = run(&format!("tc qdisc replace dev v0 parent 1:1 handle 2: {below} {options}"));
+            let _ = tc.run(&format!("qdisc replace dev v0 parent 1:1 handle 2: {below} {options}"));
             let _ = talk(Transport::Udp, "10.0.0.2", 800);
         }
-        let _ = run("tc qdisc del dev v0 parent 1:1");
+        let _ = tc.run("qdisc del dev v0 parent 1:1");
         let _ = run("ip link set teql0 up");
-        it.step(format!("teql below {kind}"), || run("tc qdisc add dev v0 parent 1:1 teql0"));
+        it.step(format!("teql below {kind}"), || tc.run("qdisc add dev v0 parent 1:1 teql0"));
         let _ = talk(Transport::Udp, "10.0.0.2", 800);
-        run_many(
-            it,
-            &format!("classes of {kind} changed"),
-            &format!(
-                "tc class change dev v0 parent 1: classid 1:1 {kind} {other}\ntc class change dev v0 parent 1: classid 1:2 {kind} {other}\ntc -s class show dev v0\ntc class del dev v0 classid 1:3"
-            ),
-        );
+        let change = |class| format!("class change dev v0 parent 1: classid {class} {kind} {other}");
+        let lines = [
+            change("1:1"),
+            change("1:2"),
+            "class show dev v0".to_owned(),
+            "class del dev v0 classid 1:3".to_owned(),
+        ];
+        tc.run_many(it, &format!("classes of {kind} changed"), &lines.join("\n"));
         it.step(format!("class of {kind} that a filter is bound to"), || {
-            run("tc class del dev v0 classid 1:1")
+            tc.run("class del dev v0 classid 1:1")
         });
         it.step(format!("class of {kind} that is not there"), || {
-            run(&format!("tc class change dev v0 classid 1:77 {kind} {other}"))
+            tc.run(&format!("class change dev v0 classid 1:77 {kind} {other}"))
         });
-        it.step(format!("{kind} gone"), || run("tc qdisc del dev v0 root"));
+        it.step(format!("{kind} gone"), || tc.run("qdisc del dev v0 root"));
     }
     for (kind, class, other) in CLASSES {
-        backlogged(it, kind, class, other);
+        backlogged(it, tc, kind, class, other);
     }
-    teql(it);
+    teql(it, tc);
 }
 
 /// What stands below a class while it is changed and deleted with packets in it, and with packets that wait in another class of
@@ -122,34 +121,34 @@ const BELOW: [&str; 5] =
     ["teql0", "netem delay 40ms", "pfifo limit 2", "tbf rate 8kbit burst 2kb latency 2s", "prio"];
 
 /// Two classes. Packets wait in the first one, and the second one goes through changes and gives up what it has.
-fn backlogged(it: &mut Exercise, kind: &str, class: &str, other: &str) {
+fn backlogged(it: &mut Exercise, tc: &mut OpenTool, kind: &str, class: &str, other: &str) {
     let lines = format!(
-        "tc qdisc add dev v0 root handle 1: {kind}\n\
-         tc class add dev v0 parent 1: classid 1:1 {kind} {class}\n\
-         tc class add dev v0 parent 1: classid 1:2 {kind} {class}\n\
-         tc qdisc add dev v0 parent 1:1 handle 10: netem delay 60ms\n\
-         tc filter add dev v0 parent 1: protocol ip prio 1 u32 match ip dport 9001 0xffff classid 1:1\n\
-         tc filter add dev v0 parent 1: protocol ip prio 1 u32 match ip dport 9002 0xffff classid 1:2"
+        "qdisc add dev v0 root handle 1: {kind}\n\
+         class add dev v0 parent 1: classid 1:1 {kind} {class}\n\
+         class add dev v0 parent 1: classid 1:2 {kind} {class}\n\
+         qdisc add dev v0 parent 1:1 handle 10: netem delay 60ms\n\
+         filter add dev v0 parent 1: protocol ip prio 1 u32 match ip dport 9001 0xffff classid 1:1\n\
+         filter add dev v0 parent 1: protocol ip prio 1 u32 match ip dport 9002 0xffff classid 1:2"
     );
-    run_many(it, &format!("two classes of {kind}"), &lines);
+    tc.run_many(it, &format!("two classes of {kind}"), &lines);
     for below in BELOW {
         // What it is put above may refuse it.
-        let _ = run(&format!("tc qdisc replace dev v0 parent 1:2 handle 20: {below}"));
+        let _ = tc.run(&format!("qdisc replace dev v0 parent 1:2 handle 20: {below}"));
         send(&[9001, 9002, 9002]);
-        let change = format!("tc class change dev v0 parent 1: classid 1:2 {kind} {other}");
-        it.step(format!("{kind} with packets in it is changed, {below}"), || run(&change));
+        let change = format!("class change dev v0 parent 1: classid 1:2 {kind} {other}");
+        it.step(format!("{kind} with packets in it is changed, {below}"), || tc.run(&change));
         std::thread::sleep(WAITS);
         send(&[9002, 9001, 9002]);
-        let _ = run("tc qdisc del dev v0 parent 1:2");
-        let _ = run(&format!("tc class change dev v0 parent 1: classid 1:2 {kind} {class}"));
+        let _ = tc.run("qdisc del dev v0 parent 1:2");
+        let _ = tc.run(&format!("class change dev v0 parent 1: classid 1:2 {kind} {class}"));
         std::thread::sleep(WAITS);
     }
     send(&[9001, 9002]);
-    let _ = run("tc filter del dev v0 parent 1: prio 1");
-    it.step(format!("a class of {kind} with packets in it goes"), || run("tc class del dev v0 classid 1:2"));
+    let _ = tc.run("filter del dev v0 parent 1: prio 1");
+    it.step(format!("a class of {kind} with packets in it goes"), || tc.run("class del dev v0 classid 1:2"));
     std::thread::sleep(WAITS);
     send(&[9001]);
-    it.step(format!("{kind} goes with packets in it"), || run("tc qdisc del dev v0 root"));
+    it.step(format!("{kind} goes with packets in it"), || tc.run("qdisc del dev v0 root"));
 }
 
 /// Until what waited is sent.
@@ -164,8 +163,8 @@ fn send(ports: &[u16]) {
 }
 
 /// One device of several that share what is sent, each of which goes while packets are sent.
-fn teql(it: &mut Exercise) {
-    run_many(it, "teql of two", "tc qdisc add dev v0 root teql0\ntc qdisc add dev w0 root teql0");
+fn teql(it: &mut Exercise, tc: &mut OpenTool) {
+    tc.run_many(it, "teql of two", "qdisc add dev v0 root teql0\nqdisc add dev w0 root teql0");
     let lines = "ip addr add 10.8.0.1/24 dev teql0\nip link set teql0 up\nip route add 10.8.1.0/24 dev teql0";
     run_many(it, "teql up", lines);
     for device in ["v0", "w0"] {
@@ -173,7 +172,7 @@ fn teql(it: &mut Exercise) {
             let socket = std::net::UdpSocket::bind("0.0.0.0:0");
             let _ = socket.and_then(|socket| socket.send_to(&[1; 100], "10.8.1.1:9"));
         }
-        it.step(format!("teql without {device}"), || run(&format!("tc qdisc del dev {device} root")));
+        it.step(format!("teql without {device}"), || tc.run(&format!("qdisc del dev {device} root")));
     }
     let _ = run("ip link set teql0 down");
 }
