@@ -104,11 +104,16 @@ fn has_ended(child: &Child) -> io::Result<bool> {
     Ok(waitid(WaitId::Pid(Pid::from_child(child)), options)?.is_some())
 }
 
+/// Lines of a batch where failures are forced: one in which they can come is carried out line by line in the next round.
+const SWEPT_TOGETHER: usize = 12;
+
 /// A step for each line.
 pub fn run_all(it: &mut Exercise, lines: &str) {
     let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.map(ToolLine::of).collect();
-    for alike in lines.chunk_by(|one, other| one.can_follow(other)) {
+    let most = if it.is_sweep() { SWEPT_TOGETHER } else { usize::MAX };
+    let alike = lines.chunk_by(|one, other| one.can_follow(other));
+    for alike in alike.flat_map(|alike| alike.chunks(most)) {
         // A failure is to come in one line's own process.
         if alike.len() > 1 && !it.is_swept_in(alike[0].whole) {
             batch(it, alike);

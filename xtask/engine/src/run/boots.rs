@@ -185,7 +185,7 @@ impl Run<'_> {
             exclusive,
             work: scenario.work().cloned(),
             // Judged kernels were asked for what is to be compared, all of it.
-            if_time: cell.arm.counts() && !scenario.is_always_run(),
+            if_time: cell.arm.counts() && (scenario.is_sweep() || !scenario.is_always_run()),
             within_secs: self.within_secs.get(&scenario.name).copied().filter(|_| is_planted),
         }
     }
