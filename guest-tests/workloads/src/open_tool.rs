@@ -11,8 +11,9 @@ use crate::tools::{self, MARK};
 /// One tool.
 pub struct OpenTool {
     name: &'static str,
-    /// None: a process for each line, because a failure that is forced comes in a process of its own.
-    open: Option<Listening>,
+    open: Listening,
+    /// A failure that is forced comes in a process of its own.
+    is_swept: bool,
 }
 
 /// What it was told, and how it ended.
@@ -24,23 +25,31 @@ struct Listening {
 
 impl OpenTool {
     pub fn new(it: &Exercise, name: &'static str) -> OpenTool {
-        OpenTool { name, open: (!it.is_sweep()).then(Listening::default) }
+        OpenTool { name, open: Listening::default(), is_swept: it.is_sweep() }
     }
 
-    /// Carries out one line, without the tool's name before it.
+    /// Carries out one line, without the tool's name before it, as a step or a part of one.
     ///
     /// # Errors
     /// When the tool says that it failed, or cannot be started.
     pub fn run(&mut self, line: &str) -> io::Result<()> {
-        match &mut self.open {
-            Some(open) => open.run(self.name, line),
-            None => tools::run(&format!("{} {line}", self.name)),
+        match self.is_swept {
+            true => tools::run(&format!("{} {line}", self.name)),
+            false => self.open.run(self.name, line),
         }
+    }
+
+    /// As [`OpenTool::run`], beside all steps: no failure is forced in it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tell(&mut self, line: &str) -> io::Result<()> {
+        self.open.run(self.name, line)
     }
 
     /// One step for all of `lines`.
     pub fn run_many(&mut self, it: &mut Exercise, name: &str, lines: &str) {
-        if self.open.is_none() {
+        if self.is_swept {
             let lines: Vec<String> = lines.lines().map(|line| format!("{} {line}", self.name)).collect();
             tools::run_many(it, name, &lines.join("\n"));
             return;

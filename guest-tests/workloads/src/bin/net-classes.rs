@@ -69,7 +69,7 @@ fn queues(it: &mut Exercise, tc: &mut OpenTool) {
     };
     for (kind, options) in QUEUES {
         // These drop what comes too early, by chance.
-        if tc.run(&format!("qdisc add dev v0 root handle 1: {kind} {options}")).is_err() {
+        if tc.tell(&format!("qdisc add dev v0 root handle 1: {kind} {options}")).is_err() {
             it.fail(&format!("queue {kind}"), &io::Error::from_raw_os_error(libc::ENOENT));
             continue;
         }
@@ -86,10 +86,10 @@ fn queues(it: &mut Exercise, tc: &mut OpenTool) {
         tc.run_many(it, &format!("classes of {kind}"), &lines);
         through(it, format!("through {kind}"));
         for (below, options) in QUEUES.iter().step_by(3) {
-            let _ = tc.run(&format!("qdisc replace dev v0 parent 1:1 handle 2: {below} {options}"));
+            let _ = tc.tell(&format!("qdisc replace dev v0 parent 1:1 handle 2: {below} {options}"));
             let _ = talk(Transport::Udp, "10.0.0.2", 800);
         }
-        let _ = tc.run("qdisc del dev v0 parent 1:1");
+        let _ = tc.tell("qdisc del dev v0 parent 1:1");
         let _ = run("ip link set teql0 up");
         it.step(format!("teql below {kind}"), || tc.run("qdisc add dev v0 parent 1:1 teql0"));
         let _ = talk(Transport::Udp, "10.0.0.2", 800);
@@ -133,18 +133,18 @@ fn backlogged(it: &mut Exercise, tc: &mut OpenTool, kind: &str, class: &str, oth
     tc.run_many(it, &format!("two classes of {kind}"), &lines);
     for below in BELOW {
         // What it is put above may refuse it.
-        let _ = tc.run(&format!("qdisc replace dev v0 parent 1:2 handle 20: {below}"));
+        let _ = tc.tell(&format!("qdisc replace dev v0 parent 1:2 handle 20: {below}"));
         send(&[9001, 9002, 9002]);
         let change = format!("class change dev v0 parent 1: classid 1:2 {kind} {other}");
         it.step(format!("{kind} with packets in it is changed, {below}"), || tc.run(&change));
         std::thread::sleep(WAITS);
         send(&[9002, 9001, 9002]);
-        let _ = tc.run("qdisc del dev v0 parent 1:2");
-        let _ = tc.run(&format!("class change dev v0 parent 1: classid 1:2 {kind} {class}"));
+        let _ = tc.tell("qdisc del dev v0 parent 1:2");
+        let _ = tc.tell(&format!("class change dev v0 parent 1: classid 1:2 {kind} {class}"));
         std::thread::sleep(WAITS);
     }
     send(&[9001, 9002]);
-    let _ = tc.run("filter del dev v0 parent 1: prio 1");
+    let _ = tc.tell("filter del dev v0 parent 1: prio 1");
     it.step(format!("a class of {kind} with packets in it goes"), || tc.run("class del dev v0 classid 1:2"));
     std::thread::sleep(WAITS);
     send(&[9001]);
