@@ -123,6 +123,16 @@ impl Expr {
         }
     }
 
+    /// Whether it holds one symbol against another: it may then hold because both are off, and no more once one of them is on.
+    pub fn compares_symbols(&self) -> bool {
+        match self {
+            Expr::Compare(Term::Symbol(_), _, Term::Symbol(_)) => true,
+            Expr::Not(inner) => inner.compares_symbols(),
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().any(Expr::compares_symbols),
+            _ => false,
+        }
+    }
+
     /// The symbols that it names.
     pub fn symbols(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();

@@ -198,6 +198,12 @@ fn what_needs_off_goes_with_on() {
 }
 
 #[test]
+fn symbols_that_are_alike_because_both_are_off_have_to_be_alike_in_the_end() {
+    assert_eq!(solve(on("GADGET_WHOLE"), &["BUS"]), "GADGET=y GADGET_PART=y GADGET_WHOLE=y");
+    assert_eq!(solve(on("GADGET_WHOLE"), &["BUS", "GADGET"]), "GADGET_PART=y GADGET_WHOLE=y");
+}
+
+#[test]
 fn choices_have_one_member() {
     assert_eq!(solve(on("GADGET_IN_B"), &["BUS", "MODE_A"]), "GADGET=y GADGET_IN_B=y MODE_A=n MODE_B=y");
     assert_eq!(solve(off("MODE_A"), &["BUS", "MODE_A"]), "GADGET=y MODE_A=n MODE_B=y");

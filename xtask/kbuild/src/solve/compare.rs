@@ -29,7 +29,7 @@ impl<'a> Solver<'a> {
             (Relation::Equal | Relation::Unequal, Term::Symbol(other)) if kind.is_switch() => {
                 if (comparison == Relation::Equal) == want {
                     return match self.eval(expr) {
-                        Some(value) if value == want => Ok(()),
+                        Some(value) if value == want => self.keep([name, other]),
                         _ => self.cheapest(
                             &format!("{expr} hold"),
                             &[SolveWay::Both(name, other, true), SolveWay::Both(name, other, false)],
@@ -37,7 +37,7 @@ impl<'a> Solver<'a> {
                     };
                 }
                 match self.eval(expr) {
-                    Some(value) if value == want => Ok(()),
+                    Some(value) if value == want => self.keep([name, other]),
                     _ => self.cheapest(&format!("{expr} fail"), &[SolveWay::On(name), SolveWay::On(other)]),
                 }
             }
@@ -49,6 +49,17 @@ impl<'a> Solver<'a> {
                 _ => self.set_value(expr, name, kind, comparison, other, want),
             },
         }
+    }
+
+    /// Both stay as they are.
+    fn keep(&mut self, names: [&'a str; 2]) -> ObstacleStep {
+        names.into_iter().try_for_each(|name| {
+            if self.states.contains_key(&SolveKey::Symbol(name)) {
+                return Ok(());
+            }
+            let value = self.value(name);
+            self.put(SolveKey::Symbol(name), value, Means::Kept, 0)
+        })
     }
 
     /// A switch is `y`, `m` or `n`, or is not.

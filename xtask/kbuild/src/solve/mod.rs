@@ -15,8 +15,8 @@ use crate::kconfig::{Kconfig, KconfigEntry, Selector};
 use crate::why::Reason;
 use obstacle::{Obstacle, ObstacleStep};
 
-/// Conditions looked at in one search: less than a second.
-const MAX_STEPS: usize = 60_000;
+/// Conditions looked at in one search: some seconds at most.
+const MAX_STEPS: usize = 600_000;
 /// Symbols that depend on each other in a row.
 const MAX_DEPTH: usize = 100;
 /// Symbols that select the same one and are tried.
@@ -266,10 +266,11 @@ impl<'a> Solver<'a> {
     }
 
     /// What holds already is pinned before anything is changed; symbols that can be set by hand come before those that they
-    /// may select, and alternatives come last.
+    /// may select, alternatives come after that, and what holds one symbol against another last.
     fn in_order(&self, parts: &'a [Expr], want: bool) -> Vec<&'a Expr> {
         let mut parts: Vec<&Expr> = parts.iter().collect();
         parts.sort_by_cached_key(|part| match part {
+            part if part.compares_symbols() => 4,
             part if self.eval(part) == Some(want) => 0,
             Expr::Symbol(name) if self.kconfig.entries_of(name).any(|entry| entry.prompt.is_some()) => 1,
             Expr::Symbol(_) | Expr::Compare(..) | Expr::Const(_) | Expr::Module | Expr::Opaque(_) => 2,
