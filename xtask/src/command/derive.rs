@@ -91,14 +91,11 @@ impl Setting<'_> {
     }
 }
 
-/// The workload that runs a suite; `--kunit` calls it the same.
-pub fn scenario_of(suite: &str) -> String {
-    format!("kunit-{suite}")
-}
-
 /// A suite takes a moment, a selftest some seconds.
 fn tests(suites: Vec<String>, selftests: Vec<Scenario>) -> Vec<Scenario> {
-    let suites = suites.into_iter().map(|suite| Scenario::found(scenario_of(&suite), Workload::Kunit(suite)));
+    let suites = suites
+        .into_iter()
+        .map(|suite| Scenario::found(Scenario::name_of_suite(&suite), Workload::Kunit(suite)));
     suites.chain(selftests).collect()
 }
 

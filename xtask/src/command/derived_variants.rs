@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use kbuild::{KbuildTree, Value};
 
 use super::configured::Configurator;
-use super::derive::scenario_of;
 use super::kernels::{self, Kernels, OwnKernel};
 use super::setting::Setting;
 use super::user_program;
@@ -98,7 +97,7 @@ impl DerivedVariants {
 /// Leaves suites out of `variants`.
 fn without<'s>(variants: &mut [Variant], suites: impl Iterator<Item = &'s String>) {
     const WHY: &str = "the suite is not in this configuration";
-    let names: Vec<String> = suites.map(|suite| scenario_of(suite)).collect();
+    let names: Vec<String> = suites.map(|suite| Scenario::name_of_suite(suite)).collect();
     for variant in variants {
         variant.without.extend(names.iter().map(|name| (name.clone(), WHY.to_owned())));
     }

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use protocol::Workload;
 
-use super::derive::scenario_of;
 use super::part::{DividedPlan, PartRecord};
 use super::planned::{Course, Planned, Sources};
 use super::{conclude, intake, user_program};
@@ -237,7 +236,7 @@ pub fn suite(args: &cli::PlanArgs) -> Option<&'static str> {
 fn asked_for(args: &cli::PlanArgs) -> Result<Vec<Scenario>> {
     let mut scenarios = Vec::new();
     for suite in &args.kunit {
-        scenarios.push(Scenario::workload(scenario_of(suite), Workload::Kunit(suite.clone())));
+        scenarios.push(Scenario::workload(Scenario::name_of_suite(suite), Workload::Kunit(suite.clone())));
     }
     for path in &args.run {
         let (name, inside) = user_program::place(path)?;

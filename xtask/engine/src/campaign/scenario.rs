@@ -165,6 +165,11 @@ impl Scenario {
         Scenario::workload(format!("{}-failing", self.name), Workload::Sweep(sweep))
     }
 
+    /// The workload that runs a KUnit suite, whoever asked for it.
+    pub fn name_of_suite(suite: &str) -> String {
+        format!("kunit-{suite}")
+    }
+
     /// What was found to be about the patch: run by those kernels where it may tell something.
     pub fn found(name: String, work: Workload) -> Scenario {
         Scenario { always: false, ..Scenario::workload(name, work) }
