@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 
 use crate::exercise::Exercise;
 use crate::sys::wrong;
-use crate::tools::{self, MARK};
+use crate::tools::{self, MARK, failed_line};
 
 /// One tool.
 pub struct OpenTool {
@@ -20,7 +20,7 @@ pub struct OpenTool {
 #[derive(Default)]
 struct Listening {
     process: Option<(Child, ChildStdin, BufReader<ChildStderr>)>,
-    lines: u64,
+    lines: usize,
 }
 
 impl OpenTool {
@@ -116,11 +116,6 @@ fn start(tool: &str) -> io::Result<(Child, ChildStdin, BufReader<ChildStderr>)> 
         (Some(stdin), Some(stderr)) => Ok((child, stdin, BufReader::new(stderr))),
         _ => wrong("no pipes"),
     }
-}
-
-/// `Command failed -:3`.
-fn failed_line(complaint: &str) -> Option<u64> {
-    complaint.strip_prefix("Command failed -:")?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -219,11 +219,15 @@ fn run_batch(lines: &[ToolLine<'_>]) -> io::Result<BTreeSet<usize>> {
 /// Behind each line stands what is no command of the tool, so that its complaint tells that it came there.
 pub const MARK: &str = "?";
 
+/// The number in `Command failed /tmp/lines:3`; of standard input it is `-:3`.
+pub fn failed_line(complaint: &str) -> Option<usize> {
+    complaint.strip_prefix("Command failed ")?.rsplit(':').next()?.trim().parse().ok()
+}
+
 /// The lines that failed, from 1, and how many were come by: `Command failed /tmp/lines:3` is the second of them, and an even
 /// number its mark.
 fn read_complaints(complaints: &str, lines: usize) -> (BTreeSet<usize>, usize) {
-    let number = |line: &str| line.strip_prefix("Command failed ")?.rsplit(':').next()?.trim().parse().ok();
-    let numbers: BTreeSet<usize> = complaints.lines().filter_map(number).collect();
+    let numbers: BTreeSet<usize> = complaints.lines().filter_map(failed_line).collect();
     let passed = numbers.iter().filter(|number| *number % 2 == 0).max().map_or(0, |number| number / 2);
     let mut failed: BTreeSet<_> =
         numbers.iter().filter(|number| *number % 2 == 1).map(|one| one.div_ceil(2)).collect();

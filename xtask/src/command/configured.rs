@@ -33,7 +33,8 @@ const ASKED: [&str; 5] = ["gcc", "ld", "rustc", "bindgen", "pahole"];
 
 /// What tells one version of these from another, without a question to each: where it is, how long, and from when.
 fn tools(arch: &Arch) -> Vec<String> {
-    let names = ASKED.iter().flat_map(|name| [(*name).to_owned(), format!("{}{name}", arch.prefix())]);
+    let prefixes = BTreeSet::from(["", arch.prefix()]);
+    let names = ASKED.iter().flat_map(|name| prefixes.iter().map(move |prefix| format!("{prefix}{name}")));
     let places = names
         .flat_map(|name| host::find_program(&name).into_iter().chain([Path::new("/usr/bin").join(name)]));
     let identity = |path: PathBuf| {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use protocol::Workload;
 
-use super::derived_variants::PatchedSource;
+use super::derived_variants::{CompletedVariant, PatchedSource};
 use super::setting::{self, Setting};
 use crate::arms::{base_tree, changed};
 use crate::campaign::plan;
@@ -56,16 +56,20 @@ impl Setting<'_> {
         let source = PatchedSource { work: &work, patched: &patched, changes: &changes, tree: &tree.name };
         let (mut derived, sandbox) = self.derive_everywhere(events, &source, &hunks)?;
         self.sandbox = sandbox;
-        let arch = derived.variants.first().map(|variant| arch::find(&variant.arch)).transpose()?;
+        let arch = derived.all.first().map(|one| arch::find(&one.variant.arch)).transpose()?;
         let selftests = match arch {
             Some(arch) => self.selftests(events, &work, &patched, arch)?,
             None => Vec::new(),
         };
         derived.leave_out(&selftests)?;
         let changed = hunks.into_iter().map(|hunk| hunk.path).collect();
-        self.configured.extend(derived.variants.iter().map(Variant::id).zip(derived.configured));
-        let tests = tests(derived.suites, selftests);
-        self.complete(derived.variants, tests, &About { changed, callers: derived.callers })
+        let tests = tests(derived.suites(), selftests);
+        let mut variants = Vec::new();
+        for CompletedVariant { variant, lines, .. } in derived.all {
+            self.configured.insert(variant.id(), lines);
+            variants.push(variant);
+        }
+        self.complete(variants, tests, &About { changed, callers: derived.callers })
     }
 
     /// Plans again, with what was derived for a patch.

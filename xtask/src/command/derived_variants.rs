@@ -46,60 +46,55 @@ impl PatchedSource<'_> {
     }
 }
 
-/// Variants of a plan, completed.
+/// A variant of a plan, completed.
+pub struct CompletedVariant {
+    pub variant: Variant,
+    /// Of its `.config`.
+    pub lines: BTreeSet<String>,
+    /// The KUnit suites that it has.
+    suites: Vec<String>,
+}
+
 #[derive(Default)]
 pub struct DerivedVariants {
-    pub variants: Vec<Variant>,
-    /// By index of the variant, the lines of its `.config`.
-    pub configured: Vec<BTreeSet<String>>,
-    pub suites: Vec<String>,
+    pub all: Vec<CompletedVariant>,
     pub callers: BTreeSet<String>,
     /// [`Derivation::not_here`].
-    pub not_here: BTreeSet<String>,
-    pub compiles_anything: bool,
+    not_here: BTreeSet<String>,
+    compiles_anything: bool,
 }
 
 impl DerivedVariants {
-    /// Takes `others` as well; the place of variants that compile nothing of the patch is taken.
+    /// Takes `others` as well. They take the place of variants that compile nothing of the patch if they do.
     fn add(&mut self, others: DerivedVariants) {
-        if !self.compiles_anything {
-            *self = DerivedVariants {
-                not_here: std::mem::take(&mut self.not_here),
-                ..DerivedVariants::default()
-            };
+        if others.compiles_anything && !self.compiles_anything {
+            *self = DerivedVariants::default();
         }
-        let (mine, theirs) = (self.suites.clone(), &others.suites);
-        without(&mut self.variants, theirs.iter().filter(|suite| !mine.contains(suite)));
-        let mut variants = others.variants;
-        without(&mut variants, mine.iter().filter(|suite| !theirs.contains(suite)));
-        self.variants.extend(variants);
-        self.configured.extend(others.configured);
-        self.suites.extend(others.suites);
+        self.all.extend(others.all);
         self.callers.extend(others.callers);
         self.compiles_anything |= others.compiles_anything;
     }
 
-    /// Selftests are programs of this host's architecture.
+    pub fn suites(&self) -> Vec<String> {
+        self.all.iter().flat_map(|one| one.suites.clone()).collect()
+    }
+
+    /// Leaves out of each variant the suites that others have, and selftests, which are programs of this host's architecture.
     ///
     /// # Errors
     /// When a variant names an architecture that is not known.
     pub fn leave_out(&mut self, selftests: &[Scenario]) -> Result<()> {
-        for variant in &mut self.variants {
+        let all = self.suites();
+        for CompletedVariant { variant, suites, .. } in &mut self.all {
+            let lacking = all.iter().filter(|suite| !suites.contains(suite));
+            let why = "the suite is not in this configuration".to_owned();
+            variant.without.extend(lacking.map(|suite| (Scenario::name_of_suite(suite), why.clone())));
             let arch = arch::find(&variant.arch)?;
+            let foreign = selftests.iter().filter(|_| !arch.is_native());
             let why = format!("no selftests are built for {}", arch.name);
-            let names = selftests.iter().filter(|_| !arch.is_native()).map(|test| test.name.clone());
-            variant.without.extend(names.map(|name| (name, why.clone())));
+            variant.without.extend(foreign.map(|test| (test.name.clone(), why.clone())));
         }
         Ok(())
-    }
-}
-
-/// Leaves suites out of `variants`.
-fn without<'s>(variants: &mut [Variant], suites: impl Iterator<Item = &'s String>) {
-    const WHY: &str = "the suite is not in this configuration";
-    let names: Vec<String> = suites.map(|suite| Scenario::name_of_suite(suite)).collect();
-    for variant in variants {
-        variant.without.extend(names.iter().map(|name| (name.clone(), WHY.to_owned())));
     }
 }
 
@@ -116,14 +111,19 @@ impl Setting<'_> {
         let (mut all, mut sandbox) = (DerivedVariants::default(), self.sandbox.clone());
         let mut left: Vec<ChangedHunk> = Vec::new();
         for variant in variants.iter().filter(|variant| variant.is_planned()) {
-            let found = self.derive_for(events, source, hunks, (variant, &sandbox))?;
+            let kbuild = source.kbuild(arch::find(&variant.arch)?)?;
+            let found = self.derive_for(events, source, hunks, (variant, &kbuild, &sandbox))?;
             left.extend(hunks.iter().filter(|hunk| found.not_here.contains(&hunk.path)).cloned());
             all.add(found);
         }
         let mut arches: Vec<&'static Arch> = super::arches(&self.planned.cells);
         for variant in variants.iter().filter(|variant| variant.elsewhere) {
+            if left.is_empty() {
+                break;
+            }
             let arch = arch::find(&variant.arch)?;
-            if left.is_empty() || !self.may_compile(source, &left, variant, arch)? {
+            let kbuild = source.kbuild(arch)?;
+            if !self.may_compile(source, &left, variant, &kbuild)? {
                 continue;
             }
             events.note(format!("derived: tried on {}, which may compile it", arch.name));
@@ -134,7 +134,7 @@ impl Setting<'_> {
             for path in &self.args.run {
                 user_program::prepare(path, arch, &sandbox, &self.dir.path)?;
             }
-            let found = self.derive_for(events, source, &left, (variant, &sandbox))?;
+            let found = self.derive_for(events, source, &left, (variant, &kbuild, &sandbox))?;
             left.retain(|hunk| found.not_here.contains(&hunk.path));
             if found.compiles_anything {
                 all.add(found);
@@ -149,13 +149,13 @@ impl Setting<'_> {
         source: &PatchedSource<'_>,
         hunks: &[ChangedHunk],
         variant: &Variant,
-        arch: &'static Arch,
+        kbuild: &KbuildTree,
     ) -> Result<bool> {
         let asked = kernels::asked_for(&project::requests(self.project, variant)?);
         let value = |symbol: &str| asked.get(symbol).cloned().unwrap_or(Value::No);
         let read = |path: &str| source.read(path);
         let files = PatchedFiles { patched: &read };
-        Ok(derive::derive(&source.kbuild(arch)?, &files, hunks, &value).compiles_anything())
+        Ok(derive::derive(kbuild, &files, hunks, &value).compiles_anything())
     }
 
     /// What `hunks` need in one variant.
@@ -164,17 +164,16 @@ impl Setting<'_> {
         events: &Events,
         source: &PatchedSource<'_>,
         hunks: &[ChangedHunk],
-        (variant, sandbox): (&Variant, &Sandbox),
+        (variant, kbuild, sandbox): (&Variant, &KbuildTree, &Sandbox),
     ) -> Result<DerivedVariants> {
         let &PatchedSource { work, changes, .. } = source;
         let arch = arch::find(&variant.arch)?;
-        let kbuild = source.kbuild(arch)?;
         let configurator = Configurator { sandbox, work, arch, changes };
-        let kernels = Kernels { project: self.project, kbuild: &kbuild, configurator: &configurator };
+        let kernels = Kernels { project: self.project, kbuild, configurator: &configurator };
         let own = kernels.own(variant)?;
         let value = |symbol: &str| own.value(symbol);
         let read = |path: &str| source.read(path);
-        let mut found = derive::derive(&kbuild, &PatchedFiles { patched: &read }, hunks, &value);
+        let mut found = derive::derive(kbuild, &PatchedFiles { patched: &read }, hunks, &value);
         let mut configured = Vec::new();
         for derived in &mut found.variants {
             configured.push(kernels.settle(variant, derived, &own, &mut found.notes)?);
@@ -182,12 +181,10 @@ impl Setting<'_> {
         tell(events, &found);
         let shapes = self.shapes(events, source, (variant, &kernels, &own), &mut found, &mut configured)?;
         Ok(DerivedVariants {
-            suites: found.variants.iter().flat_map(|derived| derived.suites.iter().cloned()).collect(),
             callers: found.callers.iter().cloned().collect(),
             not_here: found.not_here.clone(),
             compiles_anything: found.compiles_anything(),
-            variants: with(&shapes, found),
-            configured,
+            all: completed(&shapes, found, configured),
         })
     }
 
@@ -234,31 +231,28 @@ struct VariantShape<'v> {
 }
 
 /// The variants, one for each configuration; one apart has a name, and with it build directories, of its own.
-fn with(shapes: &[VariantShape<'_>], found: Derivation) -> Vec<Variant> {
-    let all: BTreeSet<String> = found.variants.iter().flat_map(|derived| derived.suites.clone()).collect();
-    let mut variants: Vec<Variant> = Vec::new();
-    for (VariantShape { of, apart }, derived) in shapes.iter().zip(found.variants) {
-        let alike = variants.iter().filter(|known| known.fragments == of.fragments).count();
+fn completed(
+    shapes: &[VariantShape<'_>],
+    found: Derivation,
+    configured: Vec<BTreeSet<String>>,
+) -> Vec<CompletedVariant> {
+    let mut all: Vec<CompletedVariant> = Vec::new();
+    let parts = shapes.iter().zip(found.variants).zip(configured);
+    for ((VariantShape { of, apart }, derived), lines) in parts {
+        let alike = all.iter().filter(|known| known.variant.fragments == of.fragments).count();
         let number = if alike == 0 { String::new() } else { format!("-{}", alike + 1) };
-        let name = format!("{}{number}{}", of.name, if *apart { "-apart" } else { "" });
-        let has = derived.suites;
-        let counted = derived.counted.into_iter().collect();
-        let arguments = [of.arguments.clone(), found.arguments.clone()].concat();
-        let derived = derived.symbols;
-        let mut variant = Variant {
-            name,
-            derived,
-            counted,
-            arguments,
+        let variant = Variant {
+            name: format!("{}{number}{}", of.name, if *apart { "-apart" } else { "" }),
+            derived: derived.symbols,
+            counted: derived.counted.into_iter().collect(),
+            arguments: [of.arguments.clone(), found.arguments.clone()].concat(),
             stands_in_for: None,
             elsewhere: false,
             ..(*of).clone()
         };
-        let lacking = all.iter().filter(|suite| !has.contains(suite));
-        without(std::slice::from_mut(&mut variant), lacking);
-        variants.push(variant);
+        all.push(CompletedVariant { variant, lines, suites: derived.suites });
     }
-    variants
+    all
 }
 
 fn tell(events: &Events, found: &Derivation) {

@@ -202,10 +202,14 @@ impl Planned {
     /// What stands between a cell and a pass; for a control, what became of it.
     pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let asked = self.asked(cell);
-        let of_arm = |arm| judge::examine(&asked, arm, evidence).into_iter().map(|finding| finding.text);
+        // Of one that was ended before its end, what it does not have says nothing.
+        let is_whole = !has_counted_enough(evidence);
+        let of_arm = |arm| {
+            let found = judge::examine(&asked, arm, evidence).into_iter();
+            found.filter(move |finding| is_whole || finding.splat.is_some()).map(|finding| finding.text)
+        };
         match &cell.arm {
             Arm::Base => of_arm(JudgedArm::Base).collect(),
-            Arm::Coverage | Arm::CoverageRest if has_counted_enough(evidence) => Vec::new(),
             Arm::Patched | Arm::Coverage | Arm::CoverageRest | Arm::Version(_) => {
                 of_arm(JudgedArm::Patched).collect()
             }

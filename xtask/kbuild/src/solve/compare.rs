@@ -27,18 +27,17 @@ impl<'a> Solver<'a> {
             (Relation::Equal, Term::Text(text)) if kind.is_switch() => self.is(name, text, want),
             (Relation::Unequal, Term::Text(text)) if kind.is_switch() => self.is(name, text, !want),
             (Relation::Equal | Relation::Unequal, Term::Symbol(other)) if kind.is_switch() => {
-                if (comparison == Relation::Equal) == want {
-                    return match self.eval(expr) {
-                        Some(value) if value == want => self.keep([name, other]),
-                        _ => self.cheapest(
-                            &format!("{expr} hold"),
-                            &[SolveWay::Both(name, other, true), SolveWay::Both(name, other, false)],
-                        ),
-                    };
+                if self.eval(expr) == Some(want) {
+                    return self.keep([name, other]);
                 }
-                match self.eval(expr) {
-                    Some(value) if value == want => self.keep([name, other]),
-                    _ => self.cheapest(&format!("{expr} fail"), &[SolveWay::On(name), SolveWay::On(other)]),
+                match (comparison == Relation::Equal) == want {
+                    true => self.cheapest(
+                        &format!("{expr} hold"),
+                        &[SolveWay::Both(name, other, true), SolveWay::Both(name, other, false)],
+                    ),
+                    false => {
+                        self.cheapest(&format!("{expr} fail"), &[SolveWay::On(name), SolveWay::On(other)])
+                    }
                 }
             }
             (_, other) => match self.eval(expr) {

@@ -475,6 +475,8 @@ mod tests {
             [coverage("test", &[(3, 9), (5, 0)]), coverage("a", &[(3, 5), (5, 0)]), coverage("b", &[(5, 1)])];
         let reach = Reach { hunks: vec![reached(&hunk, &all)], ..Reach::default() };
         assert_eq!(Vec::from_iter(reach.reached_by()), ["a", "b", "test"]);
+        assert_eq!(reach.telling(1, vec!["test".to_owned()]), ["test", "b"]);
+        // What `a` executes is executed by then.
         assert_eq!(reach.telling(2, vec!["test".to_owned()]), ["test", "b"]);
         assert_eq!(reach.telling(1, Vec::new()).len(), 1);
     }
