@@ -105,6 +105,7 @@ pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> 
         timings: timings(forced.performed.timings, quiet.performed.timings),
         done: forced.performed.done,
         results: BTreeMap::new(),
+        found: BTreeMap::new(),
         output: String::new(),
         leaks: Vec::new(),
     })

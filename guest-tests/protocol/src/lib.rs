@@ -262,6 +262,9 @@ pub struct Measured {
     /// Of a workload: how each thing that it did ended, by the name of that.
     #[serde(default, deserialize_with = "unique::map")]
     pub results: BTreeMap<String, WorkResult>,
+    /// Of a workload: how many of something it found there, as entries of a directory. Fewer than on another kernel are missed there.
+    #[serde(default, deserialize_with = "unique::map")]
+    pub found: BTreeMap<String, u64>,
     /// Of a workload: the end of what it printed.
     #[serde(default)]
     pub output: String,
@@ -286,9 +289,10 @@ pub struct Leak {
     pub stack: Vec<String>,
 }
 
-/// Most results of one workload, and the longest name of one and text about one, in characters: all of them fit into one
-/// line of the channel.
+/// Most results of one workload, most numbers of what it found, and the longest name of one and text about one, in characters: all
+/// of them fit into one line of the channel.
 pub const RESULTS_MAX: usize = 400;
+pub const FOUND_MAX: usize = 200;
 pub const RESULT_CHARS_MAX: usize = 60;
 
 /// How something that a workload did ended.

@@ -1,5 +1,6 @@
 //! The outside of an exerciser: a list of steps, each of which may end in an error, which is a result and no end of it.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::io;
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kit::scenario;
-use protocol::{Done, Measured, Order, Sweep, WorkResult, Workload};
+use protocol::{Done, FOUND_MAX, Measured, Order, Sweep, WorkResult, Workload};
 
 use crate::errno;
 use crate::results::{self, Results};
@@ -28,6 +29,7 @@ const ROUNDS_MAX: u32 = 6;
 #[derive(Debug, Default)]
 pub struct Exercise {
     results: Results,
+    found: BTreeMap<String, u64>,
     /// The steps that took long, and how long.
     slow: String,
     sweep: Option<FunctionSweep>,
@@ -64,8 +66,16 @@ pub fn run(work: impl Fn(&mut Exercise)) {
         }
         let injected = done.iter().map(|done: &Done| done.count).sum();
         let output = results::end_of_output(exercise.slow.as_bytes());
-        let results = exercise.results.into_map();
-        Ok(Measured { demanded: order.ask.demand, injected, done, results, output, ..Measured::default() })
+        let (results, found) = (exercise.results.into_map(), exercise.found);
+        Ok(Measured {
+            demanded: order.ask.demand,
+            injected,
+            done,
+            results,
+            found,
+            output,
+            ..Measured::default()
+        })
     });
 }
 
@@ -144,6 +154,13 @@ impl Exercise {
         match end {
             Ok(()) => self.results.add(name, WorkResult::Ok),
             Err(error) => self.fail(name, &error),
+        }
+    }
+
+    /// How many of `what` there are. Where failures are forced that says nothing.
+    pub fn found(&mut self, what: &str, count: usize) {
+        if self.sweep.is_none() && self.found.len() < FOUND_MAX {
+            self.found.insert(results::name(what), count as u64);
         }
     }
 

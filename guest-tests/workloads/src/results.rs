@@ -18,7 +18,7 @@ impl Results {
         if self.is_full() {
             return;
         }
-        let name = tail(name, RESULT_CHARS_MAX);
+        let name = self::name(name);
         let taken = |name: &str| self.0.contains_key(name);
         let free = match taken(&name) {
             false => Some(name),
@@ -67,6 +67,11 @@ fn short(result: WorkResult) -> WorkResult {
     }
 }
 
+/// A name as it is told.
+pub fn name(name: &str) -> String {
+    tail(name, RESULT_CHARS_MAX)
+}
+
 /// The end of a name says more than its beginning: of a path, of a test in a suite.
 fn tail(name: &str, most: usize) -> String {
     let name = plain(name);
@@ -106,7 +111,7 @@ pub fn end_of_output(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use protocol::{Encoder, LINE_LIMIT, Measured, Message, Nonce};
+    use protocol::{Encoder, FOUND_MAX, LINE_LIMIT, Measured, Message, Nonce};
 
     use super::*;
 
@@ -142,12 +147,15 @@ mod tests {
             let name = format!("{}{number:04}", "\"\u{1}ü".repeat(40));
             results.add(&name, WorkResult::Skipped("\\\u{7}é".repeat(40)));
         }
+        let found =
+            (0..FOUND_MAX).map(|number| (name(&format!("{}{number:04}", "\"ü".repeat(60))), u64::MAX));
         let measured = Measured {
             results: results.into_map(),
+            found: found.collect(),
             output: end_of_output("\u{1}\"\n".repeat(3000).as_bytes()),
             ..Measured::default()
         };
-        assert_eq!(measured.results.len(), RESULTS_MAX);
+        assert_eq!((measured.results.len(), measured.found.len()), (RESULTS_MAX, FOUND_MAX));
         let message = Message::Measured { scenario: "x".repeat(64), measured: Box::new(measured) };
         let line = Encoder::new(Nonce::from_bytes([0; 16])).encode(&message);
         assert!(line.len() < LINE_LIMIT, "{}", line.len());

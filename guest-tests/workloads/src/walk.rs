@@ -22,10 +22,10 @@ pub struct FileWalk<'a> {
     /// Directories of which the first few entries stand for all.
     pub sample: &'a [&'a str],
     pub write: bool,
-    /// Of the root and of the directories in it the number of entries is a part of a result's name.
-    pub tell_entries: bool,
-    /// Whether a file has anything in it is a result.
-    pub tell_empty: bool,
+    /// Nothing comes and goes in it: how many entries the root and the directories in it have, and how many files in it can be read.
+    pub is_steady: bool,
+    /// That a file has anything in it is a result; that it has nothing is none, or a patch that puts something in would be blamed.
+    pub tell_content: bool,
     /// Each is opened, read a little and closed so often after that.
     pub again: u32,
     /// The walk ends here, wherever it is. It is never reached on a machine that is not overloaded: else two kernels would
@@ -41,8 +41,8 @@ impl Default for FileWalk<'_> {
             keep: &[],
             sample: &[],
             write: false,
-            tell_entries: false,
-            tell_empty: false,
+            is_steady: false,
+            tell_content: false,
             again: 0,
             limit,
         }
@@ -83,15 +83,15 @@ pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: FileWalk<'_>) {
     let _impatience = Impatience::after(BLOCKS);
     let mut seen = WalkSeen::default();
     let mut stack = vec![(root.to_path_buf(), 0)];
-    let (mut files, mut errors) = (0_u32, Errors::default());
+    let (mut files, mut can_be_read, mut errors) = (0_u32, 0, Errors::default());
     while let Some((directory, depth)) = stack.pop() {
         if began.elapsed() > how.limit {
             it.fail(&format!("walk {}", root.display()), &io::Error::other("took too long"));
             return;
         }
         let entries = entries(&directory, how);
-        if how.tell_entries && depth < 2 {
-            it.note(&format!("{} has {} entries", directory.display(), entries.len()), Ok(()));
+        if how.is_steady && depth < 2 {
+            it.found(&format!("entries of {}", directory.display()), entries.len());
         }
         for (path, kind) in entries {
             if !seen.is_new(&path) || !how.wants(&path) {
@@ -103,9 +103,12 @@ pub fn walk(it: &mut Exercise, root: impl AsRef<Path>, how: FileWalk<'_>) {
                 let _ = fs::read_link(&path);
             } else if kind.is_file() {
                 files += 1;
-                visit(it, &path, how, &mut errors);
+                can_be_read += usize::from(visit(it, &path, how, &mut errors));
             }
         }
+    }
+    if how.is_steady {
+        it.found(&format!("readable files below {}", root.display()), can_be_read);
     }
     it.step(format!("walk {}", class(&root.to_string_lossy())), || match files {
         0 => Err(io::Error::from_raw_os_error(libc::ENOENT)),
@@ -165,29 +168,34 @@ fn class(path: &str) -> String {
     class
 }
 
-fn visit(it: &mut Exercise, path: &Path, how: FileWalk<'_>, errors: &mut Errors) {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+/// Whether it can be read.
+fn visit(it: &mut Exercise, path: &Path, how: FileWalk<'_>, errors: &mut Errors) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return false };
     let mode = metadata.permissions().mode();
     if mode & 0o444 == 0 {
         open_and_close(path);
-        return;
+        return false;
     }
     let first = read(path);
     for _ in 0..how.again {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
         let _ = file.and_then(|mut file| file.read(&mut [0; 64]));
     }
-    if let (Ok(content), true) = (&first, how.tell_empty) {
-        let name = class(&path.to_string_lossy());
-        it.note(&format!("{name} is {}", if content.is_empty() { "empty" } else { "not empty" }), Ok(()));
+    if how.tell_content && first.as_ref().is_ok_and(|content| !content.is_empty()) {
+        it.note(&format!("{} has content", class(&path.to_string_lossy())), Ok(()));
     }
     match first {
-        Ok(content) if mode & 0o222 != 0 && how.writes(path) => {
-            write_back(it, path, &content, errors);
+        Ok(content) => {
+            if mode & 0o222 != 0 && how.writes(path) {
+                write_back(it, path, &content, errors);
+            }
+            true
         }
-        Ok(_) => {}
-        Err(error) if is_by_nature(&error) => {}
-        Err(error) => errors.record(it, "", path, &error),
+        Err(error) if is_by_nature(&error) => true,
+        Err(error) => {
+            errors.record(it, "", path, &error);
+            false
+        }
     }
 }
 

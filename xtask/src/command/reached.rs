@@ -1,6 +1,7 @@
 //! What each kernel is asked to do, by what was counted: which workloads count on, which of them judged kernels run, and which are
 //! run once more with failures below the changed functions. Builds, boots and judges nothing.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Workload;
@@ -159,8 +160,8 @@ fn exerciser<'s>(scenarios: &'s [Scenario], name: &str) -> Option<&'s Scenario> 
 }
 
 /// Once more the workloads that execute the functions of hunks that they do not execute, with failures below these: for each hunk
-/// first the workload that is planned first, because it is the most about the changed file, then the one that executes the
-/// function most often. Another caller gets into other failures.
+/// first the workload that is the most about the changed file, then the one that executes the function most often. Another caller
+/// gets into other failures.
 fn sweeps_around(
     scenarios: &[Scenario],
     left: &[(usize, &HunkReach)],
@@ -184,12 +185,15 @@ fn sweeps_around(
     some.map(|(scenario, under)| swept(scenario, under, counted)).collect()
 }
 
-/// The exercisers that execute the function of a hunk: the one that is planned first, then the others, which come by how often.
+/// The exercisers that execute the function of a hunk: of those that are the most about its file the one that does most often, then
+/// the others, which come by how often.
 fn exercisers_around<'s>(scenarios: &'s [Scenario], hunk: &HunkReach) -> Vec<&'s Scenario> {
     let mut found: Vec<&Scenario> =
         hunk.around.iter().filter_map(|name| exerciser(scenarios, name)).collect();
-    let place = |scenario: &Scenario| scenarios.iter().position(|known| known.name == scenario.name);
-    if let Some(first) = (0..found.len()).min_by_key(|index| place(found[*index])) {
+    let file = BTreeSet::from([hunk.path.as_str()]);
+    // Of several with the same key the first is taken.
+    let first = (0..found.len()).min_by_key(|index| Reverse(found[*index].nearness(&file)));
+    if let Some(first) = first {
         found[..=first].rotate_right(1);
     }
     found
@@ -263,4 +267,37 @@ fn swept(scenario: &Scenario, mut under: Vec<Vec<String>>, counted: &[(usize, Ev
     let secs = (SWEEP_SECS + ROUNDS * rounds_secs(scenario, &under, counted)).min(SWEEP_SECS_MAX);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 25 and 75")]
     scenario.sweep_of(under, secs as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::reach::ReachState;
+
+    fn about(name: &str, paths: &[&str]) -> Scenario {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        Scenario { paths, ..Scenario::workload(name.to_owned(), Workload::Ours) }
+    }
+
+    #[test]
+    fn workload_most_about_the_file_comes_first_and_of_several_the_one_that_executes_it_most() {
+        let scenarios = [
+            about("queues", &["net/sched/", "net/core/"]),
+            about("classes", &["net/sched/"]),
+            about("sockets", &["net/"]),
+        ];
+        let hunk = HunkReach {
+            number: 1,
+            path: "net/sched/sch_qfq.c".to_owned(),
+            place: String::new(),
+            lines: Vec::new(),
+            uncounted: Vec::new(),
+            state: ReachState::NotExecuted,
+            around: ["sockets", "classes", "queues"].map(str::to_owned).into(),
+            failures: 0,
+        };
+        let names: Vec<&str> =
+            exercisers_around(&scenarios, &hunk).iter().map(|found| found.name.as_str()).collect();
+        assert_eq!(names, ["classes", "sockets", "queues"]);
+    }
 }

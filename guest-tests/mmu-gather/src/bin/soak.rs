@@ -75,6 +75,7 @@ fn add(sum: Measured, round: Measured) -> Measured {
         timings,
         done,
         results,
+        found,
         output,
         leaks,
     } = round;
@@ -96,6 +97,7 @@ fn add(sum: Measured, round: Measured) -> Measured {
         timings: sum.timings.into_iter().chain(timings).collect(),
         done: done.map(|(sum, round)| Done { count: sum.count + round.count, ..sum }).collect(),
         results,
+        found,
         output,
         leaks,
     }

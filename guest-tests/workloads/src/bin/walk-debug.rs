@@ -50,6 +50,7 @@ fn exercise(it: &mut Exercise) {
         sample: &SAMPLE,
         write: true,
         again: AGAIN,
+        is_steady: true,
         ..FileWalk::default()
     };
     walk::walk(it, "/sys/kernel/debug", how);

@@ -29,8 +29,8 @@ fn exercise(it: &mut Exercise) {
     let mut processes: Vec<String> = ["/proc/1", "/proc/2"].map(str::to_owned).into();
     processes.extend(["self", "thread-self"].map(|name| format!("/proc/{name}/")));
     for process in processes {
-        let tell_empty = process.contains("/self");
-        walk::walk(it, process, FileWalk { tell_empty, ..how });
+        let is_own = process.contains("/self");
+        walk::walk(it, process, FileWalk { tell_content: is_own, is_steady: is_own, ..how });
     }
     let pid = std::process::id();
     walk::walk(it, format!("/proc/{pid}"), how);
@@ -40,10 +40,10 @@ fn exercise(it: &mut Exercise) {
     for path in rest {
         if path.is_dir() && !path.is_symlink() {
             // Of the others, some come and go.
-            let tell_entries = path.ends_with("sys");
-            walk::walk(it, path, FileWalk { tell_entries, ..how });
+            let is_steady = path.ends_with("sys");
+            walk::walk(it, path, FileWalk { is_steady, ..how });
         } else if path.is_file() {
-            walk::one(it, &path, FileWalk { tell_empty: true, ..how });
+            walk::one(it, &path, FileWalk { tell_content: true, ..how });
         }
     }
 }

@@ -67,8 +67,8 @@ fn exercise(it: &mut Exercise) {
         "power",
     ] {
         // Of the others, some come and go.
-        let tell_entries = !["block", "class", "dev", "devices"].contains(&directory);
-        walk::walk(it, format!("/sys/{directory}"), FileWalk { tell_entries, ..how });
+        let is_steady = !["block", "class", "dev", "devices"].contains(&directory);
+        walk::walk(it, format!("/sys/{directory}"), FileWalk { is_steady, ..how });
     }
     // What a write of uevent does (lib/kobject_uevent.c, kobject_synth_uevent()).
     for (event, device) in [("change", "mem/null"), ("add", "mem/null"), ("nonsense", "mem/null")] {

@@ -203,7 +203,7 @@ impl Scenario {
 
     /// How well it is known to be about one of `files`: the length of the longest path that they have in common. None: it is about
     /// others.
-    fn nearness(&self, files: &BTreeSet<&str>) -> Option<usize> {
+    pub fn nearness(&self, files: &BTreeSet<&str>) -> Option<usize> {
         if self.paths.is_empty() {
             return Some(0);
         }

@@ -846,6 +846,48 @@ fn workload_that_ends_well_on_the_base_and_not_on_the_patched_arm_fails_the_patc
 }
 
 #[test]
+fn what_there_is_less_of_with_the_patch_fails_it_and_what_there_is_more_of_does_not() {
+    let scenarios = [scenario("munmap", Demand::Work(Workload::Ours))];
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let with = |found: &[(&str, u64)]| {
+        let found = found.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect();
+        let results = BTreeMap::from([("walk".to_owned(), WorkResult::Ok)]);
+        let mut ran = sound(none());
+        ran.scenarios[0].outcome =
+            Ending::Measured(Box::new(Measured { results, found, ..Measured::default() }));
+        evidence(ran)
+    };
+    let verdict = |base: &[(&str, u64)], patched: &[(&str, u64)]| {
+        let judgement = judge(&asked, &with(base), &with(patched), &Detectors::default());
+        (judgement.verdict, judgement.reasons)
+    };
+    let base = [("entries of /proc/sys/vm", 40)];
+    assert_eq!(verdict(&base, &base).0, Verdict::WeakPass);
+    assert_eq!(verdict(&base, &[("entries of /proc/sys/vm", 41)]).0, Verdict::WeakPass);
+    let (fail, reasons) = verdict(&base, &[("entries of /proc/sys/vm", 39)]);
+    assert_eq!(fail, Verdict::Fail);
+    let reason = "munmap: entries of /proc/sys/vm: ok on the base, 39 instead of 40 with the patch";
+    assert!(reasons.iter().any(|one| one.contains(reason)), "{reasons:?}");
+    // What is not there at all is missing above as well.
+    assert_eq!(verdict(&base, &[]).0, Verdict::WeakPass);
+}
+
+#[test]
+fn result_that_the_patch_may_have_renamed_or_pushed_out_is_not_missed() {
+    let suite = || Workload::Kunit("gadget".to_owned());
+    let (old, new) = ([("gadget / old", WorkResult::Ok)], [("gadget / new", WorkResult::Ok)]);
+    assert_eq!(compared(suite(), &old, &new, None).verdict, Verdict::WeakPass);
+    let names: Vec<String> = (0..=protocol::RESULTS_MAX).map(|number| format!("{number:04}")).collect();
+    let of = |names: &'static [String]| -> Vec<(&'static str, WorkResult)> {
+        names.iter().map(|name| (name.as_str(), WorkResult::Ok)).collect()
+    };
+    let names: &'static [String] = names.leak();
+    let (first, last) = (of(&names[..protocol::RESULTS_MAX]), of(&names[1..]));
+    assert_eq!(compared(Workload::Ours, &first, &last, None).verdict, Verdict::WeakPass);
+    assert_eq!(compared(Workload::Ours, &first[1..], &last[1..], None).verdict, Verdict::Fail);
+}
+
+#[test]
 fn test_that_fails_without_the_patch_and_not_with_it_is_a_fix() {
     let program = || Workload::Program(vec!["/user/reproducer".to_owned()]);
     let verdict = |base, patched| {

@@ -23,6 +23,8 @@ pub struct Difference {
     pub is_test: bool,
     /// A number of objects, of which one boot alone says nothing unless it is large: two boots of one kernel may differ.
     pub growth: Option<Growth>,
+    /// On either side something is missing that the patch may well have taken away, renamed or pushed out.
+    pub may_be_gone: bool,
 }
 
 /// By how many objects a cache has grown on both arms.
@@ -46,7 +48,12 @@ impl Growth {
 impl Difference {
     /// It ended well without the patch, and does not with it.
     pub fn is_worse(&self) -> bool {
-        self.base == Some(WorkResult::Ok) && matches!(self.patched, Some(WorkResult::Failed(_)) | None)
+        let is_bad = match &self.patched {
+            Some(WorkResult::Failed(_)) => true,
+            Some(WorkResult::Ok | WorkResult::Skipped(_)) => false,
+            None => !self.may_be_gone,
+        };
+        self.base == Some(WorkResult::Ok) && is_bad
     }
 
     /// It is a test that failed without the patch and does not with it.
@@ -111,7 +118,12 @@ fn compare(
     if matches!(work, Workload::Leftovers) {
         found.extend(grown(scenario, base, patched));
     }
+    found.extend(fewer(scenario, base, patched));
     let is_test = is_test(work);
+    // Tests of the kernel's own are compiled with the patch, which may rename one. Of what does not fit into a report, one result more
+    // pushes out another.
+    let is_full = |measured: &Measured| measured.results.len() >= protocol::RESULTS_MAX;
+    let may_be_gone = matches!(work, Workload::Kunit(_)) || is_full(base) || is_full(patched);
     let mut names: Vec<&String> = base.results.keys().chain(patched.results.keys()).collect();
     names.sort_unstable();
     names.dedup();
@@ -125,9 +137,28 @@ fn compare(
                 patched: patched.cloned(),
                 is_test,
                 growth: None,
+                may_be_gone,
             });
         }
     }
+}
+
+/// What there is less of with the patch. That there is more is its own business.
+fn fewer<'m>(
+    scenario: &'m Scenario,
+    base: &'m Measured,
+    patched: &'m Measured,
+) -> impl Iterator<Item = Difference> + 'm {
+    let both = base.found.iter().filter_map(|(what, base)| Some((what, base, patched.found.get(what)?)));
+    both.filter(|(_, base, patched)| patched < base).map(|(what, base, patched)| Difference {
+        scenario: scenario.name.clone(),
+        what: what.clone(),
+        base: Some(WorkResult::Ok),
+        patched: Some(WorkResult::Failed(format!("{patched} instead of {base}"))),
+        is_test: false,
+        growth: None,
+        may_be_gone: false,
+    })
 }
 
 /// A cache has to have grown by so many objects more than on the other arm, and by so many times as much: what goes on
@@ -166,6 +197,7 @@ fn grown(scenario: &Scenario, base: &Measured, patched: &Measured) -> Vec<Differ
             patched: Some(WorkResult::Failed(format!("{with} more than before, {without} more on the base"))),
             is_test: false,
             growth: Some(growth),
+            may_be_gone: false,
         });
     }
     found
