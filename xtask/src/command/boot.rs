@@ -67,6 +67,7 @@ pub fn boot(project: &Project, args: &cli::BootArgs) -> Result<Exit> {
             soak,
             workload_time: args.guest.workload_time,
             enough: None,
+            has_spoken: None,
             within_secs: BTreeMap::new(),
             rebuild: false,
             recorded: args.guest.takes_records(Some(soak).filter(|soak| !soak.is_zero())),

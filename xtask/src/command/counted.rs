@@ -11,13 +11,18 @@ use crate::boot::probe::Choice;
 use crate::build::Ccache;
 use crate::campaign::plan::{Arm, Cell};
 use crate::observe::events::{Event, Events};
-use crate::observe::{Coverage, Evidence};
-use crate::run::{Gathered, ReadyTree};
+use crate::observe::{Boot, Coverage, Evidence};
+use crate::run::{CellHasSpoken, Gathered, ReadyTree};
+use console::Splat;
+use console::splat::Kind;
 use failure::{Failure, Result};
 
 /// A workload hangs that takes so many times as long, and so many seconds more.
 const HANGS_AFTER_TIMES: f64 = 3.0;
 const HANGS_AFTER_SECS: u64 = 15;
+
+/// Of the time that is left such a part is for failures that are forced on judged kernels: planted bugs need theirs.
+const SWEEPS_OF_LEFT: u32 = 3;
 
 /// What the steps before brought.
 #[derive(Default)]
@@ -64,11 +69,26 @@ impl Setting<'_> {
             known.ended = self.mutate_what_would_pass(trees, &known, left).err();
         }
         let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
-        let step = RunStep { within_secs: self.longest(&known), ..RunStep::default() };
+        let known_kinds = self.kinds_of_trouble(&known);
+        let has_spoken = |cell: &Cell, splats: &[Splat]| {
+            matches!(cell.arm, Arm::Mutant(_))
+                && splats.iter().any(|splat| !known_kinds.contains(&splat.kind))
+        };
+        let (within_secs, has_spoken) = (self.longest(&known), Some(&has_spoken as CellHasSpoken<'_>));
+        let step = RunStep { within_secs, has_spoken, ..RunStep::default() };
         self.go_on_with(&RunContext { method, events, trees, ccache }, &is_mutant, &mut known, step);
         let evidence = known.of_all(&self.planned.cells);
         let Known { accels, guests_secs, ended, .. } = known;
         Gathered { evidence, accels, guests_secs, ended }
+    }
+
+    /// Kinds of trouble by which a planted bug is not known: those that come without it, and that for which the stacks are read first.
+    fn kinds_of_trouble(&self, known: &Known) -> Vec<Kind> {
+        let evidence = known.of_all(&self.planned.cells);
+        let boots = evidence.iter().flat_map(Evidence::boots);
+        let ran = boots.filter_map(|boot| if let Boot::Ran(ran) = boot { Some(ran) } else { None });
+        let kinds = ran.flat_map(|ran| &ran.splats).map(|splat| splat.kind);
+        kinds.chain([Kind::Kmemleak]).collect()
     }
 
     /// What a workload may take where a bug is planted, by what it took on the patched kernels: it hangs there if it takes much longer.
@@ -166,7 +186,8 @@ impl Setting<'_> {
         if known.ended.is_some() {
             return;
         }
-        self.keep_what_reaches(&self.counted(known));
+        let sweep_time = self.left(run.method, known) / SWEEPS_OF_LEFT;
+        self.keep_what_reaches(&self.counted(known), sweep_time);
         if let Err(failure) = self.planned.write(&self.dir.path) {
             known.ended = Some(failure);
             return;

@@ -21,7 +21,7 @@ use crate::host::terminal;
 use crate::observe::Evidence;
 use crate::observe::events::{Event, Events};
 use crate::report::{PatchReport, TreeReport};
-use crate::run::{Enough, Gathered, ReadyTree, Run, Stages};
+use crate::run::{CellHasSpoken, Enough, Gathered, ReadyTree, Run, Stages};
 use crate::source::worktree::WorkTree;
 use failure::{Exit, Failure, Result};
 use patch::Proved;
@@ -58,6 +58,8 @@ pub struct RunStep<'a> {
     pub workload_time: Option<Duration>,
     /// [`Run::enough`].
     pub enough: Option<Enough<'a>>,
+    /// [`Run::has_spoken`].
+    pub has_spoken: Option<CellHasSpoken<'a>>,
     /// [`Run::within_secs`].
     pub within_secs: BTreeMap<String, u64>,
 }
@@ -157,7 +159,8 @@ impl Setting<'_> {
         accels: &BTreeMap<&'static str, Choice>,
     ) -> Gathered {
         let (planned, &RunContext { method, events, .. }) = (&self.planned, with);
-        let RunStep { cells, built, booted_later, boots, workload_time, enough, within_secs } = step;
+        let RunStep { cells, built, booted_later, boots, workload_time, enough, has_spoken, within_secs } =
+            step;
         let asked_time = method.guest.map(|guest| guest.workload_time).unwrap_or_default();
         let guests = || super::guests(self.project, &cells, &self.dir.path, events);
         let look = |cell: &Cell, evidence: &Evidence| match method.guest {
@@ -187,6 +190,7 @@ impl Setting<'_> {
             soak: self.args.soak.unwrap_or_default(),
             workload_time: workload_time.map_or(asked_time, |time| time.min(asked_time)),
             enough,
+            has_spoken,
             within_secs,
             rebuild: method.compile.rebuild && boots.is_none(),
             recorded: boots.is_some()

@@ -203,7 +203,7 @@ impl Planned {
     pub fn findings(&self, cell: &Cell, evidence: &Evidence) -> Vec<String> {
         let asked = self.asked(cell);
         // Of one that was ended before its end, what it does not have says nothing.
-        let is_whole = !has_counted_enough(evidence);
+        let is_whole = !has_shown_enough(evidence);
         let of_arm = |arm| {
             let found = judge::examine(&asked, arm, evidence).into_iter();
             found.filter(move |finding| is_whole || finding.splat.is_some()).map(|finding| finding.text)
@@ -300,8 +300,10 @@ impl Planned {
             let by = if guests > 1 { format!(" in {guests} guests") } else { String::new() };
             words.push(format!("booted in {boot:.1} s, tests {test:.1} s{by}"));
         }
-        if has_counted_enough(evidence) {
-            words.push("ended when all was executed that was left over".to_owned());
+        if has_shown_enough(evidence) {
+            let when =
+                if cell.arm.counts() { "all was executed that was left over" } else { "something spoke" };
+            words.push(format!("ended when {when}"));
         }
         words.extend(findings.into_iter().take(2));
         (good, words.join("; "))
@@ -336,7 +338,7 @@ impl Planned {
 }
 
 /// It was ended before it came to its end, because nobody needs more of it.
-fn has_counted_enough(evidence: &Evidence) -> bool {
+fn has_shown_enough(evidence: &Evidence) -> bool {
     evidence.ran().is_some_and(|ran| ran.end == GuestEnd::Enough)
 }
 

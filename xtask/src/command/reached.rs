@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use protocol::Workload;
 
@@ -103,8 +104,8 @@ impl Setting<'_> {
     }
 
     /// Leaves to the judged cells what reaches the patch, by what was counted, by index of the cell; and has it done once more
-    /// with failures below the functions that it reaches.
-    pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)]) {
+    /// with failures below the functions that it reaches, for about `sweep_time`.
+    pub fn keep_what_reaches(&mut self, counted: &[(usize, Evidence)], sweep_time: Duration) {
         for (tree, hunks) in &self.planned.sources.changed {
             let cells = &self.planned.cells;
             let reach = Reach::of(hunks, &of_tree(cells, tree, counted));
@@ -133,9 +134,9 @@ impl Setting<'_> {
             for cell in self.planned.cells.iter_mut().filter(judged) {
                 let mut sweeps = sweeps(&cell.scenarios, &wanted, &reach, hunks, counted);
                 sweeps.retain(|sweep| known.iter().all(|known| known.name != sweep.name));
-                sweeps.truncate(SWEEPS_MAX.saturating_sub(known.len()));
+                let sweeps = in_time([known.clone(), sweeps].concat(), known.len().max(1), sweep_time);
                 cell.scenarios.retain(|scenario| scenario.is_always_run() || wanted.contains(&scenario.name));
-                scenario::add_before_the_last_look(&mut cell.scenarios, [known.clone(), sweeps].concat());
+                scenario::add_before_the_last_look(&mut cell.scenarios, sweeps);
             }
         }
     }
@@ -230,6 +231,16 @@ fn sweeps<'s>(
     chosen
 }
 
+/// The first of `sweeps`: so many `anyway`, others as long as there is time for them.
+fn in_time(mut sweeps: Vec<Scenario>, anyway: usize, time: Duration) -> Vec<Scenario> {
+    sweeps.truncate(SWEEPS_MAX.max(anyway));
+    let secs = |sweeps: &[Scenario]| sweeps.iter().map(Scenario::sweep_secs).sum::<u64>();
+    while sweeps.len() > anyway && secs(&sweeps) > time.as_secs() {
+        sweeps.pop();
+    }
+    sweeps
+}
+
 fn add_new(under: &mut Vec<Vec<String>>, functions: Vec<Vec<String>>) {
     for names in functions {
         if !under.contains(&names) {
@@ -277,6 +288,17 @@ mod tests {
     fn about(name: &str, paths: &[&str]) -> Scenario {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         Scenario { paths, ..Scenario::workload(name.to_owned(), Workload::Ours) }
+    }
+
+    #[test]
+    fn failures_are_forced_in_as_many_workloads_as_there_is_time_for_and_in_one_anyway() {
+        let sweeps: Vec<Scenario> = [50, 60, 10]
+            .iter()
+            .map(|secs| about(&secs.to_string(), &[]).sweep_of(Vec::new(), *secs))
+            .collect();
+        let left = |anyway, secs| in_time(sweeps.clone(), anyway, Duration::from_secs(secs)).len();
+        assert_eq!([left(1, 110), left(1, 109), left(1, 0)], [2, 1, 1]);
+        assert_eq!([left(2, 0), left(3, 0)], [2, 3]);
     }
 
     #[test]

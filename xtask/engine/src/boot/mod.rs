@@ -56,7 +56,15 @@ pub struct Guest<'a> {
     pub notes: Option<coverage::Notes<'a>>,
     /// Hears what was counted, after each guest test what is new, and says whether the guest may end: it was booted for no more.
     pub enough: Option<&'a dyn Fn(Vec<Coverage>) -> bool>,
+    /// Hears of all trouble on the console, and says whether the guest may end: it was booted to see whether there is any.
+    pub has_spoken: Option<HasSpoken<'a>>,
 }
+
+/// What [`Guest::has_spoken`] is asked.
+pub type HasSpoken<'a> = &'a dyn Fn(&[Splat]) -> bool;
+
+/// What belongs to a splat is on the console by then.
+const SPLAT_ENDS_AFTER: Duration = Duration::from_secs(2);
 
 /// Hundreds of splats with their stacks take some 2 MB. It is also the most that QEMU can write into any file.
 const CONSOLE_BYTES_MAX: u64 = 16 << 20;
@@ -124,6 +132,8 @@ struct Watcher<'a> {
     transcript: Transcript,
     seen: Seen,
     stopped: Option<GuestEnd>,
+    /// When there was trouble of the kind that it was booted for.
+    spoke: Option<Duration>,
     /// So many of the pieces were made lines of, to see whether it is enough.
     pieces_read: usize,
     last_word: Instant,
@@ -171,6 +181,7 @@ impl<'a> Watcher<'a> {
             transcript: Transcript::new(guest.nonce.clone()),
             seen: Seen::default(),
             stopped: None,
+            spoke: None,
             pieces_read: 0,
             last_word: Instant::now(),
             exclusive: Exclusive::new(guest.exclusive),
@@ -186,7 +197,7 @@ impl<'a> Watcher<'a> {
         }
         self.exclusive.look(self.seen.running(), &running);
         self.stopped = self.reason_to_stop(elapsed);
-        if self.stopped.is_none() && self.has_counted_enough() {
+        if self.stopped.is_none() && (self.has_counted_enough() || self.has_spoken(elapsed)) {
             self.stopped = Some(GuestEnd::Enough);
         }
         if matches!(self.stopped, Some(GuestEnd::Silent | GuestEnd::Stuck | GuestEnd::DeadlinePassed)) {
@@ -243,6 +254,13 @@ impl<'a> Watcher<'a> {
         }
         self.pieces_read = self.seen.pieces.len();
         coverage::read(sandbox, pieces, notes, &dir.join("gcov")).is_ok_and(enough)
+    }
+
+    fn has_spoken(&mut self, elapsed: Duration) -> bool {
+        if self.spoke.is_none() && self.guest.has_spoken.is_some_and(|spoke| spoke(self.console.splats())) {
+            self.spoke = Some(elapsed);
+        }
+        self.spoke.is_some_and(|at| elapsed >= at + SPLAT_ENDS_AFTER)
     }
 
     /// Since the running test began the kernel has said that something hangs, and it runs for as long as a guest may be silent.

@@ -201,6 +201,11 @@ impl Scenario {
         matches!(self.work(), Some(Workload::Sweep(_)))
     }
 
+    /// For how long it forces failures, seconds.
+    pub fn sweep_secs(&self) -> u64 {
+        if let Some(Workload::Sweep(sweep)) = self.work() { sweep.secs } else { 0 }
+    }
+
     /// How well it is known to be about one of `files`: the length of the longest path that they have in common. None: it is about
     /// others.
     pub fn nearness(&self, files: &BTreeSet<&str>) -> Option<usize> {

@@ -162,7 +162,7 @@ pub enum GuestEnd {
     Stuck,
     /// It was killed: it wrote more than any sound guest does.
     Flooded,
-    /// It was killed: all was counted that it was booted for.
+    /// It was killed: it had shown what it was booted for, lines that are executed or any trouble.
     Enough,
 }
 

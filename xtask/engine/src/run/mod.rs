@@ -31,6 +31,7 @@ use crate::run::rundir::RunDir;
 use crate::source::worktree::WorkTree;
 use crate::subject::Subject;
 use crate::subject::kconfig;
+use console::Splat;
 use failure::{Failure, Result};
 use queue::{Builder, Queue};
 
@@ -61,6 +62,9 @@ pub enum Stages {
 
 /// What [`Run::enough`] is asked.
 pub type Enough<'a> = &'a (dyn Fn(&Cell, Vec<Coverage>) -> bool + Sync);
+
+/// What [`Run::has_spoken`] is asked.
+pub type CellHasSpoken<'a> = &'a (dyn Fn(&Cell, &[Splat]) -> bool + Sync);
 
 /// Everything a run needs, decided before it starts.
 pub struct Run<'a> {
@@ -101,6 +105,8 @@ pub struct Run<'a> {
     pub within_secs: BTreeMap<String, u64>,
     /// Hears what a cell that counts has counted, what is new after each workload, and says whether that is all it was booted for.
     pub enough: Option<Enough<'a>>,
+    /// Hears of all trouble on a cell's console, and says whether that is all it was booted for.
+    pub has_spoken: Option<CellHasSpoken<'a>>,
     /// Whether a boot of the same kernel, guest and machine that is on record may stand for another one.
     pub recorded: bool,
     /// Whether a kernel that was built before is built again.

@@ -11,7 +11,7 @@ use super::Run;
 use super::boots::Prepared;
 use crate::boot::coverage::Notes;
 use crate::boot::qemu::{self, GuestFiles, Machine};
-use crate::boot::{self, Guest};
+use crate::boot::{self, Guest, HasSpoken};
 use crate::build;
 use crate::cache::seal::random;
 use crate::campaign::plan::Cell;
@@ -21,6 +21,7 @@ use crate::host::sandbox::{Access, View};
 use crate::observe::events::Event;
 use crate::observe::{Boot, Coverage};
 use crate::run::build_dirs;
+use console::Splat;
 use failure::{Context, Failure, Result};
 
 /// One guest.
@@ -102,6 +103,7 @@ impl Run<'_> {
             known.as_ref().map(|notes| Notes { notes, touched: &self.counted, tools: cell.arch.prefix() });
         // Where nobody asks, what was counted is made lines of once, at the end.
         let enough = self.enough.map(|enough| move |new: Vec<Coverage>| enough(cell, new));
+        let has_spoken = self.has_spoken.map(|spoke| move |splats: &[Splat]| spoke(cell, splats));
         let guest = Guest {
             sandbox: &self.sandbox,
             view: &view,
@@ -118,6 +120,7 @@ impl Run<'_> {
             exclusive: &exclusive,
             notes,
             enough: enough.as_ref().map(|enough| enough as &dyn Fn(Vec<Coverage>) -> bool),
+            has_spoken: has_spoken.as_ref().map(|spoke| spoke as HasSpoken<'_>),
         };
         boot::boot(&guest, |what| {
             self.events.send(Event::Doing { cell: cell.id(), what: format!("{}{what}", shard.who) });

@@ -173,7 +173,7 @@ fn examine_end(found: &mut Findings, ran: &Ran) {
         }
         // No guest that is judged ends so.
         GuestEnd::Enough => {
-            found.gap(Weight::Infra, format!("the guest was ended {after}, when enough was counted"));
+            found.gap(Weight::Infra, format!("the guest was ended {after}, when it had shown enough"));
         }
     }
 }
