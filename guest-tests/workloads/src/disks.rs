@@ -43,28 +43,65 @@ pub struct LoopDisk {
     device: fs::File,
     image: std::path::PathBuf,
     pub node: String,
+    keeps: bool,
 }
 
 impl LoopDisk {
     /// # Errors
     /// Those of the calls.
     pub fn new(image: impl AsRef<Path>, mib: u64) -> io::Result<LoopDisk> {
-        let image = image.as_ref().to_path_buf();
         fs::File::create(&image)?.set_len(mib << 20)?;
+        LoopDisk::on(image)
+    }
+
+    /// On a file that is there.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn on(image: impl AsRef<Path>) -> io::Result<LoopDisk> {
+        let image = image.as_ref().to_path_buf();
         let (device, node) = loop_device(&image)?;
-        Ok(LoopDisk { device, image, node })
+        Ok(LoopDisk { device, image, node, keeps: false })
     }
 
     pub fn fd(&self) -> i32 {
         self.device.as_raw_fd()
+    }
+
+    /// Takes the device away, and leaves what is on it.
+    pub fn keep_image(mut self) {
+        self.keeps = true;
     }
 }
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
         let _ = loop_clear(&self.device);
-        let _ = fs::remove_file(&self.image);
+        if !self.keeps {
+            let _ = fs::remove_file(&self.image);
+        }
     }
+}
+
+/// Copies what was written to a file and leaves out what was not, so that the copy takes no more memory.
+///
+/// # Errors
+/// Those of the calls.
+pub fn copy_with_holes(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+    let (from, to) = (fs::File::open(from)?, fs::File::create(to)?);
+    let length = from.metadata()?.len();
+    to.set_len(length)?;
+    let mut at = 0;
+    while at < length {
+        // No more data is ENXIO.
+        let Ok(data) = sys!(SYS_lseek, from.as_raw_fd(), at, libc::SEEK_DATA) else { break };
+        let hole = sys!(SYS_lseek, from.as_raw_fd(), data, libc::SEEK_HOLE)?;
+        let mut bytes = vec![0; usize::try_from(hole - data).map_err(io::Error::other)?];
+        from.read_exact_at(&mut bytes, data as u64)?;
+        to.write_all_at(&bytes, data as u64)?;
+        at = hole as u64;
+    }
+    Ok(())
 }
 
 /// Memory at a place that direct I/O takes.
