@@ -378,13 +378,14 @@ fn binfmt(it: &mut Exercise) {
 }
 
 /// What makes it, on a file of so many MiB, and options to mount it with.
-const DEVICES: [(&str, &str, u64, &str); 7] = [
+const DEVICES: [(&str, &str, u64, &str); 8] = [
     ("ext4", "mke2fs -q -F -t ext4 -O quota,encrypt,verity", 16, "data=journal,discard,acl"),
     ("ext4", "mke2fs -q -F -t ext4 -b 1024 -O ^has_journal", 8, "nodelalloc"),
     ("ext2", "mke2fs -q -F -t ext2", 4, "noatime"),
     ("ext3", "mke2fs -q -F -t ext3", 16, ""),
     ("btrfs", "mkfs.btrfs -q -f -m single -d single", 120, "compress=zlib,discard=async,autodefrag"),
     ("vfat", "mkdosfs", 4, "umask=077,shortname=mixed"),
+    ("exfat", "mkfs.exfat", 8, "iocharset=iso8859-1,discard,time_offset=60"),
     ("xfs", "mkfs.xfs", 16, ""),
 ];
 
@@ -441,7 +442,89 @@ fn on_devices(it: &mut Exercise) {
         it.step("no device any more", || loop_clear(&file));
     }
     let _ = fs::remove_file(&image);
+    read_only(it);
     it.step("no memory for devices", || unmount("/tmp/images"));
+}
+
+/// Kinds that are made of a directory once, what makes them, and options.
+const READ_ONLY: [(&str, &str, &str); 4] = [
+    ("erofs", "mkfs.erofs -zlz4hc -C65536 IMAGE SOURCE", "cache_strategy=readaround"),
+    (
+        "erofs",
+        "mkfs.erofs -Ededupe,fragments,ztailpacking -zlz4 IMAGE SOURCE",
+        "noacl,cache_strategy=disabled",
+    ),
+    ("erofs", "mkfs.erofs IMAGE SOURCE", "nouser_xattr"),
+    ("squashfs", "mksquashfs SOURCE IMAGE -quiet -no-progress -comp gzip", "errors=continue"),
+];
+
+fn read_only(it: &mut Exercise) {
+    if it.step("a directory of all kinds", fill_source).is_none() {
+        return;
+    }
+    for (kind, make, options) in READ_ONLY {
+        if tools::find(make.split(' ').next().unwrap_or_default()).is_err() {
+            continue;
+        }
+        it.step(format!("{kind} of a directory, {options}"), || {
+            let image = PathBuf::from("/tmp/images/read-only");
+            let _ = fs::remove_file(&image);
+            tools::run(&make.replace("IMAGE", "/tmp/images/read-only").replace("SOURCE", SOURCE))?;
+            let device = loop_device(&image)?;
+            let node = device.1.clone();
+            let same = in_child(Duration::from_secs(20), || {
+                mount_with(&node, AT, kind, libc::MS_RDONLY, options)?;
+                let same = is_same(Path::new(SOURCE), Path::new(AT))?;
+                let _ = fs::write(format!("{AT}/refused"), "x");
+                unmount(AT)?;
+                if same { Ok(()) } else { sys::wrong("something else came back") }
+            });
+            let _ = unmount_with(AT, libc::MNT_DETACH);
+            loop_clear(&device.0)?;
+            same
+        });
+    }
+}
+
+const SOURCE: &str = "/tmp/images/source";
+
+fn fill_source() -> io::Result<()> {
+    let _ = fs::remove_dir_all(SOURCE);
+    fs::create_dir_all(format!("{SOURCE}/directory/below"))?;
+    let content: Vec<u8> = (0..200_000_u32).map(|at| (at / 64 % 256) as u8).collect();
+    for (name, length) in [("long", 200_000), ("page", 4096), ("tail", 4097), ("short", 7), ("empty", 0)] {
+        fs::write(format!("{SOURCE}/{name}"), &content[..length])?;
+    }
+    fs::File::create(format!("{SOURCE}/hole"))?.set_len(1 << 20)?;
+    for number in 0..60 {
+        fs::write(format!("{SOURCE}/directory/a-name-of-one-of-many-{number}"), format!("{number}"))?;
+    }
+    fs::hard_link(format!("{SOURCE}/long"), format!("{SOURCE}/directory/second"))?;
+    std::os::unix::fs::symlink("../long", format!("{SOURCE}/directory/link"))?;
+    let path = c_path(format!("{SOURCE}/short"));
+    let _ = sys!(SYS_setxattr, path.as_ptr(), c"trusted.pp".as_ptr(), c"value".as_ptr(), 5, 0);
+    sys!(SYS_mknodat, libc::AT_FDCWD, c_path(format!("{SOURCE}/pipe")).as_ptr(), libc::S_IFIFO | 0o600, 0)
+        .map(drop)
+}
+
+/// Whether all that is in the one directory is in the other as well.
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(one)?.flatten() {
+        let (kind, there) = (entry.file_type()?, other.join(entry.file_name()));
+        let mut list = [0_u8; 256];
+        let _ = sys!(SYS_llistxattr, c_path(&there).as_ptr(), list.as_mut_ptr(), 256);
+        let _ = sys!(SYS_lgetxattr, c_path(&there).as_ptr(), c"trusted.pp".as_ptr(), list.as_mut_ptr(), 256);
+        let same = match (kind.is_dir(), kind.is_file(), kind.is_symlink()) {
+            (true, ..) => is_same(&entry.path(), &there)?,
+            (_, true, _) => fs::read(entry.path())? == fs::read(&there)?,
+            (.., true) => fs::read_link(entry.path())? == fs::read_link(&there)?,
+            _ => fs::symlink_metadata(&there).is_ok(),
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What a file system of its own has: requests by the tools that come with it.

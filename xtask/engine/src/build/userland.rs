@@ -34,7 +34,7 @@ pub struct Userland {
 }
 
 /// The packages that programs are taken from, and which. busybox goes by the names in [`APPLETS`].
-const PROGRAMS: [(&str, &[&str]); 7] = [
+const PROGRAMS: [(&str, &[&str]); 10] = [
     ("busybox-static", &["busybox"]),
     ("iproute2", &["ip", "tc", "bridge", "ss", "nstat", "devlink", "tipc", "rdma", "dcb", "vdpa"]),
     ("nftables", &["nft"]),
@@ -42,6 +42,9 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
     ("btrfs-progs", &["mkfs.btrfs", "btrfs"]),
     ("stress-ng", &["stress-ng"]),
     ("ethtool", &["ethtool"]),
+    ("exfatprogs", &["mkfs.exfat"]),
+    ("erofs-utils", &["mkfs.erofs"]),
+    ("squashfs-tools", &["mksquashfs"]),
 ];
 
 /// Other names of a program.
