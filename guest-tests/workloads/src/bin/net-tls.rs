@@ -67,12 +67,12 @@ const CIPHERS: [Cipher; 8] = [
 
 /// A cipher and a version of TLS.
 #[derive(Debug, Clone, Copy)]
-struct Suite {
+struct CipherSuite {
     cipher: &'static Cipher,
     version: u16,
 }
 
-type Talk = (&'static str, fn(Suite) -> io::Result<()>);
+type Talk = (&'static str, fn(CipherSuite) -> io::Result<()>);
 
 /// With each cipher.
 const TALKS: [Talk; 8] = [
@@ -118,25 +118,25 @@ fn exercise(it: &mut Exercise) {
     it.step("loopback", || tools::run("ip link set lo up"));
     for cipher in &CIPHERS {
         for version in [TLS_1_2, TLS_1_3] {
-            let suite = Suite { cipher, version };
+            let suite = CipherSuite { cipher, version };
             let is_first = cipher.number == CIPHERS[0].number;
             talks(it, &suite.name(), suite, is_first);
         }
     }
     refused(it);
     it.step("over inet6", || {
-        let suite = Suite { cipher: &CIPHERS[0], version: TLS_1_3 };
+        let suite = CipherSuite { cipher: &CIPHERS[0], version: TLS_1_3 };
         let pair = suite.keyed(connect("[::1]:0", None)?)?;
         pair.carries(&pattern(17_000))
     });
     it.step("diag", diag);
     for version in [TLS_1_2, TLS_1_3] {
-        let suite = Suite { cipher: &CIPHERS[0], version };
+        let suite = CipherSuite { cipher: &CIPHERS[0], version };
         it.step(format!("KCM over {}", suite.name()), || multiplexed(suite));
     }
     if it.step("asynchronous algorithm", make_async_algorithm).is_some() {
         for version in [TLS_1_2, TLS_1_3] {
-            let suite = Suite { cipher: &CIPHERS[0], version };
+            let suite = CipherSuite { cipher: &CIPHERS[0], version };
             talks(it, &format!("async {}", suite.name()), suite, true);
         }
     }
@@ -147,7 +147,7 @@ fn exercise(it: &mut Exercise) {
     });
 }
 
-fn talks(it: &mut Exercise, name: &str, suite: Suite, are_all: bool) {
+fn talks(it: &mut Exercise, name: &str, suite: CipherSuite, are_all: bool) {
     // ARIA is for TLS 1.2 alone (net/tls/tls_main.c, validate_crypto_info()).
     if suite.cipher.name.starts_with("aria") && suite.version == TLS_1_3 {
         it.refused(format!("{name}: keys"), || suite.pair());
@@ -163,7 +163,7 @@ fn talks(it: &mut Exercise, name: &str, suite: Suite, are_all: bool) {
     }
 }
 
-impl Suite {
+impl CipherSuite {
     fn name(self) -> String {
         let version = if self.version == TLS_1_2 { "1.2" } else { "1.3" };
         format!("{} {version}", self.cipher.name)
@@ -357,7 +357,7 @@ fn record_arrives(socket: &TcpStream, kind: u8, bytes: &[u8]) -> io::Result<()> 
     same(&got, bytes)
 }
 
-fn sizes(suite: Suite) -> io::Result<()> {
+fn sizes(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     if (&one).write(&[])? != 0 {
         return wrong("more than nothing was sent");
@@ -374,7 +374,7 @@ fn sizes(suite: Suite) -> io::Result<()> {
 }
 
 /// MSG_MORE leaves a record open, and a record has room for MAX_SKB_FRAGS pieces of memory.
-fn pieces(suite: Suite) -> io::Result<()> {
+fn pieces(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let data = pattern(18_000);
     for part in data[..300].chunks(100) {
@@ -422,7 +422,7 @@ fn splice(from: &impl AsRawFd, to: &impl AsRawFd, bytes: usize, flags: u32) -> i
     sys!(SYS_splice, from.as_raw_fd(), 0, to.as_raw_fd(), 0, bytes, flags)
 }
 
-fn from_pages(suite: Suite) -> io::Result<()> {
+fn from_pages(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let data = pattern(17_000);
     let file = file_of(&data)?;
@@ -449,7 +449,7 @@ fn from_pages(suite: Suite) -> io::Result<()> {
     arrives(&pair.other, &[9; 30])
 }
 
-fn into_pipe(suite: Suite) -> io::Result<()> {
+fn into_pipe(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let data = pattern(3000);
     let (out, into) = pipe()?;
@@ -472,7 +472,7 @@ fn into_pipe(suite: Suite) -> io::Result<()> {
 }
 
 /// Records of different types are not received together.
-fn control(suite: Suite) -> io::Result<()> {
+fn control(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     let long = pattern(2000);
     let records: [(u8, &[u8]); 6] =
@@ -493,7 +493,7 @@ fn control(suite: Suite) -> io::Result<()> {
     Ok(())
 }
 
-fn broken_tag(suite: Suite) -> io::Result<()> {
+fn broken_tag(suite: CipherSuite) -> io::Result<()> {
     let mut bytes = suite.wire(&[(DATA, b"first"), (DATA, &pattern(500))])?;
     if let Some(last) = bytes.last_mut() {
         *last ^= 1;
@@ -507,7 +507,7 @@ fn broken_tag(suite: Suite) -> io::Result<()> {
     })
 }
 
-fn many_records(suite: Suite) -> io::Result<()> {
+fn many_records(suite: CipherSuite) -> io::Result<()> {
     let data = pattern(30);
     let bytes = suite.wire(&[(DATA, data.as_slice()); 40])?;
     let pair = suite.receiver_of(&bytes)?;
@@ -518,7 +518,7 @@ fn many_records(suite: Suite) -> io::Result<()> {
 
 /// With TLS 1.3 the type stands behind the data and may be followed by zeros: a record of type 0 that ends in the number of a type
 /// is a padded one.
-fn padding(suite: Suite) -> io::Result<()> {
+fn padding(suite: CipherSuite) -> io::Result<()> {
     let padded = |zeros: usize| [b"data".as_slice(), &[DATA], &vec![0; zeros]].concat();
     if suite.version != TLS_1_3 {
         let pair = suite.receiver_of(&suite.wire(&[(0, &padded(3))])?)?;
@@ -547,7 +547,7 @@ fn padding(suite: Suite) -> io::Result<()> {
     Ok(())
 }
 
-fn peek(suite: Suite) -> io::Result<()> {
+fn peek(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     let data = pattern(300);
     for part in data.chunks(100) {
@@ -583,7 +583,7 @@ fn is_ready(socket: &TcpStream, expected: i16, events: i16) -> io::Result<()> {
     }
 }
 
-fn poll(suite: Suite) -> io::Result<()> {
+fn poll(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     is_ready(&other, 0, libc::POLLIN)?;
     is_ready(&other, libc::POLLOUT, libc::POLLIN | libc::POLLOUT)?;
@@ -598,7 +598,7 @@ fn poll(suite: Suite) -> io::Result<()> {
     same(&receive(&other, 50, 0)?, &[])
 }
 
-fn small_buffers(suite: Suite) -> io::Result<()> {
+fn small_buffers(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     let data = pattern(6000);
     (&one).write_all(&data[..3000])?;
@@ -620,7 +620,7 @@ fn small_buffers(suite: Suite) -> io::Result<()> {
     if got == 3000 { same(&places.concat(), &data[..3000]) } else { wrong("not all came out") }
 }
 
-fn bad_control(suite: Suite) -> io::Result<()> {
+fn bad_control(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     let alert = record_type(ALERT);
     let mut short = alert.clone();
@@ -638,7 +638,7 @@ fn bad_control(suite: Suite) -> io::Result<()> {
     record_arrives(&other, ALERT, b"yes")
 }
 
-fn no_room(suite: Suite) -> io::Result<()> {
+fn no_room(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     send(&one, &[b"data"], &[], 0)?;
     same(&receive_with(&other, 100, 0, 0)?.0, b"data")?;
@@ -649,7 +649,7 @@ fn no_room(suite: Suite) -> io::Result<()> {
     record_arrives(&other, ALERT, b"alert")
 }
 
-fn options(suite: Suite) -> io::Result<()> {
+fn options(suite: CipherSuite) -> io::Result<()> {
     let Pair { one, other } = suite.pair()?;
     let number = |value: u32| value.to_ne_bytes();
     for value in [1, 0] {
@@ -698,7 +698,7 @@ fn shorter_records(one: &TcpStream, other: &TcpStream) -> io::Result<()> {
     arrives(other, &data)
 }
 
-fn keys_back(suite: Suite) -> io::Result<()> {
+fn keys_back(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let keys = suite.keys(1);
     for option in [TX, RX] {
@@ -719,7 +719,7 @@ fn keys_back(suite: Suite) -> io::Result<()> {
 }
 
 /// Type, version (2 bytes), length (2 bytes).
-fn bad_headers(suite: Suite) -> io::Result<()> {
+fn bad_headers(suite: CipherSuite) -> io::Result<()> {
     let good = suite.wire(&[(DATA, &pattern(200))])?;
     for (at, value, expected) in [
         (1, 9, libc::EINVAL),
@@ -748,7 +748,7 @@ fn bad_headers(suite: Suite) -> io::Result<()> {
     }
 }
 
-fn bit_by_bit(suite: Suite) -> io::Result<()> {
+fn bit_by_bit(suite: CipherSuite) -> io::Result<()> {
     let data = pattern(16_000);
     let bytes = suite.wire(&[(DATA, &data), (DATA, &data)])?;
     // A buffer that has no room for a record makes the parser copy it (net/tls/tls_strp.c, tls_strp_read_copy()).
@@ -794,7 +794,7 @@ fn exchange(pair: &Pair, bytes: &[u8], expected: usize) -> io::Result<Vec<u8>> {
     Ok(got)
 }
 
-fn ends_early(suite: Suite) -> io::Result<()> {
+fn ends_early(suite: CipherSuite) -> io::Result<()> {
     let bytes = suite.wire(&[(DATA, b"first"), (DATA, &pattern(500))])?;
     for length in [bytes.len() - 1, bytes.len() - 400, bytes.len() - 510] {
         let Pair { one, other } = suite.receiver_of(&bytes[..length])?;
@@ -805,14 +805,14 @@ fn ends_early(suite: Suite) -> io::Result<()> {
     Ok(())
 }
 
-fn replay(suite: Suite) -> io::Result<()> {
+fn replay(suite: CipherSuite) -> io::Result<()> {
     let bytes = suite.wire(&[(DATA, b"once")])?;
     let pair = suite.receiver_of(&bytes.repeat(2))?;
     same(&receive(&pair.other, 4, 0)?, b"once")?;
     fails(libc::EBADMSG, receive(&pair.other, 100, 0))
 }
 
-fn late_keys(suite: Suite) -> io::Result<()> {
+fn late_keys(suite: CipherSuite) -> io::Result<()> {
     let data = pattern(2000);
     let bytes = suite.wire(&[(DATA, &data), (ALERT, b"alert")])?;
     let pair = connect("127.0.0.1:0", None)?;
@@ -825,7 +825,7 @@ fn late_keys(suite: Suite) -> io::Result<()> {
 }
 
 /// TLS 1.3 alone can have new keys (net/tls/tls_main.c, do_tls_setsockopt_conf()).
-fn new_keys(suite: Suite) -> io::Result<()> {
+fn new_keys(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let keys = suite.keys(2);
     if suite.version != TLS_1_3 {
@@ -843,7 +843,7 @@ fn new_keys(suite: Suite) -> io::Result<()> {
     fails(libc::EKEYEXPIRED, receive(&pair.other, 100, 0))?;
     // What is no key for this connection changes nothing.
     fails(libc::EINVAL, set(&pair.other, RX, &keys[..keys.len() - 1]))?;
-    let others = [Suite { cipher: &CIPHERS[1], ..suite }, Suite { version: TLS_1_2, ..suite }];
+    let others = [CipherSuite { cipher: &CIPHERS[1], ..suite }, CipherSuite { version: TLS_1_2, ..suite }];
     for other in others {
         fails(libc::EINVAL, set(&pair.other, RX, &other.keys(2)))?;
     }
@@ -859,7 +859,7 @@ fn new_keys(suite: Suite) -> io::Result<()> {
     pair.carries(&pattern(3000))
 }
 
-fn other_keys(suite: Suite) -> io::Result<()> {
+fn other_keys(suite: CipherSuite) -> io::Result<()> {
     if suite.version != TLS_1_3 {
         let pair = connect("127.0.0.1:0", None)?;
         attach(&pair.one)?;
@@ -889,7 +889,7 @@ fn fill(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// A record of which only a part had room is sent later, by tx_work_handler() of net/tls/tls_sw.c.
-fn full_buffers(suite: Suite) -> io::Result<()> {
+fn full_buffers(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.keyed(connect("127.0.0.1:0", Some(8192))?)?;
     let data = pattern(200_000);
     let sent = fill(&pair.one, &data)?;
@@ -901,7 +901,7 @@ fn full_buffers(suite: Suite) -> io::Result<()> {
     pair.carries(&data[..3000])
 }
 
-fn full_buffers_closed(suite: Suite) -> io::Result<()> {
+fn full_buffers_closed(suite: CipherSuite) -> io::Result<()> {
     for is_receiver_first in [false, true] {
         let Pair { one, other } = suite.keyed(connect("127.0.0.1:0", Some(8192))?)?;
         fill(&one, &pattern(200_000))?;
@@ -914,7 +914,7 @@ fn full_buffers_closed(suite: Suite) -> io::Result<()> {
     Ok(())
 }
 
-fn closed_early(suite: Suite) -> io::Result<()> {
+fn closed_early(suite: CipherSuite) -> io::Result<()> {
     // A record that is open is lost.
     let Pair { one, other } = suite.pair()?;
     send(&one, &[b"done"], &[], 0)?;
@@ -944,7 +944,7 @@ fn closed_early(suite: Suite) -> io::Result<()> {
 }
 
 /// Two of them take turns (net/tls/tls_sw.c, tls_rx_reader_acquire()).
-fn waiting_readers(suite: Suite) -> io::Result<()> {
+fn waiting_readers(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let reader = || match receive(&pair.other, 10, libc::MSG_WAITALL)?.len() {
         10 => Ok(()),
@@ -959,7 +959,7 @@ fn waiting_readers(suite: Suite) -> io::Result<()> {
     ends.into_iter().collect()
 }
 
-fn bad_pointers(suite: Suite) -> io::Result<()> {
+fn bad_pointers(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let (one, other) = (pair.one.as_raw_fd(), pair.other.as_raw_fd());
     for flags in [libc::MSG_OOB, libc::MSG_ZEROCOPY, 0x4000_0000 | libc::MSG_FASTOPEN] {
@@ -987,7 +987,7 @@ fn bad_pointers(suite: Suite) -> io::Result<()> {
 /// A KCM socket on top of TLS reads with tls_sw_read_sock(); its messages have 10 bytes here. All data is there before it is
 /// attached: KCM reads that in a worker, and reads later data in a softirq. An asynchronous algorithm would have to be waited for
 /// there.
-fn multiplexed(suite: Suite) -> io::Result<()> {
+fn multiplexed(suite: CipherSuite) -> io::Result<()> {
     let data = pattern(40);
     // No message is in two records: __strp_recv() of net/strparser/strparser.c appends an skb as a whole, and the skb of a record
     // has its tag behind the data.
@@ -1035,7 +1035,7 @@ fn busy(error: io::Error) -> io::Result<()> {
 
 /// Sockets and keys that are no good.
 fn refused(it: &mut Exercise) {
-    let suite = Suite { cipher: &CIPHERS[0], version: TLS_1_2 };
+    let suite = CipherSuite { cipher: &CIPHERS[0], version: TLS_1_2 };
     it.step("refused: not connected", || {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         fails(libc::ENOTCONN, set_at(&listener, libc::IPPROTO_TCP, libc::TCP_ULP, b"tls"))?;
@@ -1083,14 +1083,14 @@ fn refused(it: &mut Exercise) {
         let pair = connect("127.0.0.1:0", None)?;
         attach(&pair.one)?;
         set(&pair.one, TX, &suite.keys(1))?;
-        let other = Suite { cipher: &CIPHERS[1], ..suite };
+        let other = CipherSuite { cipher: &CIPHERS[1], ..suite };
         fails(libc::EINVAL, set(&pair.one, RX, &other.keys(1)))?;
         set(&pair.one, RX, &suite.keys(1))
     });
 }
 
 /// A socket with TLS cannot be in a map of sockets (net/core/skmsg.c, sk_psock_init()), and one in a map has no keys.
-fn socket_map(suite: Suite) -> io::Result<()> {
+fn socket_map(suite: CipherSuite) -> io::Result<()> {
     let pair = connect("127.0.0.1:0", None)?;
     // BPF_MAP_TYPE_SOCKMAP, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM.
     let map = bpf::Map::create(15, 4, 4, 1, 0, 0)?;
@@ -1110,7 +1110,7 @@ fn socket_map(suite: Suite) -> io::Result<()> {
 
 /// What is told of sockets without keys, with keys for one direction, and for both (net/tls/tls_main.c, tls_get_info()).
 fn diag() -> io::Result<()> {
-    let suite = Suite { cipher: &CIPHERS[0], version: TLS_1_3 };
+    let suite = CipherSuite { cipher: &CIPHERS[0], version: TLS_1_3 };
     let both = suite.pair()?;
     set(&both.one, RX_EXPECT_NO_PAD, &1_u32.to_ne_bytes())?;
     let receiving = suite.raw_pair()?;
