@@ -1,6 +1,7 @@
 //! Raw system calls, many of which have no wrapper and are to be called with what a wrapper would not let through.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +41,14 @@ pub fn poll(polled: &mut [libc::pollfd], milliseconds: i32) -> io::Result<libc::
     check(ready.into())
 }
 
+/// The end of a new pipe to read from, and the one to write to.
+pub fn pipe() -> io::Result<(File, File)> {
+    let mut ends = [0_i32; 2];
+    call(libc::SYS_pipe2, &[ends.as_mut_ptr() as libc::c_long, libc::O_CLOEXEC.into()])?;
+    let [read, write] = ends.map(|end| descriptor(Ok(end.into())));
+    Ok((read?.into(), write?.into()))
+}
+
 /// A new descriptor that a call gave.
 pub fn descriptor(result: io::Result<libc::c_long>) -> io::Result<OwnedFd> {
     let number = i32::try_from(result?).map_err(io::Error::other)?;
@@ -74,7 +83,8 @@ pub fn in_child(limit: Duration, work: impl FnOnce() -> io::Result<()>) -> io::R
             let _ = reap(pid);
             return wrong("not done in time");
         }
-        std::thread::sleep(Duration::from_millis(2));
+        // Each look costs the child some time on an emulated CPU.
+        std::thread::sleep((began.elapsed() / 16).clamp(Duration::from_millis(2), Duration::from_millis(20)));
     }
     sweep::ended(pid.unsigned_abs());
     reap(pid)
