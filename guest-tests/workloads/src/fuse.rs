@@ -232,9 +232,10 @@ impl FuseServer {
             let length = match self.receive(&mut request) {
                 Ok(length) => length,
                 Err(error) => match error.raw_os_error() {
-                    // The request was interrupted before it was read, or there is none.
-                    Some(libc::EINTR | libc::EAGAIN | libc::ENOENT) => continue,
-                    _ => return Ok(()),
+                    // It is unmounted, or was aborted.
+                    Some(libc::ENODEV | libc::ECONNABORTED | libc::EPERM) => return Ok(()),
+                    // The request was interrupted before it was read, or a failure was forced: the kernel ends the request.
+                    _ => continue,
                 },
             };
             let mut reader = WireReader(&request[..length]);
@@ -310,7 +311,9 @@ impl FuseServer {
                     return;
                 }
                 let good = answer(header.unique, &end);
-                if !is_wrong || self.send_wrong(&good).is_err() {
+                let is_sent = is_wrong && self.send_wrong(&good).is_ok();
+                // Again after a failure that was forced; of a request that has ended meanwhile there is an error both times.
+                if !is_sent && self.send(&good).is_err() {
                     let _ = self.send(&good);
                 }
             }
