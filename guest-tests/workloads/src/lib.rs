@@ -24,6 +24,7 @@ pub mod open_tool;
 pub mod places;
 pub mod results;
 pub mod runner;
+pub mod served;
 pub mod sweep;
 pub mod sys;
 pub mod tools;
