@@ -840,7 +840,18 @@ fn workload_that_ends_well_on_the_base_and_not_on_the_patched_arm_fails_the_patc
     assert_eq!(verdict(&ok(), &[("other", WorkResult::Ok)]), Verdict::Fail);
     // How a kernel answers to what it refuses is shown, and speaks against nobody.
     assert_eq!(verdict(&[("mount", failed())], &ok()), Verdict::WeakPass);
-    assert_eq!(verdict(&ok(), &[("mount", WorkResult::Skipped("no memory".to_owned()))]), Verdict::WeakPass);
+    // That there is no such thing is an answer as well, where there was one without the patch.
+    let lacks = || [("mount", WorkResult::Skipped("ENODEV".to_owned()))];
+    assert_eq!(verdict(&ok(), &lacks()), Verdict::Fail);
+    assert_eq!(verdict(&lacks(), &lacks()), Verdict::WeakPass);
+    // A test may skip what it likes.
+    let suite = |patched: &[(&str, WorkResult)]| {
+        let suite = Workload::Kunit("gadget".to_owned());
+        let base = [("mount", WorkResult::Ok), ("other", WorkResult::Ok)];
+        compared(suite, &base, patched, None).verdict
+    };
+    let [skipped] = lacks();
+    assert_eq!(suite(&[skipped, ("other", WorkResult::Ok)]), Verdict::WeakPass);
     // Nothing was done.
     assert_eq!(verdict(&[], &[]), Verdict::Vacuous);
 }

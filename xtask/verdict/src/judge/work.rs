@@ -23,6 +23,9 @@ pub struct Difference {
     pub is_test: bool,
     /// A number of objects, of which one boot alone says nothing unless it is large: two boots of one kernel may differ.
     pub growth: Option<Growth>,
+    /// Each end is an answer of the kernel's to one of our programs: that it has no such thing (`ENOENT`, `EOPNOTSUPP`), for which the
+    /// program says that it skipped the rest, is an error like others where the base did it.
+    pub is_answer: bool,
     /// On either side something is missing that the patch may well have taken away, renamed or pushed out.
     pub may_be_gone: bool,
 }
@@ -50,7 +53,8 @@ impl Difference {
     pub fn is_worse(&self) -> bool {
         let is_bad = match &self.patched {
             Some(WorkResult::Failed(_)) => true,
-            Some(WorkResult::Ok | WorkResult::Skipped(_)) => false,
+            Some(WorkResult::Skipped(_)) => self.is_answer,
+            Some(WorkResult::Ok) => false,
             None => !self.may_be_gone,
         };
         self.base == Some(WorkResult::Ok) && is_bad
@@ -120,6 +124,7 @@ fn compare(
     }
     found.extend(fewer(scenario, base, patched));
     let is_test = is_test(work);
+    let is_answer = matches!(work, Workload::Ours | Workload::Sweep(_));
     // Tests of the kernel's own are compiled with the patch, which may rename one. Of what does not fit into a report, one result more
     // pushes out another.
     let is_full = |measured: &Measured| measured.results.len() >= protocol::RESULTS_MAX;
@@ -137,6 +142,7 @@ fn compare(
                 patched: patched.cloned(),
                 is_test,
                 growth: None,
+                is_answer,
                 may_be_gone,
             });
         }
@@ -157,6 +163,7 @@ fn fewer<'m>(
         patched: Some(WorkResult::Failed(format!("{patched} instead of {base}"))),
         is_test: false,
         growth: None,
+        is_answer: false,
         may_be_gone: false,
     })
 }
@@ -197,6 +204,7 @@ fn grown(scenario: &Scenario, base: &Measured, patched: &Measured) -> Vec<Differ
             patched: Some(WorkResult::Failed(format!("{with} more than before, {without} more on the base"))),
             is_test: false,
             growth: Some(growth),
+            is_answer: false,
             may_be_gone: false,
         });
     }
