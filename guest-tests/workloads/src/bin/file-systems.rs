@@ -447,7 +447,7 @@ fn on_devices(it: &mut Exercise) {
 }
 
 /// Kinds that are made of a directory once, what makes them, and options.
-const READ_ONLY: [(&str, &str, &str); 4] = [
+const READ_ONLY: [(&str, &str, &str); 3] = [
     ("erofs", "mkfs.erofs -zlz4hc -C65536 IMAGE SOURCE", "cache_strategy=readaround"),
     (
         "erofs",
@@ -455,7 +455,6 @@ const READ_ONLY: [(&str, &str, &str); 4] = [
         "noacl,cache_strategy=disabled",
     ),
     ("erofs", "mkfs.erofs IMAGE SOURCE", "nouser_xattr"),
-    ("squashfs", "mksquashfs SOURCE IMAGE -quiet -no-progress -comp gzip", "errors=continue"),
 ];
 
 fn read_only(it: &mut Exercise) {

@@ -34,7 +34,7 @@ pub struct Userland {
 }
 
 /// The packages that programs are taken from, and which. busybox goes by the names in [`APPLETS`].
-const PROGRAMS: [(&str, &[&str]); 10] = [
+const PROGRAMS: [(&str, &[&str]); 9] = [
     ("busybox-static", &["busybox"]),
     ("iproute2", &["ip", "tc", "bridge", "ss", "nstat", "devlink", "tipc", "rdma", "dcb", "vdpa"]),
     ("nftables", &["nft"]),
@@ -44,7 +44,6 @@ const PROGRAMS: [(&str, &[&str]); 10] = [
     ("ethtool", &["ethtool"]),
     ("exfatprogs", &["mkfs.exfat"]),
     ("erofs-utils", &["mkfs.erofs"]),
-    ("squashfs-tools", &["mksquashfs"]),
 ];
 
 /// Other names of a program.
