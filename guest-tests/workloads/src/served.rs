@@ -54,7 +54,7 @@ impl Served {
     /// # Errors
     /// When there is no other process.
     pub fn start(&mut self, serve: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        self.server = Some(sys::fork_with_failures(|| {
+        self.server = Some(sys::fork(|| {
             // SAFETY: no pointers; what they change is this process's own.
             unsafe {
                 libc::alarm(LIFETIME_SECS);

@@ -68,7 +68,13 @@ pub fn wrong<T>(words: &str) -> io::Result<T> {
 
 /// Runs `work` in a child, which is killed when it has had `limit`. Its error is the child's.
 pub fn in_child(limit: Duration, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let pid = fork_with_failures(work)?;
+    let forced = sweep::forced_in_child();
+    let pid = fork(|| {
+        if let Some(mut forced) = forced {
+            forced()?;
+        }
+        work()
+    })?;
     let began = Instant::now();
     while !has_ended(pid)? {
         if began.elapsed() >= limit {
@@ -84,25 +90,10 @@ pub fn in_child(limit: Duration, work: impl FnOnce() -> io::Result<()>) -> io::R
     reap(pid)
 }
 
-/// As [`fork()`], and the child has the failure that this step is to have.
-pub fn fork_with_failures(work: impl FnOnce() -> io::Result<()>) -> io::Result<libc::pid_t> {
-    let forced = sweep::forced_in_child();
-    fork(|| {
-        if let Some(mut forced) = forced {
-            forced()?;
-        }
-        work()
-    })
-}
-
-/// Kills a child that [`fork_with_failures()`] made, and notes whether it had its failure.
+/// Kills a child.
 pub fn stop(pid: libc::pid_t) {
     // SAFETY: the caller has not reaped its child yet, so the number is the child's own.
     unsafe { libc::kill(pid, libc::SIGKILL) };
-    while has_ended(pid).is_ok_and(|has_ended| !has_ended) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    sweep::ended(pid.unsigned_abs());
     let _ = reap(pid);
 }
 
