@@ -75,19 +75,3 @@ impl Drop for Served {
         let _ = unmount_with(AT, libc::MNT_DETACH);
     }
 }
-/// All groups of uses, as far as one step has them.
-pub const TOGETHER: [&[&str]; 4] = [
-    &["data", "pipes", "mappings", "space"],
-    &["names", "locks"],
-    &["directories"],
-    &["attributes", "extended attributes"],
-];
-
-/// A few requests, whatever they end in.
-pub fn touched(at: &Path) {
-    let _ = fs::read(at.join("there"));
-    let _ = fs::read_dir(at).map(Iterator::count);
-    let _ = fs::write(at.join("new"), "x");
-    let _ = fs::read_to_string("/proc/self/mountinfo");
-    let _ = fs::remove_file(at.join("new"));
-}

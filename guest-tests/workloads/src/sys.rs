@@ -78,9 +78,7 @@ pub fn in_child(limit: Duration, work: impl FnOnce() -> io::Result<()>) -> io::R
     let began = Instant::now();
     while !has_ended(pid)? {
         if began.elapsed() >= limit {
-            // SAFETY: the child is not reaped yet, so the number is its own.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-            let _ = reap(pid);
+            stop(pid);
             return wrong("not done in time");
         }
         // Each look costs the child some time on an emulated CPU.

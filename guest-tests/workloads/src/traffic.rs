@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use crate::sys::{descriptor, fork, reap, wrong};
+use crate::sys::{descriptor, fork, wrong};
 use crate::{places, sys, tools};
 
 /// Two networks with two links between them, for `tools::run_all()`: in the other one, which is called peer, addresses end
@@ -94,9 +94,7 @@ impl EchoServer {
     /// # Errors
     /// When there is no such network.
     pub fn start(network: &str) -> io::Result<EchoServer> {
-        let mut ends = [0_i32; 2];
-        sys!(SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC)?;
-        let (ready, tell) = (descriptor(Ok(ends[0].into()))?, descriptor(Ok(ends[1].into()))?);
+        let (ready, tell) = sys::pipe()?;
         let pid = fork(|| {
             places::enter_network(network)?;
             let listeners: Vec<_> = Transport::ALL.iter().filter_map(|one| listen(*one).ok()).collect();
@@ -115,9 +113,7 @@ impl EchoServer {
 
 impl Drop for EchoServer {
     fn drop(&mut self) {
-        // SAFETY: a child of this process that is not reaped yet.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
-        let _ = reap(self.0);
+        sys::stop(self.0);
     }
 }
 

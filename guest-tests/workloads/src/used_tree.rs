@@ -26,6 +26,14 @@ pub const GROUPS: [Group; 9] = [
     ("space", space),
 ];
 
+/// All groups of uses, as far as one step has them.
+pub const TOGETHER: [&[&str]; 4] = [
+    &["data", "pipes", "mappings", "space"],
+    &["names", "locks"],
+    &["directories"],
+    &["attributes", "extended attributes"],
+];
+
 /// The first error of many calls.
 #[derive(Debug)]
 pub struct Ends(io::Result<()>);
@@ -572,4 +580,13 @@ fn space(at: &Path) -> io::Result<()> {
     ends.good("remove", fs::remove_file(&path));
     ends.good("remove", fs::remove_file(&copy));
     ends.end()
+}
+
+/// A few requests, whatever they end in.
+pub fn touched(at: &Path) {
+    let _ = fs::read(at.join("there"));
+    let _ = fs::read_dir(at).map(Iterator::count);
+    let _ = fs::write(at.join("new"), "x");
+    let _ = fs::read_to_string("/proc/self/mountinfo");
+    let _ = fs::remove_file(at.join("new"));
 }

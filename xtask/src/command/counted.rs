@@ -50,6 +50,14 @@ impl Known {
     fn of_all(&self, cells: &[Cell]) -> Vec<Evidence> {
         cells.iter().map(|cell| self.of(cell)).collect()
     }
+
+    /// Kinds of trouble by which a planted bug is not known: those that come without it, and that for which the stacks are read first.
+    fn kinds_of_trouble(&self) -> Vec<Kind> {
+        let boots = self.evidence.values().flat_map(Evidence::boots);
+        let ran = boots.filter_map(|boot| if let Boot::Ran(ran) = boot { Some(ran) } else { None });
+        let kinds = ran.flat_map(|ran| &ran.splats).map(|splat| splat.kind);
+        kinds.chain([Kind::Kmemleak]).collect()
+    }
 }
 
 impl Setting<'_> {
@@ -69,7 +77,7 @@ impl Setting<'_> {
             known.ended = self.mutate_what_would_pass(trees, &known, left).err();
         }
         let is_mutant = |cell: &Cell| matches!(cell.arm, Arm::Mutant(_) | Arm::NoMutant);
-        let known_kinds = self.kinds_of_trouble(&known);
+        let known_kinds = known.kinds_of_trouble();
         let has_spoken = |cell: &Cell, splats: &[Splat]| {
             matches!(cell.arm, Arm::Mutant(_))
                 && splats.iter().any(|splat| !known_kinds.contains(&splat.kind))
@@ -80,15 +88,6 @@ impl Setting<'_> {
         let evidence = known.of_all(&self.planned.cells);
         let Known { accels, guests_secs, ended, .. } = known;
         Gathered { evidence, accels, guests_secs, ended }
-    }
-
-    /// Kinds of trouble by which a planted bug is not known: those that come without it, and that for which the stacks are read first.
-    fn kinds_of_trouble(&self, known: &Known) -> Vec<Kind> {
-        let evidence = known.of_all(&self.planned.cells);
-        let boots = evidence.iter().flat_map(Evidence::boots);
-        let ran = boots.filter_map(|boot| if let Boot::Ran(ran) = boot { Some(ran) } else { None });
-        let kinds = ran.flat_map(|ran| &ran.splats).map(|splat| splat.kind);
-        kinds.chain([Kind::Kmemleak]).collect()
     }
 
     /// What a workload may take where a bug is planted, by what it took on the patched kernels: it hangs there if it takes much longer.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use workloads::disks::{LoopDisk, ask_device, schedulers, use_device, write_partitions};
 use workloads::exercise::{self, Exercise};
-use workloads::sys::{fork, in_child, reap, wrong};
+use workloads::sys::{fork, in_child, stop, wrong};
 use workloads::walk::{FileWalk, walk, write};
 use workloads::{places, sys};
 
@@ -215,12 +215,9 @@ fn network_device() -> io::Result<()> {
     let _ = sys!(SYS_ioctl, fd, 0xab08);
     let _ = sys!(SYS_ioctl, fd, 0xab04);
     drop((kernel, server));
-    // SAFETY: a child of this process that is not reaped yet.
-    unsafe { libc::kill(answers, libc::SIGKILL) };
-    let _ = reap(answers);
-    // SAFETY: as above; a signal ends NBD_DO_IT.
-    unsafe { libc::kill(works, libc::SIGKILL) };
-    let _ = reap(works);
+    stop(answers);
+    // A signal ends NBD_DO_IT.
+    stop(works);
     used
 }
 

@@ -33,9 +33,7 @@ fn exercise(it: &mut Exercise) {
     physical(it);
     it.step("no kdamond", || set("nr_kdamonds", "0"));
     if let Some(pid) = watched {
-        // SAFETY: a child of this process that is not reaped yet.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
-        let _ = sys::reap(pid);
+        sys::stop(pid);
     }
     upon_it(it);
 }

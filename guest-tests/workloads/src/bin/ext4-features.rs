@@ -46,16 +46,11 @@ fn exercise(it: &mut Exercise) {
     let _ = fs::create_dir_all(AT);
     for (made, options) in MADE {
         it.step(format!("{made}, {options}"), || {
-            let disk = disk(made, "disk")?;
-            let node = disk.node.clone();
-            let used = in_child(LIMIT, || {
-                mount_with(&node, AT, "ext4", 0, options)?;
+            on(made, options, || {
                 files(Path::new(AT))?;
                 requests(Path::new(AT), !made.contains("quota") && !options.contains("quota"));
-                unmount(AT)
-            });
-            let _ = unmount_with(AT, libc::MNT_DETACH);
-            used
+                Ok(())
+            })
         });
     }
     quotas(it);
@@ -65,16 +60,12 @@ fn exercise(it: &mut Exercise) {
     it.step("no memory for devices", || unmount(IMAGES));
 }
 
-fn disk(options: &str, name: &str) -> io::Result<LoopDisk> {
-    let image = format!("{IMAGES}/{name}");
-    fs::File::create(&image)?.set_len(MIB << 20)?;
-    tools::run(&format!("mke2fs -q -F -t ext4 {options} {image}"))?;
-    LoopDisk::on(image)
-}
-
 /// Runs `work` on a file system that is made for it.
 fn on(made: &str, options: &str, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let disk = disk(made, "disk")?;
+    let image = format!("{IMAGES}/disk");
+    fs::File::create(&image)?.set_len(MIB << 20)?;
+    tools::run(&format!("mke2fs -q -F -t ext4 {made} {image}"))?;
+    let disk = LoopDisk::on(image)?;
     let end = in_child(LIMIT, || {
         mount_with(&disk.node, AT, "ext4", 0, options)?;
         work()?;

@@ -315,9 +315,7 @@ fn fuse(it: &mut Exercise) {
             let _ = fs::write(format!("{AT}/file"), "x");
             fs::metadata(AT).map(drop)
         });
-        // SAFETY: a child of this process that is not reaped yet.
-        unsafe { libc::kill(child, libc::SIGKILL) };
-        let _ = sys::reap(child);
+        sys::stop(child);
         drop(device);
         unmount_with(AT, libc::MNT_DETACH).and(read)
     });

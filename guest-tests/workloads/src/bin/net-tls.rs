@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use workloads::exercise::{self, Exercise};
@@ -399,12 +399,6 @@ fn pieces(suite: CipherSuite) -> io::Result<()> {
     arrives(&pair.other, &parts.concat())
 }
 
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0_i32; 2];
-    sys!(SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC)?;
-    Ok((descriptor(Ok(ends[0].into()))?, descriptor(Ok(ends[1].into()))?))
-}
-
 /// A file without a name that holds this.
 fn file_of(bytes: &[u8]) -> io::Result<fs::File> {
     let file = descriptor(sys!(SYS_memfd_create, c"tls".as_ptr(), libc::MFD_CLOEXEC))?;
@@ -432,7 +426,7 @@ fn from_pages(suite: CipherSuite) -> io::Result<()> {
         send_file(&pair.one, &file, bytes)?;
         arrives(&pair.other, &data)?;
     }
-    let (out, into) = pipe()?;
+    let (out, into) = sys::pipe()?;
     sys!(SYS_write, into.as_raw_fd(), data.as_ptr(), 5000)?;
     splice(&out, &pair.one, 2500, libc::SPLICE_F_MORE)?;
     splice(&out, &pair.one, 2500, 0)?;
@@ -452,7 +446,7 @@ fn from_pages(suite: CipherSuite) -> io::Result<()> {
 fn into_pipe(suite: CipherSuite) -> io::Result<()> {
     let pair = suite.pair()?;
     let data = pattern(3000);
-    let (out, into) = pipe()?;
+    let (out, into) = sys::pipe()?;
     fails(libc::EAGAIN, splice(&pair.other, &into, 100, libc::SPLICE_F_NONBLOCK))?;
     (&pair.one).write_all(&data)?;
     let mut got = vec![0_u8; data.len()];

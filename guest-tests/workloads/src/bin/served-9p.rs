@@ -12,11 +12,11 @@ use std::time::Duration;
 use workloads::exercise::{self, Exercise};
 use workloads::nine_p::{self, ANY_VERSION, NinePManner, NinePServer, NinePVersion};
 use workloads::places::{self, mount_with, unmount, unmount_with};
-use workloads::served::{self, AT, LIMIT, MIRRORED, Served, TOGETHER, touched};
+use workloads::served::{self, AT, LIMIT, MIRRORED, Served};
 use workloads::sys;
 use workloads::sys::in_child;
 use workloads::tools::run;
-use workloads::used_tree;
+use workloads::used_tree::{self, TOGETHER, touched};
 
 pub fn main() {
     exercise::run(|it| {

@@ -10,10 +10,10 @@ use std::time::Duration;
 use workloads::exercise::{self, Exercise};
 use workloads::fuse::{self, FuseManner, FuseServer, FuseWrong};
 use workloads::places::{mount, mount_with, unmount, unmount_with};
-use workloads::served::{self, AT, LIMIT, MIRRORED, Served, TOGETHER, touched};
+use workloads::served::{self, AT, LIMIT, MIRRORED, Served};
 use workloads::sys;
 use workloads::sys::{c_path, in_child};
-use workloads::used_tree::{self, Ends};
+use workloads::used_tree::{self, Ends, TOGETHER, touched};
 use workloads::walk::write;
 
 pub fn main() {

@@ -741,9 +741,7 @@ fn zero_copy() -> io::Result<()> {
     let Connection { server, client } = connection(libc::AF_INET, libc::SOCK_STREAM, 0)?;
     let file = std::fs::File::open("/init").or_else(|_| std::fs::File::open("/proc/self/exe"))?;
     sys!(SYS_sendfile, client.as_raw_fd(), file.as_raw_fd(), 0, 8192)?;
-    let mut ends = [0_i32; 2];
-    sys!(SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC)?;
-    let (out, into) = (descriptor(Ok(ends[0].into()))?, descriptor(Ok(ends[1].into()))?);
+    let (out, into) = sys::pipe()?;
     sys!(SYS_splice, server.as_raw_fd(), 0, into.as_raw_fd(), 0, 4096, libc::SPLICE_F_NONBLOCK)?;
     sys!(SYS_splice, out.as_raw_fd(), 0, client.as_raw_fd(), 0, 100, 0)?;
     let bytes = [1_u8; 5000];

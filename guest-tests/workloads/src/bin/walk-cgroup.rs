@@ -201,9 +201,7 @@ fn tasks(it: &mut Exercise, group: &Path, leaf: &Path) {
         let frozen = walk::write(leaf.join("cgroup.freeze"), b"1");
         let events = fs::read(leaf.join("cgroup.events"));
         let thawed = walk::write(leaf.join("cgroup.freeze"), b"0");
-        // SAFETY: a child of this process that is not reaped yet.
-        unsafe { libc::kill(child, libc::SIGKILL) };
-        let _ = sys::reap(child);
+        sys::stop(child);
         moved.and(frozen).and(events.map(drop)).and(thawed)?;
         if busy.is_ok() { wrong("removed with a task in it") } else { Ok(()) }
     });

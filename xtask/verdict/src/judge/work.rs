@@ -12,7 +12,7 @@ use crate::subject::signal::Signal;
 use console::Splat;
 
 /// Something that ended in another way on the patched arm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     pub scenario: String,
     pub what: String,
@@ -141,9 +141,9 @@ fn compare(
                 base: base.cloned(),
                 patched: patched.cloned(),
                 is_test,
-                growth: None,
                 is_answer,
                 may_be_gone,
+                ..Difference::default()
             });
         }
     }
@@ -161,10 +161,7 @@ fn fewer<'m>(
         what: what.clone(),
         base: Some(WorkResult::Ok),
         patched: Some(WorkResult::Failed(format!("{patched} instead of {base}"))),
-        is_test: false,
-        growth: None,
-        is_answer: false,
-        may_be_gone: false,
+        ..Difference::default()
     })
 }
 
@@ -202,10 +199,8 @@ fn grown(scenario: &Scenario, base: &Measured, patched: &Measured) -> Vec<Differ
             what: format!("objects in use of the slab cache {cache} come back"),
             base: Some(WorkResult::Ok),
             patched: Some(WorkResult::Failed(format!("{with} more than before, {without} more on the base"))),
-            is_test: false,
             growth: Some(growth),
-            is_answer: false,
-            may_be_gone: false,
+            ..Difference::default()
         });
     }
     found
