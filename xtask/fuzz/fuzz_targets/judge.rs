@@ -363,7 +363,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (subject, cell) = &CELLS[usize::from(input.byte()) % CELLS.len()];
     let (base, patched) = (evidence(&mut input, subject, cell), evidence(&mut input, subject, cell));
     let expect = cell.variant.expect.as_ref();
-    let asked = Asked { subject, expect, scenarios: &cell.scenarios, cpus: cell.cpus() };
+    let asked = Asked { subject, expect, scenarios: &cell.scenarios, cpus: cell.cpus(), changes_tests: input.byte() % 2 == 1 };
     let control = &CONTROLS[usize::from(input.byte()) % CONTROLS.len()];
     judge::noticed(&asked, &patched);
     let caught = judge::catch(&asked, control, &patched);

@@ -177,6 +177,11 @@ impl Planned {
             expect: cell.variant.expect.as_ref(),
             scenarios: &cell.scenarios,
             cpus: cell.cpus(),
+            changes_tests: self
+                .sources
+                .changed
+                .get(&cell.tree)
+                .is_some_and(|hunks| hunks.iter().any(ChangedHunk::is_in_a_test)),
         }
     }
 

@@ -53,6 +53,13 @@ pub enum Side {
 }
 
 impl ChangedHunk {
+    /// It is in a file of tests, or in a suite that stands beside what it tests.
+    pub fn is_in_a_test(&self) -> bool {
+        let is_of_tests = |word: &str| matches!(word, "test" | "tests" | "kunit" | "selftest" | "selftests");
+        self.path.split(['/', '_', '-', '.']).any(is_of_tests)
+            || self.lines.iter().any(|line| line.text.to_ascii_lowercase().contains("kunit"))
+    }
+
     /// The patch changes code here: by a line that it adds, or by one that it takes away.
     pub fn has_code(&self) -> bool {
         self.lines.iter().any(|line| line.side != Side::Context && line.statement.is_some())

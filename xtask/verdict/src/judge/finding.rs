@@ -56,6 +56,8 @@ pub struct Asked<'a> {
     pub scenarios: &'a [Scenario],
     /// CPUs the guest was given.
     pub cpus: u32,
+    /// The patch changes tests that are compiled with it: a case of a suite may be gone, or skipped, because it wants that.
+    pub changes_tests: bool,
 }
 
 impl Asked<'_> {

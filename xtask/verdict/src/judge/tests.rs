@@ -73,7 +73,7 @@ fn expect(base: &str, patched: &str) -> Expect {
 }
 
 fn asked(scenarios: &[Scenario]) -> Asked<'_> {
-    Asked { subject: &SUBJECT, expect: Some(&EXPECT), scenarios, cpus: 4 }
+    Asked { subject: &SUBJECT, expect: Some(&EXPECT), scenarios, cpus: 4, changes_tests: false }
 }
 
 fn none() -> Counts {
@@ -805,7 +805,8 @@ fn compared(
     patched: &[(&str, WorkResult)],
     reach: Option<&Reach>,
 ) -> Judgement {
-    compared_as(Scenario { always: true, ..scenario("munmap", Demand::Work(work)) }, base, patched, reach)
+    let scenario = Scenario { always: true, ..scenario("munmap", Demand::Work(work)) };
+    compared_as(scenario, base, patched, reach, false)
 }
 
 fn compared_as(
@@ -813,6 +814,7 @@ fn compared_as(
     base: &[(&str, WorkResult)],
     patched: &[(&str, WorkResult)],
     reach: Option<&Reach>,
+    changes_tests: bool,
 ) -> Judgement {
     let scenarios = [scenario];
     let ran = |results: &[(&str, WorkResult)]| {
@@ -821,7 +823,7 @@ fn compared_as(
         ran.scenarios[0].outcome = Ending::Measured(Box::new(Measured { results, ..Measured::default() }));
         evidence(ran)
     };
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests };
     judge(&asked, &ran(base), &ran(patched), &Detectors { reach, ..Detectors::default() })
 }
 
@@ -844,14 +846,9 @@ fn workload_that_ends_well_on_the_base_and_not_on_the_patched_arm_fails_the_patc
     let lacks = || [("mount", WorkResult::Skipped("ENODEV".to_owned()))];
     assert_eq!(verdict(&ok(), &lacks()), Verdict::Fail);
     assert_eq!(verdict(&lacks(), &lacks()), Verdict::WeakPass);
-    // A test may skip what it likes.
-    let suite = |patched: &[(&str, WorkResult)]| {
-        let suite = Workload::Kunit("gadget".to_owned());
-        let base = [("mount", WorkResult::Ok), ("other", WorkResult::Ok)];
-        compared(suite, &base, patched, None).verdict
-    };
-    let [skipped] = lacks();
-    assert_eq!(suite(&[skipped, ("other", WorkResult::Ok)]), Verdict::WeakPass);
+    // That stress-ng finds no resources says nothing.
+    let stress = Workload::Stress(vec!["--dir".to_owned()]);
+    assert_eq!(compared(stress, &ok(), &lacks(), None).verdict, Verdict::WeakPass);
     // Nothing was done.
     assert_eq!(verdict(&[], &[]), Verdict::Vacuous);
 }
@@ -859,7 +856,8 @@ fn workload_that_ends_well_on_the_base_and_not_on_the_patched_arm_fails_the_patc
 #[test]
 fn what_there_is_less_of_with_the_patch_fails_it_and_what_there_is_more_of_does_not() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Ours))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let with = |found: &[(&str, u64)]| {
         let found = found.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect();
         let results = BTreeMap::from([("walk".to_owned(), WorkResult::Ok)]);
@@ -884,10 +882,27 @@ fn what_there_is_less_of_with_the_patch_fails_it_and_what_there_is_more_of_does_
 }
 
 #[test]
-fn result_that_the_patch_may_have_renamed_or_pushed_out_is_not_missed() {
+fn test_that_no_longer_runs_is_trouble_unless_the_patch_changes_tests() {
     let suite = || Workload::Kunit("gadget".to_owned());
-    let (old, new) = ([("gadget / old", WorkResult::Ok)], [("gadget / new", WorkResult::Ok)]);
-    assert_eq!(compared(suite(), &old, &new, None).verdict, Verdict::WeakPass);
+    let selftest = || Workload::Selftest(vec!["/selftests/gadget".to_owned()]);
+    let verdict = |work, patched: &[(&str, WorkResult)], changes_tests| {
+        let scenario = Scenario { always: true, ..scenario("munmap", Demand::Work(work)) };
+        let base = [("gadget / one", WorkResult::Ok), ("gadget / other", WorkResult::Ok)];
+        compared_as(scenario, &base, patched, None, changes_tests).verdict
+    };
+    let gone = [("gadget / one", WorkResult::Ok), ("gadget / new", WorkResult::Ok)];
+    let skipped =
+        [("gadget / one", WorkResult::Ok), ("gadget / other", WorkResult::Skipped("no gadget".to_owned()))];
+    for ends in [&gone, &skipped] {
+        assert_eq!(verdict(suite(), ends, false), Verdict::Fail);
+        assert_eq!(verdict(suite(), ends, true), Verdict::WeakPass);
+        // The same program runs on both arms, whatever the patch changes.
+        assert_eq!(verdict(selftest(), ends, true), Verdict::Fail);
+    }
+}
+
+#[test]
+fn result_that_another_pushed_out_is_not_missed() {
     let names: Vec<String> = (0..=protocol::RESULTS_MAX).map(|number| format!("{number:04}")).collect();
     let of = |names: &'static [String]| -> Vec<(&'static str, WorkResult)> {
         names.iter().map(|name| (name.as_str(), WorkResult::Ok)).collect()
@@ -929,7 +944,8 @@ fn suite_that_fails_alike_on_both_arms_speaks_against_nobody() {
 /// Both arms with these splats, by the task that they came from, and a taint.
 fn with_splats_of(tasks: [&str; 2], tainted: [u64; 2]) -> Verdict {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let [base, patched] = [0, 1].map(|arm| {
         change(sound(none()), |ran| {
             let text = vec![format!("CPU: 1 UID: 0 PID: 203 Comm: {} Tainted: G", tasks[arm])];
@@ -961,7 +977,8 @@ fn taint_that_only_says_that_a_test_was_run_is_none() {
 #[test]
 fn trouble_that_the_base_has_as_well_is_told_from_new_trouble() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let with = |files: &[&str]| {
         let mut ran = sound(none());
         ran.splats = files.iter().map(|file| splat(Kind::MightSleep, &format!("{file}:7"))).collect();
@@ -1012,7 +1029,7 @@ fn test_that_is_skipped_on_both_arms_is_no_test() {
     assert!(judged.reasons[0].ends_with("munmap: it was skipped: there is no /bin/sh"), "{judged:?}");
     // What nobody asked for is there for what it executes.
     let found = Scenario::found("munmap".to_owned(), Workload::Kunit("gadget".to_owned()));
-    assert_eq!(compared_as(found, &skipped, &skipped, None).verdict, Verdict::WeakPass);
+    assert_eq!(compared_as(found, &skipped, &skipped, None, false).verdict, Verdict::WeakPass);
 }
 
 #[test]
@@ -1032,7 +1049,8 @@ fn what_is_gone_is_no_fix_by_a_patch_that_was_not_executed_and_an_allowed_hunk_i
     let (bad, good) = ([("exit status", failed())], [("exit status", WorkResult::Ok)]);
     assert_eq!(compared(program(), &bad, &good, Some(&reach)).verdict, Verdict::Vacuous);
     let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let mut splat_gone = sound(none());
     splat_gone.splats = vec![splat(Kind::MightSleep, "fs/a.c:7")];
     splat_gone.splats_total = 1;
@@ -1069,7 +1087,8 @@ fn with_leaks(stacks: &[&[&str]]) -> Evidence {
 #[test]
 fn memory_that_a_changed_object_loses_with_the_patch_alone_fails_it() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Leftovers))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let verdict = |base: &[&[&str]], patched: &[&[&str]]| {
         judge(&asked, &with_leaks(base), &with_leaks(patched), &Detectors::default())
     };
@@ -1105,7 +1124,8 @@ fn memory_that_a_changed_object_loses_with_the_patch_alone_fails_it() {
 #[test]
 fn slab_cache_that_grows_with_the_patch_alone_at_every_boot_fails_it() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Leftovers))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let boot = |after: u64| {
         let results = BTreeMap::from([("mounts come back".to_owned(), WorkResult::Ok)]);
         let levels = BTreeMap::from([("kernfs".to_owned(), Level { before: 1000, peak: after, after })]);
@@ -1145,7 +1165,8 @@ fn slab_cache_that_grows_with_the_patch_alone_at_every_boot_fails_it() {
 #[test]
 fn what_does_not_come_again_is_chance_unless_a_changed_function_had_a_part_in_it() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Ours))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let boot = |result: WorkResult, stack: &[&str]| {
         let results = BTreeMap::from([("mount".to_owned(), result)]);
         let mut ran = sound(none());
@@ -1212,7 +1233,8 @@ fn pass_needs_a_bug_of_each_kind_in_the_patchs_own_lines_to_be_seen() {
         mutant(3, MutantKind::Unreleased),
     ];
     let scenarios = [scenario("munmap", Demand::Work(Workload::Boot))];
-    let asked = Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4 };
+    let asked =
+        Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
     let good = evidence(sound(none()));
     let judged = |caught: [bool; 3]| {
         let became = |caught| Caught { caught, by: String::new(), splat: Vec::new() };

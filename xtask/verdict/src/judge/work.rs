@@ -23,9 +23,9 @@ pub struct Difference {
     pub is_test: bool,
     /// A number of objects, of which one boot alone says nothing unless it is large: two boots of one kernel may differ.
     pub growth: Option<Growth>,
-    /// Each end is an answer of the kernel's to one of our programs: that it has no such thing (`ENOENT`, `EOPNOTSUPP`), for which the
-    /// program says that it skipped the rest, is an error like others where the base did it.
-    pub is_answer: bool,
+    /// That it was skipped is trouble where the base did it: the kernel answered that it has no such thing (`ENOENT`, `EOPNOTSUPP`),
+    /// or a test found that what it needs is gone.
+    pub has_to_run: bool,
     /// On either side something is missing that the patch may well have taken away, renamed or pushed out.
     pub may_be_gone: bool,
 }
@@ -53,7 +53,7 @@ impl Difference {
     pub fn is_worse(&self) -> bool {
         let is_bad = match &self.patched {
             Some(WorkResult::Failed(_)) => true,
-            Some(WorkResult::Skipped(_)) => self.is_answer,
+            Some(WorkResult::Skipped(_)) => self.has_to_run,
             Some(WorkResult::Ok) => false,
             None => !self.may_be_gone,
         };
@@ -107,12 +107,13 @@ fn between(asked: &Asked<'_>, base: &Boot, patched: &Boot) -> Vec<Difference> {
             Boot::NotRun | Boot::Infra { .. } => None,
         };
         let (Some(base), Some(patched)) = (measured(base), measured(patched)) else { continue };
-        compare(scenario, work, &base, &patched, &mut found);
+        compare(asked, scenario, work, &base, &patched, &mut found);
     }
     found
 }
 
 fn compare(
+    asked: &Asked<'_>,
     scenario: &Scenario,
     work: &Workload,
     base: &Measured,
@@ -124,11 +125,12 @@ fn compare(
     }
     found.extend(fewer(scenario, base, patched));
     let is_test = is_test(work);
-    let is_answer = matches!(work, Workload::Ours | Workload::Sweep(_));
-    // Tests of the kernel's own are compiled with the patch, which may rename one. Of what does not fit into a report, one result more
-    // pushes out another.
+    // stress-ng skips for want of resources as well. A suite is compiled with the patch, which may rename a case or let it skip.
+    let is_changed = matches!(work, Workload::Kunit(_)) && asked.changes_tests;
+    let has_to_run = !is_changed && (is_test || matches!(work, Workload::Ours | Workload::Sweep(_)));
+    // Of what does not fit into a report, one result more pushes out another.
     let is_full = |measured: &Measured| measured.results.len() >= protocol::RESULTS_MAX;
-    let may_be_gone = matches!(work, Workload::Kunit(_)) || is_full(base) || is_full(patched);
+    let may_be_gone = is_changed || is_full(base) || is_full(patched);
     let mut names: Vec<&String> = base.results.keys().chain(patched.results.keys()).collect();
     names.sort_unstable();
     names.dedup();
@@ -141,7 +143,7 @@ fn compare(
                 base: base.cloned(),
                 patched: patched.cloned(),
                 is_test,
-                is_answer,
+                has_to_run,
                 may_be_gone,
                 ..Difference::default()
             });
