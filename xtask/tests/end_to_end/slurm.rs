@@ -1,9 +1,9 @@
 //! A divided run on a real Slurm: a controller and two nodes on this host's loopback address, out of Debian's packages, with
-//! everything below a temporary directory. Nothing is installed, and nothing outside that directory is written. Kernels are
-//! stand-ins.
+//! everything below a temporary directory. Nothing is installed. Kernels are stand-ins in one test; in the other one they are real,
+//! and the sources and the cache of this checkout are used.
 //!
 //! It needs root, Debian's apt and a network, and takes longer than CI has for it:
-//! `cargo test -p xtask --test end_to_end -- --ignored slurm`.
+//! `cargo test -p xtask --test end_to_end -- --ignored --nocapture --test-threads 1 slurm`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ const PACKAGES: [&str; 8] = [
     "libhwloc15",
     "liblua5.1-0",
 ];
+
+const SUBMIT: [&str; 6] = ["submit", "--engine", "slurm", "--parts", "2", "--"];
 
 /// A cluster that ends with the test.
 struct Slurm {
@@ -221,17 +223,20 @@ impl Slurm {
 
     /// `cargo xtask submit` with the matrix of the bench.
     fn submit(&self, bench: &Bench, env: &[(&str, &str)]) -> Command {
-        let mut args: Vec<String> =
-            ["submit", "--engine", "slurm", "--parts", "2", "--"].map(str::to_owned).to_vec();
+        let mut args = SUBMIT.map(str::to_owned).to_vec();
         args.extend(bench.matrix(&[]).into_iter().skip(1).filter(|word| word != "--rebuild"));
         let mut command = bench.command(&args, env);
         let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
-        let path = format!("{}:{}", path.to_str().unwrap(), self.program("usr/bin").display());
+        self.give(&mut command, &path.into_string().unwrap());
         command
-            .env("PATH", path)
+    }
+
+    /// Lets `command` find this cluster, behind what is on `path`.
+    fn give(&self, command: &mut Command, path: &str) {
+        command
+            .env("PATH", format!("{path}:{}", self.program("usr/bin").display()))
             .env("LD_LIBRARY_PATH", self.libraries())
             .env("SLURM_CONF", self.path("slurm.conf"));
-        command
     }
 }
 
@@ -317,5 +322,94 @@ impl Slurm {
             id.ends_with(&format!("_{part}")).then(|| node.trim().to_owned())
         });
         node.unwrap_or_else(|| panic!("part {part} is nowhere: {listed}"))
+    }
+}
+
+/// `cargo xtask` of this checkout.
+fn xtask(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command
+}
+
+/// What stands fast in a run. What is counted differs from boot to boot.
+#[derive(Debug, PartialEq)]
+struct Judged {
+    /// By variant, the verdict.
+    pairs: Vec<(String, String)>,
+    /// By cell, whether the bug that is planted there was seen.
+    controls: Vec<(String, bool)>,
+}
+
+/// Of the run in `dir`.
+fn judged(dir: &Path) -> Judged {
+    let text = std::fs::read_to_string(dir.join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let pairs = report["pairs"].as_array().unwrap().iter();
+    let controls = report["controls"].as_array().unwrap().iter();
+    Judged {
+        pairs: pairs.map(|pair| (text(&pair["variant"]), text(&pair["verdict"]))).collect(),
+        controls: controls.map(|control| (text(&control["cell"]), control["caught"] == true)).collect(),
+    }
+}
+
+#[test]
+#[ignore = "sets up a Slurm: needs root, apt and a network, and builds and boots eleven real kernels"]
+fn slurm_runs_real_kernels_and_a_node_that_dies_costs_its_cells_alone() {
+    let runs = tempfile::tempdir().unwrap();
+    let out = |name: &str| runs.path().join(name);
+    let matrix = ["--arch", "x86_64"];
+    let started = Instant::now();
+    let whole = xtask(&["matrix", "--out", out("whole").to_str().unwrap()]).args(matrix).output().unwrap();
+    println!("not divided: {:?} in {:.1} s", whole.status.code(), started.elapsed().as_secs_f64());
+    let whole = judged(&out("whole"));
+    assert!(whole.pairs.len() > 1 && !whole.controls.is_empty(), "{whole:?}");
+
+    let mut slurm = Slurm::up();
+    let submit = |name: &str| {
+        let mut command = xtask(&[]);
+        let (before, after) = SUBMIT.split_at(5);
+        command.args(before).arg("--out").arg(out(name)).args(after).args(matrix);
+        slurm.give(&mut command, &std::env::var("PATH").unwrap());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let (mut all, mut killed) = (submit("all"), submit("killed"));
+    let started = Instant::now();
+    let ran = all.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    println!("{said}{}in {:.1} s", String::from_utf8_lossy(&ran.stdout), started.elapsed().as_secs_f64());
+    assert_eq!(judged(&out("all")), whole, "{}", slurm.logs());
+
+    // A machine dies while a kernel is booted on it.
+    let child = killed.spawn().unwrap();
+    let boots = |slurm: &Slurm| {
+        let of_guests = |pid: &Pid| {
+            std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_pid()))
+                .is_ok_and(|name| name.starts_with("qemu-system"))
+        };
+        ["n1", "n2"]
+            .into_iter()
+            .find(|node| slurm.processes(&format!("SLURMD_NODENAME={node}")).iter().any(of_guests))
+    };
+    let started = Instant::now();
+    let node = loop {
+        if let Some(node) = boots(&slurm) {
+            break node;
+        }
+        assert!(started.elapsed() < Duration::from_secs(300), "no guest: {}", slurm.logs());
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    slurm.kill_node(node);
+    let ran = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    println!("{said}{}node {node} killed", String::from_utf8_lossy(&ran.stdout));
+    assert_eq!(ran.status.code(), Some(3), "{said}");
+    let pairs = judged(&out("killed")).pairs;
+    let lost = pairs.iter().filter(|(_, verdict)| verdict == "infra").count();
+    assert!(lost > 0 && lost < pairs.len(), "{pairs:?}");
+    for (pair, known) in pairs.iter().zip(&whole.pairs) {
+        assert!(pair == known || pair.1 == "infra", "{pair:?}: {known:?} where it was not divided");
     }
 }
