@@ -48,8 +48,7 @@ fn exercise(it: &mut Exercise) {
         it.step(format!("{made}, {options}"), || {
             on(made, options, || {
                 files(Path::new(AT))?;
-                requests(Path::new(AT), !made.contains("quota") && !options.contains("quota"));
-                Ok(())
+                requests(Path::new(AT), !made.contains("quota") && !options.contains("quota"))
             })
         });
     }
@@ -134,9 +133,9 @@ fn files(at: &Path) -> io::Result<()> {
 }
 
 /// What a file and the whole file system are asked (fs/ext4/ioctl.c), good and bad.
-fn requests(at: &Path, swaps: bool) {
-    let Ok(file) = open(at.join("asked")).map(OwnedFd::from) else { return };
-    let Ok(donor) = open(at.join("donor")) else { return };
+fn requests(at: &Path, swaps: bool) -> io::Result<()> {
+    let file = OwnedFd::from(open(at.join("asked"))?);
+    let donor = open(at.join("donor"))?;
     let _ = fs::write(at.join("asked"), vec![1; 60_000]);
     let _ = fs::write(at.join("donor"), vec![2; 60_000]);
     let _ = sys!(SYS_fsync, file.as_raw_fd());
@@ -166,20 +165,42 @@ fn requests(at: &Path, swaps: bool) {
         (map[1], map[2], map[3]) = (u64::MAX, flags, 8);
         let _ = ask(&file, request, map.as_mut_ptr());
     }
-    whole(&file);
+    let end = whole(&file);
     // EXT4_IOC_SWAP_BOOT: where quotas are kept 7.2.12 has no credits left for them, and warns (fs/jbd2/transaction.c).
     if swaps {
         let _ = number(&file, 0x6611, 0);
     }
+    end
+}
+
+/// Numbers of struct fsmap_head (include/uapi/linux/fsmap.h), and of each record behind it.
+const MAP_HEAD: usize = 24;
+const MAP_RECORD: usize = 8;
+
+/// FS_IOC_GETFSMAP: from byte 0 on, a few records at a time. No two are of one place.
+fn map_of_space(file: &OwnedFd) -> io::Result<()> {
+    let mut ends_at = 0;
+    for room in [300_usize, 1] {
+        let mut map = vec![0_u64; MAP_HEAD + MAP_RECORD * room];
+        map[1] = room as u64;
+        // The last key: any device, place, owner and offset.
+        map[16..20].fill(u64::MAX);
+        ask(file, 0xc0c0_583b, map.as_mut_ptr())?;
+        let records = (map[1] >> 32) as usize;
+        ends_at = 0;
+        for record in map[MAP_HEAD..].chunks(MAP_RECORD).take(records) {
+            if record[1] < ends_at {
+                return sys::wrong("two records of the map are of one place");
+            }
+            ends_at = record[1] + record[4];
+        }
+    }
+    if ends_at == 0 { sys::wrong("the map of the file system is empty") } else { Ok(()) }
 }
 
 /// Requests about the whole file system.
-fn whole(file: &OwnedFd) {
-    // FS_IOC_GETFSMAP: all, with room for 16.
-    let mut map = vec![0_u64; 24 + 6 * 16];
-    map[0] = 16 << 32;
-    map[14..20].fill(u64::MAX);
-    let _ = ask(file, 0xc0c0_583b, map.as_mut_ptr());
+fn whole(file: &OwnedFd) -> io::Result<()> {
+    map_of_space(file)?;
     // FS_IOC_SETFSLABEL, GETFSLABEL, GETFSUUID, GETFSSYSFSPATH.
     let mut label = [0_u8; 256];
     label[..4].copy_from_slice(b"pp-7");
@@ -206,6 +227,7 @@ fn whole(file: &OwnedFd) {
     for request in [0xc004_5877_u32, 0xc004_5877, 0xc004_5878, 0xc004_5878] {
         let _ = number(file, request, 0);
     }
+    Ok(())
 }
 
 const QUOTA_SYNC: u32 = 0x80_0001;
