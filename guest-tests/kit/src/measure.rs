@@ -106,6 +106,7 @@ pub fn measure(order: &Order, operation: Operation) -> Result<Measured, String> 
         done: forced.performed.done,
         results: BTreeMap::new(),
         found: BTreeMap::new(),
+        answers: BTreeMap::new(),
         output: String::new(),
         leaks: Vec::new(),
     })

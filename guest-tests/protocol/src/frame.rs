@@ -10,7 +10,7 @@ use crate::Message;
 pub(crate) const MAGIC: &str = "pp1";
 
 /// Longest line, in bytes and without its newline, that the parser accepts.
-pub const LINE_LIMIT: usize = 96 * 1024;
+pub const LINE_LIMIT: usize = 320 * 1024;
 
 /// The secret of one boot: 32 lower-case hexadecimal digits. A line without it was not written by this
 /// boot's guest.

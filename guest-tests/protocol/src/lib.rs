@@ -265,6 +265,9 @@ pub struct Measured {
     /// Of a workload: how many of something it found there, as entries of a directory. Fewer than on another kernel are missed there.
     #[serde(default, deserialize_with = "unique::map")]
     pub found: BTreeMap<String, u64>,
+    /// Of a workload: of each system call that its steps make, whether it succeeds there at all.
+    #[serde(default, deserialize_with = "unique::map")]
+    pub answers: BTreeMap<String, WorkResult>,
     /// Of a workload: the end of what it printed.
     #[serde(default)]
     pub output: String,
@@ -293,6 +296,8 @@ pub struct Leak {
 /// of them fit into one line of the channel.
 pub const RESULTS_MAX: usize = 400;
 pub const FOUND_MAX: usize = 200;
+/// Most of [`Measured::answers`].
+pub const ANSWERS_MAX: usize = 900;
 pub const RESULT_CHARS_MAX: usize = 60;
 
 /// How something that a workload did ended.

@@ -8,6 +8,7 @@
 //! Pure: [`ktap`], [`results`], [`errno`]. The others touch the whole guest, and are for guests only: never to be run on a
 //! host.
 
+pub mod answers;
 pub mod bpf;
 pub mod device;
 pub mod disks;

@@ -111,7 +111,7 @@ pub fn end_of_output(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use protocol::{Encoder, FOUND_MAX, LINE_LIMIT, Measured, Message, Nonce};
+    use protocol::{ANSWERS_MAX, Encoder, FOUND_MAX, LINE_LIMIT, Measured, Message, Nonce};
 
     use super::*;
 
@@ -149,9 +149,16 @@ mod tests {
         }
         let found =
             (0..FOUND_MAX).map(|number| (name(&format!("{}{number:04}", "\"ü".repeat(60))), u64::MAX));
+        let answers = (0..ANSWERS_MAX).map(|number| {
+            (
+                name(&format!("{}{number:04}", "\"ü".repeat(60))),
+                WorkResult::Failed("EAFNOSUPPORT, ".repeat(8)),
+            )
+        });
         let measured = Measured {
             results: results.into_map(),
             found: found.collect(),
+            answers: answers.collect(),
             output: end_of_output("\u{1}\"\n".repeat(3000).as_bytes()),
             ..Measured::default()
         };

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::sweep;
+use crate::{answers, sweep};
 
 /// A call by its name and arguments, which are numbers and pointers: `sys!(SYS_close, 5)`.
 #[macro_export]
@@ -16,9 +16,21 @@ macro_rules! sys {
     ($name:ident $(, $argument:expr)* $(,)?) => {{
         // One expression: what is made for an argument lives as long as the call.
         #[allow(clippy::unnecessary_cast, clippy::let_and_return)]
-        let result = $crate::sys::call($crate::numbers::$name, &[$($argument as libc::c_long),*]);
+        let result = $crate::sys::named(stringify!($name), $crate::numbers::$name, &[$($argument as libc::c_long),*]);
         result
     }};
+}
+
+/// As [`call`], with the name by which it is told.
+pub fn named(
+    name: &'static str,
+    number: libc::c_long,
+    arguments: &[libc::c_long],
+) -> io::Result<libc::c_long> {
+    let end = call(number, arguments);
+    let error = end.as_ref().err().and_then(io::Error::raw_os_error).unwrap_or_default();
+    answers::note(name, number, arguments, error);
+    end
 }
 
 /// What the call gave, or its error. A pointer among the arguments is one that the call may use, and one that the kernel

@@ -7,7 +7,7 @@ use super::setting::Setting;
 use crate::campaign::Scenario;
 use crate::campaign::plan::{Arm, Cell, Mutant};
 use crate::derive::mutants::{self, PARAMETER};
-use crate::judge::{Reach, ReachState};
+use crate::judge::{Reach, ReachState, reach};
 use crate::observe::{ChangedHunk, Evidence, Side};
 use crate::run::ReadyTree;
 use failure::Result;
@@ -49,17 +49,26 @@ impl Setting<'_> {
                 .filter(|(index, _)| self.planned.cells[*index].pair_id() == cell.pair_id())
                 .map(|(_, evidence)| evidence)
                 .collect();
-            let executed = executed(&Reach::of(hunks, &of_cell), hunks);
             let Some(Ok(changes)) = tree.arms.changes.get(&cell.id()) else { continue };
             let bytes = |path: &str| changes.get(path)?.as_ref().map(|content| content.bytes.clone());
-            let paths: BTreeSet<&str> =
-                executed.keys().filter_map(|place| Some(place.rsplit_once(':')?.0)).collect();
-            let files = paths.into_iter().filter_map(|path| Some((path.to_owned(), bytes(path)?))).collect();
-            let is_executed = |path: &str, line: u32| executed.contains_key(&place_of(path, line));
             let boots = usize::try_from(left.as_secs() / BOOT_SECS).unwrap_or(MUTANTS_MAX) * BOOTS_AT_ONCE;
             // One boot is of the kernel without any of them.
             let most = boots.saturating_sub(1).min(MUTANTS_MAX);
-            let planted = mutants::plant(&files, &is_executed, most)?;
+            let plant = |executed: &ExecutedLines| {
+                let paths: BTreeSet<&str> =
+                    executed.keys().filter_map(|place| Some(place.rsplit_once(':')?.0)).collect();
+                let files =
+                    paths.into_iter().filter_map(|path| Some((path.to_owned(), bytes(path)?))).collect();
+                let is_executed = |path: &str, line: u32| executed.contains_key(&place_of(path, line));
+                mutants::plant(&files, &is_executed, most)
+            };
+            let mut executed = executed(&Reach::of(hunks, &of_cell), hunks);
+            let mut planted = plant(&executed)?;
+            // The compiler makes one of a changed line and of the lines next to it: what stands there has no place of its own.
+            if planted.mutants.is_empty() && most > 0 {
+                executed.extend(executed_in(hunks, &of_cell));
+                planted = plant(&executed)?;
+            }
             if !planted.unplanted.is_empty() {
                 self.planned.unplanted.insert(cell.pair_id(), planted.unplanted);
             }
@@ -108,6 +117,15 @@ fn executed(reach: &Reach, hunks: &[ChangedHunk]) -> ExecutedLines {
         }
     }
     found
+}
+
+/// Executed lines of the hunks, changed or not.
+fn executed_in(hunks: &[ChangedHunk], counted: &[&Evidence]) -> ExecutedLines {
+    let of_hunk = |hunk: &ChangedHunk| {
+        let statements = reach::executed_statements(hunk, counted).into_iter();
+        statements.map(|(line, by)| (place_of(&hunk.path, line), by)).collect::<Vec<_>>()
+    };
+    hunks.iter().flat_map(of_hunk).collect()
 }
 
 /// Of the workloads that executed a line those that a kernel with a bug in it runs. Forced failures take their time: they are run

@@ -76,6 +76,7 @@ fn add(sum: Measured, round: Measured) -> Measured {
         done,
         results,
         found,
+        answers,
         output,
         leaks,
     } = round;
@@ -98,6 +99,7 @@ fn add(sum: Measured, round: Measured) -> Measured {
         done: done.map(|(sum, round)| Done { count: sum.count + round.count, ..sum }).collect(),
         results,
         found,
+        answers,
         output,
         leaks,
     }

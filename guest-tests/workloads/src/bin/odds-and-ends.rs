@@ -1,4 +1,4 @@
-//! What is small: System V IPC and message queues, keyrings, DAMON, wake locks, module loading, random numbers, the log,
+//! What is small: message queues, keyrings, DAMON, wake locks, module loading, random numbers, the log,
 //! quotas, and every system call number with nothing in it that does no harm.
 
 use std::fs;
@@ -19,70 +19,12 @@ pub fn main() {
 }
 
 fn exercise(it: &mut Exercise) {
-    system_v(it);
+    it.step("own IPC", || sys!(SYS_unshare, libc::CLONE_NEWIPC));
     message_queues(it);
     keys(it);
     power(it);
     modules(it);
     others(it);
-}
-
-/// In a namespace of its own: what is left goes with it.
-fn system_v(it: &mut Exercise) {
-    it.step("own IPC", || sys!(SYS_unshare, libc::CLONE_NEWIPC));
-    it.step("shared memory", || {
-        let number = sys!(SYS_shmget, 7, 8192, libc::IPC_CREAT | libc::IPC_EXCL | 0o600)?;
-        let exists = sys!(SYS_shmget, 7, 8192, libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
-        sys!(SYS_shmget, 7, 99_999, 0).err();
-        let at = sys!(SYS_shmat, number, 0, 0)?;
-        in_child(LIMIT, || sys!(SYS_shmdt, at).map(drop))?;
-        let mut buffer = [0_u64; 32];
-        for command in [2, 3, 13, 14, 15, 11, 12, 1] {
-            let _ = sys!(SYS_shmctl, number, command, buffer.as_mut_ptr());
-        }
-        fs::read("/proc/sysvipc/shm")?;
-        sys!(SYS_shmctl, number, 0, 0)?;
-        sys!(SYS_shmdt, at)?;
-        sys!(SYS_shmdt, at).err();
-        sys!(SYS_shmget, 8, 4 << 20, libc::IPC_CREAT | 0o4000 | 0o600).err();
-        exists
-    });
-    it.step("semaphores", || {
-        let number = sys!(SYS_semget, 7, 3, libc::IPC_CREAT | 0o600)?;
-        // struct sembuf: number, operation, flags.
-        for (operation, flags) in [(1_i16, 0x1000_i16), (-1, 0x1000), (-5, 0x800), (0, 0x800)] {
-            let operations = [0_i16, operation, flags];
-            let _ = sys!(SYS_semop, number, operations.as_ptr(), 1);
-        }
-        let wait = [0_i16, -1, 0];
-        let time = [0_i64, 1_000_000];
-        let waited = sys!(SYS_semtimedop, number, wait.as_ptr(), 1, time.as_ptr());
-        let mut buffer = [0_u64; 32];
-        for command in [2, 1, 17, 13, 18, 19, 20, 11, 12, 14, 15] {
-            let _ = sys!(SYS_semctl, number, 0, command, buffer.as_mut_ptr());
-        }
-        fs::read("/proc/sysvipc/sem")?;
-        sys!(SYS_semctl, number, 99, 16, 5).err();
-        sys!(SYS_semctl, number, 0, 0, 0)?;
-        sys!(SYS_semctl, number, 0, 0, 0).err();
-        waited
-    });
-    it.step("messages", || {
-        let number = sys!(SYS_msgget, 7, libc::IPC_CREAT | 0o600)?;
-        let mut message = [3_u64; 16];
-        sys!(SYS_msgsnd, number, message.as_ptr(), 64, 0)?;
-        sys!(SYS_msgsnd, number, message.as_ptr(), 1 << 20, 0).err();
-        sys!(SYS_msgrcv, number, message.as_mut_ptr(), 8, 0, 0x800).err();
-        sys!(SYS_msgrcv, number, message.as_mut_ptr(), 64, 0, 0o40000 | 0x800).err();
-        sys!(SYS_msgrcv, number, message.as_mut_ptr(), 64, -9, 0x800)?;
-        let none = sys!(SYS_msgrcv, number, message.as_mut_ptr(), 64, 0, 0x800);
-        for command in [2, 1, 3, 11, 12, 13] {
-            let _ = sys!(SYS_msgctl, number, command, message.as_mut_ptr());
-        }
-        fs::read("/proc/sysvipc/msg")?;
-        sys!(SYS_msgctl, number, 0, 0)?;
-        none
-    });
 }
 
 fn message_queues(it: &mut Exercise) {

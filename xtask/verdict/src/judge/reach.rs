@@ -74,8 +74,7 @@ pub struct ReachedLines {
 impl Reach {
     /// What all of `counted` reached together: the evidence of cells that count lines, whatever their variant.
     pub fn of(hunks: &[ChangedHunk], counted: &[&Evidence]) -> Reach {
-        let all: Vec<&Coverage> =
-            counted.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.coverage).collect();
+        let all = coverage_of(counted);
         let has_run = counted.iter().any(|evidence| evidence.ran().is_some());
         let uncounted = match (has_run, all.is_empty()) {
             (true, false) => None,
@@ -268,6 +267,22 @@ fn why_not(evidence: &Evidence) -> Option<String> {
 pub fn is_executed(hunk: &ChangedHunk, counted: &[Coverage]) -> bool {
     let all: Vec<&Coverage> = counted.iter().collect();
     matches!(hunk_reach(hunk, &all).state, ReachState::Executed { .. })
+}
+
+fn coverage_of<'e>(evidence: &[&'e Evidence]) -> Vec<&'e Coverage> {
+    evidence.iter().filter_map(|evidence| evidence.ran()).flat_map(|ran| &ran.coverage).collect()
+}
+
+/// The statements of the patched file that a hunk shows and that were executed, changed or next to what is: each by its first line,
+/// with the workloads that execute it, those first that do most often.
+pub fn executed_statements(hunk: &ChangedHunk, evidence: &[&Evidence]) -> Vec<(u32, Vec<String>)> {
+    let all = coverage_of(evidence);
+    let shown = hunk.lines.iter().filter(|line| line.side != Side::Removed).filter_map(|line| line.statement);
+    let executed = shown.filter_map(|statement| match counted(&hunk.path, statement, &all)? {
+        ReachState::Executed { by, .. } => Some((statement.0, by)),
+        _ => None,
+    });
+    executed.collect()
 }
 
 fn hunk_reach(hunk: &ChangedHunk, all: &[&Coverage]) -> HunkReach {
