@@ -267,13 +267,26 @@ pub struct Measured {
     pub found: BTreeMap<String, u64>,
     /// Of a workload: of each system call that its steps make, whether it succeeds there at all.
     #[serde(default, deserialize_with = "unique::map")]
-    pub answers: BTreeMap<String, WorkResult>,
+    pub answers: BTreeMap<String, CallAnswers>,
     /// Of a workload: the end of what it printed.
     #[serde(default)]
     pub output: String,
     /// Memory that nothing points to.
     #[serde(default)]
     pub leaks: Vec<Leak>,
+}
+
+/// How a system call ended in a step that makes it, perhaps many times, by what says which kind of it (the request of ioctl(), the
+/// option of setsockopt(); 0: there is one kind).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallAnswers {
+    /// Kinds that succeeded at least once.
+    #[serde(default)]
+    pub ok: Vec<u32>,
+    /// Kinds that never did, by their errors.
+    #[serde(default, deserialize_with = "unique::map")]
+    pub failed: BTreeMap<String, Vec<u32>>,
 }
 
 /// Most slab caches that are told: a kernel has some three hundred.
@@ -296,8 +309,9 @@ pub struct Leak {
 /// of them fit into one line of the channel.
 pub const RESULTS_MAX: usize = 400;
 pub const FOUND_MAX: usize = 200;
-/// Most of [`Measured::answers`].
-pub const ANSWERS_MAX: usize = 900;
+/// Most of [`Measured::answers`], and most kinds in all of them.
+pub const ANSWERS_MAX: usize = 600;
+pub const ANSWER_KINDS_MAX: usize = 6000;
 pub const RESULT_CHARS_MAX: usize = 60;
 
 /// How something that a workload did ended.

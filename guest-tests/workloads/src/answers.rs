@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-use protocol::{ANSWERS_MAX, WorkResult};
+use protocol::{ANSWER_KINDS_MAX, ANSWERS_MAX, CallAnswers};
 
 use crate::errno;
 use crate::numbers;
 use crate::results;
 
 /// Calls of one step that are told apart. What does not fit is not noted.
-const CALLS_MAX: usize = 256;
+const CALLS_MAX: usize = 1024;
 
 /// Errors that depend on when something else happens, in this kernel or in another task.
 const OF_THE_MOMENT: [i32; 9] = [
@@ -107,10 +107,13 @@ pub fn note(name: &'static str, number: libc::c_long, arguments: &[libc::c_long]
 
 /// The answers of all steps so far.
 #[derive(Debug, Default)]
-pub struct Answers(BTreeMap<String, WorkResult>);
+pub struct Answers {
+    all: BTreeMap<String, CallAnswers>,
+    kinds: usize,
+}
 
 impl Answers {
-    /// Takes what was noted in `step`. A call that ended with errors of the moment alone says nothing.
+    /// Takes what was noted in `step`.
     pub fn take(&mut self, step: &str) {
         for entry in table().into_iter().flatten() {
             let key = entry.key.swap(0, Ordering::AcqRel);
@@ -121,39 +124,46 @@ impl Answers {
             }
             // SAFETY: a name that `note` was given, which lives as long as the program.
             let name = unsafe { std::slice::from_raw_parts(name, entry.length.load(Ordering::Relaxed)) };
-            let name = String::from_utf8_lossy(name);
-            let call = name.trim_start_matches("SYS_");
-            let name = match key as u32 {
-                0 => format!("{step}: {call}"),
-                kind => format!("{step}: {call} {kind:#x}"),
-            };
-            if let Some(answer) = answer(ends) {
-                self.add(&name, answer);
-            }
+            let call = String::from_utf8_lossy(name);
+            self.add(&format!("{step}: {}", call.trim_start_matches("SYS_")), key as u32, ends);
         }
     }
 
-    fn add(&mut self, name: &str, answer: WorkResult) {
+    /// A call that ended with errors of the moment alone says nothing.
+    fn add(&mut self, name: &str, kind: u32, ends: [u64; 3]) {
         let name = results::name(name);
-        let is_new = self.0.get(&name).is_none_or(|known| *known != WorkResult::Ok);
-        if is_new && (self.0.len() < ANSWERS_MAX || self.0.contains_key(&name)) {
-            self.0.insert(name, answer);
+        let has_room = self.all.len() < ANSWERS_MAX || self.all.contains_key(&name);
+        if !has_room || self.kinds >= ANSWER_KINDS_MAX {
+            return;
+        }
+        let known = self.all.entry(name).or_default();
+        self.kinds += 1;
+        match errors_of(ends) {
+            None => known.ok.push(kind),
+            Some(errors) if errors.is_empty() => {}
+            Some(errors) => known.failed.entry(errors).or_default().push(kind),
         }
     }
 
-    pub fn into_map(self) -> BTreeMap<String, WorkResult> {
-        self.0
+    pub fn into_map(self) -> BTreeMap<String, CallAnswers> {
+        let said = self.all.into_iter().filter(|(_, call)| *call != CallAnswers::default());
+        said.map(|(name, CallAnswers { mut ok, failed })| {
+            ok.sort_unstable();
+            (name, CallAnswers { ok, failed })
+        })
+        .collect()
     }
 }
 
-fn answer(ends: [u64; 3]) -> Option<WorkResult> {
+/// The errors that a call ended with, but for those of the moment; None: it succeeded.
+fn errors_of(ends: [u64; 3]) -> Option<String> {
     if ends[0] & 1 != 0 {
-        return Some(WorkResult::Ok);
+        return None;
     }
     let errors = (1..192_i32).filter(|error| ends[*error as usize / 64] & (1 << (error % 64)) != 0);
-    let errors: Vec<i32> = errors.filter(|error| !OF_THE_MOMENT.contains(error)).collect();
-    let words = errors.iter().map(|error| errno::describe(&io::Error::from_raw_os_error(*error)));
-    (!errors.is_empty()).then(|| WorkResult::Failed(words.collect::<Vec<_>>().join(", ")))
+    let errors = errors.filter(|error| !OF_THE_MOMENT.contains(error));
+    let words = errors.map(|error| errno::describe(&io::Error::from_raw_os_error(error)));
+    Some(words.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -177,11 +187,13 @@ mod tests {
         end();
         ioctl(9, 0);
         answers.take("three");
-        let failed = |words: &str| WorkResult::Failed(words.to_owned());
+        let failed = |words: &str, kind| CallAnswers {
+            failed: BTreeMap::from([(words.to_owned(), vec![kind])]),
+            ..CallAnswers::default()
+        };
         let expected = [
-            ("one: ioctl 0x7", WorkResult::Ok),
-            ("one: ioctl 0x8", failed("EPERM, ENOTTY")),
-            ("two: ioctl 0x7", failed("EIO")),
+            ("one: ioctl", CallAnswers { ok: vec![7], ..failed("EPERM, ENOTTY", 8) }),
+            ("two: ioctl", failed("EIO", 7)),
         ];
         let expected = expected.map(|(name, answer)| (name.to_owned(), answer));
         assert_eq!(answers.into_map(), BTreeMap::from(expected));

@@ -111,7 +111,9 @@ pub fn end_of_output(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use protocol::{ANSWERS_MAX, Encoder, FOUND_MAX, LINE_LIMIT, Measured, Message, Nonce};
+    use protocol::{
+        ANSWER_KINDS_MAX, ANSWERS_MAX, CallAnswers, Encoder, FOUND_MAX, LINE_LIMIT, Measured, Message, Nonce,
+    };
 
     use super::*;
 
@@ -149,11 +151,10 @@ mod tests {
         }
         let found =
             (0..FOUND_MAX).map(|number| (name(&format!("{}{number:04}", "\"ü".repeat(60))), u64::MAX));
+        let kinds: Vec<u32> = (0..ANSWER_KINDS_MAX / ANSWERS_MAX).map(|at| u32::MAX - at as u32).collect();
         let answers = (0..ANSWERS_MAX).map(|number| {
-            (
-                name(&format!("{}{number:04}", "\"ü".repeat(60))),
-                WorkResult::Failed("EAFNOSUPPORT, ".repeat(8)),
-            )
+            let failed = BTreeMap::from([("EAFNOSUPPORT, ".repeat(3), kinds.clone())]);
+            (name(&format!("{}{number:04}", "\"ü".repeat(60))), CallAnswers { ok: Vec::new(), failed })
         });
         let measured = Measured {
             results: results.into_map(),

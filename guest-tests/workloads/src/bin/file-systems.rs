@@ -31,7 +31,6 @@ fn exercise(it: &mut Exercise) {
     let _ = write(huge, before.trim().as_bytes());
     new_calls(it);
     binds(it);
-    overlay(it);
     fuse(it);
     binfmt(it);
     on_devices(it);
@@ -270,35 +269,6 @@ fn binds(it: &mut Exercise) {
             sys!(SYS_pivot_root, c".".as_ptr(), c"old".as_ptr()).map(drop)
         })
     });
-}
-
-fn overlay(it: &mut Exercise) {
-    for options in ["", ",metacopy=on", ",redirect_dir=on,index=on", ",xino=on", ",userxattr", ",nonsense=1"]
-    {
-        it.step(format!("overlay {options}"), || {
-            mount("tmpfs", "/tmp/over", "")?;
-            let made = in_child(LIMIT, || {
-                for name in ["lower", "upper", "work", "merged", "lower/d"] {
-                    fs::create_dir(format!("/tmp/over/{name}"))?;
-                }
-                fs::write("/tmp/over/lower/file", [1; 5000])?;
-                fs::write("/tmp/over/lower/d/file", "x")?;
-                let layers = "lowerdir=/tmp/over/lower,upperdir=/tmp/over/upper,workdir=/tmp/over/work";
-                mount("overlay", "/tmp/over/merged", &format!("{layers}{options}"))?;
-                let merged = Path::new("/tmp/over/merged");
-                fs::OpenOptions::new().append(true).open(merged.join("file"))?.set_len(10)?;
-                fs::remove_file(merged.join("d/file"))?;
-                let _ = fs::rename(merged.join("d"), merged.join("e"));
-                let _ = fs::remove_dir_all(merged.join("e"));
-                let _ = fs::create_dir(merged.join("d"));
-                used(merged);
-                fs::read_dir(merged)?.count();
-                unmount(merged)
-            });
-            let _ = unmount_with("/tmp/over/merged", libc::MNT_DETACH);
-            unmount("/tmp/over").and(made)
-        });
-    }
 }
 
 /// A server that answers FUSE_INIT, and everything else by an error.

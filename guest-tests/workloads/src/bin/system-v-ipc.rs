@@ -71,7 +71,7 @@ fn refused<T>(end: io::Result<T>, errno: i32) -> io::Result<()> {
 }
 
 /// The words of a `struct …id64_ds` (include/uapi/asm-generic/ipcbuf.h and its like).
-type Status = [u64; 32];
+type IpcStatus = [u64; 32];
 
 fn shared_memory() -> io::Result<()> {
     let numbers = several(|key, flags| sys!(SYS_shmget, key, 8192, flags))?;
@@ -89,7 +89,7 @@ fn shared_memory() -> io::Result<()> {
         if unsafe { (*read as *const i64).read_volatile() } != *number {
             return wrong("something else is in the segment");
         }
-        let mut status: Status = [0; 32];
+        let mut status: IpcStatus = [0; 32];
         sys!(SYS_shmctl, *number, STAT, status.as_mut_ptr())?;
         if status[11] != 2 {
             return wrong("it is attached a number of times that is not 2");
@@ -111,7 +111,7 @@ fn shared_memory() -> io::Result<()> {
         sys!(SYS_shmdt, written)?;
         sys!(SYS_shmdt, read)?;
         refused(sys!(SYS_shmdt, read), libc::EINVAL)?;
-        let mut status: Status = [0; 32];
+        let mut status: IpcStatus = [0; 32];
         refused(sys!(SYS_shmctl, *number, STAT, status.as_mut_ptr()), libc::EINVAL)?;
     }
     // SHM_HUGETLB, for which there may be no pages.
@@ -162,7 +162,7 @@ fn semaphores() -> io::Result<()> {
         refused(operate(*number, &[[3, 1, 0]]), libc::EFBIG)?;
         refused(sys!(SYS_semctl, *number, 99, SET_VALUE, 5), libc::EINVAL)?;
         refused(sys!(SYS_semctl, *number, 0, SET_VALUE, -1), libc::ERANGE)?;
-        let mut status: Status = [0; 32];
+        let mut status: IpcStatus = [0; 32];
         sys!(SYS_semctl, *number, 0, STAT, status.as_mut_ptr())?;
         // IPC_SET, GETPID, GETNCNT, GETZCNT, SEM_STAT, SEM_INFO, SEM_STAT_ANY.
         for command in [SET, 11, 14, 15, 18, 19, 20] {
@@ -202,17 +202,17 @@ fn waited_semaphores() -> io::Result<()> {
 }
 
 /// `struct msgbuf` with 56 bytes of text.
-type Message = [i64; 8];
+type QueuedMessage = [i64; 8];
 const TEXT: i64 = 56;
 
 fn send(number: i64, kind: i64, word: i64) -> io::Result<()> {
-    let message: Message = [kind, word, 0, 0, 0, 0, 0, word];
+    let message: QueuedMessage = [kind, word, 0, 0, 0, 0, 0, word];
     sys!(SYS_msgsnd, number, message.as_ptr(), TEXT, NOWAIT).map(drop)
 }
 
 /// The first one of a kind: 0 of any, below 0 of the lowest up to that.
 fn receive(number: i64, kind: i64, flags: i64) -> io::Result<(i64, i64)> {
-    let mut message: Message = [0; 8];
+    let mut message: QueuedMessage = [0; 8];
     let length = sys!(SYS_msgrcv, number, message.as_mut_ptr(), TEXT, kind, flags)?;
     if length != TEXT || message[1] != message[7] {
         return wrong("the text is another one");
@@ -222,7 +222,7 @@ fn receive(number: i64, kind: i64, flags: i64) -> io::Result<(i64, i64)> {
 
 /// Bytes in a queue, and messages.
 fn filled(number: i64) -> io::Result<(u64, u64)> {
-    let mut status: Status = [0; 32];
+    let mut status: IpcStatus = [0; 32];
     sys!(SYS_msgctl, number, STAT, status.as_mut_ptr())?;
     Ok((status[9], status[10]))
 }
@@ -234,14 +234,14 @@ fn messages() -> io::Result<()> {
             send(*number, kind, *number * 100 + kind)?;
         }
         refused(send(*number, 0, 0), libc::EINVAL)?;
-        let message: Message = [1; 8];
+        let message: QueuedMessage = [1; 8];
         refused(sys!(SYS_msgsnd, *number, message.as_ptr(), 1 << 20, NOWAIT), libc::EINVAL)?;
     }
     for number in &numbers {
         if filled(*number)? != (4 * TEXT as u64, 4) {
             return wrong("there is something else in the queue");
         }
-        let mut short: Message = [0; 8];
+        let mut short: QueuedMessage = [0; 8];
         refused(sys!(SYS_msgrcv, *number, short.as_mut_ptr(), 8, 0, NOWAIT), libc::E2BIG)?;
         // MSG_COPY: the one at that place. MSG_EXCEPT: of any other kind.
         let taken = [
@@ -260,7 +260,7 @@ fn messages() -> io::Result<()> {
         send(*number, 1, 1)?;
         sys!(SYS_msgrcv, *number, short.as_mut_ptr(), 8, 0, 0o10000 | NOWAIT)?;
         // IPC_SET, IPC_INFO, MSG_STAT, MSG_INFO, MSG_STAT_ANY.
-        let mut status: Status = [0; 32];
+        let mut status: IpcStatus = [0; 32];
         sys!(SYS_msgctl, *number, STAT, status.as_mut_ptr())?;
         for command in [SET, 3, 11, 12, 13] {
             let _ = sys!(SYS_msgctl, *number, command, status.as_mut_ptr());
@@ -284,7 +284,7 @@ fn waited_messages() -> io::Result<()> {
     waiter(comes, || send(number, 3, 33).and_then(|()| send(number, 4, 44)))?;
     // Until there is room.
     while send(number, 6, 6).is_ok() {}
-    let message: Message = [7, 7, 0, 0, 0, 0, 0, 7];
+    let message: QueuedMessage = [7, 7, 0, 0, 0, 0, 0, 7];
     let sends = || sys!(SYS_msgsnd, number, message.as_ptr(), TEXT, 0).map(drop);
     waiter(sends, || receive(number, 6, 0).and_then(|_| receive(number, 6, 0)).map(drop))?;
     if receive(number, 7, NOWAIT)? != (7, 7) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use protocol::{Counts, Done, Hello, Leak, Level, Measured, Trailer, WorkResult, Workload};
+use protocol::{CallAnswers, Counts, Done, Hello, Leak, Level, Measured, Trailer, WorkResult, Workload};
 
 use super::*;
 use crate::campaign::{Demand, Expect, ExpectedCount, Scenario, Suite};
@@ -906,8 +906,8 @@ fn system_call_that_succeeds_in_a_step_without_the_patch_alone_fails_it() {
     let scenarios = [scenario("munmap", Demand::Work(Workload::Ours))];
     let asked =
         Asked { subject: &SUBJECT, expect: None, scenarios: &scenarios, cpus: 4, changes_tests: false };
-    let with = |answer: Option<WorkResult>| {
-        let answers = answer.map(|answer| ("sources: setsockopt 0x27".to_owned(), answer));
+    let with = |answer: Option<CallAnswers>| {
+        let answers = answer.map(|answer| ("sources: setsockopt".to_owned(), answer));
         let results = BTreeMap::from([("sources".to_owned(), WorkResult::Ok)]);
         let mut ran = sound(none());
         let measured = Measured { results, answers: answers.into_iter().collect(), ..Measured::default() };
@@ -915,14 +915,17 @@ fn system_call_that_succeeds_in_a_step_without_the_patch_alone_fails_it() {
         evidence(ran)
     };
     let judged = |base, patched| judge(&asked, &with(base), &with(patched), &Detectors::default());
-    let refused = || Some(WorkResult::Failed("ENOBUFS".to_owned()));
-    let failed = judged(Some(WorkResult::Ok), refused());
-    assert_eq!(failed.verdict, Verdict::Fail);
+    let ok = || Some(CallAnswers { ok: vec![7, 39], ..CallAnswers::default() });
+    let failed = BTreeMap::from([("ENOBUFS".to_owned(), vec![39])]);
+    let refused = || Some(CallAnswers { ok: vec![7], failed: failed.clone() });
+    let judgement = judged(ok(), refused());
+    assert_eq!(judgement.verdict, Verdict::Fail);
     let reason = "munmap: sources: setsockopt 0x27 succeeds: ok on the base, ENOBUFS with the patch";
-    assert!(failed.reasons.iter().any(|one| one.contains(reason)), "{failed:?}");
+    assert!(judgement.reasons.iter().any(|one| one.contains(reason)), "{judgement:?}");
     // One that the step did not come to is told by what kept it from there.
+    let not_made = || Some(CallAnswers { ok: vec![7], ..CallAnswers::default() });
     for (base, patched) in
-        [(Some(WorkResult::Ok), None), (refused(), refused()), (refused(), Some(WorkResult::Ok))]
+        [(ok(), None), (ok(), not_made()), (refused(), refused()), (refused(), ok()), (not_made(), refused())]
     {
         assert_eq!(judged(base, patched).verdict, Verdict::WeakPass);
     }

@@ -182,12 +182,18 @@ fn refused<'m>(
     patched: &'m Measured,
 ) -> impl Iterator<Item = Difference> + 'm {
     let both = base.answers.iter().filter_map(|(what, base)| Some((what, base, patched.answers.get(what)?)));
-    let lost = both.filter(|(_, base, patched)| **base == WorkResult::Ok && **patched != WorkResult::Ok);
-    lost.map(|(what, base, patched)| Difference {
+    let kinds = both.flat_map(|(what, base, patched)| {
+        let error = |kind: &u32| patched.failed.iter().find(|(_, kinds)| kinds.contains(kind));
+        base.ok.iter().filter_map(move |kind| Some((what, *kind, error(kind)?.0)))
+    });
+    kinds.map(|(what, kind, error)| Difference {
         scenario: scenario.name.clone(),
-        what: format!("{what} succeeds"),
-        base: Some(base.clone()),
-        patched: Some(patched.clone()),
+        what: match kind {
+            0 => format!("{what} succeeds"),
+            kind => format!("{what} {kind:#x} succeeds"),
+        },
+        base: Some(WorkResult::Ok),
+        patched: Some(WorkResult::Failed(error.clone())),
         ..Difference::default()
     })
 }
