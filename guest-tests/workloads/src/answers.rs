@@ -88,7 +88,8 @@ pub fn note(name: &'static str, number: libc::c_long, arguments: &[libc::c_long]
     let Some(table) = table() else { return };
     let key = TAKEN | ((number as u64 & 0x7fff_ffff) << 32) | u64::from(kind(number, arguments));
     for at in 0..CALLS_MAX {
-        let entry = &table[(key as usize).wrapping_mul(0x9e37_79b1).wrapping_add(at) % CALLS_MAX];
+        let entry =
+            &table[((key ^ (key >> 29)) as usize).wrapping_mul(0x9e37_79b1).wrapping_add(at) % CALLS_MAX];
         match entry.key.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
                 entry.length.store(name.len(), Ordering::Relaxed);

