@@ -45,6 +45,7 @@ fn exercise(it: &mut Exercise) {
             with_layers(|| mounted("redirect_dir=on,index=on", |at| used_tree::groups(at, names)))
         });
     }
+    it.step("moved in two layers", || with_layers(moved_in_two_layers));
     it.step("of lower layers alone", || with_layers(lower_alone));
     it.step("one on another", || with_layers(nested));
     for bad in BAD {
@@ -107,7 +108,17 @@ fn with_layers(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
 
 /// Runs `work` on the overlay of both, which is mounted for it.
 fn mounted(options: &str, work: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let layers = format!("lowerdir={BASE}/one:{BASE}/two,upperdir={BASE}/upper,workdir={BASE}/work");
+    let lower = format!("{BASE}/one:{BASE}/two");
+    mounted_on(&lower, "upper", options, work)
+}
+
+fn mounted_on(
+    lower: &str,
+    upper: &str,
+    options: &str,
+    work: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let layers = format!("lowerdir={lower},upperdir={BASE}/{upper},workdir={BASE}/work");
     mount("overlay", MERGED, &format!("{layers},{options}"))?;
     let end = work(Path::new(MERGED));
     unmount(MERGED).and(end)
@@ -223,6 +234,29 @@ fn moved(options: &str) -> io::Result<()> {
         has(&at.join("deep/file"), "own")?;
         is_gone(&at.join("deep/deeper"))
     })
+}
+
+/// A directory that was moved in the upper layer, and in the one below it before: its name is looked up twice.
+fn moved_in_two_layers() -> io::Result<()> {
+    fs::create_dir(layer("middle"))?;
+    let (two, both) = (format!("{BASE}/two"), format!("{BASE}/middle:{BASE}/two"));
+    let options = "redirect_dir=on";
+    mounted_on(&two, "middle", options, |at| fs::rename(at.join("deep"), at.join("mid")))?;
+    for name in ["work", "upper"] {
+        fs::remove_dir_all(layer(name))?;
+        fs::create_dir(layer(name))?;
+    }
+    mounted_on(&both, "upper", options, |at| {
+        has(&at.join("mid/deeper/other"), "deep two")?;
+        fs::rename(at.join("mid"), at.join("top"))
+    })?;
+    for _ in 0..3 {
+        mounted_on(&both, "upper", options, |at| {
+            has(&at.join("top/deeper/other"), "deep two")?;
+            is_gone(&at.join("mid"))
+        })?;
+    }
+    Ok(())
 }
 
 fn lower_alone() -> io::Result<()> {

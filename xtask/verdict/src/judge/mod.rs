@@ -10,6 +10,7 @@ mod provoked;
 pub mod reach;
 mod repetition;
 mod scenario;
+mod taken_away;
 mod work;
 
 use std::collections::BTreeSet;
@@ -312,6 +313,7 @@ fn blind_to(shown: &Detectors<'_>) -> Vec<String> {
         format!("blind to {}: it has a place at {place} (`{was}`), and there was no time for it", kind.name())
     }));
     blind.extend(shown.reach.map(|reach| reach.blind_to(shown.unreached_allowed)).unwrap_or_default());
+    blind.extend(shown.reach.map(|reach| taken_away::blind_to(&reach.hunks)).unwrap_or_default());
     blind
 }
 
