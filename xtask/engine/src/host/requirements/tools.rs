@@ -91,6 +91,7 @@ pub fn for_tests() -> Vec<Tool> {
     vec![
         tool(ToolKind::GitCommand, "git-send-email", same("git-email"), mail),
         program("chromium", same("chromium"), "shows the page of a run to its test"),
+        program("curl", same("curl"), "fetches sources that tests serve to themselves"),
         program("gpgv", ["gpgv", "gnupg2", "gpg2", "gnupg"], "checks the signature of a list of sums"),
     ]
 }
