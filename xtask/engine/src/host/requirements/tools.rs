@@ -88,8 +88,10 @@ pub fn needed(arches: &[&'static Arch]) -> Vec<Tool> {
 /// What only the harness's own tests use.
 pub fn for_tests() -> Vec<Tool> {
     let mail = "takes the draft of a reply, and sends nothing";
+    // Debian 13 only recommends the module that reads addresses.
+    let send_email = ["git-email libmailtools-perl", "git-email", "git-email", "git"];
     vec![
-        tool(ToolKind::GitCommand, "git-send-email", same("git-email"), mail),
+        tool(ToolKind::GitCommand, "git-send-email", send_email, mail),
         program("chromium", same("chromium"), "shows the page of a run to its test"),
         program("curl", same("curl"), "fetches sources that tests serve to themselves"),
         program("gpgv", ["gpgv", "gnupg2", "gpg2", "gnupg"], "checks the signature of a list of sums"),
