@@ -285,6 +285,7 @@ fn report(cell: &Cell, arms: [&Evidence; 2], judgement: judge::Judgement, asked:
         controls_left_out: Vec::new(),
     };
     let mut report = Report {
+        part: None,
         reach: std::collections::BTreeMap::new(),
         unreached_allowed: Vec::new(),
         sandbox: "bubblewrap 0".to_owned(),
