@@ -11,6 +11,22 @@ use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 use crate::subject::kconfig::KconfigRequest;
 use failure::{Context, Failure, Result};
 
+/// Words in the names of functions that end what others began.
+pub const RELEASES: [&str; 12] = [
+    "unlock",
+    "put",
+    "free",
+    "release",
+    "del",
+    "remove",
+    "unregister",
+    "destroy",
+    "cancel",
+    "exit",
+    "drop",
+    "restore",
+];
+
 /// The largest C files of the kernel that are not lists of registers have 1 MiB.
 const BYTES_MAX: usize = 4 << 20;
 /// The parser asks whether to go on every hundred operations; kernel source takes less than one for each byte.

@@ -5,24 +5,9 @@ use std::collections::BTreeSet;
 
 use super::reach::HunkReach;
 use crate::observe::Side;
+use crate::subject::c_source::RELEASES;
 
-/// Words of the names of functions that end what others began.
-const RELEASES: [&str; 12] = [
-    "unlock",
-    "put",
-    "free",
-    "release",
-    "del",
-    "remove",
-    "unregister",
-    "destroy",
-    "cancel",
-    "exit",
-    "drop",
-    "restore",
-];
-
-/// What such a word may end with more before it, as in kfree(), dput(), irqrestore.
+/// What a word may end with, more before it, as in kfree(), dput(), irqrestore.
 const ENDS: [&str; 5] = ["unlock", "put", "free", "destroy", "restore"];
 const NO_RELEASES: [&str; 2] = ["input", "output"];
 

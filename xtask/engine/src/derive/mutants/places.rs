@@ -5,26 +5,10 @@ use std::ops::Range;
 use tree_sitter::Node;
 
 use crate::campaign::plan::MutantKind;
-use crate::subject::c_source::{CSource, children, descendants};
+use crate::subject::c_source::{CSource, RELEASES, children, descendants};
 
 /// Parts of the names of functions that wait for others.
 const WAITS: [&str; 5] = ["wait", "synchronize", "flush", "barrier", "_sync"];
-
-/// Parts of the names of functions that end what others began.
-const RELEASES: [&str; 12] = [
-    "unlock",
-    "put",
-    "free",
-    "release",
-    "del",
-    "remove",
-    "unregister",
-    "destroy",
-    "cancel",
-    "exit",
-    "drop",
-    "restore",
-];
 
 /// Parts of the names of functions after which an object is not to be used.
 const GIVES_UP: [&str; 7] = ["put", "free", "release", "unregister", "destroy", "drop", "del"];
