@@ -64,7 +64,7 @@ pub fn run(work: impl Fn(&mut Exercise)) {
             }
             _ => {
                 let began = Instant::now();
-                let _ = answers::begin();
+                answers::begin().map_err(|error| format!("memory to note what calls end in: {error}"))?;
                 work(&mut exercise);
                 answers::end();
                 if !order.ask.if_time {
